@@ -1,0 +1,164 @@
+//! Block words: what every later step agrees a chain, a block, a log and a span are.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use alloy_primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// An EVM chain by its EIP-155 number. Written as CAIP-2 (`eip155:1`) everywhere outside the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChainId(pub u64);
+
+/// A chain name that is not `eip155:` and a decimal number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("chain {0:?} is not a CAIP-2 name of an EVM chain such as eip155:1")]
+pub struct ChainIdError(String);
+
+impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "eip155:{}", self.0)
+    }
+}
+
+impl FromStr for ChainId {
+    type Err = ChainIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.strip_prefix("eip155:")
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0')))
+            .and_then(|digits| digits.parse().ok())
+            .map(ChainId)
+            .ok_or_else(|| ChainIdError(text.to_owned()))
+    }
+}
+
+impl Serialize for ChainId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ChainId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A block by height and hash; a height alone names no block, because branches share heights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockRef {
+    /// Height.
+    pub number: u64,
+    /// Header hash.
+    pub hash: B256,
+}
+
+impl fmt::Display for BlockRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.number, self.hash)
+    }
+}
+
+/// What the pipeline keeps of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Height.
+    pub number: u64,
+    /// Header hash.
+    pub hash: B256,
+    /// Hash of the block below.
+    pub parent_hash: B256,
+    /// Header timestamp, seconds since the Unix epoch.
+    pub time: u64,
+}
+
+impl Block {
+    /// The block's height and hash.
+    pub fn block_ref(&self) -> BlockRef {
+        BlockRef { number: self.number, hash: self.hash }
+    }
+}
+
+/// One log as an endpoint served it and the span's checks accepted it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Height of the block that holds the log.
+    pub block_number: u64,
+    /// Index of the log within its block.
+    pub log_index: u32,
+    /// Index of the transaction within its block.
+    pub tx_index: u32,
+    /// Hash of the transaction that emitted the log.
+    pub tx_hash: B256,
+    /// Emitting contract.
+    pub address: Address,
+    /// Zero to four topics.
+    pub topics: SmallVec<[B256; 4]>,
+    /// Unindexed arguments, ABI-encoded.
+    pub data: Bytes,
+}
+
+impl Log {
+    /// The event signature hash, absent for anonymous events.
+    pub fn topic0(&self) -> Option<&B256> {
+        self.topics.first()
+    }
+}
+
+/// How strongly a span was checked against what the chain committed to; each level includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proof {
+    /// Parent hashes link the blocks, and every log names the hash of its block.
+    Chained,
+    /// Header hashes were recomputed, and the logs agree with every header's bloom.
+    Bloom,
+    /// The receipts root was recomputed from all receipts of every block.
+    Receipts,
+}
+
+impl Proof {
+    /// The name kept in `indexer_coverage.proof`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Proof::Chained => "chained",
+            Proof::Bloom => "bloom",
+            Proof::Receipts => "receipts",
+        }
+    }
+}
+
+/// A contiguous block range of one chain with every matching log in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The chain.
+    pub chain: ChainId,
+    /// Every block of the range in ascending order, none missing, each the parent of the next. Never empty.
+    pub blocks: Vec<Block>,
+    /// The matching logs, ordered by block number and log index.
+    pub logs: Vec<Log>,
+    /// What was proven of the whole span.
+    pub proof: Proof,
+}
+
+impl Span {
+    /// Lowest and highest height of the span.
+    pub fn range(&self) -> RangeInclusive<u64> {
+        let last = self.blocks.last().expect("a span holds at least one block").number;
+        self.blocks[0].number..=last
+    }
+
+    /// The block at `number`, absent when the span does not reach there.
+    pub fn block(&self, number: u64) -> Option<&Block> {
+        let offset = number.checked_sub(self.blocks.first()?.number)?;
+        self.blocks.get(usize::try_from(offset).ok()?)
+    }
+
+    /// The highest block of the span.
+    pub fn head(&self) -> BlockRef {
+        self.blocks.last().expect("a span holds at least one block").block_ref()
+    }
+}

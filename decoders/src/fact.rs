@@ -1,0 +1,143 @@
+//! Event words: what a chain can say, one record per position.
+
+use alloy_primitives::{Address, B256, U256};
+use uuid::Uuid;
+
+use crate::block::{Block, ChainId, Proof, Span};
+use crate::id::{Position, RecordKind};
+
+/// Token standard as told by the event layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standard {
+    /// ERC-721 and the single-owner contracts before it that share its meaning.
+    Erc721,
+    /// ERC-1155.
+    Erc1155,
+    /// CryptoPunks.
+    CryptoPunks,
+}
+
+impl Standard {
+    /// The name kept in `tokens.token_standard`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standard::Erc721 => "erc721",
+            Standard::Erc1155 => "erc1155",
+            Standard::CryptoPunks => "cryptopunks",
+        }
+    }
+
+    /// Whether a token has one owner; otherwise owners hold quantities.
+    pub fn single_owner(self) -> bool {
+        !matches!(self, Standard::Erc1155)
+    }
+}
+
+/// Whether a transfer creates, destroys or moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransferKind {
+    /// From the zero address.
+    Mint,
+    /// To the zero address.
+    Burn,
+    /// Between two addresses.
+    Transfer,
+}
+
+impl TransferKind {
+    /// The name used in tables, messages and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TransferKind::Mint => "mint",
+            TransferKind::Burn => "burn",
+            TransferKind::Transfer => "transfer",
+        }
+    }
+}
+
+/// One token, or one quantity of one token, changing hands at one position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Decoder that saw it: the coverage source, such as `erc721`.
+    pub source: &'static str,
+    /// Height of the block.
+    pub block_number: u64,
+    /// Index of the log within its block.
+    pub log_index: u32,
+    /// Index within the batch or range; zero otherwise.
+    pub item: u32,
+    /// Transaction that emitted the log.
+    pub tx_hash: B256,
+    /// Token contract.
+    pub contract: Address,
+    /// Token number within the contract.
+    pub token: U256,
+    /// Previous owner; zero for a mint.
+    pub from: Address,
+    /// New owner; zero for a burn.
+    pub to: Address,
+    /// Units moved: one for single-owner standards, possibly zero for ERC-1155.
+    pub quantity: U256,
+    /// Token standard.
+    pub standard: Standard,
+    /// Mint, burn or transfer.
+    pub kind: TransferKind,
+}
+
+impl Transfer {
+    /// The fact's id, given the block it stands in.
+    pub fn id(&self, chain: ChainId, block_hash: B256) -> Uuid {
+        let (block_number, log_index, item) = (self.block_number, self.log_index, self.item);
+        Position { chain, block_number, block_hash, log_index, item, kind: RecordKind::Transfer }.id()
+    }
+}
+
+/// A log that claims to be something it is not: malformed, hostile or absurd. Recorded, never fatal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Decoder that refused the log.
+    pub source: &'static str,
+    /// Height of the block.
+    pub block_number: u64,
+    /// Index of the log within its block.
+    pub log_index: u32,
+    /// Transaction that emitted the log.
+    pub tx_hash: B256,
+    /// Emitting contract.
+    pub contract: Address,
+    /// Event signature hash, absent for anonymous events.
+    pub topic0: Option<B256>,
+    /// Short reason from a fixed set, such as `data_too_short`.
+    pub reason: &'static str,
+}
+
+/// Everything one span said: the only thing sinks are given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The chain.
+    pub chain: ChainId,
+    /// Every block of the span in ascending order.
+    pub blocks: Vec<Block>,
+    /// What was proven of the span.
+    pub proof: Proof,
+    /// Coverage sources whose logs were looked at, sorted.
+    pub sources: Vec<&'static str>,
+    /// Transfers in chain order.
+    pub transfers: Vec<Transfer>,
+    /// Logs refused, in chain order.
+    pub faults: Vec<Fault>,
+}
+
+impl Facts {
+    /// No facts yet, over the blocks of `span`.
+    pub fn of(span: &Span) -> Self {
+        Facts {
+            chain: span.chain,
+            blocks: span.blocks.clone(),
+            proof: span.proof,
+            sources: Vec::new(),
+            transfers: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+}
