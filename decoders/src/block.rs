@@ -69,8 +69,6 @@ pub struct Block {
     pub number: u64,
     /// Header hash.
     pub hash: B256,
-    /// Hash of the block below.
-    pub parent_hash: B256,
     /// Header timestamp, seconds since the Unix epoch.
     pub time: u64,
 }
@@ -136,7 +134,11 @@ impl Proof {
 pub struct Span {
     /// The chain.
     pub chain: ChainId,
-    /// Every block of the range in ascending order, none missing, each the parent of the next. Never empty.
+    /// Lowest and highest height.
+    pub range: RangeInclusive<u64>,
+    /// Hash of the block below the range; `None` when the span comes from the archive, which keeps no headers.
+    pub parent_hash: Option<B256>,
+    /// Blocks in ascending order: all of the range when read from an endpoint, those with logs when read from the archive.
     pub blocks: Vec<Block>,
     /// The matching logs, ordered by block number and log index.
     pub logs: Vec<Log>,
@@ -145,20 +147,17 @@ pub struct Span {
 }
 
 impl Span {
-    /// Lowest and highest height of the span.
-    pub fn range(&self) -> RangeInclusive<u64> {
-        let last = self.blocks.last().expect("a span holds at least one block").number;
-        self.blocks[0].number..=last
-    }
-
-    /// The block at `number`, absent when the span does not reach there.
+    /// The block at `number`, absent when the span does not hold it.
     pub fn block(&self, number: u64) -> Option<&Block> {
-        let offset = number.checked_sub(self.blocks.first()?.number)?;
-        self.blocks.get(usize::try_from(offset).ok()?)
+        find_block(&self.blocks, number)
     }
+}
 
-    /// The highest block of the span.
-    pub fn head(&self) -> BlockRef {
-        self.blocks.last().expect("a span holds at least one block").block_ref()
+/// The block at `number` among `blocks`, which ascend.
+pub fn find_block(blocks: &[Block], number: u64) -> Option<&Block> {
+    let offset = usize::try_from(number.checked_sub(blocks.first()?.number)?).ok()?;
+    match blocks.get(offset) {
+        Some(block) if block.number == number => Some(block),
+        _ => blocks.binary_search_by_key(&number, |block| block.number).ok().map(|index| &blocks[index]),
     }
 }

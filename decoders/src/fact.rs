@@ -1,5 +1,7 @@
 //! Event words: what a chain can say, one record per position.
 
+use std::ops::RangeInclusive;
+
 use alloy_primitives::{Address, B256, U256};
 use uuid::Uuid;
 
@@ -116,7 +118,9 @@ pub struct Fault {
 pub struct Facts {
     /// The chain.
     pub chain: ChainId,
-    /// Every block of the span in ascending order.
+    /// Lowest and highest height of the span.
+    pub range: RangeInclusive<u64>,
+    /// The span's blocks in ascending order; every block a fact names is among them.
     pub blocks: Vec<Block>,
     /// What was proven of the span.
     pub proof: Proof,
@@ -133,6 +137,7 @@ impl Facts {
     pub fn of(span: &Span) -> Self {
         Facts {
             chain: span.chain,
+            range: span.range.clone(),
             blocks: span.blocks.clone(),
             proof: span.proof,
             sources: Vec::new(),

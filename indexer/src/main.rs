@@ -1,2 +1,2 @@
-//! Placeholder.
+//! Entry point.
 fn main() {}

@@ -1,1 +1,5 @@
-//! Placeholder.
+//! PostgreSQL: commit and rewind, projections, coverage, outbox; RabbitMQ: the publisher.
+//!
+//! This crate never sees an RPC type. Only `publisher` knows RabbitMQ.
+
+pub mod error;

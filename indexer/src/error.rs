@@ -1,0 +1,48 @@
+//! What a command that cannot go on tells the operator: one line, and an exit code of its own.
+
+pub use sinks::error::Class;
+
+/// Why a command ended, as a process exit code. Documented in docs/RUNBOOK.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// A fault of the program or of stored data.
+    Internal = 1,
+    /// Wrong usage: an unknown flag, a missing argument (also what clap exits with).
+    Usage = 2,
+    /// `config.toml` cannot be read, has an unknown key or a value out of range.
+    Config = 3,
+    /// PostgreSQL cannot be reached or refused the login.
+    Database = 4,
+    /// MongoDB cannot be reached or refused the login.
+    Archive = 5,
+    /// RabbitMQ cannot be reached or refused the login.
+    Broker = 6,
+    /// No endpoint of the chain answers.
+    Endpoint = 7,
+    /// An endpoint serves another chain than the registry says.
+    WrongChain = 8,
+    /// The block range is empty, backwards, or not final yet.
+    BadRange = 9,
+    /// The registry has no such chain, endpoint, contract or ABI, or refuses the edit.
+    Registry = 10,
+    /// Stopped by a second signal.
+    Interrupted = 130,
+}
+
+/// An error that ends a command: what failed, and what to do about it, in one line.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// One line: what failed, why, what to do. Never holds a secret.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with its one line.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Failure { exit, message: message.into() }
+    }
+}

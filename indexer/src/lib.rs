@@ -1,0 +1,14 @@
+//! The daemon's parts, in the order a block meets them.
+
+pub mod archive;
+pub mod backfill;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod database;
+pub mod endpoints;
+pub mod error;
+pub mod follower;
+pub mod health;
+pub mod pipeline;
+pub mod registry;
