@@ -5,7 +5,7 @@ use std::path::Path;
 
 use decoders::block::ChainId;
 use indexer::error::Exit;
-use indexer::health::{EndpointState, Health, server};
+use indexer::health::{EndpointSample, EndpointState, Health, server};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -73,9 +73,17 @@ fn touched() -> String {
     chain.fetch_seconds.observe(0.1);
     chain.events("mint", 2);
     chain.fault("erc721", "data_too_short");
-    metrics.endpoint_state(ChainId(1), "3", EndpointState::Closed);
-    metrics.endpoint_request(ChainId(1), "3", 0.1);
-    metrics.endpoint_error(ChainId(1), "3", "timeout");
+    let sample = EndpointSample {
+        id: 3,
+        state: EndpointState::Ok,
+        head: Some(9),
+        latency_seconds: Some(0.1),
+        requests: 5,
+        failures: 1,
+        lies: 0,
+    };
+    metrics.endpoint(ChainId(1), &sample);
+    metrics.endpoint(ChainId(1), &EndpointSample { requests: 7, ..sample });
     metrics.outbox_depth(4);
     metrics.confirmed(5);
     metrics.publish_failed(6);

@@ -1,5 +1,11 @@
 //! The shell around the pipeline: configuration, command line, database, registry, API, health.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a test may unwrap, and reads from top to bottom"
+)]
+
 mod api;
 mod commands;
 mod config;

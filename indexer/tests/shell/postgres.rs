@@ -51,8 +51,10 @@ impl Drop for TestDatabase {
                 connection.execute(AssertSqlSafe(statement)).await.unwrap();
             });
         });
-        if dropped.join().is_err() {
-            eprintln!("left the database {} behind", self.name);
-        }
+        assert!(
+            dropped.join().is_ok() || std::thread::panicking(),
+            "left the database {} behind",
+            self.name
+        );
     }
 }
