@@ -4,3 +4,4 @@
 //! the product's decoders.
 
 pub mod block;
+pub mod ledger;
