@@ -20,7 +20,10 @@ pub struct Finality {
 impl Default for Finality {
     /// Ethereum's usual distances: one epoch and two.
     fn default() -> Self {
-        Finality { safe_depth: 32, finalized_depth: 64 }
+        Finality {
+            safe_depth: 32,
+            finalized_depth: 64,
+        }
     }
 }
 
@@ -62,8 +65,15 @@ impl Ledger {
     /// A ledger of `blocks`, in any order; of two blocks at one height the later in the list is canonical.
     pub fn new(chain_id: u64, mut blocks: Vec<Block>, finality: Finality) -> Self {
         blocks.sort_by_key(|block| block.number);
-        let shared = Shared { chain_id, finality, branches: RwLock::default(), head: watch::Sender::default() };
-        let ledger = Ledger { shared: Arc::new(shared) };
+        let shared = Shared {
+            chain_id,
+            finality,
+            branches: RwLock::default(),
+            head: watch::Sender::default(),
+        };
+        let ledger = Ledger {
+            shared: Arc::new(shared),
+        };
         ledger.extend(blocks);
         ledger
     }
@@ -107,7 +117,9 @@ impl Ledger {
     pub fn is_canonical(&self, hash: &B256) -> bool {
         let branches = self.branches();
         let block = branches.by_hash.get(hash);
-        block.and_then(|block| branches.at(block.number)).is_some_and(|canonical| canonical.hash == *hash)
+        block
+            .and_then(|block| branches.at(block.number))
+            .is_some_and(|canonical| canonical.hash == *hash)
     }
 
     /// The canonical blocks at heights `from` to `to`, both included, ascending.
@@ -115,7 +127,11 @@ impl Ledger {
         let branches = self.branches();
         let canonical = &branches.canonical;
         let start = canonical.partition_point(|block| block.number < from);
-        canonical[start..].iter().take_while(|block| block.number <= to).cloned().collect()
+        canonical[start..]
+            .iter()
+            .take_while(|block| block.number <= to)
+            .cloned()
+            .collect()
     }
 
     /// The canonical block that holds this transaction, and the transaction's index in it.
@@ -144,16 +160,30 @@ impl Ledger {
     }
 
     fn branches(&self) -> RwLockReadGuard<'_, Branches> {
-        self.shared.branches.read().expect("no writer panics while it holds the lock")
+        self.shared
+            .branches
+            .read()
+            .expect("no writer panics while it holds the lock")
     }
 
     /// Announces the new head while the lock is held, so that heads are announced in the order they were made.
     fn change(&self, edit: impl FnOnce(&mut Branches)) {
-        let mut branches = self.shared.branches.write().expect("no writer panics while it holds the lock");
+        let mut branches = self
+            .shared
+            .branches
+            .write()
+            .expect("no writer panics while it holds the lock");
         edit(&mut branches);
         let head = branches.canonical.last();
-        let head = head.map(|block| BlockHead { number: block.number, hash: block.hash }).unwrap_or_default();
-        self.shared.head.send_if_modified(|known| std::mem::replace(known, head) != head);
+        let head = head
+            .map(|block| BlockHead {
+                number: block.number,
+                hash: block.hash,
+            })
+            .unwrap_or_default();
+        self.shared
+            .head
+            .send_if_modified(|known| std::mem::replace(known, head) != head);
     }
 }
 
@@ -162,7 +192,11 @@ impl Branches {
         let offset = usize::try_from(number.checked_sub(self.canonical.first()?.number)?).ok()?;
         match self.canonical.get(offset) {
             Some(block) if block.number == number => Some(block),
-            _ => self.canonical.binary_search_by_key(&number, |block| block.number).ok().map(|i| &self.canonical[i]),
+            _ => self
+                .canonical
+                .binary_search_by_key(&number, |block| block.number)
+                .ok()
+                .map(|i| &self.canonical[i]),
         }
     }
 
@@ -200,7 +234,11 @@ impl Branches {
 
     fn push(&mut self, block: Block) {
         let block = Arc::new(block);
-        let placed = block.transactions.iter().enumerate().map(|(index, transaction)| (transaction.hash, (block.number, index)));
+        let placed = block
+            .transactions
+            .iter()
+            .enumerate()
+            .map(|(index, transaction)| (transaction.hash, (block.number, index)));
         self.transactions.extend(placed);
         self.by_hash.insert(block.hash, block.clone());
         self.canonical.push(block);
