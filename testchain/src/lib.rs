@@ -5,3 +5,4 @@
 
 pub mod block;
 pub mod ledger;
+pub mod simulation;
