@@ -4,3 +4,5 @@
 //! the product's decoders.
 
 pub mod block;
+pub mod ledger;
+pub mod simulation;
