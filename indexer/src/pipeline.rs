@@ -1,1 +1,73 @@
-//! Placeholder.
+//! The way of one span: archive, decode, apply.
+
+use std::sync::Arc;
+
+use decoders::block::{ChainId, Span};
+use decoders::fact::Facts;
+use sinks::commit::{self, Applied, Move};
+use sinks::store::Store;
+
+use crate::archive::Archive;
+use crate::endpoints::{Filter, Pool};
+use crate::error::Error;
+use crate::health::metrics::Metrics;
+
+/// The coverage source that says which ranges the archive holds.
+pub const ARCHIVE_SOURCE: &str = "archive";
+
+/// One chain's parts, shared by its follower and its backfill workers.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// The chain.
+    pub chain: ChainId,
+    /// Where spans are read from.
+    pub endpoints: Arc<Pool>,
+    /// Where raw events are kept.
+    pub archive: Arc<Archive>,
+    /// Where facts and projections are kept.
+    pub store: Store,
+    /// What operators watch.
+    pub metrics: Arc<Metrics>,
+    /// Which logs are asked for.
+    pub filter: Arc<Filter>,
+}
+
+impl Pipeline {
+    /// Takes one span all the way: raw events first, then facts, projections, coverage and checkpoint in one transaction.
+    ///
+    /// # Errors
+    /// Whatever the archive or the store answers; nothing of the span is then visible in the tables.
+    pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
+        let archived = self.archive.put(span).await?;
+        let facts = facts_of(span);
+        let started = std::time::Instant::now();
+        let applied = commit::apply(&self.store, &facts, step).await?;
+        self.metrics.span_written(self.chain, &applied, archived, started.elapsed());
+        Ok(applied)
+    }
+
+    /// Reads one span back from the archive and replaces what the tables say of its range.
+    ///
+    /// # Errors
+    /// Whatever the archive or the store answers; the range is then as it was.
+    pub async fn rewrite(&self, span: &Span) -> Result<Applied, Error> {
+        let applied = commit::replace(&self.store, &facts_of(span)).await?;
+        Ok(applied)
+    }
+}
+
+/// The facts of an archived span, with the archive among the sources they cover.
+fn facts_of(span: &Span) -> Facts {
+    let mut facts = decoders::decode(span);
+    facts.sources.push(ARCHIVE_SOURCE);
+    facts.sources.sort_unstable();
+    facts
+}
+
+/// Every coverage source a complete range has: each decoder, and the archive.
+pub fn sources() -> Vec<&'static str> {
+    let mut sources = decoders::sources().to_vec();
+    sources.push(ARCHIVE_SOURCE);
+    sources.sort_unstable();
+    sources
+}
