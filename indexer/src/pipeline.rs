@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use decoders::block::{ChainId, Span};
-use decoders::fact::Facts;
+use decoders::fact::{Facts, TransferKind};
 use sinks::commit::{self, Applied, Move};
 use sinks::store::Store;
 
 use crate::archive::Archive;
 use crate::endpoints::{Filter, Pool};
 use crate::error::Error;
-use crate::health::metrics::Metrics;
+use crate::health::metrics::ChainMetrics;
 
 /// The coverage source that says which ranges the archive holds.
 pub const ARCHIVE_SOURCE: &str = "archive";
@@ -27,7 +27,7 @@ pub struct Pipeline {
     /// Where facts and projections are kept.
     pub store: Store,
     /// What operators watch.
-    pub metrics: Arc<Metrics>,
+    pub metrics: ChainMetrics,
     /// Which logs are asked for.
     pub filter: Arc<Filter>,
 }
@@ -40,9 +40,10 @@ impl Pipeline {
     pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
         let archived = self.archive.put(span).await?;
         let facts = facts_of(span);
-        let started = std::time::Instant::now();
+        let timer = self.metrics.commit_seconds.start_timer();
         let applied = commit::apply(&self.store, &facts, step).await?;
-        self.metrics.span_written(self.chain, &applied, archived, started.elapsed());
+        timer.stop_and_record();
+        self.count(&facts, archived);
         Ok(applied)
     }
 
@@ -53,6 +54,18 @@ impl Pipeline {
     pub async fn rewrite(&self, span: &Span) -> Result<Applied, Error> {
         let applied = commit::replace(&self.store, &facts_of(span)).await?;
         Ok(applied)
+    }
+
+    fn count(&self, facts: &Facts, archived: u64) {
+        self.metrics.archive_writes.inc_by(archived);
+        self.metrics.blocks.inc_by(facts.range.end() - facts.range.start() + 1);
+        for kind in [TransferKind::Mint, TransferKind::Burn, TransferKind::Transfer] {
+            let events = facts.transfers.iter().filter(|transfer| transfer.kind == kind).count();
+            self.metrics.events(kind.as_str(), events as u64);
+        }
+        for fault in &facts.faults {
+            self.metrics.fault(fault.source, fault.reason);
+        }
     }
 }
 

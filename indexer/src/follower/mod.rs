@@ -13,13 +13,14 @@ use decoders::block::{BlockRef, Proof, Span};
 use sinks::checkpoint;
 use sinks::commit::{self, Move};
 use sinks::lease::{self, Lease};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, instrument, warn};
 
 use crate::endpoints::Heads;
 use crate::error::{Class, Error};
-use crate::health::readiness::Reporter;
+use crate::health::readiness::TaskHealth;
 use crate::pipeline::Pipeline;
 use crate::retry;
 use decision::{Step, decide};
@@ -49,8 +50,10 @@ pub struct Follower {
     pub settings: FollowerSettings,
     /// Name of this daemon in the lease table.
     pub holder: String,
+    /// Whether this daemon holds the chain's lease at present.
+    pub leading: watch::Sender<bool>,
     /// Where `/readyz` hears of this chain.
-    pub readiness: Reporter,
+    pub health: TaskHealth,
 }
 
 /// What one step came to.
@@ -80,7 +83,9 @@ impl Follower {
     pub async fn follow(&self, cancel: &CancellationToken) -> Result<(), Error> {
         loop {
             let Some(lease) = self.acquire(cancel).await? else { return Ok(()) };
+            self.leading.send_replace(true);
             let ended = self.follow_with(lease.clone(), cancel).await;
+            self.leading.send_replace(false);
             match ended {
                 Err(Error::Sink(error)) if error.is_lease_lost() => warn!("another daemon took the chain over; standing by"),
                 Err(Error::Cancelled) => return self.release(&lease).await,
@@ -102,7 +107,7 @@ impl Follower {
             }
             if !told {
                 info!("another daemon holds the chain; standing by");
-                self.readiness.ok();
+                self.health.ok();
                 told = true;
             }
             tokio::select! {
@@ -145,7 +150,7 @@ impl Follower {
             Class::Transient => warn!(%error, "a step failed, trying again"),
             Class::Fatal | Class::Cancelled => return Err(error),
         }
-        self.readiness.fail(error.to_string());
+        self.health.failing(error.to_string());
         tokio::select! {
             () = cancel.cancelled() => {}
             () = tokio::time::sleep(pause.unwrap_or(self.settings.lease_ttl / 3)) => {}
@@ -187,9 +192,9 @@ impl Follower {
         }
         if memory.moved.elapsed() > self.settings.stall_after {
             let seconds = memory.moved.elapsed().as_secs();
-            self.readiness.fail(format!("the head of {} has not moved for {seconds} s on any endpoint", self.pipeline.chain));
+            self.health.failing(format!("the head of {} has not moved for {seconds} s on any endpoint", self.pipeline.chain));
         } else {
-            self.readiness.ok();
+            self.health.ok();
         }
     }
 
@@ -207,7 +212,8 @@ impl Follower {
 
     async fn observe(&self, heads: &Heads, finalized: BlockRef, memory: &mut Memory) -> Result<(), Error> {
         let seen = (heads.latest.block_ref(), finalized);
-        self.pipeline.metrics.head_seen(self.pipeline.chain, &heads.latest, finalized.number);
+        self.pipeline.metrics.head.set(i64::try_from(heads.latest.number).unwrap_or(i64::MAX));
+        self.pipeline.metrics.finalized.set(i64::try_from(finalized.number).unwrap_or(i64::MAX));
         if memory.seen != Some(seen) {
             let safe = heads.safe.map(|block| block.number);
             checkpoint::observe(&self.pipeline.store, self.pipeline.chain, heads.latest.number, safe, Some(finalized.number)).await?;
@@ -220,7 +226,10 @@ impl Follower {
         let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain).await?.map(|stored| stored.block);
         match (decide(stored, heads.latest.block_ref(), finalized), stored) {
             (Step::Wait, _) => Ok(Outcome::AtHead),
-            (Step::Begin(block), _) => self.begin(stored, block, lease).await,
+            (Step::Begin(finalized), _) => match self.standing_point(finalized, heads.latest.number).await? {
+                Some(block) if stored.is_none_or(|stored| stored.number < block.number) => self.begin(stored, block, lease).await,
+                _ => Ok(Outcome::AtHead),
+            },
             (Step::Advance(range), Some(from)) => match self.limited(range) {
                 Some(range) => self.advance(from, range, heads, lease).await,
                 None => Ok(Outcome::AtHead),
@@ -233,6 +242,19 @@ impl Follower {
     fn limited(&self, range: RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
         let last = self.settings.until.map_or(*range.end(), |until| until.min(*range.end()));
         (*range.start() <= last).then(|| *range.start()..=last)
+    }
+
+    /// Where to stand when `finalized` is the finalized block: there, unless that is below the first or above the last block wanted.
+    async fn standing_point(&self, finalized: BlockRef, latest: u64) -> Result<Option<BlockRef>, Error> {
+        let last = self.settings.until.unwrap_or(u64::MAX);
+        let number = finalized.number.max(self.settings.start_block).min(last);
+        if number == finalized.number || number > latest {
+            return Ok((number <= latest).then_some(finalized));
+        }
+        let header = self.pipeline.endpoints.header_at(number).await?;
+        header
+            .map(|header| Some(header.block.block_ref()))
+            .ok_or_else(|| Error::Stalled(format!("no endpoint serves block {number}, which is below the head")))
     }
 
     /// Stands at `block`, jumping over what gap filling will take.
@@ -265,6 +287,7 @@ impl Follower {
 
     async fn write(&self, from: Option<BlockRef>, span: &Span, lease: &Lease) -> Result<Outcome, Error> {
         let applied = self.pipeline.write(span, Move::Head { from, lease }).await?;
+        self.pipeline.metrics.checkpoint.set(i64::try_from(*span.range.end()).unwrap_or(i64::MAX));
         info!(block = *span.range.end(), blocks = span.blocks.len(), transfers = applied.transfers, proof = span.proof.as_str(), "applied");
         Ok(Outcome::Moved)
     }
@@ -285,7 +308,8 @@ impl Follower {
             return Err(Error::Stalled(format!("endpoints disagree about what follows block {from}")));
         }
         let rewound = commit::rewind(&self.pipeline.store, self.pipeline.chain, from, ancestor, lease).await?;
-        self.pipeline.metrics.rewound(self.pipeline.chain, from.number - ancestor.number);
+        self.pipeline.metrics.reorgs.inc();
+        self.pipeline.metrics.rewound_blocks.inc_by(from.number - ancestor.number);
         warn!(%from, %ancestor, transfers = rewound.transfers, "the chain left the stored branch; rewound");
         Ok(Outcome::Moved)
     }
