@@ -3,3 +3,4 @@
 //! This crate never sees an RPC type. Only `publisher` knows RabbitMQ.
 
 pub mod error;
+pub mod store;
