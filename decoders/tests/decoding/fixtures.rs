@@ -142,3 +142,28 @@ pub(crate) fn assert_refused_logs_say_nothing(facts: &Facts) {
         assert!(!said, "{fault:?} refused a log that said something");
     }
 }
+
+#[test]
+fn the_protocols_page_names_everything() {
+    let page = fs::read_to_string(folder().join("../../docs/PROTOCOLS.md")).unwrap();
+    let source = fs::read_to_string(folder().join("../src/fact.rs")).unwrap();
+    let reasons = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));
+    let contracts = DECODERS
+        .iter()
+        .flat_map(|decoder| decoder.claims)
+        .flat_map(|claim| claim.addresses.unwrap_or_default());
+    let names = DECODERS.iter().map(|decoder| decoder.name.to_owned());
+    let expected: Vec<String> = names
+        .chain(reasons.map(str::to_owned))
+        .chain(contracts.map(|(_, address)| format!("{address:#x}")))
+        .collect();
+    assert!(expected.len() > DECODERS.len() + 10);
+    for name in expected {
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/PROTOCOLS.md does not name {name}"
+        );
+    }
+}

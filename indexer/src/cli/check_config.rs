@@ -54,7 +54,8 @@ fn check(config: &Config) -> Result<(), Failure> {
     for chain in &config.chains {
         for contract in &chain.contracts {
             if let Some(path) = &contract.abi {
-                registry::Abi::read(&config.resolve(path))?;
+                let abi = registry::Abi::read(&config.resolve(path));
+                abi.map_err(|error| Failure::new(Exit::Config, format!("chain {}: {error}", chain.caip2)))?;
             }
         }
         for endpoint in chain.endpoints.iter().filter(|_| chain.enabled) {

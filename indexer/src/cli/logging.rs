@@ -8,13 +8,16 @@ use tracing_subscriber::fmt::format::FmtSpan;
 use crate::config::{Environment, LogConfig, LogFormat};
 use crate::error::{Exit, Failure};
 
+/// What others tell us that nobody needs: that `if not exists` found something.
+const QUIET: &str = "sqlx::postgres::notice=warn";
+
 /// Starts logging. `RUST_LOG` stands above `log.level`.
 pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<(), Failure> {
     let directives = environment("RUST_LOG")
         .filter(|value| !value.is_empty())
         .unwrap_or_else(|| config.level.clone());
     let filter = EnvFilter::builder()
-        .parse(&directives)
+        .parse(format!("{QUIET},{directives}"))
         .map_err(|error| Failure::new(Exit::Config, format!("environment variable RUST_LOG: {error}")))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -13,7 +13,7 @@ use decoders::block::{ChainId, Proof};
 use serde::{Deserialize, Serialize};
 
 pub use load::{ARCHIVE_VARIABLE, BROKER_VARIABLE, DATABASE_VARIABLE, Environment};
-pub use value::{DatabaseUrl, EndpointUrl, EndpointUrlError, ServiceUrl};
+pub use value::{DatabaseUrl, EndpointUrl, EndpointUrlError, ServiceUrl, check_name};
 
 /// A whole configuration; every key has a default except what names a chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -137,9 +137,9 @@ pub struct PipelineConfig {
 pub enum Scope {
     /// Everything the decoders know.
     #[default]
-    Everything,
+    All,
     /// Only the registered contracts.
-    Registered,
+    Contracts,
 }
 
 /// Whether a chain's header hashes can be recomputed.

@@ -274,17 +274,22 @@ pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64
     }
 }
 
-/// Text of 1 to 128 characters without control characters or surrounding space.
-pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
+/// Refuses what is not 1 to 128 printable characters without space around them.
+pub fn check_name(text: &str) -> Result<(), String> {
     let clean = text.trim() == text && !text.chars().any(char::is_control);
     if clean && (1..=128).contains(&text.chars().count()) {
-        Ok(text)
+        Ok(())
     } else {
-        Err(D::Error::custom(format!(
+        Err(format!(
             "{text:?} is not allowed here, write 1 to 128 printable characters"
-        )))
+        ))
     }
+}
+
+pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    check_name(&text).map_err(D::Error::custom)?;
+    Ok(text)
 }
 
 pub(super) fn standard<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
