@@ -13,3 +13,4 @@ pub mod health;
 pub mod pipeline;
 pub mod registry;
 pub mod retry;
+pub mod stores;

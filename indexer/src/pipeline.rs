@@ -1,16 +1,18 @@
 //! The way of one span: archive, decode, apply.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use decoders::block::{ChainId, Span};
 use decoders::fact::{Facts, TransferKind};
-use sinks::commit::{self, Applied, Move};
+use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::store::Store;
 
 use crate::archive::Archive;
 use crate::endpoints::{Filter, Pool};
 use crate::error::Error;
-use crate::health::metrics::ChainMetrics;
+use crate::health::ChainMetrics;
+use crate::stores::Stores;
 
 /// The coverage source that says which ranges the archive holds.
 pub const ARCHIVE_SOURCE: &str = "archive";
@@ -47,15 +49,6 @@ impl Pipeline {
         Ok(applied)
     }
 
-    /// Reads one span back from the archive and replaces what the tables say of its range.
-    ///
-    /// # Errors
-    /// Whatever the archive or the store answers; the range is then as it was.
-    pub async fn rewrite(&self, span: &Span) -> Result<Applied, Error> {
-        let applied = commit::replace(&self.store, &facts_of(span)).await?;
-        Ok(applied)
-    }
-
     fn count(&self, facts: &Facts, archived: u64) {
         self.metrics.archive_writes.inc_by(archived);
         self.metrics.blocks.inc_by(facts.range.end() - facts.range.start() + 1);
@@ -67,6 +60,15 @@ impl Pipeline {
             self.metrics.fault(fault.source, fault.reason);
         }
     }
+}
+
+/// Decodes what the archive holds of `range` and replaces what the tables say of it; no endpoint is asked.
+///
+/// # Errors
+/// Whatever the archive or the store answers; the range is then as it was.
+pub async fn rewrite(stores: &Stores, chain: ChainId, range: RangeInclusive<u64>) -> Result<Replaced, Error> {
+    let span = stores.archive.read(chain, range).await?;
+    Ok(commit::replace(&stores.database.store, &facts_of(&span)).await?)
 }
 
 /// The facts of an archived span, with the archive among the sources they cover.

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use axum::Router;
 use decoders::block::ChainId;
+use futures::FutureExt;
 use sinks::publisher::{self, Publisher};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::backfill::Progress;
 use crate::config::Config;
@@ -42,6 +44,13 @@ pub struct Daemon<'a> {
     pub progress: Arc<Progress>,
     /// Name of this process in the lease table.
     pub holder: String,
+}
+
+/// A name for this process that no other has: the machine, the process number and a random part.
+pub fn holder() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}-{}-{}", if host.is_empty() { "indexer" } else { host }, std::process::id(), Uuid::new_v4().simple())
 }
 
 /// A chain that runs, and the handles to change it.

@@ -10,8 +10,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use decoders::block::{BlockRef, Proof, Span};
-use sinks::checkpoint;
+use sinks::checkpoint::{self, Observation};
 use sinks::commit::{self, Move};
+use sinks::error::SinkError;
 use sinks::lease::{self, Lease};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use tracing::{info, instrument, warn};
 
 use crate::endpoints::Heads;
 use crate::error::{Class, Error};
-use crate::health::readiness::TaskHealth;
+use crate::health::TaskHealth;
 use crate::pipeline::Pipeline;
 use crate::retry;
 use decision::{Step, decide};
@@ -87,7 +88,7 @@ impl Follower {
             let ended = self.follow_with(lease.clone(), cancel).await;
             self.leading.send_replace(false);
             match ended {
-                Err(Error::Sink(error)) if error.is_lease_lost() => warn!("another daemon took the chain over; standing by"),
+                Err(Error::Sink(SinkError::LeaseLost { .. })) => warn!("another daemon took the chain over; standing by"),
                 Err(Error::Cancelled) => return self.release(&lease).await,
                 Err(error) => return self.release(&lease).await.and(Err(error)),
                 Ok(()) => return self.release(&lease).await,
@@ -215,8 +216,12 @@ impl Follower {
         self.pipeline.metrics.head.set(i64::try_from(heads.latest.number).unwrap_or(i64::MAX));
         self.pipeline.metrics.finalized.set(i64::try_from(finalized.number).unwrap_or(i64::MAX));
         if memory.seen != Some(seen) {
-            let safe = heads.safe.map(|block| block.number);
-            checkpoint::observe(&self.pipeline.store, self.pipeline.chain, heads.latest.number, safe, Some(finalized.number)).await?;
+            let observation = Observation {
+                head: heads.latest.number,
+                safe: heads.safe.map(|block| block.number),
+                finalized: Some(finalized.number),
+            };
+            checkpoint::observe(&self.pipeline.store, self.pipeline.chain, &observation).await?;
             memory.seen = Some(seen);
         }
         Ok(())
