@@ -4,4 +4,8 @@
 //! the product's decoders.
 
 pub mod block;
+pub mod faults;
 pub mod ledger;
+pub mod playback;
+pub mod recording;
+pub mod rpc;
