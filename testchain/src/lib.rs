@@ -9,3 +9,4 @@ pub mod ledger;
 pub mod playback;
 pub mod recording;
 pub mod rpc;
+pub mod simulation;

@@ -6,7 +6,8 @@ use alloy_rlp::Encodable;
 
 use crate::block::{Block, Header, Log};
 
-const ZERO_WORD: &[u8] = b"\"0x0\"";
+/// What a composed transaction pays per gas: 2 gwei, as the simulator's transactions do.
+const GAS_PRICE: u64 = 2_000_000_000;
 
 /// Appends `"0x…"` with two digits per byte.
 pub(crate) fn data(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -212,16 +213,17 @@ pub(crate) fn transaction(out: &mut Vec<u8>, chain_id: u64, block: &Block, index
     wide_quantity(out, transaction.value);
     data_field(out, "input", &transaction.input);
     quantity_field(out, "gas", gas_used(block, index));
-    for name in ["nonce", "gasPrice", "v", "r", "s"] {
-        key(out, name);
-        out.extend_from_slice(ZERO_WORD);
+    quantity_field(out, "gasPrice", GAS_PRICE);
+    for name in ["nonce", "v", "r", "s"] {
+        quantity_field(out, name, 0);
     }
     if tx_type > 0 {
         quantity_field(out, "chainId", chain_id);
         out.extend_from_slice(b",\"yParity\":\"0x0\",\"accessList\":[]");
     }
     if tx_type > 1 {
-        out.extend_from_slice(b",\"maxFeePerGas\":\"0x0\",\"maxPriorityFeePerGas\":\"0x0\"");
+        quantity_field(out, "maxFeePerGas", GAS_PRICE);
+        quantity_field(out, "maxPriorityFeePerGas", GAS_PRICE);
     }
     out.push(b'}');
 }
@@ -260,7 +262,8 @@ pub(crate) fn receipt(out: &mut Vec<u8>, block: &Block, index: usize, timestamps
             data_field(out, "blockHash", block.hash.as_slice());
             quantity_field(out, "blockNumber", block.number);
             quantity_field(out, "gasUsed", gas_used(block, index));
-            out.extend_from_slice(b",\"effectiveGasPrice\":\"0x0\",\"contractAddress\":null");
+            quantity_field(out, "effectiveGasPrice", GAS_PRICE);
+            out.extend_from_slice(b",\"contractAddress\":null");
             data_field(out, "from", transaction.from.as_slice());
             key(out, "to");
             match &transaction.to {
