@@ -28,7 +28,9 @@ impl FromStr for ChainId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.strip_prefix("eip155:")
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0')))
+            .filter(|digits| {
+                digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'))
+            })
             .and_then(|digits| digits.parse().ok())
             .map(ChainId)
             .ok_or_else(|| ChainIdError(text.to_owned()))
@@ -43,7 +45,9 @@ impl Serialize for ChainId {
 
 impl<'de> Deserialize<'de> for ChainId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -76,7 +80,10 @@ pub struct Block {
 impl Block {
     /// The block's height and hash.
     pub fn block_ref(&self) -> BlockRef {
-        BlockRef { number: self.number, hash: self.hash }
+        BlockRef {
+            number: self.number,
+            hash: self.hash,
+        }
     }
 }
 
@@ -158,6 +165,9 @@ pub fn find_block(blocks: &[Block], number: u64) -> Option<&Block> {
     let offset = usize::try_from(number.checked_sub(blocks.first()?.number)?).ok()?;
     match blocks.get(offset) {
         Some(block) if block.number == number => Some(block),
-        _ => blocks.binary_search_by_key(&number, |block| block.number).ok().map(|index| &blocks[index]),
+        _ => blocks
+            .binary_search_by_key(&number, |block| block.number)
+            .ok()
+            .map(|index| &blocks[index]),
     }
 }

@@ -90,7 +90,15 @@ impl Transfer {
     /// The fact's id, given the block it stands in.
     pub fn id(&self, chain: ChainId, block_hash: B256) -> Uuid {
         let (block_number, log_index, item) = (self.block_number, self.log_index, self.item);
-        Position { chain, block_number, block_hash, log_index, item, kind: RecordKind::Transfer }.id()
+        Position {
+            chain,
+            block_number,
+            block_hash,
+            log_index,
+            item,
+            kind: RecordKind::Transfer,
+        }
+        .id()
     }
 }
 

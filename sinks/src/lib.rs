@@ -3,3 +3,5 @@
 //! This crate never sees an RPC type. Only `publisher` knows RabbitMQ.
 
 pub mod error;
+pub mod publisher;
+pub mod store;
