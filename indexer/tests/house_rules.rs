@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
-use sha2::{Digest, Sha256};
 
 /// Which of our crates each of our crates may name, in any kind of dependency.
 const EDGES: [(&str, &[&str]); 5] = [
@@ -213,44 +212,4 @@ fn files_stay_readable() {
         .map(|(file, lines)| format!("{file}: {lines} lines"))
         .collect();
     assert!(long.is_empty(), "split these: {long:#?}");
-}
-
-/// `migrations/SHA256SUMS` is written once per new migration: `cd migrations && sha256sum *.sql > SHA256SUMS`.
-#[test]
-fn shipped_migrations_never_change() {
-    let folder = root().join("migrations");
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "sql") {
-            let sum: String = Sha256::digest(fs::read(&path).unwrap())
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            found.insert(path.file_name().unwrap().to_str().unwrap().to_owned(), sum);
-        }
-    }
-    let listed = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
-    let listed: BTreeMap<String, String> = listed
-        .lines()
-        .filter_map(|line| line.split_once("  "))
-        .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
-        .collect();
-    for (name, sum) in &listed {
-        assert_eq!(
-            found.get(name),
-            Some(sum),
-            "{name} has shipped: write a new migration instead of changing it"
-        );
-    }
-    let new: Vec<&String> = found.keys().filter(|name| !listed.contains_key(*name)).collect();
-    assert!(
-        new.is_empty(),
-        "list {new:?} in migrations/SHA256SUMS: cd migrations && sha256sum *.sql > SHA256SUMS"
-    );
-    let numbers: BTreeSet<&str> = found
-        .keys()
-        .map(|name| name.split('_').next().unwrap_or_default())
-        .collect();
-    assert_eq!(numbers.len(), found.len(), "two migrations have one number");
 }
