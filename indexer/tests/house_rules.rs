@@ -213,3 +213,23 @@ fn files_stay_readable() {
         .collect();
     assert!(long.is_empty(), "split these: {long:#?}");
 }
+
+#[test]
+fn the_map_names_what_exists() {
+    let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let crates: Vec<&str> = EDGES.iter().map(|(name, _)| *name).collect();
+    let mut named = 0;
+    for name in map.split('`').skip(1).step_by(2) {
+        let ours = name
+            .split_once('/')
+            .is_some_and(|(first, _)| crates.contains(&first) || first == "docs");
+        if ours && !name.contains('<') {
+            assert!(
+                root().join(name).exists(),
+                "docs/ARCHITECTURE.md names {name}, which is not there"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 40, "only {named} paths were recognised");
+}
