@@ -17,3 +17,5 @@ mod erc1155;
 mod erc2309;
 mod erc721;
 mod erc721_legacy;
+
+pub use registry::{decode, sources, topics};

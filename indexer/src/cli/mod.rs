@@ -8,6 +8,7 @@ mod interrupt;
 pub mod logging;
 pub mod migrate;
 pub mod output;
+mod progress;
 pub mod registry;
 pub mod replay;
 pub mod run;
