@@ -43,6 +43,9 @@ pub struct Failure {
 impl Failure {
     /// A failure with its one line.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Failure { exit, message: message.into() }
+        Failure {
+            exit,
+            message: message.into(),
+        }
     }
 }
