@@ -11,6 +11,7 @@ const CONSECUTIVE_TRANSFER: B256 = b256!("deaa91b6123d068f5821d0fb0678463d1a8a60
 const PUNK_ASSIGN: B256 = b256!("8a0e37b73a0d9c82e205d4d1a3ff3d0b57ce5f4d7bccf6bac03336dc101cb7ba");
 const PUNK_TRANSFER: B256 = b256!("05af636b70da6819000c49f85b21fa82081c632069bb626f30932034099107d8");
 const PUNK_BOUGHT: B256 = b256!("58e5d5a525e3b40bc15abaa38b5882678db1ee68befd2f60bafe3a7fd06db9e3");
+const PUNK_NO_LONGER_FOR_SALE: B256 = b256!("b0e0a660b4e50f26f0b7ce75c24655fc76cc66e3334a54ff410277229fa10bd4");
 
 /// Who sends to whom.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +139,11 @@ pub(super) fn punk_bought(contract: Address, parties: Parties, punk: U256, value
         ],
         [value],
     )
+}
+
+/// CryptoPunks `PunkNoLongerForSale`, which comes before the `PunkBought` of a taken listing.
+pub(super) fn punk_no_longer_for_sale(contract: Address, punk: U256) -> Log {
+    log(contract, [PUNK_NO_LONGER_FOR_SALE, punk.into()], [])
 }
 
 /// The operator of an ERC-1155 transfer is its sender, or its receiver when it is a mint.

@@ -63,7 +63,7 @@ impl Roster {
             contracts.extend(Contract::LEGACY);
         }
         let legacy = legacy_from..contracts.len() as u32;
-        let punks = (settings.chain_id == 1).then(|| legacy.end);
+        let punks = (settings.chain_id == 1).then_some(legacy.end);
         contracts.extend(punks.map(|_| Contract::PUNKS));
         let erc1155_from = contracts.len() as u32;
         contracts.extend((0..settings.erc1155_contracts.max(1)).map(|index| Contract::erc1155(settings, index)));

@@ -1,6 +1,6 @@
 //! Traffic of tokens with one owner each: ERC-721, its forerunners, ERC-2309 ranges and CryptoPunks.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, Log, U256};
 use rand::RngExt;
 
 use super::books::Layout;
@@ -87,10 +87,13 @@ pub(super) fn punk(stage: &mut Stage<'_>) {
             &[part],
         );
     }
-    stage.emit(events::erc20_transfer(address, parties, U256::from(1)));
-    let price = U256::from(stage.dice.random_range(1..=u64::MAX));
+    stage.emit(events::erc20_transfer(address, parties, U256::ONE));
     let (layout, log) = match stage.permille() {
-        0..300 => (Layout::PunkBought, events::punk_bought(address, parties, punk, price)),
+        0..300 => {
+            let price = U256::from(stage.dice.random_range(1..=u64::MAX));
+            stage.emit(events::punk_no_longer_for_sale(address, punk));
+            (Layout::PunkBought, events::punk_bought(address, parties, punk, price))
+        }
         300..400 => (Layout::PunkBought, accepted_bid(address, parties, punk)),
         _ => (Layout::PunkTransfer, events::punk_transfer(address, parties, punk)),
     };
@@ -98,7 +101,7 @@ pub(super) fn punk(stage: &mut Stage<'_>) {
 }
 
 /// The contract forgets the bid before it logs it, so that value and buyer are zero.
-fn accepted_bid(contract: Address, parties: Parties, punk: U256) -> alloy_primitives::Log {
+fn accepted_bid(contract: Address, parties: Parties, punk: U256) -> Log {
     events::punk_bought(
         contract,
         Parties {

@@ -48,6 +48,9 @@ pub(super) struct Move {
     pub(super) quantity: u128,
 }
 
+/// One thing that can happen.
+type Act = fn(&mut Stage<'_>);
+
 /// Where the traffic of one block is played: whatever is said here happens in the world and is entered in the books.
 pub(super) struct Stage<'a> {
     pub(super) settings: &'a Settings,
@@ -101,7 +104,9 @@ impl Stage<'_> {
                 self.act();
             }
         }
-        let logs = std::mem::take(&mut self.logs);
+        let mut logs = std::mem::take(&mut self.logs);
+        // They live as long as the chain, which is kept in memory.
+        logs.shrink_to_fit();
         let Some(to) = logs.first().map(|log| log.address) else {
             return;
         };
@@ -139,7 +144,7 @@ impl Stage<'_> {
     /// Lets one thing happen, by the weights of the mix.
     fn act(&mut self) {
         let mix = &self.settings.mix;
-        let acts: [(u32, fn(&mut Self)); 9] = [
+        let acts: [(u32, Act); 9] = [
             (mix.erc721, single_owner::erc721),
             (mix.erc721_legacy, single_owner::legacy),
             (mix.cryptopunks, single_owner::punk),
