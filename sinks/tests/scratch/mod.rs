@@ -7,19 +7,19 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 /// The value of a variable `scripts/services env` sets.
-pub fn service(variable: &str) -> String {
+pub(crate) fn service(variable: &str) -> String {
     std::env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is not set; start the services: eval \"$(scripts/services env)\""))
 }
 
 /// A name no other test uses.
-pub fn unique(prefix: &str) -> String {
+pub(crate) fn unique(prefix: &str) -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     format!("{prefix}_{:x}_{:08x}", nanos, rand::random::<u32>())
 }
 
 /// Runs `test` on a new migrated database with a pool of `connections`.
-pub async fn with_store<Running>(connections: u32, test: impl FnOnce(Store) -> Running)
+pub(crate) async fn with_store<Running>(connections: u32, test: impl FnOnce(Store) -> Running)
 where
     Running: Future<Output = ()> + Send + 'static,
 {
