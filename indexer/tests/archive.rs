@@ -59,7 +59,13 @@ async fn with_mongo<Running: Future<Output = ()> + Send + 'static>(test: fn(Arch
         })
         .await
     };
-    Client::with_uri_str(&url).await.unwrap().database(&database).drop().await.unwrap();
+    Client::with_uri_str(&url)
+        .await
+        .unwrap()
+        .database(&database)
+        .drop()
+        .await
+        .unwrap();
     if let Err(failed) = outcome {
         std::panic::resume_unwind(failed.into_panic());
     }
@@ -80,7 +86,11 @@ fn unused_store() -> sinks::store::Store {
 /// Block `number` of the branch `branch`.
 fn block(number: u64, branch: u64) -> Block {
     let hash = keccak256([number.to_be_bytes(), branch.to_be_bytes()].concat());
-    Block { number, hash, time: 1_600_000_000 + 12 * number }
+    Block {
+        number,
+        hash,
+        time: 1_600_000_000 + 12 * number,
+    }
 }
 
 /// A log of `block`, different for every index.
@@ -92,7 +102,9 @@ fn log(block: &Block, log_index: u32, data: Vec<u8>) -> Log {
         tx_index: log_index / 2,
         tx_hash: keccak256(seed),
         address: Address::from_slice(&seed[..20]),
-        topics: (0..log_index % 5).map(|topic| keccak256([topic as u8, seed[0]])).collect(),
+        topics: (0..log_index % 5)
+            .map(|topic| keccak256([topic as u8, seed[0]]))
+            .collect(),
         data: Bytes::from(data),
     }
 }
@@ -104,14 +116,31 @@ fn span(range: RangeInclusive<u64>, branch: u64, per_block: u32) -> Span {
         .iter()
         .flat_map(|block| (0..per_block).map(move |index| log(block, 3 * index, vec![index as u8; index as usize])))
         .collect();
-    Span { chain: CHAIN, range, parent_hash: Some(B256::ZERO), blocks, logs, proof: Proof::Bloom }
+    Span {
+        chain: CHAIN,
+        range,
+        parent_hash: Some(B256::ZERO),
+        blocks,
+        logs,
+        proof: Proof::Bloom,
+    }
 }
 
 /// What the archive is to answer for `span`: only blocks with logs, nothing proven.
 fn archived(span: &Span) -> Span {
     let with_logs: std::collections::BTreeSet<u64> = span.logs.iter().map(|log| log.block_number).collect();
-    let blocks = span.blocks.iter().filter(|block| with_logs.contains(&block.number)).copied().collect();
-    Span { parent_hash: None, proof: Proof::Chained, blocks, ..span.clone() }
+    let blocks = span
+        .blocks
+        .iter()
+        .filter(|block| with_logs.contains(&block.number))
+        .copied()
+        .collect();
+    Span {
+        parent_hash: None,
+        proof: Proof::Chained,
+        blocks,
+        ..span.clone()
+    }
 }
 
 async fn what_is_put_is_read_back(archive: Archive) {
@@ -139,8 +168,14 @@ async fn a_repeat_writes_nothing(archive: Archive) {
 async fn the_last_put_of_a_range_stands_after_a_reorg(archive: Archive) {
     archive.put(&span(10..=20, 1, 5)).await.unwrap();
     assert_eq!(archive.put(&span(15..=20, 2, 3)).await.unwrap(), 18);
-    assert_eq!(archive.read(CHAIN, 10..=14).await.unwrap(), archived(&span(10..=14, 1, 5)));
-    assert_eq!(archive.read(CHAIN, 15..=20).await.unwrap(), archived(&span(15..=20, 2, 3)));
+    assert_eq!(
+        archive.read(CHAIN, 10..=14).await.unwrap(),
+        archived(&span(10..=14, 1, 5))
+    );
+    assert_eq!(
+        archive.read(CHAIN, 15..=20).await.unwrap(),
+        archived(&span(15..=20, 2, 3))
+    );
     // The branch turns out to hold nothing of interest.
     assert_eq!(archive.put(&span(18..=20, 3, 0)).await.unwrap(), 0);
     assert!(archive.read(CHAIN, 18..=20).await.unwrap().logs.is_empty());
@@ -160,7 +195,10 @@ async fn a_put_cut_short_is_finished_by_the_next(archive: Archive) {
     archive.put(&span(30..=50, 2, 2)).await.unwrap();
     archive.put(&whole).await.unwrap();
     assert_eq!(archive.read(CHAIN, 1..=40).await.unwrap(), archived(&whole));
-    assert_eq!(archive.read(CHAIN, 41..=50).await.unwrap(), archived(&span(41..=50, 2, 2)));
+    assert_eq!(
+        archive.read(CHAIN, 41..=50).await.unwrap(),
+        archived(&span(41..=50, 2, 2))
+    );
 }
 
 async fn a_log_with_other_content_is_replaced(archive: Archive) {
@@ -174,8 +212,14 @@ async fn a_log_with_other_content_is_replaced(archive: Archive) {
 }
 
 async fn neighbours_and_other_chains_are_left_alone(archive: Archive) {
-    let other = Span { chain: ChainId(2), ..span(1..=9, 1, 2) };
-    let next = Span { chain: ChainId(u64::MAX >> 1), ..span(1..=9, 1, 2) };
+    let other = Span {
+        chain: ChainId(2),
+        ..span(1..=9, 1, 2)
+    };
+    let next = Span {
+        chain: ChainId(u64::MAX >> 1),
+        ..span(1..=9, 1, 2)
+    };
     archive.put(&other).await.unwrap();
     archive.put(&next).await.unwrap();
     archive.put(&span(1..=9, 1, 2)).await.unwrap();
@@ -183,7 +227,10 @@ async fn neighbours_and_other_chains_are_left_alone(archive: Archive) {
     assert_eq!(archive.read(ChainId(2), 1..=9).await.unwrap(), archived(&other));
     assert_eq!(archive.read(next.chain, 1..=9).await.unwrap(), archived(&next));
     let left = archive.read(CHAIN, 1..=9).await.unwrap();
-    assert_eq!(left.blocks.iter().map(|block| block.number).collect::<Vec<_>>(), [1, 2, 3, 7, 8, 9]);
+    assert_eq!(
+        left.blocks.iter().map(|block| block.number).collect::<Vec<_>>(),
+        [1, 2, 3, 7, 8, 9]
+    );
 }
 
 async fn writers_at_the_same_time_agree(archive: Archive) {
@@ -208,7 +255,11 @@ async fn a_big_span_fits(archive: Archive) {
     assert_eq!(archive.put(&wanted).await.unwrap(), 60_000);
     let put = started.elapsed();
     let read = archive.read(CHAIN, 1..=3_000).await.unwrap();
-    println!("{}: put 60,000 logs in {put:?}, read in {:?}", archive.name(), started.elapsed() - put);
+    println!(
+        "{}: put 60,000 logs in {put:?}, read in {:?}",
+        archive.name(),
+        started.elapsed() - put
+    );
     assert!(read == archived(&wanted));
     let repeat = Instant::now();
     assert_eq!(archive.put(&wanted).await.unwrap(), 0);
@@ -224,7 +275,14 @@ async fn any_history_of_puts_reads_as_the_last_one_of_each_block(archive: Archiv
         let put = span(from..=to, random.random_range(0..3), random.random_range(0..5));
         archive.put(&put).await.unwrap();
         for number in from..=to {
-            model.insert(number, put.logs.iter().filter(|log| log.block_number == number).cloned().collect());
+            model.insert(
+                number,
+                put.logs
+                    .iter()
+                    .filter(|log| log.block_number == number)
+                    .cloned()
+                    .collect(),
+            );
         }
         let (from, to) = (random.random_range(0..40), random.random_range(40..90));
         let wanted: Vec<Log> = model.range(from..=to).flat_map(|(_, logs)| logs.clone()).collect();
@@ -250,10 +308,18 @@ async fn an_absent_mongodb_is_told_with_its_place_and_without_its_login() {
     let url = "mongodb://reader:hunter2@127.0.0.1:9/?serverSelectionTimeoutMS=300";
     let error = Archive::open(url, "indexer", &unused_store()).await.unwrap_err();
     let message = error.to_string();
-    assert!(message.contains("127.0.0.1:9") && message.contains("archive.url"), "{message}");
+    assert!(
+        message.contains("127.0.0.1:9") && message.contains("archive.url"),
+        "{message}"
+    );
     assert!(!message.contains("hunter2") && !message.contains('\n'), "{message}");
     assert_eq!(error.class(), Class::Transient);
-    let error = Archive::open("mongodb://reader:hun@ter2@/", "indexer", &unused_store()).await.unwrap_err();
-    assert!(error.to_string().contains("archive.url") && !error.to_string().contains("hun"), "{error}");
+    let error = Archive::open("mongodb://reader:hun@ter2@/", "indexer", &unused_store())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("archive.url") && !error.to_string().contains("hun"),
+        "{error}"
+    );
     assert_eq!(error.class(), Class::Fatal);
 }

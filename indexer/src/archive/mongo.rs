@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use decoders::block::{ChainId, Span};
-use futures::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
@@ -21,8 +20,6 @@ const COLLECTION: &str = "raw_events";
 const BATCH_LOGS: usize = 5_000;
 /// Bytes in one insert, well below the 48 MB a message may have.
 const BATCH_BYTES: usize = 8 << 20;
-/// Inserts under way at once for one span; more bring nothing (measured: docs/decisions/0007-archive.md).
-const IN_FLIGHT: usize = 2;
 /// How long to look for a usable server before an operation fails.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Code of MongoDB's duplicate key error.
@@ -127,13 +124,27 @@ impl MongoArchive {
         Ok(())
     }
 
+    /// Inserts with two batches under way at once; more bring nothing (measured).
     async fn insert(&self, span: &Span, ids: &[Uuid], missing: &[usize]) -> Result<u64, ArchiveError> {
+        let batches = batches(span, missing, BATCH_LOGS, BATCH_BYTES);
+        let even = self.insert_batches(span, ids, batches.iter().step_by(2));
+        let odd = self.insert_batches(span, ids, batches.iter().skip(1).step_by(2));
+        let (even, odd) = tokio::try_join!(even, odd)?;
+        Ok(even + odd)
+    }
+
+    async fn insert_batches<'a>(
+        &self,
+        span: &Span,
+        ids: &[Uuid],
+        batches: impl Iterator<Item = &'a &'a [usize]>,
+    ) -> Result<u64, ArchiveError> {
         let chain_name = span.chain.to_string();
-        stream::iter(batches(span, missing, BATCH_LOGS, BATCH_BYTES))
-            .map(|run| self.insert_batch(span, &chain_name, ids, run))
-            .buffer_unordered(IN_FLIGHT)
-            .try_fold(0, |total, written| async move { Ok(total + written) })
-            .await
+        let mut written = 0;
+        for run in batches {
+            written += self.insert_batch(span, &chain_name, ids, run).await?;
+        }
+        Ok(written)
     }
 
     async fn insert_batch(

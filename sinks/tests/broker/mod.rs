@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lapin::options::{
-    BasicConsumeOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicConsumeOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -44,24 +45,62 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     pub(crate) async fn bind(exchange: &str, key: &str) -> Self {
-        let connection = Connection::connect(&url(), ConnectionProperties::default()).await.unwrap();
+        let connection = Connection::connect(&url(), ConnectionProperties::default())
+            .await
+            .unwrap();
         let channel = connection.create_channel().await.unwrap();
-        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        channel.exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        channel
+            .exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default())
+            .await
+            .unwrap();
         let queue = unique("queue");
-        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-        channel.queue_declare(queue.as_str().into(), durable, FieldTable::default()).await.unwrap();
+        let durable = QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        channel
+            .queue_declare(queue.as_str().into(), durable, FieldTable::default())
+            .await
+            .unwrap();
         let (name, key) = (queue.as_str().into(), key.into());
-        channel.queue_bind(name, exchange.into(), key, QueueBindOptions::default(), FieldTable::default()).await.unwrap();
-        let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
-        let deliveries = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await.unwrap();
+        channel
+            .queue_bind(
+                name,
+                exchange.into(),
+                key,
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..Default::default()
+        };
+        let deliveries = channel
+            .basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default())
+            .await
+            .unwrap();
         let (exchange, deliveries) = (exchange.to_owned(), tokio::sync::Mutex::new(deliveries));
-        Consumer { _connection: connection, channel, exchange, queue, deliveries }
+        Consumer {
+            _connection: connection,
+            channel,
+            exchange,
+            queue,
+            deliveries,
+        }
     }
 
     /// The next message, when one comes within `patience`.
     async fn next(&self, patience: Duration) -> Option<Received> {
-        let delivery = tokio::time::timeout(patience, self.deliveries.lock().await.next()).await.ok()??.unwrap();
+        let delivery = tokio::time::timeout(patience, self.deliveries.lock().await.next())
+            .await
+            .ok()??
+            .unwrap();
         let properties = &delivery.properties;
         let headers = properties.headers().clone().unwrap();
         Some(Received {
@@ -82,7 +121,10 @@ impl Consumer {
             let next = self.next(Duration::from_secs(30)).await;
             messages.push(next.unwrap_or_else(|| panic!("{} of {count} messages", messages.len())));
         }
-        assert!(self.next(Duration::from_millis(200)).await.is_none(), "more than {count} messages");
+        assert!(
+            self.next(Duration::from_millis(200)).await.is_none(),
+            "more than {count} messages"
+        );
         messages
     }
 
@@ -97,8 +139,14 @@ impl Consumer {
 
     /// Removes the queue and the exchange.
     pub(crate) async fn delete(self) {
-        self.channel.queue_delete(self.queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-        self.channel.exchange_delete(self.exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
+        self.channel
+            .queue_delete(self.queue.as_str().into(), QueueDeleteOptions::default())
+            .await
+            .unwrap();
+        self.channel
+            .exchange_delete(self.exchange.as_str().into(), ExchangeDeleteOptions::default())
+            .await
+            .unwrap();
     }
 }
 

@@ -28,10 +28,23 @@ pub(crate) async fn mints(store: &Store, chain: u64, number: u64, count: usize) 
 async fn write(store: &Store, chain: u64, number: u64, count: usize, kind: &str) -> Vec<Uuid> {
     let chain = ChainId(chain);
     let block_hash = B256::left_padding_from(&number.to_be_bytes());
-    let position = |log_index| Position { chain, block_number: number, block_hash, log_index, item: 0, kind: RecordKind::Transfer };
-    let ids: Vec<Uuid> = (0..u32::try_from(count).unwrap()).map(|log_index| position(log_index).id()).collect();
+    let position = |log_index| Position {
+        chain,
+        block_number: number,
+        block_hash,
+        log_index,
+        item: 0,
+        kind: RecordKind::Transfer,
+    };
+    let ids: Vec<Uuid> = (0..u32::try_from(count).unwrap())
+        .map(|log_index| position(log_index).id())
+        .collect();
     let mut transaction = store.pool.begin().await.unwrap();
-    sqlx::query("select catalog_service.ensure_chain($1)").bind(chain.to_string()).execute(&mut *transaction).await.unwrap();
+    sqlx::query("select catalog_service.ensure_chain($1)")
+        .bind(chain.to_string())
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     sqlx::query(
         "insert into catalog_service.ownership_transfers
              (chain_id, id, contract, token_id, token, from_addr, to_addr, quantity, standard, kind, tx_hash, block_number,
@@ -91,7 +104,10 @@ pub(crate) async fn undo(store: &Store, chain: u64, ids: &[Uuid]) {
 
 /// Rows not paid yet.
 pub(crate) async fn owed(store: &Store) -> i64 {
-    sqlx::query_scalar("select count(*) from indexer_service.outbox").fetch_one(&store.pool).await.unwrap()
+    sqlx::query_scalar("select count(*) from indexer_service.outbox")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap()
 }
 
 /// The only cursor: last number, published, unroutable, skipped.

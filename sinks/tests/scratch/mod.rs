@@ -26,13 +26,23 @@ where
     let server: PgConnectOptions = service("TEST_DATABASE_URL").parse().unwrap();
     let name = unique("test");
     let mut admin = PgConnection::connect_with(&server).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut admin).await.unwrap();
-    let pool = PgPoolOptions::new().max_connections(connections).connect_with(server.database(&name)).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("create database {name}")))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .connect_with(server.database(&name))
+        .await
+        .unwrap();
     let store = Store::new(pool.clone());
     store.migrate().await.unwrap();
     let outcome = tokio::spawn(test(store)).await;
     close(&pool).await;
-    sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)"))).execute(&mut admin).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)")))
+        .execute(&mut admin)
+        .await
+        .unwrap();
     if let Err(failed) = outcome {
         std::panic::resume_unwind(failed.into_panic());
     }
@@ -40,5 +50,7 @@ where
 
 /// Closes the pool, but does not wait for connections a failed test still holds.
 async fn close(pool: &PgPool) {
-    tokio::time::timeout(std::time::Duration::from_secs(2), pool.close()).await.unwrap_or_default();
+    tokio::time::timeout(std::time::Duration::from_secs(2), pool.close())
+        .await
+        .unwrap_or_default();
 }
