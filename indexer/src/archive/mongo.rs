@@ -7,7 +7,7 @@ use decoders::block::{ChainId, Span};
 use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
-use mongodb::{Client, Collection};
+use mongodb::{Client, Collection, Cursor};
 use sinks::error::Class;
 use uuid::Uuid;
 
@@ -22,6 +22,10 @@ const BATCH_LOGS: usize = 5_000;
 const BATCH_BYTES: usize = 8 << 20;
 /// How long to look for a usable server before an operation fails.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one operation may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Documents asked for at a time.
+const BATCH_READ: u32 = 10_000;
 /// Code of MongoDB's duplicate key error.
 const DUPLICATE_KEY: i32 = 11_000;
 
@@ -62,7 +66,7 @@ impl MongoArchive {
 
     pub(super) async fn ping(&self) -> Result<(), ArchiveError> {
         // Reading from the collection proves the login and its rights; a bare `ping` needs neither.
-        self.events.find_one(doc! { "_id": 0 }).await?;
+        in_time(self.events.find_one(doc! { "_id": 0 })).await?;
         Ok(())
     }
 
@@ -76,7 +80,7 @@ impl MongoArchive {
     pub(super) async fn read(&self, chain: ChainId, range: RangeInclusive<u64>) -> Result<Span, ArchiveError> {
         let mut cursor = self.scan(chain, &range).await?;
         let mut gatherer = Gatherer::new(chain, range);
-        while cursor.advance().await? {
+        while in_time(cursor.advance()).await? {
             let stored = cursor.current();
             let Some(record) = document::decode(stored) else {
                 let block = document::id_of(stored).map_or(0, decoders::id::block_number_of);
@@ -91,23 +95,16 @@ impl MongoArchive {
         Ok(gatherer.span)
     }
 
-    async fn scan(
-        &self,
-        chain: ChainId,
-        range: &RangeInclusive<u64>,
-    ) -> Result<mongodb::Cursor<RawDocumentBuf>, Error> {
-        self.events
-            .find(document::within(chain, Bounds::of(range)))
-            .sort(doc! { "_id": 1 })
-            .batch_size(10_000)
-            .await
+    async fn scan(&self, chain: ChainId, range: &RangeInclusive<u64>) -> Result<Cursor<RawDocumentBuf>, ArchiveError> {
+        let filter = document::within(chain, Bounds::of(range));
+        in_time(self.events.find(filter).sort(doc! { "_id": 1 }).batch_size(BATCH_READ)).await
     }
 
     /// What differs between the stored range and the span. A range never put costs one empty answer.
     async fn compare(&self, span: &Span, ids: &[Uuid]) -> Result<Change, ArchiveError> {
         let mut cursor = self.scan(span.chain, &span.range).await?;
         let mut merge = Merge::new(span, ids);
-        while cursor.advance().await? {
+        while in_time(cursor.advance()).await? {
             let stored = cursor.current();
             if let Some(id) = document::id_of(stored) {
                 merge.stored(id, document::decode(stored).as_ref());
@@ -119,7 +116,7 @@ impl MongoArchive {
     async fn delete(&self, chain: ChainId, stale: &[Uuid]) -> Result<(), ArchiveError> {
         for run in stale.chunks(BATCH_LOGS) {
             let keys: Vec<_> = run.iter().map(|id| document::key_value(chain, *id)).collect();
-            self.events.delete_many(doc! { "_id": { "$in": keys } }).await?;
+            in_time(self.events.delete_many(doc! { "_id": { "$in": keys } })).await?;
         }
         Ok(())
     }
@@ -165,13 +162,21 @@ impl MongoArchive {
                 log,
             ));
         }
-        match self.events.insert_many(documents).ordered(false).await {
-            Ok(_) => Ok(run.len() as u64),
-            Err(error) => duplicates(&error)
-                .map(|known| (run.len() - known) as u64)
-                .ok_or_else(|| error.into()),
-        }
+        let known = match in_time(self.events.insert_many(documents).ordered(false)).await {
+            Ok(_) => 0,
+            Err(ArchiveError::Mongo(error)) => duplicates(&error).ok_or(error)?,
+            Err(error) => return Err(error),
+        };
+        Ok((run.len() - known) as u64)
     }
+}
+
+/// The driver's answer, unless the server keeps silent: the driver itself waits without end on a connection that went dead.
+async fn in_time<T>(operation: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, ArchiveError> {
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, operation.into_future()).await;
+    Ok(answer.map_err(|_| ArchiveError::Silent {
+        seconds: ANSWER_TIMEOUT.as_secs(),
+    })??)
 }
 
 /// Acknowledged by a majority (of one, on a single server) and in the journal.

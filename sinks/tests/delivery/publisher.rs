@@ -1,20 +1,18 @@
 //! The publisher against a real PostgreSQL and a real RabbitMQ, reached through a wire that can be cut.
 
-mod broker;
-mod ledger;
-mod scratch;
-
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Consumer, Wire};
+use crate::broker::{Consumer, Wire};
 use decoders::id::retraction_of;
 use sinks::publisher::{Options, Publisher, PublisherError, State, Status, Unroutable, check};
 use sinks::store::Store;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::{broker, ledger, scratch};
 
 /// A publisher at work.
 struct Running {

@@ -26,6 +26,28 @@ pub(crate) async fn mints(store: &Store, chain: u64, number: u64, count: usize) 
 }
 
 async fn write(store: &Store, chain: u64, number: u64, count: usize, kind: &str) -> Vec<Uuid> {
+    begin(store, chain, number, count, kind).await.commit().await
+}
+
+/// Transfers written, but not committed yet.
+pub(crate) struct Uncommitted {
+    ids: Vec<Uuid>,
+    transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+}
+
+impl Uncommitted {
+    pub(crate) async fn commit(self) -> Vec<Uuid> {
+        self.transaction.commit().await.unwrap();
+        self.ids
+    }
+}
+
+/// Like [`transfers`], left open.
+pub(crate) async fn begin_transfers(store: &Store, chain: u64, number: u64, count: usize) -> Uncommitted {
+    begin(store, chain, number, count, "transfer").await
+}
+
+async fn begin(store: &Store, chain: u64, number: u64, count: usize, kind: &str) -> Uncommitted {
     let chain = ChainId(chain);
     let block_hash = B256::left_padding_from(&number.to_be_bytes());
     let position = |log_index| Position {
@@ -76,8 +98,7 @@ async fn write(store: &Store, chain: u64, number: u64, count: usize, kind: &str)
     .execute(&mut *transaction)
     .await
     .unwrap();
-    transaction.commit().await.unwrap();
-    ids
+    Uncommitted { ids, transaction }
 }
 
 /// Undoes the facts `ids` as a rewind does: the highest first, one retraction each.

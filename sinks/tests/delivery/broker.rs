@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::scratch::{service, unique};
+use crate::scratch::{service, unique};
 
 /// The broker's own address.
 pub(crate) fn url() -> String {
