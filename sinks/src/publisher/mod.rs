@@ -27,7 +27,7 @@ use crate::error::{Class, SinkError};
 use crate::store::Store;
 
 /// How long a publisher's claim on a chain lasts without being renewed, in seconds.
-const CLAIM_SECONDS: f64 = 30.0;
+const CLAIM_SECONDS: f64 = 10.0;
 /// How long a batch under way may take to be confirmed once the process was asked to stop.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How often a batch under way looks whether the broker blocks it.
@@ -348,7 +348,7 @@ impl Publisher {
         let rows = owed::rows(&self.store, chain, lane.after(), &[], limit).await?;
         lane.read(rows.last().map(|row| row.seq).filter(|_| rows.len() == limit));
         let (seqs, messages): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.seq, row.message)).unzip();
-        let sent: Vec<Message> = messages.iter().flatten().cloned().collect();
+        let sent: Vec<&Message> = messages.iter().flatten().collect();
         let Some(verdicts) = deliver(&self.status, broker, &sent, cancel).await? else {
             return Ok(Batch::Stopped);
         };
@@ -385,7 +385,7 @@ impl Publisher {
 async fn deliver(
     status: &watch::Sender<Status>,
     broker: &Broker,
-    messages: &[Message],
+    messages: &[&Message],
     cancel: &CancellationToken,
 ) -> Result<Option<Vec<Verdict>>, PublisherError> {
     let mut sending = std::pin::pin!(broker.send(messages));
