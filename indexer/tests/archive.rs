@@ -1,5 +1,7 @@
 //! One suite for both archives: what is put is read back, exactly and only the last put of each block, whatever happened between.
 
+#![cfg(test)]
+
 #[path = "../../sinks/tests/delivery/scratch.rs"]
 mod scratch;
 
