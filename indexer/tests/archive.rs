@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-#[path = "../../sinks/tests/delivery/scratch.rs"]
+#[path = "../../sinks/tests/scratch/mod.rs"]
 mod scratch;
 
 use std::collections::BTreeMap;

@@ -5,5 +5,6 @@
 mod broker;
 mod ledger;
 mod publisher;
+#[path = "../scratch/mod.rs"]
 mod scratch;
 mod tail;
