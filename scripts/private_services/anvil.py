@@ -1,15 +1,21 @@
 """anvil 1.7.1, a real EVM node, from npm. Tests start it themselves, one per test; here it is only fetched."""
 
+import shutil
 from pathlib import Path
 
-from .packages import cached, run
+from .packages import cached, is_cached, run
 from .process import Failure
 
 PACKAGE = "@foundry-rs/anvil@1.7.1"
+FOLDER = "anvil-1.7.1"
+
+
+def missing_packages() -> list[str]:
+    return [] if is_cached(FOLDER) or shutil.which("npm") else ["nodejs", "npm"]
 
 
 def binary() -> str:
-    folder = cached("anvil-1.7.1", fetch)
+    folder = cached(FOLDER, fetch)
     return str(locate(folder))
 
 

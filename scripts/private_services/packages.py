@@ -59,6 +59,10 @@ def cache() -> Path:
     return Path(os.environ.get("NFT_INDEXER_CACHE") or Path(home) / "nft-indexer")
 
 
+def is_cached(name: str) -> bool:
+    return (cache() / name).is_dir()
+
+
 def cached(name: str, fetch: Callable[[Path], None]) -> Path:
     """The folder `name` of the cache, filled by `fetch` on first use; never seen half filled."""
     folder = cache() / name
