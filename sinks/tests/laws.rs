@@ -24,11 +24,13 @@ const TTL: Duration = Duration::from_secs(600);
 
 async fn clear(store: &Store) {
     sqlx::raw_sql(
-        "truncate catalog_service.ownership_transfers, catalog_service.tokens, catalog_service.collections,
-             catalog_service.erc1155_balances, catalog_service.collection_counters, indexer_service.decode_faults,
-             indexer_service.indexer_coverage, indexer_service.indexer_checkpoints, indexer_service.indexer_blocks,
-             indexer_service.chain_leases, indexer_service.outbox, catalog_service.traits, catalog_service.trait_values,
-             catalog_service.token_trait_links",
+        // Deleting beats truncating for the few rows a world has.
+        "delete from catalog_service.ownership_transfers; delete from catalog_service.tokens;
+         delete from catalog_service.collections; delete from catalog_service.erc1155_balances;
+         delete from catalog_service.collection_counters; delete from indexer_service.decode_faults;
+         delete from indexer_service.indexer_coverage; delete from indexer_service.indexer_checkpoints;
+         delete from indexer_service.indexer_blocks; delete from indexer_service.chain_leases;
+         delete from indexer_service.outbox",
     )
     .execute(&store.pool)
     .await
