@@ -145,8 +145,9 @@ impl Publisher {
                 break;
             }
         }
-        if let Err(error) = owed::release(&self.store, &self.options.holder).await {
-            tracing::debug!(%error, "claims were not given up; they end by themselves");
+        let released = tokio::time::timeout(FAREWELL, owed::release(&self.store, &self.options.holder)).await;
+        if !matches!(released, Ok(Ok(()))) {
+            tracing::debug!("claims were not given up; they end by themselves");
         }
         Ok(())
     }
@@ -176,8 +177,10 @@ impl Publisher {
 
     /// One batch of each chain that owes something.
     async fn round(&mut self, broker: &Broker, cancel: &CancellationToken) -> Result<Batch, PublisherError> {
+        let chains = owed::chains(&self.store).await?;
+        self.status.send_if_modified(|status| status.forget_but(&chains));
         let mut paid = 0;
-        for chain in owed::chains(&self.store).await? {
+        for chain in chains {
             match self.batch(broker, chain, cancel).await? {
                 Batch::Paid(rows) => paid += rows,
                 Batch::Stopped => return Ok(Batch::Stopped),
@@ -209,6 +212,9 @@ impl Publisher {
         }
         if lane.claim_is_old(CLAIM_SECONDS) {
             if !owed::claim(&self.store, chain, exchange, holder, CLAIM_SECONDS).await? {
+                // What holds the chain up is now the other publisher's to report.
+                self.status
+                    .send_if_modified(|status| status.held.remove(&chain.0).is_some());
                 return Ok(Batch::Paid(0));
             }
             lane.claimed();
