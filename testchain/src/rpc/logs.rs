@@ -183,11 +183,13 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn write(&mut self, block: &Block, filter: &Filter<'_>) {
         let mut place = Place::new(block, !self.settings.omit_log_timestamps);
-        for (index, receipt) in block.receipts.iter().enumerate() {
+        let beside = block.transactions.iter().zip(&block.receipts);
+        let present = beside.filter(|(_, receipt)| !receipt.is_absent());
+        for (index, (transaction, receipt)) in present.enumerate() {
             let mut entered = false;
             for log in receipt.logs.iter().filter(|log| filter.matches(log)) {
                 if !entered {
-                    place.enter(index, &block.transactions[index].hash);
+                    place.enter(index, &transaction.hash);
                     entered = true;
                 }
                 if self.sent > 0 {

@@ -28,7 +28,8 @@ fn verbatim(chain_id: u64, number: u64) -> Value {
         .expect("called by tests that have the folder")
         .join(format!("{chain_id}-{number}.json.gz"));
     let file = std::fs::File::open(path).expect("the file is there");
-    serde_json::from_reader(flate2::read::GzDecoder::new(file)).expect("the file is JSON")
+    let text = std::io::read_to_string(flate2::read::GzDecoder::new(file)).expect("the file is gzip");
+    serde_json::from_str(&text).expect("the file is JSON")
 }
 
 fn receipts_of(block: &Block) -> usize {
@@ -76,8 +77,10 @@ async fn assert_block(client: &Client, chain_id: u64, block: &Arc<Block>) {
     {
         lower(log);
     }
-    let full = client.ask("eth_getBlockByHash", json!([block.hash, true])).await;
-    assert_eq!(full, file["block"], "{chain_id}-{}", block.number);
+    // One block was fetched without its transactions; those are put together from what its receipts say.
+    let full = file["block"]["transactions"][0].is_object();
+    let answer = client.ask("eth_getBlockByHash", json!([block.hash, full])).await;
+    assert_eq!(answer, file["block"], "{chain_id}-{}", block.number);
     let served = client.ask("eth_getBlockReceipts", json!([hex(block.number)])).await;
     assert_eq!(served, file["receipts"], "{chain_id}-{}", block.number);
     let told: Vec<Value> = served
