@@ -1,6 +1,7 @@
 //! Real blocks: served as they were recorded, odd chains included.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::recordings::everything;
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("FIXTURES").map(|fixtures| PathBuf::from(fixtures).join("blocks"));
     if folder.is_none() {
-        println!("skipped: FIXTURES is not set");
+        writeln!(std::io::stdout(), "skipped: FIXTURES is not set").expect("standard output is open");
     }
     folder
 }
