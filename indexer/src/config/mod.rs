@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 use decoders::block::{ChainId, Proof};
 use serde::{Deserialize, Serialize};
+use sinks::publisher::Unroutable;
+
+use crate::endpoints;
 
 pub use load::{ARCHIVE_VARIABLE, BROKER_VARIABLE, DATABASE_VARIABLE, Environment};
 pub use value::{DatabaseUrl, EndpointUrl, EndpointUrlError, ServiceUrl, check_name};
@@ -76,6 +79,8 @@ pub struct BrokerConfig {
     /// Topic exchange that messages are published to.
     #[serde(deserialize_with = "value::name")]
     pub exchange: String,
+    /// What to do with a message that no queue asks for.
+    pub unroutable: Unroutable,
 }
 
 /// `[api]`.
@@ -133,13 +138,16 @@ pub struct PipelineConfig {
 
 /// Which logs of a chain are followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Everything the decoders know.
     #[default]
-    All,
+    #[serde(rename = "all")]
+    #[value(name = "all")]
+    Everything,
     /// Only the registered contracts.
-    Contracts,
+    #[serde(rename = "contracts")]
+    #[value(name = "contracts")]
+    Registered,
 }
 
 /// Whether a chain's header hashes can be recomputed.
@@ -153,6 +161,16 @@ pub enum HeaderHash {
     Ethereum,
     /// They do not; nothing stronger than `chained` is ever proven.
     Opaque,
+}
+
+impl From<HeaderHash> for endpoints::HeaderHash {
+    fn from(rule: HeaderHash) -> Self {
+        match rule {
+            HeaderHash::Auto => endpoints::HeaderHash::Auto,
+            HeaderHash::Ethereum => endpoints::HeaderHash::Ethereum,
+            HeaderHash::Opaque => endpoints::HeaderHash::Opaque,
+        }
+    }
 }
 
 /// `[[chains]]`: one chain to seed the registry with.
@@ -313,6 +331,7 @@ impl Default for BrokerConfig {
         BrokerConfig {
             url: None,
             exchange: "indexer.events".to_owned(),
+            unroutable: Unroutable::Hold,
         }
     }
 }
