@@ -1,6 +1,8 @@
 //! One suite for both archives: what is put is read back, exactly and only the last put of each block, whatever happened between.
 
-#[path = "../../sinks/tests/delivery/scratch.rs"]
+#![cfg(test)]
+
+#[path = "../../sinks/tests/scratch/mod.rs"]
 mod scratch;
 
 use std::collections::BTreeMap;

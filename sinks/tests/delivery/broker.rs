@@ -34,17 +34,16 @@ pub(crate) struct Received {
     pub(crate) body: serde_json::Value,
 }
 
-/// A durable queue bound to the exchange, with its consumer.
-pub(crate) struct Consumer {
-    _connection: Connection,
+/// A durable queue bound to the exchange, not read yet.
+pub(crate) struct Queue {
+    connection: Connection,
     channel: Channel,
     exchange: String,
-    queue: String,
-    deliveries: tokio::sync::Mutex<lapin::Consumer>,
+    name: String,
 }
 
-impl Consumer {
-    pub(crate) async fn bind(exchange: &str, key: &str) -> Self {
+impl Queue {
+    pub(crate) async fn bind(exchange: &str, key: &str, arguments: FieldTable) -> Self {
         let connection = Connection::connect(&url(), ConnectionProperties::default())
             .await
             .unwrap();
@@ -53,46 +52,60 @@ impl Consumer {
             durable: true,
             ..Default::default()
         };
+        let none = FieldTable::default;
         channel
-            .exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default())
+            .exchange_declare(exchange.into(), ExchangeKind::Topic, durable, none())
             .await
             .unwrap();
-        let queue = unique("queue");
+        let name = unique("queue");
         let durable = QueueDeclareOptions {
             durable: true,
             ..Default::default()
         };
         channel
-            .queue_declare(queue.as_str().into(), durable, FieldTable::default())
+            .queue_declare(name.as_str().into(), durable, arguments)
             .await
             .unwrap();
-        let (name, key) = (queue.as_str().into(), key.into());
+        let options = QueueBindOptions::default();
         channel
-            .queue_bind(
-                name,
-                exchange.into(),
-                key,
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
+            .queue_bind(name.as_str().into(), exchange.into(), key.into(), options, none())
             .await
             .unwrap();
+        Queue {
+            connection,
+            channel,
+            exchange: exchange.to_owned(),
+            name,
+        }
+    }
+
+    pub(crate) async fn consume(self) -> Consumer {
         let options = BasicConsumeOptions {
             no_ack: true,
             ..Default::default()
         };
-        let deliveries = channel
-            .basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default())
+        let (queue, tag) = (self.name.as_str().into(), "".into());
+        let deliveries = self
+            .channel
+            .basic_consume(queue, tag, options, FieldTable::default())
             .await
             .unwrap();
-        let (exchange, deliveries) = (exchange.to_owned(), tokio::sync::Mutex::new(deliveries));
         Consumer {
-            _connection: connection,
-            channel,
-            exchange,
-            queue,
-            deliveries,
+            queue: self,
+            deliveries: tokio::sync::Mutex::new(deliveries),
         }
+    }
+}
+
+/// The only reader of a queue.
+pub(crate) struct Consumer {
+    queue: Queue,
+    deliveries: tokio::sync::Mutex<lapin::Consumer>,
+}
+
+impl Consumer {
+    pub(crate) async fn bind(exchange: &str, key: &str) -> Self {
+        Queue::bind(exchange, key, FieldTable::default()).await.consume().await
     }
 
     /// The next message, when one comes within `patience`.
@@ -139,14 +152,21 @@ impl Consumer {
 
     /// Removes the queue and the exchange.
     pub(crate) async fn delete(self) {
-        self.channel
-            .queue_delete(self.queue.as_str().into(), QueueDeleteOptions::default())
+        let Queue {
+            connection,
+            channel,
+            exchange,
+            name,
+        } = self.queue;
+        channel
+            .queue_delete(name.as_str().into(), QueueDeleteOptions::default())
             .await
             .unwrap();
-        self.channel
-            .exchange_delete(self.exchange.as_str().into(), ExchangeDeleteOptions::default())
+        channel
+            .exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default())
             .await
             .unwrap();
+        connection.close(200, "bye".into()).await.unwrap();
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::{Consumer, Wire};
+use crate::broker::{Consumer, Queue, Wire};
 use decoders::id::retraction_of;
+use lapin::types::{AMQPValue, FieldTable};
 use sinks::publisher::{Options, Publisher, PublisherError, State, Status, Unroutable, check};
 use sinks::store::Store;
 use tokio::sync::{Notify, watch};
@@ -214,6 +215,36 @@ async fn dropping_what_nobody_asks_for_counts_it_and_keeps_the_rest() {
             wanted
         );
         assert_eq!(ledger::owed(&store).await, 0);
+        running.stop().await;
+        consumer.delete().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_full_queue_refuses_stays_owed_until_there_is_room() {
+    scratch::with_store(1, |store| async move {
+        let exchange = scratch::unique("events");
+        let mut limits = FieldTable::default();
+        limits.insert("x-max-length".into(), AMQPValue::LongInt(10));
+        limits.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        let queue = Queue::bind(&exchange, "#", limits).await;
+        let ids = ledger::transfers(&store, 1, 100, 40).await;
+        let mut running = Running::start(&store, options(&broker::url(), &exchange));
+        let refused = |status: &Status| status.trouble().is_some_and(|cause| cause.contains("refused"));
+        running.until("refused", refused).await;
+        assert!(
+            ledger::owed(&store).await >= 23,
+            "a refused message was counted as paid"
+        );
+        let consumer = queue.consume().await;
+        running
+            .until("published", |status| {
+                status.published == 40 && status.trouble().is_none()
+            })
+            .await;
+        let seen: HashSet<_> = consumer.drain().await.iter().map(|message| message.id).collect();
+        assert_eq!(seen, ids.into_iter().collect());
         running.stop().await;
         consumer.delete().await;
     })
