@@ -13,8 +13,6 @@ use decoders::block::{ChainId, Proof};
 use serde::{Deserialize, Serialize};
 use sinks::publisher::Unroutable;
 
-use crate::endpoints;
-
 pub use load::{ARCHIVE_VARIABLE, BROKER_VARIABLE, DATABASE_VARIABLE, Environment};
 pub use value::{DatabaseUrl, EndpointUrl, EndpointUrlError, ServiceUrl, check_name};
 
@@ -79,7 +77,7 @@ pub struct BrokerConfig {
     /// Topic exchange that messages are published to.
     #[serde(deserialize_with = "value::name")]
     pub exchange: String,
-    /// What to do with a message that no queue asks for.
+    /// What to do with a message that no queue asks for: `hold` or `drop`.
     pub unroutable: Unroutable,
 }
 
@@ -138,16 +136,13 @@ pub struct PipelineConfig {
 
 /// Which logs of a chain are followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Everything the decoders know.
     #[default]
-    #[serde(rename = "all")]
-    #[value(name = "all")]
-    Everything,
+    All,
     /// Only the registered contracts.
-    #[serde(rename = "contracts")]
-    #[value(name = "contracts")]
-    Registered,
+    Contracts,
 }
 
 /// Whether a chain's header hashes can be recomputed.
@@ -161,16 +156,6 @@ pub enum HeaderHash {
     Ethereum,
     /// They do not; nothing stronger than `chained` is ever proven.
     Opaque,
-}
-
-impl From<HeaderHash> for endpoints::HeaderHash {
-    fn from(rule: HeaderHash) -> Self {
-        match rule {
-            HeaderHash::Auto => endpoints::HeaderHash::Auto,
-            HeaderHash::Ethereum => endpoints::HeaderHash::Ethereum,
-            HeaderHash::Opaque => endpoints::HeaderHash::Opaque,
-        }
-    }
 }
 
 /// `[[chains]]`: one chain to seed the registry with.
@@ -331,7 +316,7 @@ impl Default for BrokerConfig {
         BrokerConfig {
             url: None,
             exchange: "indexer.events".to_owned(),
-            unroutable: Unroutable::Hold,
+            unroutable: Unroutable::default(),
         }
     }
 }

@@ -7,8 +7,6 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::endpoints::{EndpointHealth, EndpointState};
-
 /// Seconds a commit or a fetch may take, from a block on loopback to a large span far away.
 const SECONDS: &[f64] = &[
     0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -22,8 +20,7 @@ pub struct Metrics {
     endpoint: EndpointFamilies,
     outbox_depth: IntGauge,
     publisher_confirmed: IntCounter,
-    publisher_unroutable: IntCounter,
-    publisher_failures: IntCounter,
+    publisher_failed: IntCounter,
 }
 
 /// Families with a `chain` label.
@@ -55,14 +52,37 @@ struct EndpointFamilies {
     lies: IntCounterVec,
 }
 
-/// The value of `indexer_endpoint_state`: the higher, the better.
-fn grade(state: EndpointState) -> i64 {
-    match state {
-        EndpointState::Quarantined => 0,
-        EndpointState::Open => 1,
-        EndpointState::Degraded => 2,
-        EndpointState::Ok => 3,
-    }
+/// How the pool judges an endpoint, as the value of `indexer_endpoint_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EndpointState {
+    /// Serves another chain.
+    Quarantined = 0,
+    /// Failed repeatedly and is left alone for a while.
+    Open = 1,
+    /// Answers, but fails often, is rate limited, lags behind or has lied.
+    Degraded = 2,
+    /// Answers.
+    Ok = 3,
+}
+
+/// One endpoint as its pool sees it; counts are totals since the pool began.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EndpointSample {
+    /// Registry id: URLs hold keys and are no label.
+    pub id: i32,
+    /// How it stands.
+    pub state: EndpointState,
+    /// Highest block it said it has.
+    pub head: Option<u64>,
+    /// Median seconds of its recent answers.
+    pub latency_seconds: Option<f64>,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failures: u64,
+    /// Answers that failed a check.
+    pub lies: u64,
 }
 
 /// The metrics of one chain, looked up once.
@@ -127,18 +147,11 @@ impl Metrics {
                 &registry,
                 IntCounter::with_opts(opts("publisher_confirmed_total", "Messages the broker confirmed")),
             ),
-            publisher_unroutable: kept(
+            publisher_failed: kept(
                 &registry,
                 IntCounter::with_opts(opts(
-                    "publisher_unroutable_total",
-                    "Messages dropped because no queue asks for them",
-                )),
-            ),
-            publisher_failures: kept(
-                &registry,
-                IntCounter::with_opts(opts(
-                    "publisher_failures_total",
-                    "Times the broker was lost or could not be reached",
+                    "publisher_failed_total",
+                    "Messages the broker refused or returned",
                 )),
             ),
             registry,
@@ -168,27 +181,27 @@ impl Metrics {
         }
     }
 
-    /// Tells what a pool says of its endpoints, each under its registry id: URLs hold keys and are no label.
-    pub fn endpoints(&self, chain: ChainId, endpoints: &[EndpointHealth]) {
-        let chain = chain.to_string();
+    /// Tells what a pool says of one of its endpoints.
+    pub fn endpoint(&self, chain: ChainId, sample: &EndpointSample) {
+        let (chain, id) = (chain.to_string(), sample.id.to_string());
+        let labels = [chain.as_str(), id.as_str()];
         let families = &self.endpoint;
-        for endpoint in endpoints {
-            let id = endpoint.id.to_string();
-            let labels = [chain.as_str(), id.as_str()];
-            families.state.with_label_values(&labels).set(grade(endpoint.state));
-            if let Some(head) = endpoint.head {
-                families
-                    .head
-                    .with_label_values(&labels)
-                    .set(i64::try_from(head).unwrap_or(i64::MAX));
-            }
-            if let Some(latency) = endpoint.latency_p50 {
-                families.latency.with_label_values(&labels).set(latency.as_secs_f64());
-            }
-            raise(&families.requests.with_label_values(&labels), endpoint.requests);
-            raise(&families.failures.with_label_values(&labels), endpoint.failures);
-            raise(&families.lies.with_label_values(&labels), endpoint.lies);
+        families
+            .state
+            .with_label_values(&labels)
+            .set(i64::from(sample.state as u8));
+        if let Some(head) = sample.head {
+            families
+                .head
+                .with_label_values(&labels)
+                .set(i64::try_from(head).unwrap_or(i64::MAX));
         }
+        if let Some(seconds) = sample.latency_seconds {
+            families.latency.with_label_values(&labels).set(seconds);
+        }
+        raise(&families.requests.with_label_values(&labels), sample.requests);
+        raise(&families.failures.with_label_values(&labels), sample.failures);
+        raise(&families.lies.with_label_values(&labels), sample.lies);
     }
 
     /// Forgets an endpoint that left the registry.
@@ -214,12 +227,14 @@ impl Metrics {
         self.outbox_depth.set(messages);
     }
 
-    /// Tells what the publisher did since it started: messages confirmed, messages dropped because no queue asks for
-    /// them, and times the broker was lost or could not be reached.
-    pub fn published(&self, confirmed: u64, unroutable: u64, failures: u64) {
-        raise(&self.publisher_confirmed, confirmed);
-        raise(&self.publisher_unroutable, unroutable);
-        raise(&self.publisher_failures, failures);
+    /// Counts messages the broker confirmed.
+    pub fn confirmed(&self, messages: u64) {
+        self.publisher_confirmed.inc_by(messages);
+    }
+
+    /// Counts messages the broker refused or returned.
+    pub fn publish_failed(&self, messages: u64) {
+        self.publisher_failed.inc_by(messages);
     }
 
     /// The text Prometheus reads.

@@ -38,9 +38,9 @@ pub(super) fn chain_of(row: &PgRow) -> Result<Chain, RegistryError> {
         enabled: row.try_get("enabled")?,
         start_block: unsigned(row.try_get("start_block")?),
         scope: if scope == "contracts" {
-            Scope::Registered
+            Scope::Contracts
         } else {
-            Scope::Everything
+            Scope::All
         },
         settings: serde_json::from_value::<ChainSettings>(settings).map_err(|error| malformed(&caip2, error))?,
     })

@@ -262,7 +262,7 @@ fn a_chain_needs_only_its_names() {
     assert!(chain.enabled && chain.endpoints.is_empty() && chain.gas_policy.is_none());
     assert_eq!(
         (chain.decimals, chain.scope, chain.header_hash),
-        (18, Scope::Everything, HeaderHash::Auto)
+        (18, Scope::All, HeaderHash::Auto)
     );
     assert_eq!(
         (config.log.format, config.database.url),

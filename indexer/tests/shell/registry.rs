@@ -80,7 +80,7 @@ async fn a_seed_adds_what_is_missing_and_never_overwrites() {
     let entry = registry::load_chain(store, ETHEREUM).await.unwrap();
     assert_eq!(
         (entry.chain.name.as_str(), entry.chain.start_block, entry.chain.scope),
-        ("Ethereum", 3_914_495, Scope::Everything)
+        ("Ethereum", 3_914_495, Scope::All)
     );
     assert_eq!(
         (entry.chain.settings.finality_depth, entry.chain.settings.head_proof),

@@ -177,7 +177,7 @@ fn added(args: &AddArgs) -> Chain {
         explorer_url: None,
         enabled: true,
         start_block: 0,
-        scope: Scope::Everything,
+        scope: Scope::All,
         settings: ChainSettings::default(),
     };
     args.settings.apply(&mut chain);
@@ -196,7 +196,7 @@ async fn list(args: ListArgs, context: &Context, store: &Store) -> Result<(), Fa
             chain.native_symbol.clone(),
             if chain.enabled { "yes" } else { "no" }.to_owned(),
             chain.start_block.to_string(),
-            if chain.scope == Scope::Everything { "all" } else { "contracts" }.to_owned(),
+            if chain.scope == Scope::All { "all" } else { "contracts" }.to_owned(),
             cell(chain.settings.finality_depth),
             cell(chain.settings.head_proof.map(Proof::as_str)),
             cell(chain.settings.backfill_proof.map(Proof::as_str)),
