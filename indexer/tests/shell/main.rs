@@ -14,4 +14,5 @@ mod health;
 mod postgres;
 mod process;
 mod registry;
+mod services;
 mod tls;
