@@ -1,5 +1,26 @@
 //! PostgreSQL: commit and rewind, projections, coverage, outbox; RabbitMQ: the publisher.
 //!
-//! This crate never sees an RPC type. Only `publisher` knows RabbitMQ.
+//! This crate never sees an RPC type. Only `publisher` knows RabbitMQ. No function holds two connections at once, because the
+//! embedded PostgreSQL has one.
+//!
+//! [`commit`] is the way in: [`apply`](commit::apply) and its twins [`rewind`](commit::rewind) and [`replace`](commit::replace)
+//! call the projections, each of which shows its `apply` beside its `revert`.
 
+pub mod checkpoint;
+pub mod commit;
+pub mod coverage;
+pub mod digest;
 pub mod error;
+pub mod lease;
+pub mod publisher;
+pub mod store;
+
+mod balances;
+mod batch;
+mod collections;
+mod copy;
+mod counters;
+mod faults;
+mod outbox;
+mod tokens;
+mod transfers;

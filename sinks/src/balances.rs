@@ -1,0 +1,105 @@
+//! ERC-1155 holdings: sums per token and owner. ERC-721 holdings are read from `tokens`.
+//!
+//! A row of zero is dead and equals no row. Mints come from nobody and burns go to nobody, so the zero address holds nothing.
+
+use alloy_primitives::{Address, U512};
+use rustc_hash::FxHashMap;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::batch::{Batch, Row};
+use crate::error::SinkError;
+use crate::tokens::{address_text, difference};
+
+/// Adds what `batch` moved.
+pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+    let changes = fold(&batch.rows);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let tokens: Vec<Uuid> = changes.iter().map(|change| change.token).collect();
+    let owners: Vec<String> = changes.iter().map(|change| address_text(&change.owner)).collect();
+    let quantities: Vec<String> = changes
+        .iter()
+        .map(|change| difference(change.gained, change.lost))
+        .collect();
+    sqlx::query(ADD)
+        .bind(tokens)
+        .bind(owners)
+        .bind(quantities)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Takes back what the facts of `undone` moved, and removes the rows left at zero.
+pub(crate) async fn revert(db: &mut PgConnection) -> Result<(), SinkError> {
+    sqlx::query(SUBTRACT).execute(&mut *db).await?;
+    sqlx::query(REMOVE).execute(db).await?;
+    Ok(())
+}
+
+// Sorted by key, so that two writers lock the balances they share in one order.
+const ADD: &str = "insert into catalog_service.erc1155_balances as b (token, owner, quantity)
+    select s.token, s.owner, s.quantity::numeric from unnest($1::uuid[], $2::text[], $3::text[]) as s (token, owner, quantity)
+    order by s.token, s.owner collate \"C\"
+    on conflict (token, owner) do update set quantity = b.quantity + excluded.quantity";
+
+const SUBTRACT: &str = "insert into catalog_service.erc1155_balances as b (token, owner, quantity)
+    select token, owner, sum(change) from (
+        select token, to_addr as owner, -quantity as change from undone
+        where standard = 'erc1155' and quantity > 0 and from_addr <> to_addr
+          and to_addr <> '0x0000000000000000000000000000000000000000'
+        union all
+        select token, from_addr, quantity from undone
+        where standard = 'erc1155' and quantity > 0 and from_addr <> to_addr
+          and from_addr <> '0x0000000000000000000000000000000000000000'
+    ) moved
+    group by token, owner order by token, owner
+    on conflict (token, owner) do update set quantity = b.quantity + excluded.quantity";
+
+const REMOVE: &str = "delete from catalog_service.erc1155_balances b
+    using (select token, to_addr as owner from undone where standard = 'erc1155'
+           union
+           select token, from_addr from undone where standard = 'erc1155') u
+    where b.token = u.token and b.owner = u.owner and b.quantity = 0";
+
+/// What one span does to one holding.
+struct Change {
+    token: Uuid,
+    owner: Address,
+    gained: U512,
+    lost: U512,
+}
+
+/// One change per holding that ends different, sorted by key.
+fn fold(rows: &[Row<'_>]) -> Vec<Change> {
+    let mut sums: FxHashMap<(Uuid, Address), (U512, U512)> = FxHashMap::default();
+    for row in rows
+        .iter()
+        .filter(|row| row.moves() && !row.fact.standard.single_owner())
+    {
+        let (fact, quantity) = (row.fact, U512::from(row.fact.quantity));
+        if fact.from == fact.to {
+            continue;
+        }
+        if !fact.to.is_zero() {
+            sums.entry((row.token, fact.to)).or_default().0 += quantity;
+        }
+        if !fact.from.is_zero() {
+            sums.entry((row.token, fact.from)).or_default().1 += quantity;
+        }
+    }
+    let mut changes: Vec<Change> = sums
+        .into_iter()
+        .filter(|(_, (gained, lost))| gained != lost)
+        .map(|((token, owner), (gained, lost))| Change {
+            token,
+            owner,
+            gained,
+            lost,
+        })
+        .collect();
+    changes.sort_unstable_by_key(|change| (change.token, change.owner));
+    changes
+}

@@ -1,0 +1,218 @@
+//! Where the follower stands on a chain, what its endpoints last called its heads, and the blocks that can still be undone.
+
+use alloy_primitives::B256;
+use chrono::{DateTime, Utc};
+use decoders::block::{Block, BlockRef, ChainId};
+use sqlx::PgConnection;
+
+use crate::copy::timestamp;
+use crate::error::SinkError;
+use crate::lease::{self, Lease};
+use crate::store::Store;
+
+/// Where the follower stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Last block applied.
+    pub block: BlockRef,
+    /// When it was applied.
+    pub updated_at: DateTime<Utc>,
+    /// Height last observed as latest.
+    pub head: Option<u64>,
+    /// Height last observed as safe.
+    pub safe: Option<u64>,
+    /// Height last observed as finalized.
+    pub finalized: Option<u64>,
+    /// When the heads were observed.
+    pub observed_at: Option<DateTime<Utc>>,
+}
+
+/// What the endpoints call the heads of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Height of the latest block.
+    pub head: u64,
+    /// Height of the safe block.
+    pub safe: Option<u64>,
+    /// Height of the finalized block.
+    pub finalized: Option<u64>,
+}
+
+/// The checkpoint of `chain`; `None` before the first block was applied.
+pub async fn read(store: &Store, chain: ChainId) -> Result<Option<Checkpoint>, SinkError> {
+    let row: Option<Row> = sqlx::query_as(READ)
+        .bind(chain.to_string())
+        .fetch_optional(&store.pool)
+        .await?;
+    Ok(row.and_then(Row::checkpoint))
+}
+
+/// What was last observed of `chain`, with or without a checkpoint.
+pub async fn observed(store: &Store, chain: ChainId) -> Result<Option<Observation>, SinkError> {
+    let row: Option<Row> = sqlx::query_as(READ)
+        .bind(chain.to_string())
+        .fetch_optional(&store.pool)
+        .await?;
+    Ok(row.and_then(|row| {
+        Some(Observation {
+            head: height(row.head_block)?,
+            safe: height(row.safe_block),
+            finalized: height(row.finalized_block),
+        })
+    }))
+}
+
+/// Stores what was observed, and forgets the blocks below the finalized one: nothing undoes them any more.
+pub async fn observe(store: &Store, chain: ChainId, observation: &Observation) -> Result<(), SinkError> {
+    sqlx::query(OBSERVE)
+        .bind(chain.to_string())
+        .bind(observation.head.cast_signed())
+        .bind(observation.safe.map(u64::cast_signed))
+        .bind(observation.finalized.map(u64::cast_signed))
+        .execute(&store.pool)
+        .await?;
+    Ok(())
+}
+
+/// The applied blocks of `chain` that can still be undone, newest first.
+pub async fn kept(store: &Store, chain: ChainId) -> Result<Vec<Block>, SinkError> {
+    let rows: Vec<(i64, String, DateTime<Utc>)> = sqlx::query_as(KEPT)
+        .bind(chain.to_string())
+        .fetch_all(&store.pool)
+        .await?;
+    let block = |(number, hash, time): (i64, String, DateTime<Utc>)| {
+        Some(Block {
+            number: number.cast_unsigned(),
+            hash: hash.parse().ok()?,
+            time: time.timestamp().cast_unsigned(),
+        })
+    };
+    Ok(rows.into_iter().filter_map(block).collect())
+}
+
+/// Keeps `blocks` for a later rewind.
+pub(crate) async fn keep(db: &mut PgConnection, chain: &str, blocks: &[Block]) -> Result<(), SinkError> {
+    sqlx::query(KEEP)
+        .bind(chain)
+        .bind(
+            blocks
+                .iter()
+                .map(|block| block.number.cast_signed())
+                .collect::<Vec<i64>>(),
+        )
+        .bind(blocks.iter().map(|block| block.hash.to_string()).collect::<Vec<_>>())
+        .bind(blocks.iter().map(|block| timestamp(block.time)).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Forgets the blocks of `chain` above `ancestor`.
+pub(crate) async fn forget_above(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<(), SinkError> {
+    sqlx::query(FORGET)
+        .bind(chain)
+        .bind(ancestor.cast_signed())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Moves the checkpoint from `from` to `to`: compare-and-set on number and hash, under the lease.
+///
+/// No row moved means another writer: the lease was lost, or the checkpoint is elsewhere.
+pub(crate) async fn advance(
+    db: &mut PgConnection,
+    from: Option<BlockRef>,
+    to: BlockRef,
+    lease: &Lease,
+) -> Result<(), SinkError> {
+    let statement = if from.is_some() { ADVANCE } else { BEGIN };
+    let mut query = sqlx::query(statement)
+        .bind(lease.chain.to_string())
+        .bind(&lease.holder)
+        .bind(lease.token)
+        .bind(to.number.cast_signed())
+        .bind(to.hash.to_string());
+    if let Some(from) = from {
+        query = query.bind(from.number.cast_signed()).bind(from.hash.to_string());
+    }
+    if query.execute(&mut *db).await?.rows_affected() == 1 {
+        return Ok(());
+    }
+    lease::check(db, lease).await?;
+    Err(SinkError::CheckpointMoved {
+        chain: lease.chain,
+        expected: from,
+    })
+}
+
+const READ: &str =
+    "select last_block, last_block_hash, updated_at, head_block, safe_block, finalized_block, observed_at
+    from indexer_service.indexer_checkpoints where chain_id = $1";
+
+const OBSERVE: &str = "with pruned as (
+        delete from indexer_service.indexer_blocks where chain_id = $1 and number < $4
+    )
+    insert into indexer_service.indexer_checkpoints (chain_id, head_block, safe_block, finalized_block, observed_at)
+    values ($1, $2, $3, $4, now())
+    on conflict (chain_id) do update set head_block = excluded.head_block, safe_block = excluded.safe_block,
+        finalized_block = excluded.finalized_block, observed_at = excluded.observed_at";
+
+const KEPT: &str = "select number, hash, block_time from indexer_service.indexer_blocks
+    where chain_id = $1 order by number desc";
+
+const KEEP: &str = "insert into indexer_service.indexer_blocks (chain_id, number, hash, block_time)
+    select $1, s.number, s.hash, s.block_time
+    from unnest($2::int8[], $3::text[], $4::timestamptz[]) as s (number, hash, block_time)
+    on conflict (chain_id, number) do update set hash = excluded.hash, block_time = excluded.block_time";
+
+const FORGET: &str = "delete from indexer_service.indexer_blocks where chain_id = $1 and number > $2";
+
+// The lease row stays locked to the commit: nobody takes the chain over in between.
+const ADVANCE: &str = "with held as (
+        select from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share
+    )
+    update indexer_service.indexer_checkpoints set last_block = $4, last_block_hash = $5, updated_at = now()
+    where chain_id = $1 and last_block = $6 and last_block_hash = $7 and exists (select from held)";
+
+const BEGIN: &str = "with held as (
+        select chain_id from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share
+    )
+    insert into indexer_service.indexer_checkpoints as c (chain_id, last_block, last_block_hash)
+    select chain_id, $4, $5 from held
+    on conflict (chain_id) do update set last_block = excluded.last_block, last_block_hash = excluded.last_block_hash,
+        updated_at = now()
+    where c.last_block is null";
+
+/// A row of `indexer_checkpoints`.
+#[derive(sqlx::FromRow)]
+struct Row {
+    last_block: Option<i64>,
+    last_block_hash: Option<String>,
+    updated_at: DateTime<Utc>,
+    head_block: Option<i64>,
+    safe_block: Option<i64>,
+    finalized_block: Option<i64>,
+    observed_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    fn checkpoint(self) -> Option<Checkpoint> {
+        let hash: B256 = self.last_block_hash?.parse().ok()?;
+        Some(Checkpoint {
+            block: BlockRef {
+                number: height(self.last_block)?,
+                hash,
+            },
+            updated_at: self.updated_at,
+            head: height(self.head_block),
+            safe: height(self.safe_block),
+            finalized: height(self.finalized_block),
+            observed_at: self.observed_at,
+        })
+    }
+}
+
+fn height(stored: Option<i64>) -> Option<u64> {
+    stored.map(i64::cast_unsigned)
+}

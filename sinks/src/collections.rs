@@ -1,0 +1,81 @@
+//! Collections: one row per contract that has a token.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::batch::{Batch, Row};
+use crate::error::SinkError;
+use crate::tokens::address_text;
+
+/// Adds the collections `batch` is the first to name, and moves the first position of those it reaches below.
+pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+    let first = fold(batch);
+    if first.is_empty() {
+        return Ok(());
+    }
+    let contracts: Vec<String> = first.values().map(|row| address_text(&row.fact.contract)).collect();
+    let slugs: Vec<String> = contracts
+        .iter()
+        .map(|contract| format!("eip155-{}-{contract}", batch.chain.0))
+        .collect();
+    sqlx::query(MERGE)
+        .bind(&batch.chain_name)
+        .bind(first.keys().copied().collect::<Vec<Uuid>>())
+        .bind(slugs)
+        .bind(contracts)
+        .bind(first.values().map(|row| row.fact.standard.as_str()).collect::<Vec<_>>())
+        .bind(first.values().map(|row| row.id).collect::<Vec<Uuid>>())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Removes the collections of `undone` that lost their last token, and finds the first position anew where it was taken away.
+pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+    sqlx::query(REMOVE).bind(chain).execute(&mut *db).await?;
+    sqlx::query(RESTORE).bind(chain).execute(db).await?;
+    Ok(())
+}
+
+// Rows that change nothing are left out, so that the hot collections are not even locked.
+const MERGE: &str = "insert into catalog_service.collections as c
+        (id, slug, chain_id, contract_address, collection_type, first_position)
+    select s.id, s.slug, $1, s.contract, s.standard, s.position
+    from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[]) as s (id, slug, contract, standard, position)
+    where not exists (select from catalog_service.collections known
+                      where known.id = s.id and known.first_position <= s.position)
+    order by s.id
+    on conflict (id) do update set
+        collection_type = excluded.collection_type, first_position = excluded.first_position, updated_at = now()
+    where c.first_position > excluded.first_position";
+
+const REMOVE: &str = "delete from catalog_service.collections c
+    using (select distinct contract from undone) u
+    where c.chain_id = $1 and c.contract_address = u.contract
+      and not exists (select from catalog_service.tokens t where t.collection_id = c.id)";
+
+const RESTORE: &str = "update catalog_service.collections c set
+        first_position = first.id, collection_type = first.standard, updated_at = now()
+    from (select k.id as collection from undone u
+          join catalog_service.collections k
+            on k.chain_id = $1 and k.contract_address = u.contract and k.first_position = u.id) lost
+    cross join lateral (
+        select f.id, f.standard from catalog_service.tokens t
+        cross join lateral (
+            select o.id, o.standard from catalog_service.ownership_transfers o
+            where o.chain_id = $1 and o.token = t.id and o.quantity > 0 order by o.id limit 1
+        ) f
+        where t.collection_id = lost.collection order by f.id limit 1
+    ) first
+    where c.id = lost.collection";
+
+/// The first row of each collection that moves something, sorted by collection.
+fn fold<'a>(batch: &'a Batch<'a>) -> BTreeMap<Uuid, &'a Row<'a>> {
+    let mut first = BTreeMap::new();
+    for row in batch.rows.iter().filter(|row| row.moves()) {
+        first.entry(row.collection).or_insert(row);
+    }
+    first
+}

@@ -1,0 +1,248 @@
+//! The way in: apply a span, rewind a chain, replace a span. Each is one transaction of a constant number of statements.
+
+use std::ops::RangeInclusive;
+
+use decoders::block::{BlockRef, ChainId};
+use decoders::fact::Facts;
+use decoders::id::MAX_BLOCK;
+use rustc_hash::{FxHashMap, FxHashSet};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::batch::Batch;
+use crate::coverage::{self, Known};
+use crate::error::SinkError;
+use crate::lease::Lease;
+use crate::store::Store;
+use crate::{balances, checkpoint, collections, counters, faults, outbox, tokens, transfers};
+
+/// Who applies a span.
+#[derive(Clone, Copy, Debug)]
+pub enum Move<'a> {
+    /// A backfill worker: final blocks only, in any order, without a lease. The commit may be lost in a crash, whole.
+    Backfill,
+    /// The holder of the chain's lease: the blocks directly above the checkpoint, which moves to the last of them.
+    Head {
+        /// Where the checkpoint stands; `None` on a chain without one.
+        from: Option<BlockRef>,
+        /// The right to move it.
+        lease: &'a Lease,
+    },
+}
+
+/// What [`apply`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Transfers written.
+    pub transfers: u64,
+    /// Faults recorded.
+    pub faults: u64,
+    /// Transfers that were covered already.
+    pub skipped: u64,
+}
+
+/// What [`rewind`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewound {
+    /// Transfers undone and retracted.
+    pub transfers: u64,
+}
+
+/// What [`replace`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replaced {
+    /// Transfers that are gone or changed, and were retracted.
+    pub retracted: u64,
+    /// Transfers that are new or changed, and were announced.
+    pub announced: u64,
+    /// Transfers that stayed.
+    pub kept: u64,
+}
+
+/// Applies the facts of a span: whole or not at all, and once, however often it is called.
+///
+/// Facts of blocks that their source is covered for are dropped. Fails with class `Transient` when another writer commits part
+/// of the range at the same moment, `Reorg` when the checkpoint is not where `step` starts, and `Fatal` when the lease is lost.
+pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Applied, SinkError> {
+    check(facts, &step)?;
+    store.ensure_chain(facts.chain).await?;
+    let begin = match step {
+        Move::Backfill => BEGIN_BACKFILL,
+        Move::Head { .. } => BEGIN,
+    };
+    let mut tx = store.pool.begin_with(begin).await?;
+    let chain = facts.chain.to_string();
+    coverage::share(&mut tx, &chain).await?;
+
+    let known = Known::read(&mut tx, facts.chain, &facts.sources, &facts.range).await?;
+    let batch = Batch::of(facts, |fact| !known.holds(fact.source, fact.block_number))?;
+    write(&mut tx, &batch).await?;
+    let refused = faults::apply(&mut tx, facts, |fault| !known.holds(fault.source, fault.block_number)).await?;
+    cover(&mut tx, facts, Some(&known)).await?;
+    if let Move::Head { from, lease } = step {
+        let last = facts
+            .blocks
+            .last()
+            .expect("a head move was checked to hold all its blocks");
+        checkpoint::keep(&mut tx, &chain, &facts.blocks).await?;
+        checkpoint::advance(&mut tx, from, last.block_ref(), lease).await?;
+    }
+    tx.commit().await?;
+
+    let transfers = batch.rows.len() as u64;
+    Ok(Applied {
+        transfers,
+        faults: refused,
+        skipped: facts.transfers.len() as u64 - transfers,
+    })
+}
+
+/// Undoes every block of `chain` above `ancestor`, at any depth, and moves the checkpoint from `from` to it.
+///
+/// Afterwards the tables are as if the blocks had never been applied; one retraction per fact is owed to the broker.
+pub async fn rewind(
+    store: &Store,
+    chain: ChainId,
+    from: BlockRef,
+    ancestor: BlockRef,
+    lease: &Lease,
+) -> Result<Rewound, SinkError> {
+    if ancestor.number >= from.number || lease.chain != chain {
+        let reason = "a rewind goes down, under the lease of its chain";
+        return Err(SinkError::Inconsistent {
+            chain,
+            range: ancestor.number..=from.number,
+            reason,
+        });
+    }
+    store.ensure_chain(chain).await?;
+    let mut tx = store.pool.begin().await?;
+    let name = chain.to_string();
+    coverage::exclude(&mut tx, &name).await?;
+
+    checkpoint::advance(&mut tx, Some(from), ancestor, lease).await?;
+    let undone = transfers::revert_above(&mut tx, &name, ancestor.number).await?;
+    if undone > 0 {
+        undo(&mut tx, &name).await?;
+    }
+    faults::revert_above(&mut tx, &name, ancestor.number).await?;
+    coverage::revert_above(&mut tx, &name, ancestor.number).await?;
+    checkpoint::forget_above(&mut tx, &name, ancestor.number).await?;
+    tx.commit().await?;
+    Ok(Rewound { transfers: undone })
+}
+
+/// Makes the tables say of a span what `facts` say, whatever they said before: replay with other decoders.
+///
+/// `facts` must hold what every decoder sees in the span. Facts that come out the same are left alone; those that are gone are
+/// retracted, new ones announced, changed ones both.
+pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError> {
+    check(facts, &Move::Backfill)?;
+    store.ensure_chain(facts.chain).await?;
+    let mut tx = store.pool.begin().await?;
+    let chain = facts.chain.to_string();
+    coverage::exclude(&mut tx, &chain).await?;
+
+    let stored = transfers::stored(&mut tx, &chain, *facts.range.start(), *facts.range.end()).await?;
+    let mut batch = Batch::of(facts, |_| true)?;
+    let stayed = stayed(&stored, &batch);
+    let gone: Vec<Uuid> = stored
+        .iter()
+        .map(|fact| fact.id)
+        .filter(|id| !stayed.contains(id))
+        .collect();
+    batch.rows.retain(|row| !stayed.contains(&row.id));
+    if !gone.is_empty() {
+        transfers::revert(&mut tx, &chain, &gone).await?;
+        undo(&mut tx, &chain).await?;
+    }
+    write(&mut tx, &batch).await?;
+    faults::revert(&mut tx, facts).await?;
+    faults::apply(&mut tx, facts, |_| true).await?;
+    cover(&mut tx, facts, None).await?;
+    tx.commit().await?;
+    Ok(Replaced {
+        retracted: gone.len() as u64,
+        announced: batch.rows.len() as u64,
+        kept: stayed.len() as u64,
+    })
+}
+
+/// Every table a transfer touches, in the order in which all writers lock them: the most contended last.
+async fn write(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    transfers::apply(db, batch).await?;
+    outbox::apply(db, batch).await?;
+    collections::apply(db, batch).await?;
+    tokens::apply(db, batch).await?;
+    balances::apply(db, batch).await?;
+    counters::apply(db, batch).await
+}
+
+/// The twin of [`write`]: takes back the facts in `undone`.
+async fn undo(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+    outbox::revert(db).await?;
+    counters::revert(db, chain).await?;
+    balances::revert(db).await?;
+    tokens::revert(db, chain).await?;
+    collections::revert(db, chain).await
+}
+
+/// Covers the span for its sources; refuses when what was `seen` of it before the facts were written has grown.
+async fn cover(db: &mut PgConnection, facts: &Facts, seen: Option<&Known>) -> Result<(), SinkError> {
+    let known = Known::lock(db, facts.chain, &facts.sources, &facts.range).await?;
+    if seen.is_some_and(|seen| !seen.same(&known)) {
+        return Err(SinkError::Raced {
+            chain: facts.chain,
+            range: facts.range.clone(),
+        });
+    }
+    coverage::cover(db, facts.chain, facts.proof, &facts.range, &facts.sources, &known).await
+}
+
+/// The ids under which the stored facts and `batch` say the same.
+fn stayed(stored: &[transfers::Stored], batch: &Batch<'_>) -> FxHashSet<Uuid> {
+    let rows: FxHashMap<Uuid, _> = batch.rows.iter().map(|row| (row.id, row)).collect();
+    stored
+        .iter()
+        .filter(|fact| rows.get(&fact.id).is_some_and(|row| fact.same(row)))
+        .map(|fact| fact.id)
+        .collect()
+}
+
+/// Whether the span can be applied by `step` at all.
+fn check(facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
+    let refuse = |reason| {
+        Err(SinkError::Inconsistent {
+            chain: facts.chain,
+            range: facts.range.clone(),
+            reason,
+        })
+    };
+    let range: &RangeInclusive<u64> = &facts.range;
+    if range.is_empty() || *range.end() > MAX_BLOCK {
+        return refuse("the range is empty or too high");
+    }
+    let Move::Head { from, lease } = step else {
+        return Ok(());
+    };
+    if lease.chain != facts.chain {
+        return refuse("the lease is another chain's");
+    }
+    if facts.blocks.len() as u64 != range.end() - range.start() + 1
+        || facts.blocks.last().is_none_or(|last| last.number != *range.end())
+    {
+        return refuse("a head move needs every block of its range");
+    }
+    // What a jump leaves out stays a gap of coverage.
+    if from.is_some_and(|from| from.number >= *range.start()) {
+        return refuse("a head move starts above the checkpoint");
+    }
+    Ok(())
+}
+
+const BEGIN: &str = "begin";
+
+const BEGIN_BACKFILL: &str = "begin; set local synchronous_commit = off";

@@ -1,0 +1,60 @@
+//! The database: a pool, its migrations, and the partitions of a chain.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use decoders::block::ChainId;
+use rustc_hash::FxHashSet;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+
+use crate::error::SinkError;
+
+/// Every migration, embedded. Forward only: a shipped file never changes.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+const ENSURE_CHAIN: &str = "select catalog_service.ensure_chain($1)";
+
+/// The one handle to PostgreSQL. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Connections; a pool of one suffices for everything in this crate.
+    pub pool: PgPool,
+    /// Chains whose partitions are known to exist.
+    partitioned: Arc<Mutex<FxHashSet<ChainId>>>,
+}
+
+impl Store {
+    /// A store over `pool`.
+    pub fn new(pool: PgPool) -> Self {
+        Store {
+            pool,
+            partitioned: Arc::default(),
+        }
+    }
+
+    /// Brings the schema up to date; harmless when it is.
+    pub async fn migrate(&self) -> Result<(), SinkError> {
+        Ok(MIGRATOR.run(&self.pool).await?)
+    }
+
+    /// Makes the partitions of `chain` unless they exist. Called by every commit; asks the database once per process.
+    pub async fn ensure_chain(&self, chain: ChainId) -> Result<(), SinkError> {
+        if self
+            .partitioned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&chain)
+        {
+            return Ok(());
+        }
+        sqlx::query(ENSURE_CHAIN)
+            .bind(chain.to_string())
+            .execute(&self.pool)
+            .await?;
+        self.partitioned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(chain);
+        Ok(())
+    }
+}
