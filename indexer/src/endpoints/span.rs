@@ -242,8 +242,8 @@ impl Inner {
         let (headers, pieces) = if by_receipts {
             (self.headers(range, shun).await?, Vec::new())
         } else {
-            let (headers, pieces) = futures::join!(self.headers(range, shun), self.pieces(range, want, shun));
-            (headers?, pieces?)
+            let pieces = async { self.pieces(range, want, shun).await.map_err(Broken::from) };
+            futures::try_join!(self.headers(range, shun), pieces)?
         };
         let blocks: Vec<Block> = headers.iter().map(|judged| judged.header.block).collect();
         let parent_hash = headers.first().map(|judged| judged.header.parent_hash);

@@ -1,0 +1,7 @@
+//! The endpoint pool against real HTTP and WebSocket servers that fail, lag, disagree and lie.
+
+mod fixtures;
+mod limits;
+mod sockets;
+mod truth;
+mod world;
