@@ -31,7 +31,9 @@ begin
         return;
     end if;
     perform pg_advisory_xact_lock(hashtextextended('catalog_service.ensure_chain', 0));
-    if to_regclass('catalog_service.' || quote_ident(partition_name)) is not null then
+    -- Whoever held the lock may have made them. A scan, because to_regclass remembers its first answer through this transaction.
+    perform from pg_catalog.pg_class where relname = partition_name and relnamespace = 'catalog_service'::regnamespace;
+    if found then
         return;
     end if;
     execute format('create table catalog_service.%I (like catalog_service.ownership_transfers including all)', partition_name);
