@@ -1,0 +1,9 @@
+//! The laws of the system (design, section 13), held on simulated chains with real stores and the real program.
+//!
+//! Every test names the law it holds. Chance comes from seeds, and a failing test names its own.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod order;
+mod reorgs;
