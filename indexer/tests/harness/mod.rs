@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test binary uses its part of the harness")]
 
+#[path = "../../../sinks/tests/broker/mod.rs"]
+pub mod broker;
 pub mod chain;
 pub mod daemon;
 pub mod outbox;

@@ -5,5 +5,12 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod delivery;
+mod embedded;
+mod kills;
+mod lies;
 mod order;
+mod registry;
 mod reorgs;
+mod replay;
+mod standby;

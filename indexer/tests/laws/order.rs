@@ -50,7 +50,7 @@ impl Chain {
         spans::facts(self.id(), &part.iter().collect::<Vec<_>>())
     }
 
-    fn expected(&self) -> Tables {
+    pub fn expected(&self) -> Tables {
         Tables::of(self.simulation.books(), self.blocks.last().unwrap().number)
     }
 }
