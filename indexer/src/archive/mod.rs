@@ -44,6 +44,12 @@ pub enum ArchiveError {
         /// What the driver said.
         reason: String,
     },
+    /// MongoDB took an operation and did not answer.
+    #[error("mongodb did not answer within {seconds} s")]
+    Silent {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// A MongoDB operation failed.
     #[error("raw events in mongodb: {0}")]
     Mongo(#[from] mongodb::error::Error),
@@ -69,7 +75,7 @@ impl ArchiveError {
     /// What a caller should do about it.
     pub fn class(&self) -> Class {
         match self {
-            ArchiveError::Unreachable { .. } => Class::Transient,
+            ArchiveError::Unreachable { .. } | ArchiveError::Silent { .. } => Class::Transient,
             ArchiveError::Mongo(error) => mongo::class(error),
             ArchiveError::Postgres(error) => error.class(),
             ArchiveError::Address(_) | ArchiveError::Span(_) | ArchiveError::Corrupt { .. } => Class::Fatal,

@@ -4,11 +4,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use decoders::block::{ChainId, Span};
-use futures::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
-use mongodb::{Client, Collection};
+use mongodb::{Client, Collection, Cursor};
 use sinks::error::Class;
 use uuid::Uuid;
 
@@ -21,10 +20,12 @@ const COLLECTION: &str = "raw_events";
 const BATCH_LOGS: usize = 5_000;
 /// Bytes in one insert, well below the 48 MB a message may have.
 const BATCH_BYTES: usize = 8 << 20;
-/// Inserts under way at once for one span; more bring nothing (measured: docs/decisions/0007-archive.md).
-const IN_FLIGHT: usize = 2;
 /// How long to look for a usable server before an operation fails.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one operation may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Documents asked for at a time.
+const BATCH_READ: u32 = 10_000;
 /// Code of MongoDB's duplicate key error.
 const DUPLICATE_KEY: i32 = 11_000;
 
@@ -65,7 +66,7 @@ impl MongoArchive {
 
     pub(super) async fn ping(&self) -> Result<(), ArchiveError> {
         // Reading from the collection proves the login and its rights; a bare `ping` needs neither.
-        self.events.find_one(doc! { "_id": 0 }).await?;
+        in_time(self.events.find_one(doc! { "_id": 0 })).await?;
         Ok(())
     }
 
@@ -79,7 +80,7 @@ impl MongoArchive {
     pub(super) async fn read(&self, chain: ChainId, range: RangeInclusive<u64>) -> Result<Span, ArchiveError> {
         let mut cursor = self.scan(chain, &range).await?;
         let mut gatherer = Gatherer::new(chain, range);
-        while cursor.advance().await? {
+        while in_time(cursor.advance()).await? {
             let stored = cursor.current();
             let Some(record) = document::decode(stored) else {
                 let block = document::id_of(stored).map_or(0, decoders::id::block_number_of);
@@ -94,23 +95,16 @@ impl MongoArchive {
         Ok(gatherer.span)
     }
 
-    async fn scan(
-        &self,
-        chain: ChainId,
-        range: &RangeInclusive<u64>,
-    ) -> Result<mongodb::Cursor<RawDocumentBuf>, Error> {
-        self.events
-            .find(document::within(chain, Bounds::of(range)))
-            .sort(doc! { "_id": 1 })
-            .batch_size(10_000)
-            .await
+    async fn scan(&self, chain: ChainId, range: &RangeInclusive<u64>) -> Result<Cursor<RawDocumentBuf>, ArchiveError> {
+        let filter = document::within(chain, Bounds::of(range));
+        in_time(self.events.find(filter).sort(doc! { "_id": 1 }).batch_size(BATCH_READ)).await
     }
 
     /// What differs between the stored range and the span. A range never put costs one empty answer.
     async fn compare(&self, span: &Span, ids: &[Uuid]) -> Result<Change, ArchiveError> {
         let mut cursor = self.scan(span.chain, &span.range).await?;
         let mut merge = Merge::new(span, ids);
-        while cursor.advance().await? {
+        while in_time(cursor.advance()).await? {
             let stored = cursor.current();
             if let Some(id) = document::id_of(stored) {
                 merge.stored(id, document::decode(stored).as_ref());
@@ -122,18 +116,32 @@ impl MongoArchive {
     async fn delete(&self, chain: ChainId, stale: &[Uuid]) -> Result<(), ArchiveError> {
         for run in stale.chunks(BATCH_LOGS) {
             let keys: Vec<_> = run.iter().map(|id| document::key_value(chain, *id)).collect();
-            self.events.delete_many(doc! { "_id": { "$in": keys } }).await?;
+            in_time(self.events.delete_many(doc! { "_id": { "$in": keys } })).await?;
         }
         Ok(())
     }
 
+    /// Inserts with two batches under way at once; more bring nothing (measured).
     async fn insert(&self, span: &Span, ids: &[Uuid], missing: &[usize]) -> Result<u64, ArchiveError> {
+        let batches = batches(span, missing, BATCH_LOGS, BATCH_BYTES);
+        let even = self.insert_batches(span, ids, batches.iter().step_by(2));
+        let odd = self.insert_batches(span, ids, batches.iter().skip(1).step_by(2));
+        let (even, odd) = tokio::try_join!(even, odd)?;
+        Ok(even + odd)
+    }
+
+    async fn insert_batches<'a>(
+        &self,
+        span: &Span,
+        ids: &[Uuid],
+        batches: impl Iterator<Item = &'a &'a [usize]>,
+    ) -> Result<u64, ArchiveError> {
         let chain_name = span.chain.to_string();
-        stream::iter(batches(span, missing, BATCH_LOGS, BATCH_BYTES))
-            .map(|run| self.insert_batch(span, &chain_name, ids, run))
-            .buffer_unordered(IN_FLIGHT)
-            .try_fold(0, |total, written| async move { Ok(total + written) })
-            .await
+        let mut written = 0;
+        for run in batches {
+            written += self.insert_batch(span, &chain_name, ids, run).await?;
+        }
+        Ok(written)
     }
 
     async fn insert_batch(
@@ -154,13 +162,21 @@ impl MongoArchive {
                 log,
             ));
         }
-        match self.events.insert_many(documents).ordered(false).await {
-            Ok(_) => Ok(run.len() as u64),
-            Err(error) => duplicates(&error)
-                .map(|known| (run.len() - known) as u64)
-                .ok_or_else(|| error.into()),
-        }
+        let known = match in_time(self.events.insert_many(documents).ordered(false)).await {
+            Ok(_) => 0,
+            Err(ArchiveError::Mongo(error)) => duplicates(&error).ok_or(error)?,
+            Err(error) => return Err(error),
+        };
+        Ok((run.len() - known) as u64)
     }
+}
+
+/// The driver's answer, unless the server keeps silent: the driver itself waits without end on a connection that went dead.
+async fn in_time<T>(operation: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, ArchiveError> {
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, operation.into_future()).await;
+    Ok(answer.map_err(|_| ArchiveError::Silent {
+        seconds: ANSWER_TIMEOUT.as_secs(),
+    })??)
 }
 
 /// Acknowledged by a majority (of one, on a single server) and in the journal.

@@ -39,7 +39,7 @@ pub struct BackfillArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub workers: Option<u32>,
     /// Read from this endpoint instead of the registry's (repeatable)
-    #[arg(long = "rpc", value_name = "URL")]
+    #[arg(long = "rpc", value_name = "URL", value_parser = super::EndpointUrlParser)]
     pub endpoints: Vec<EndpointUrl>,
 }
 

@@ -15,14 +15,15 @@ pub mod run;
 pub mod status;
 pub mod tail;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Environment, LogFormat};
+use crate::config::{Config, EndpointUrl, Environment, LogFormat};
 use crate::error::{Exit, Failure};
 use output::Writer;
 
@@ -195,6 +196,19 @@ async fn short(context: &Context, body: impl Future<Output = Result<(), Failure>
     tokio::select! {
         outcome = body => outcome,
         () = context.cancel.cancelled() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+/// Reads an endpoint's URL. Clap would repeat a refused value, secret and all; this says only what may be shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndpointUrlParser;
+
+impl TypedValueParser for EndpointUrlParser {
+    type Value = EndpointUrl;
+
+    fn parse_ref(&self, _: &clap::Command, _: Option<&clap::Arg>, value: &OsStr) -> Result<EndpointUrl, clap::Error> {
+        let url = EndpointUrl::parse(&value.to_string_lossy());
+        url.map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error))
     }
 }
 

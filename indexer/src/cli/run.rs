@@ -35,7 +35,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "BLOCK")]
     pub until: Option<u64>,
     /// Read from this endpoint instead of the registry's (repeatable; needs exactly one --chain)
-    #[arg(long = "rpc", value_name = "URL", requires = "chains")]
+    #[arg(long = "rpc", value_name = "URL", value_parser = super::EndpointUrlParser, requires = "chains")]
     pub endpoints: Vec<EndpointUrl>,
 }
 

@@ -17,10 +17,7 @@ const SECONDS: &[f64] = &[
 pub struct Metrics {
     registry: Registry,
     chain: ChainFamilies,
-    endpoint_state: IntGaugeVec,
-    endpoint_requests: IntCounterVec,
-    endpoint_errors: IntCounterVec,
-    endpoint_seconds: HistogramVec,
+    endpoint: EndpointFamilies,
     outbox_depth: IntGauge,
     publisher_confirmed: IntCounter,
     publisher_failed: IntCounter,
@@ -44,16 +41,48 @@ struct ChainFamilies {
     archive_writes: IntCounterVec,
 }
 
+/// Families with the labels `chain` and `endpoint`.
+#[derive(Debug)]
+struct EndpointFamilies {
+    state: IntGaugeVec,
+    head: IntGaugeVec,
+    latency: GaugeVec,
+    requests: IntCounterVec,
+    failures: IntCounterVec,
+    lies: IntCounterVec,
+}
+
 /// How the pool judges an endpoint, as the value of `indexer_endpoint_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EndpointState {
-    /// Not asked at present: its breaker is open.
-    Open = 0,
-    /// Asked with care, after a pause.
-    HalfOpen = 1,
-    /// In use.
-    Closed = 2,
+    /// Serves another chain.
+    Quarantined = 0,
+    /// Failed repeatedly and is left alone for a while.
+    Open = 1,
+    /// Answers, but fails often, is rate limited, lags behind or has lied.
+    Degraded = 2,
+    /// Answers.
+    Ok = 3,
+}
+
+/// One endpoint as its pool sees it; counts are totals since the pool began.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EndpointSample {
+    /// Registry id: URLs hold keys and are no label.
+    pub id: i32,
+    /// How it stands.
+    pub state: EndpointState,
+    /// Highest block it said it has.
+    pub head: Option<u64>,
+    /// Median seconds of its recent answers.
+    pub latency_seconds: Option<f64>,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failures: u64,
+    /// Answers that failed a check.
+    pub lies: u64,
 }
 
 /// The metrics of one chain, looked up once.
@@ -107,33 +136,9 @@ impl Metrics {
     pub fn new() -> Self {
         let registry = Registry::new();
         let chain = ChainFamilies::register(&registry);
-        let endpoint = ["chain", "endpoint"];
         Metrics {
             chain,
-            endpoint_state: gauges(
-                &registry,
-                "endpoint_state",
-                "0 not asked, 1 on trial, 2 in use",
-                &endpoint,
-            ),
-            endpoint_requests: counters(
-                &registry,
-                "endpoint_requests_total",
-                "Requests sent to an endpoint",
-                &endpoint,
-            ),
-            endpoint_errors: counters(
-                &registry,
-                "endpoint_errors_total",
-                "Requests an endpoint failed, by reason",
-                &["chain", "endpoint", "reason"],
-            ),
-            endpoint_seconds: seconds(
-                &registry,
-                "endpoint_seconds",
-                "Time an endpoint took to answer",
-                &endpoint,
-            ),
+            endpoint: EndpointFamilies::register(&registry),
             outbox_depth: kept(
                 &registry,
                 IntGauge::with_opts(opts("outbox_depth", "Messages owed and not confirmed")),
@@ -176,27 +181,45 @@ impl Metrics {
         }
     }
 
-    /// Tells how the pool judges an endpoint. `endpoint` is its registry id, never its URL.
-    pub fn endpoint_state(&self, chain: ChainId, endpoint: &str, state: EndpointState) {
-        self.endpoint_state
-            .with_label_values(&[&*chain.to_string(), endpoint])
-            .set(i64::from(state as u8));
+    /// Tells what a pool says of one of its endpoints.
+    pub fn endpoint(&self, chain: ChainId, sample: &EndpointSample) {
+        let (chain, id) = (chain.to_string(), sample.id.to_string());
+        let labels = [chain.as_str(), id.as_str()];
+        let families = &self.endpoint;
+        families
+            .state
+            .with_label_values(&labels)
+            .set(i64::from(sample.state as u8));
+        if let Some(head) = sample.head {
+            families
+                .head
+                .with_label_values(&labels)
+                .set(i64::try_from(head).unwrap_or(i64::MAX));
+        }
+        if let Some(seconds) = sample.latency_seconds {
+            families.latency.with_label_values(&labels).set(seconds);
+        }
+        raise(&families.requests.with_label_values(&labels), sample.requests);
+        raise(&families.failures.with_label_values(&labels), sample.failures);
+        raise(&families.lies.with_label_values(&labels), sample.lies);
     }
 
-    /// Counts one request and the seconds it took.
-    pub fn endpoint_request(&self, chain: ChainId, endpoint: &str, seconds: f64) {
-        let chain = chain.to_string();
-        self.endpoint_requests.with_label_values(&[&*chain, endpoint]).inc();
-        self.endpoint_seconds
-            .with_label_values(&[&*chain, endpoint])
-            .observe(seconds);
-    }
-
-    /// Counts one failed request.
-    pub fn endpoint_error(&self, chain: ChainId, endpoint: &str, reason: &str) {
-        self.endpoint_errors
-            .with_label_values(&[&*chain.to_string(), endpoint, reason])
-            .inc();
+    /// Forgets an endpoint that left the registry.
+    pub fn forget_endpoint(&self, chain: ChainId, id: i32) {
+        let (chain, id) = (chain.to_string(), id.to_string());
+        let labels = [chain.as_str(), id.as_str()];
+        let families = &self.endpoint;
+        // An endpoint that was never told of has nothing to forget.
+        for removed in [
+            families.state.remove_label_values(&labels),
+            families.head.remove_label_values(&labels),
+            families.latency.remove_label_values(&labels),
+            families.requests.remove_label_values(&labels),
+            families.failures.remove_label_values(&labels),
+            families.lies.remove_label_values(&labels),
+        ] {
+            drop(removed);
+        }
     }
 
     /// Tells how many messages are owed.
@@ -224,6 +247,60 @@ impl Default for Metrics {
     fn default() -> Self {
         Metrics::new()
     }
+}
+
+impl EndpointFamilies {
+    fn register(registry: &Registry) -> Self {
+        let labels = ["chain", "endpoint"];
+        let latency = GaugeVec::new(
+            opts(
+                "endpoint_latency_seconds",
+                "Median time of an endpoint's recent answers",
+            ),
+            &labels,
+        );
+        EndpointFamilies {
+            state: gauges(
+                registry,
+                "endpoint_state",
+                "0 another chain, 1 left alone, 2 degraded, 3 ok",
+                &labels,
+            ),
+            head: gauges(
+                registry,
+                "endpoint_head_block",
+                "Highest block an endpoint said it has",
+                &labels,
+            ),
+            latency: kept(registry, latency),
+            requests: counters(
+                registry,
+                "endpoint_requests_total",
+                "Requests sent to an endpoint",
+                &labels,
+            ),
+            failures: counters(
+                registry,
+                "endpoint_failures_total",
+                "Requests an endpoint failed",
+                &labels,
+            ),
+            lies: counters(
+                registry,
+                "endpoint_lies_total",
+                "Answers of an endpoint that failed a check",
+                &labels,
+            ),
+        }
+    }
+}
+
+/// Raises a counter to a total kept elsewhere. A total below the counter began anew, and so does the counter.
+fn raise(counter: &IntCounter, total: u64) {
+    if total < counter.get() {
+        counter.reset();
+    }
+    counter.inc_by(total - counter.get());
 }
 
 impl ChainFamilies {

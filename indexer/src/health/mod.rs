@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-pub use metrics::{ChainMetrics, EndpointState, Metrics};
+pub use metrics::{ChainMetrics, EndpointSample, EndpointState, Metrics};
 pub use readiness::{Readiness, TaskHealth};
 
 /// What every task reports to.

@@ -108,7 +108,7 @@ pub async fn edit_endpoint(
     .await
     .map_err(|error| {
         let text = || format!("{} has the endpoint {} already", edited.chain, edited.url);
-        RegistryError::refused_if(error, ErrorKind::UniqueViolation, text)
+        RegistryError::refused_if(error, &ErrorKind::UniqueViolation, text)
     })?;
     transaction.commit().await?;
     Ok(edited)
@@ -231,7 +231,7 @@ pub async fn remove_abi(store: &Store, sha256: &str) -> Result<(), RegistryError
     let removed = sqlx::query("delete from chain_registry_service.abi_blobs where sha256 = $1").bind(sha256);
     let removed = removed.execute(&store.pool).await.map_err(|error| {
         let text = || format!("ABI {sha256} is used by a contract: give that one another first");
-        RegistryError::refused_if(error, ErrorKind::ForeignKeyViolation, text)
+        RegistryError::refused_if(error, &ErrorKind::ForeignKeyViolation, text)
     })?;
     if removed.rows_affected() == 0 {
         Err(RegistryError::unknown_abi(sha256))
@@ -249,12 +249,15 @@ async fn require_chain(connection: &mut PgConnection, chain: ChainId) -> Result<
     }
 }
 
+// An insert that meets a conflict uses up an id, and every start seeds: hence the look before it.
+
 /// Whether the chain was missing and is there now.
 pub(super) async fn insert_chain(executor: impl PgExecutor<'_>, chain: &Chain) -> Result<bool, RegistryError> {
     let inserted = sqlx::query(
         "insert into chain_registry_service.chains
              (caip2, chain_numeric, name, native_symbol, decimals, explorer_url, enabled, start_block, scope, features_json)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, jsonb_strip_nulls($10))
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, jsonb_strip_nulls($10)
+         where not exists (select from chain_registry_service.chains where caip2 = $1)
          on conflict (caip2) do nothing",
     )
     .bind(chain.chain.to_string())
@@ -280,7 +283,9 @@ pub(super) async fn insert_endpoint(
 ) -> Result<Option<i32>, RegistryError> {
     let inserted = sqlx::query_scalar(
         "insert into chain_registry_service.chain_endpoints (chain_id, url, priority, weight, rate_limit, auth_type, active)
-         select id, $2, $3, $4, $5, $6, $7 from chain_registry_service.chains where caip2 = $1
+         select c.id, $2, $3, $4, $5, $6, $7 from chain_registry_service.chains c
+         where c.caip2 = $1
+           and not exists (select from chain_registry_service.chain_endpoints e where e.chain_id = c.id and e.url = $2)
          on conflict (chain_id, url) do nothing
          returning id",
     )
@@ -299,7 +304,9 @@ pub(super) async fn insert_contract(executor: impl PgExecutor<'_>, contract: &Co
     let inserted = sqlx::query(
         "insert into chain_registry_service.chain_contracts
              (chain_id, address, name, standard, start_block, abi_sha256, impl_address)
-         select id, $2, $3, $4, $5, $6, $7 from chain_registry_service.chains where caip2 = $1
+         select c.id, $2, $3, $4, $5, $6, $7 from chain_registry_service.chains c
+         where c.caip2 = $1
+           and not exists (select from chain_registry_service.chain_contracts k where k.chain_id = c.id and k.address = $2)
          on conflict (chain_id, address) do nothing",
     )
     .bind(contract.chain.to_string())
@@ -343,7 +350,7 @@ fn height(number: u64) -> Result<i64, RegistryError> {
 }
 
 fn refused(error: sqlx::Error) -> RegistryError {
-    RegistryError::refused_if(error, ErrorKind::UniqueViolation, || {
+    RegistryError::refused_if(error, &ErrorKind::UniqueViolation, || {
         "the row is in the registry already".to_owned()
     })
 }
@@ -351,7 +358,7 @@ fn refused(error: sqlx::Error) -> RegistryError {
 fn missing_abi(error: sqlx::Error, sha256: Option<&str>) -> RegistryError {
     let sha256 = sha256.unwrap_or_default();
     let text = || format!("ABI {sha256} is not in the registry: add it with `indexer registry abis add`");
-    RegistryError::refused_if(error, ErrorKind::ForeignKeyViolation, text)
+    RegistryError::refused_if(error, &ErrorKind::ForeignKeyViolation, text)
 }
 
 /// The word a unit variant is stored as.

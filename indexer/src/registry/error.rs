@@ -73,9 +73,9 @@ impl RegistryError {
     }
 
     /// A broken constraint as a refusal with `text`, anything else as what it is.
-    pub(super) fn refused_if(error: sqlx::Error, kind: sqlx::error::ErrorKind, text: impl FnOnce() -> String) -> Self {
+    pub(super) fn refused_if(error: sqlx::Error, kind: &sqlx::error::ErrorKind, text: impl FnOnce() -> String) -> Self {
         match &error {
-            sqlx::Error::Database(database) if database.kind() == kind => RegistryError::Refused(text()),
+            sqlx::Error::Database(database) if database.kind() == *kind => RegistryError::Refused(text()),
             // A check of the schema says what it holds by its name; 22xxx are values no column of the type can hold.
             sqlx::Error::Database(database)
                 if database.kind() == sqlx::error::ErrorKind::CheckViolation

@@ -70,7 +70,7 @@ impl Broker {
     }
 
     /// Publishes `messages` in order and waits until each one is confirmed, returned or refused.
-    pub(super) async fn send(&self, messages: &[Message]) -> Result<Vec<Verdict>, PublisherError> {
+    pub(super) async fn send(&self, messages: &[&Message]) -> Result<Vec<Verdict>, PublisherError> {
         let written = self.write(messages).await?;
         let confirmations = join_all(written).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let refused: Vec<bool> = confirmations
@@ -83,7 +83,7 @@ impl Broker {
             .filter_map(Confirmation::take_message)
             .filter_map(|message| id_of(&message))
             .collect();
-        let verdict = |(message, refused): (&Message, bool)| match refused {
+        let verdict = |(message, refused): (&&Message, bool)| match refused {
             true => Verdict::Refused,
             false if !returned.is_empty() && returned.contains(&message.id.to_string()) => Verdict::Unroutable,
             false => Verdict::Confirmed,
@@ -92,7 +92,7 @@ impl Broker {
     }
 
     /// Hands every message to the connection, in order, without waiting for one before the next.
-    async fn write(&self, messages: &[Message]) -> Result<Vec<PublisherConfirm>, PublisherError> {
+    async fn write(&self, messages: &[&Message]) -> Result<Vec<PublisherConfirm>, PublisherError> {
         let mut confirms: Vec<Option<PublisherConfirm>> = Vec::with_capacity(messages.len());
         let mut waiting = Vec::new();
         for (index, message) in messages.iter().enumerate() {

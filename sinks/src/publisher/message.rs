@@ -111,16 +111,34 @@ struct RetractionBody {
 impl Undone {
     /// The message with the id `id` that cancels this fact on `chain`.
     pub(super) fn message(self, chain: ChainId, id: Uuid) -> Result<Message, serde_json::Error> {
-        let fact = TransferBody {
+        let retracts = Retracts {
+            id: self.fact_id,
+            kind: self.kind.clone(),
+        };
+        let body = RetractionBody {
+            fact: self.fact(chain, id, RETRACTION.into()),
+            retracts,
+        };
+        let json = serde_json::to_vec(&body)?;
+        Ok(Message {
+            body: json,
+            ..body.fact.message()?
+        })
+    }
+
+    /// The fields of the fact, under another id and kind.
+    fn fact(self, chain: ChainId, id: Uuid, kind: String) -> TransferBody {
+        let block = BlockBody {
+            number: self.block_number,
+            hash: self.block_hash,
+            time: rfc3339(self.block_time),
+        };
+        TransferBody {
             schema_version: SCHEMA_VERSION,
             id,
             chain: chain.to_string(),
-            kind: RETRACTION.into(),
-            block: BlockBody {
-                number: self.block_number,
-                hash: self.block_hash,
-                time: rfc3339(self.block_time),
-            },
+            kind,
+            block,
             tx_hash: self.tx_hash,
             log_index: self.log_index,
             item: self.item,
@@ -130,19 +148,7 @@ impl Undone {
             to: self.to,
             quantity: self.quantity,
             standard: self.standard,
-        };
-        let body = RetractionBody {
-            fact,
-            retracts: Retracts {
-                id: self.fact_id,
-                kind: self.kind,
-            },
-        };
-        let json = serde_json::to_vec(&body)?;
-        Ok(Message {
-            body: json,
-            ..body.fact.message()?
-        })
+        }
     }
 }
 
@@ -159,4 +165,76 @@ fn routing_key(chain: &str, kind: &str, contract: &str) -> String {
         key.push_str(part);
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::b256;
+    use decoders::id::{Position, RecordKind, retraction_of};
+
+    use super::*;
+
+    /// The JSON examples of the documentation, in order.
+    fn documented() -> Vec<serde_json::Value> {
+        let text = include_str!("../../../docs/MESSAGES.md");
+        let blocks = text
+            .split("```json")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next());
+        blocks
+            .map(|block| serde_json::from_str(block).expect("the documentation shows JSON"))
+            .collect()
+    }
+
+    fn position() -> Position {
+        let block_hash = b256!("0x9e1d3f0f2ad9bb8d8ba8ae2d9ce2ff6fcd46c0a8c1c7a4b1f2d52b8db7c0aa11");
+        let (chain, kind) = (ChainId(1), RecordKind::Transfer);
+        Position {
+            chain,
+            block_number: 12_287_708,
+            block_hash,
+            log_index: 16,
+            item: 0,
+            kind,
+        }
+    }
+
+    fn undone() -> Undone {
+        Undone {
+            fact_id: position().id(),
+            kind: "transfer".into(),
+            contract: "0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d".into(),
+            token_id: "8520".into(),
+            from: "0xb88f61e6fbda83fbfffabe364112137480398018".into(),
+            to: "0x54be3a794282c030b15e43ae2bb182e14c409c5e".into(),
+            quantity: "1".into(),
+            standard: "erc721".into(),
+            tx_hash: "0x22199329b0aa1aa68902a78e3b32ca327c872fab166c7a2838273de6ad383eba".into(),
+            log_index: 16,
+            item: 0,
+            block_number: 12_287_708,
+            block_hash: position().block_hash.to_string(),
+            block_time: DateTime::from_timestamp(1_619_065_797, 0).expect("a time"),
+        }
+    }
+
+    #[test]
+    fn the_documentation_shows_what_is_sent() {
+        let undone = undone();
+        let fact = undone.fact_id;
+        let message = undone
+            .clone()
+            .fact(ChainId(1), fact, undone.kind.clone())
+            .message()
+            .unwrap();
+        assert_eq!(
+            message.routing_key,
+            "eip155.1.transfer.0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d"
+        );
+        let told: serde_json::Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!(told, documented()[0], "{told:#}");
+        let message = undone.message(ChainId(1), retraction_of(fact)).unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!(told, documented()[1], "{told:#}");
+    }
 }

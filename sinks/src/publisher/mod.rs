@@ -5,9 +5,11 @@
 //! next start publishes the batch again under the same ids. The broker may be away for hours: rows wait, indexing goes on.
 
 mod broker;
+mod error;
 mod lane;
 mod message;
 mod owed;
+mod status;
 pub mod tail;
 
 use std::collections::BTreeMap;
@@ -20,14 +22,15 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::broker::{Broker, Verdict};
-use self::lane::{Lane, Outcome};
+pub use self::error::PublisherError;
+use self::lane::Lane;
 pub use self::message::{Message, RETRACTION, SCHEMA_VERSION};
-use self::owed::Receipt;
-use crate::error::{Class, SinkError};
+pub use self::status::{State, Status};
+use crate::error::Class;
 use crate::store::Store;
 
 /// How long a publisher's claim on a chain lasts without being renewed, in seconds.
-const CLAIM_SECONDS: f64 = 30.0;
+const CLAIM_SECONDS: f64 = 10.0;
 /// How long a batch under way may take to be confirmed once the process was asked to stop.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How often a batch under way looks whether the broker blocks it.
@@ -75,140 +78,6 @@ impl Options {
             batch: 4_096,
             poll_interval: Duration::from_secs(1),
             holder: holder.into(),
-        }
-    }
-}
-
-/// Why publishing stopped, or could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum PublisherError {
-    /// The address cannot be read. Its text is not repeated: it may hold a password.
-    #[error("broker.url is not an address such as amqp://user:password@host:5672/%2f")]
-    Address,
-    /// A name is longer than the protocol allows.
-    #[error("the name {0:?} is longer than the 255 bytes RabbitMQ allows")]
-    Name(String),
-    /// The broker cannot be reached or refused the login.
-    #[error(
-        "rabbitmq at {place} cannot be used: {reason}; start it or correct broker.url (leave it empty to keep messages in the outbox)"
-    )]
-    Unreachable {
-        /// Host and port.
-        place: String,
-        /// What the broker or the system said.
-        reason: String,
-    },
-    /// The broker took a request and did not answer.
-    #[error("rabbitmq did not answer within {seconds} s")]
-    Silent {
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// The connection was lost while nothing was under way.
-    #[error("rabbitmq closed the connection")]
-    Lost,
-    /// The connection or channel failed.
-    #[error("rabbitmq: {0}")]
-    Broker(#[from] lapin::Error),
-    /// A queue could not take a message.
-    #[error("rabbitmq refused a message with the routing key {0}: a queue is full or has lost its majority")]
-    Refused(String),
-    /// A stored body cannot be written as JSON.
-    #[error("outbox row {seq} has a body that cannot be sent: {reason}")]
-    Body {
-        /// The row's sequence number.
-        seq: i64,
-        /// What is wrong with it.
-        reason: serde_json::Error,
-    },
-    /// PostgreSQL failed.
-    #[error(transparent)]
-    Store(#[from] SinkError),
-}
-
-impl From<sqlx::Error> for PublisherError {
-    fn from(error: sqlx::Error) -> Self {
-        PublisherError::Store(error.into())
-    }
-}
-
-impl PublisherError {
-    /// What a caller should do about it. A broker is always tried again: it may be repaired while the daemon runs.
-    pub fn class(&self) -> Class {
-        match self {
-            PublisherError::Unreachable { .. }
-            | PublisherError::Silent { .. }
-            | PublisherError::Lost
-            | PublisherError::Broker(_)
-            | PublisherError::Refused(_) => Class::Transient,
-            PublisherError::Address | PublisherError::Name(_) | PublisherError::Body { .. } => Class::Fatal,
-            PublisherError::Store(error) => error.class(),
-        }
-    }
-}
-
-/// Where the publisher stands, for `/readyz` and the status page.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// Not connected yet.
-    #[default]
-    Starting,
-    /// Connected, nothing in the way.
-    Working,
-    /// Without a broker, trying again.
-    Disconnected {
-        /// One line without secrets.
-        reason: String,
-    },
-    /// The broker takes no messages: it runs out of memory or disk.
-    Blocked,
-}
-
-/// Where the publisher stands and what it did since it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// The connection.
-    pub state: State,
-    /// Chains held up by a message no queue asks for, with its routing key.
-    pub held: BTreeMap<u64, String>,
-    /// Messages confirmed.
-    pub published: u64,
-    /// Messages dropped because no queue asks for them.
-    pub unroutable: u64,
-    /// Rows whose fact was undone before they were paid.
-    pub skipped: u64,
-    /// Times the broker was lost or could not be reached.
-    pub failures: u64,
-}
-
-impl Status {
-    fn record(&mut self, chain: ChainId, outcome: &Outcome) {
-        let Receipt {
-            published,
-            unroutable,
-            skipped,
-        } = outcome.receipt;
-        self.published += published.unsigned_abs();
-        self.unroutable += unroutable.unsigned_abs();
-        self.skipped += skipped.unsigned_abs();
-        if let Some(key) = &outcome.held {
-            self.held.insert(chain.0, key.clone());
-        } else if outcome.rows > 0 {
-            self.held.remove(&chain.0);
-        }
-    }
-
-    /// Why messages do not flow, in one line; `None` when they do.
-    pub fn trouble(&self) -> Option<String> {
-        match &self.state {
-            State::Starting => Some("the broker is not connected yet".into()),
-            State::Disconnected { reason } => Some(reason.clone()),
-            State::Blocked => Some("rabbitmq blocks publishers: it runs out of memory or disk".into()),
-            State::Working => self.held.iter().next().map(|(chain, key)| {
-                format!(
-                    "no queue is bound for {key} (chain eip155:{chain} waits): bind one to the exchange, or set broker.unroutable = \"drop\""
-                )
-            }),
         }
     }
 }
@@ -348,7 +217,7 @@ impl Publisher {
         let rows = owed::rows(&self.store, chain, lane.after(), &[], limit).await?;
         lane.read(rows.last().map(|row| row.seq).filter(|_| rows.len() == limit));
         let (seqs, messages): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.seq, row.message)).unzip();
-        let sent: Vec<Message> = messages.iter().flatten().cloned().collect();
+        let sent: Vec<&Message> = messages.iter().flatten().collect();
         let Some(verdicts) = deliver(&self.status, broker, &sent, cancel).await? else {
             return Ok(Batch::Stopped);
         };
@@ -385,7 +254,7 @@ impl Publisher {
 async fn deliver(
     status: &watch::Sender<Status>,
     broker: &Broker,
-    messages: &[Message],
+    messages: &[&Message],
     cancel: &CancellationToken,
 ) -> Result<Option<Vec<Verdict>>, PublisherError> {
     let mut sending = std::pin::pin!(broker.send(messages));

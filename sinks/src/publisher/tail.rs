@@ -6,7 +6,7 @@ use std::time::Duration;
 use alloy_primitives::Address;
 use decoders::block::ChainId;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 
@@ -15,6 +15,8 @@ use super::owed::Owed;
 use super::{PublisherError, broker, owed};
 use crate::store::Store;
 
+/// Messages sent ahead of the reader.
+const UNREAD: u16 = 1_000;
 /// Rows read from the outbox at a time.
 const PAGE: usize = 1_000;
 /// How far behind the newest number a row may still appear: numbers are given out before transactions commit.
@@ -99,13 +101,14 @@ async fn subscribe(channel: &Channel, exchange: &str, filter: &Filter) -> Result
             FieldTable::default(),
         )
         .await?;
-    let unacknowledged = BasicConsumeOptions {
-        no_ack: true,
+    // A slow reader lets messages wait in the broker instead of in this process.
+    channel.basic_qos(UNREAD, BasicQosOptions::default()).await?;
+    let alone = BasicConsumeOptions {
         exclusive: true,
         ..BasicConsumeOptions::default()
     };
     Ok(channel
-        .basic_consume(queue, "indexer-tail".into(), unacknowledged, FieldTable::default())
+        .basic_consume(queue, "indexer-tail".into(), alone, FieldTable::default())
         .await?)
 }
 
@@ -115,6 +118,7 @@ async fn next_delivery(mut from: Subscription) -> Result<Option<(Seen, Subscript
     let Some(delivery) = from.2.next().await.transpose()? else {
         return Err(PublisherError::Lost);
     };
+    delivery.ack(BasicAckOptions::default()).await?;
     let seen = Seen {
         seq: None,
         routing_key: delivery.routing_key.to_string(),

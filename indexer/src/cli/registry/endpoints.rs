@@ -5,7 +5,7 @@ use decoders::block::ChainId;
 use sinks::store::Store;
 
 use super::{OrNone, cell, set};
-use crate::cli::Context;
+use crate::cli::{Context, EndpointUrlParser};
 use crate::config::{AuthType, EndpointUrl};
 use crate::error::{Exit, Failure};
 use crate::registry::{self, Endpoint, RegistryError};
@@ -55,7 +55,7 @@ pub struct AddArgs {
     #[arg(long, value_name = "CAIP2")]
     pub chain: ChainId,
     /// HTTP or WebSocket URL; ${NAME} stands for an environment variable of the daemon
-    #[arg(long)]
+    #[arg(long, value_parser = EndpointUrlParser)]
     pub url: EndpointUrl,
     /// Its settings.
     #[command(flatten)]
@@ -69,7 +69,7 @@ pub struct SetArgs {
     #[command(flatten)]
     pub id: IdArg,
     /// HTTP or WebSocket URL; ${NAME} stands for an environment variable of the daemon
-    #[arg(long)]
+    #[arg(long, value_parser = EndpointUrlParser)]
     pub url: Option<EndpointUrl>,
     /// Its settings.
     #[command(flatten)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lapin::options::{
-    BasicConsumeOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicConsumeOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -14,54 +15,105 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::scratch::{service, unique};
+use crate::scratch::{service, unique};
 
 /// The broker's own address.
-pub fn url() -> String {
+pub(crate) fn url() -> String {
     service("TEST_AMQP_URL")
 }
 
 /// A message as a consumer sees it.
 #[derive(Clone, Debug)]
-pub struct Received {
-    pub id: Uuid,
-    pub routing_key: String,
-    pub kind: String,
-    pub content_type: String,
-    pub delivery_mode: u8,
-    pub schema_version: i64,
-    pub body: serde_json::Value,
+pub(crate) struct Received {
+    pub(crate) id: Uuid,
+    pub(crate) routing_key: String,
+    pub(crate) kind: String,
+    pub(crate) content_type: String,
+    pub(crate) delivery_mode: u8,
+    pub(crate) schema_version: i64,
+    pub(crate) body: serde_json::Value,
 }
 
-/// A durable queue bound to the exchange, with its consumer.
-pub struct Consumer {
-    _connection: Connection,
+/// A durable queue bound to the exchange, not read yet.
+pub(crate) struct Queue {
+    connection: Connection,
     channel: Channel,
     exchange: String,
-    queue: String,
+    name: String,
+}
+
+impl Queue {
+    pub(crate) async fn bind(exchange: &str, key: &str, arguments: FieldTable) -> Self {
+        let connection = Connection::connect(&url(), ConnectionProperties::default())
+            .await
+            .unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        let none = FieldTable::default;
+        channel
+            .exchange_declare(exchange.into(), ExchangeKind::Topic, durable, none())
+            .await
+            .unwrap();
+        let name = unique("queue");
+        let durable = QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        channel
+            .queue_declare(name.as_str().into(), durable, arguments)
+            .await
+            .unwrap();
+        let options = QueueBindOptions::default();
+        channel
+            .queue_bind(name.as_str().into(), exchange.into(), key.into(), options, none())
+            .await
+            .unwrap();
+        Queue {
+            connection,
+            channel,
+            exchange: exchange.to_owned(),
+            name,
+        }
+    }
+
+    pub(crate) async fn consume(self) -> Consumer {
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..Default::default()
+        };
+        let (queue, tag) = (self.name.as_str().into(), "".into());
+        let deliveries = self
+            .channel
+            .basic_consume(queue, tag, options, FieldTable::default())
+            .await
+            .unwrap();
+        Consumer {
+            queue: self,
+            deliveries: tokio::sync::Mutex::new(deliveries),
+        }
+    }
+}
+
+/// The only reader of a queue.
+pub(crate) struct Consumer {
+    queue: Queue,
     deliveries: tokio::sync::Mutex<lapin::Consumer>,
 }
 
 impl Consumer {
-    pub async fn bind(exchange: &str, key: &str) -> Self {
-        let connection = Connection::connect(&url(), ConnectionProperties::default()).await.unwrap();
-        let channel = connection.create_channel().await.unwrap();
-        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        channel.exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
-        let queue = unique("queue");
-        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-        channel.queue_declare(queue.as_str().into(), durable, FieldTable::default()).await.unwrap();
-        let (name, key) = (queue.as_str().into(), key.into());
-        channel.queue_bind(name, exchange.into(), key, QueueBindOptions::default(), FieldTable::default()).await.unwrap();
-        let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
-        let deliveries = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await.unwrap();
-        let (exchange, deliveries) = (exchange.to_owned(), tokio::sync::Mutex::new(deliveries));
-        Consumer { _connection: connection, channel, exchange, queue, deliveries }
+    pub(crate) async fn bind(exchange: &str, key: &str) -> Self {
+        Queue::bind(exchange, key, FieldTable::default()).await.consume().await
     }
 
     /// The next message, when one comes within `patience`.
     async fn next(&self, patience: Duration) -> Option<Received> {
-        let delivery = tokio::time::timeout(patience, self.deliveries.lock().await.next()).await.ok()??.unwrap();
+        let delivery = tokio::time::timeout(patience, self.deliveries.lock().await.next())
+            .await
+            .ok()??
+            .unwrap();
         let properties = &delivery.properties;
         let headers = properties.headers().clone().unwrap();
         Some(Received {
@@ -76,18 +128,21 @@ impl Consumer {
     }
 
     /// Exactly `count` messages, and proof that no other follows.
-    pub async fn take(&self, count: usize) -> Vec<Received> {
+    pub(crate) async fn take(&self, count: usize) -> Vec<Received> {
         let mut messages = Vec::new();
         while messages.len() < count {
             let next = self.next(Duration::from_secs(30)).await;
             messages.push(next.unwrap_or_else(|| panic!("{} of {count} messages", messages.len())));
         }
-        assert!(self.next(Duration::from_millis(200)).await.is_none(), "more than {count} messages");
+        assert!(
+            self.next(Duration::from_millis(200)).await.is_none(),
+            "more than {count} messages"
+        );
         messages
     }
 
     /// Every message until none comes for a while.
-    pub async fn drain(&self) -> Vec<Received> {
+    pub(crate) async fn drain(&self) -> Vec<Received> {
         let mut messages = Vec::new();
         while let Some(message) = self.next(Duration::from_millis(700)).await {
             messages.push(message);
@@ -96,9 +151,22 @@ impl Consumer {
     }
 
     /// Removes the queue and the exchange.
-    pub async fn delete(self) {
-        self.channel.queue_delete(self.queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-        self.channel.exchange_delete(self.exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
+    pub(crate) async fn delete(self) {
+        let Queue {
+            connection,
+            channel,
+            exchange,
+            name,
+        } = self.queue;
+        channel
+            .queue_delete(name.as_str().into(), QueueDeleteOptions::default())
+            .await
+            .unwrap();
+        channel
+            .exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default())
+            .await
+            .unwrap();
+        connection.close(200, "bye".into()).await.unwrap();
     }
 }
 
@@ -113,13 +181,13 @@ enum Mode {
 }
 
 /// A TCP relay to the broker.
-pub struct Wire {
+pub(crate) struct Wire {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
 }
 
 impl Wire {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, watched) = watch::channel(Mode::Whole);
@@ -132,22 +200,22 @@ impl Wire {
     }
 
     /// The broker's address by way of this wire.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let url = url();
         let (login, rest) = url.split_once('@').unwrap();
         let path = rest.split_once('/').map_or("", |(_, path)| path);
         format!("{login}@{}/{path}", self.address)
     }
 
-    pub fn mute(&self) {
+    pub(crate) fn mute(&self) {
         self.mode.send_replace(Mode::Mute);
     }
 
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
     }
 
-    pub fn restore(&self) {
+    pub(crate) fn restore(&self) {
         self.mode.send_replace(Mode::Whole);
     }
 }

@@ -6,32 +6,67 @@ use decoders::id::{Position, RecordKind, retraction_of};
 use sinks::store::Store;
 use uuid::Uuid;
 
-pub const CONTRACT: &str = "0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d";
-pub const ALICE: &str = "0x00000000000000000000000000000000000a11ce";
-pub const BOB: &str = "0x0000000000000000000000000000000000000b0b";
+pub(crate) const CONTRACT: &str = "0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d";
+pub(crate) const ALICE: &str = "0x00000000000000000000000000000000000a11ce";
+pub(crate) const BOB: &str = "0x0000000000000000000000000000000000000b0b";
 
 /// A hash that stands for `number`.
-pub fn hash(number: u64) -> String {
+pub(crate) fn hash(number: u64) -> String {
     format!("{:#x}", B256::left_padding_from(&number.to_be_bytes()))
 }
 
 /// `count` transfers in block `number` of `chain`, in one transaction; their ids in order.
-pub async fn transfers(store: &Store, chain: u64, number: u64, count: usize) -> Vec<Uuid> {
+pub(crate) async fn transfers(store: &Store, chain: u64, number: u64, count: usize) -> Vec<Uuid> {
     write(store, chain, number, count, "transfer").await
 }
 
 /// `count` mints in block `number` of `chain`.
-pub async fn mints(store: &Store, chain: u64, number: u64, count: usize) -> Vec<Uuid> {
+pub(crate) async fn mints(store: &Store, chain: u64, number: u64, count: usize) -> Vec<Uuid> {
     write(store, chain, number, count, "mint").await
 }
 
 async fn write(store: &Store, chain: u64, number: u64, count: usize, kind: &str) -> Vec<Uuid> {
+    begin(store, chain, number, count, kind).await.commit().await
+}
+
+/// Transfers written, but not committed yet.
+pub(crate) struct Uncommitted {
+    ids: Vec<Uuid>,
+    transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+}
+
+impl Uncommitted {
+    pub(crate) async fn commit(self) -> Vec<Uuid> {
+        self.transaction.commit().await.unwrap();
+        self.ids
+    }
+}
+
+/// Like [`transfers`], left open.
+pub(crate) async fn begin_transfers(store: &Store, chain: u64, number: u64, count: usize) -> Uncommitted {
+    begin(store, chain, number, count, "transfer").await
+}
+
+async fn begin(store: &Store, chain: u64, number: u64, count: usize, kind: &str) -> Uncommitted {
     let chain = ChainId(chain);
     let block_hash = B256::left_padding_from(&number.to_be_bytes());
-    let position = |log_index| Position { chain, block_number: number, block_hash, log_index, item: 0, kind: RecordKind::Transfer };
-    let ids: Vec<Uuid> = (0..u32::try_from(count).unwrap()).map(|log_index| position(log_index).id()).collect();
+    let position = |log_index| Position {
+        chain,
+        block_number: number,
+        block_hash,
+        log_index,
+        item: 0,
+        kind: RecordKind::Transfer,
+    };
+    let ids: Vec<Uuid> = (0..u32::try_from(count).unwrap())
+        .map(|log_index| position(log_index).id())
+        .collect();
     let mut transaction = store.pool.begin().await.unwrap();
-    sqlx::query("select catalog_service.ensure_chain($1)").bind(chain.to_string()).execute(&mut *transaction).await.unwrap();
+    sqlx::query("select catalog_service.ensure_chain($1)")
+        .bind(chain.to_string())
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     sqlx::query(
         "insert into catalog_service.ownership_transfers
              (chain_id, id, contract, token_id, token, from_addr, to_addr, quantity, standard, kind, tx_hash, block_number,
@@ -63,12 +98,11 @@ async fn write(store: &Store, chain: u64, number: u64, count: usize, kind: &str)
     .execute(&mut *transaction)
     .await
     .unwrap();
-    transaction.commit().await.unwrap();
-    ids
+    Uncommitted { ids, transaction }
 }
 
 /// Undoes the facts `ids` as a rewind does: the highest first, one retraction each.
-pub async fn undo(store: &Store, chain: u64, ids: &[Uuid]) {
+pub(crate) async fn undo(store: &Store, chain: u64, ids: &[Uuid]) {
     for id in ids.iter().rev() {
         sqlx::query(
             "with undone as (delete from catalog_service.ownership_transfers where chain_id = $1 and id = $2 returning *)
@@ -90,12 +124,15 @@ pub async fn undo(store: &Store, chain: u64, ids: &[Uuid]) {
 }
 
 /// Rows not paid yet.
-pub async fn owed(store: &Store) -> i64 {
-    sqlx::query_scalar("select count(*) from indexer_service.outbox").fetch_one(&store.pool).await.unwrap()
+pub(crate) async fn owed(store: &Store) -> i64 {
+    sqlx::query_scalar("select count(*) from indexer_service.outbox")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap()
 }
 
 /// The only cursor: last number, published, unroutable, skipped.
-pub async fn cursor(store: &Store) -> (i64, i64, i64, i64) {
+pub(crate) async fn cursor(store: &Store) -> (i64, i64, i64, i64) {
     sqlx::query_as("select last_seq, published, unroutable, skipped from indexer_service.publisher_cursors")
         .fetch_one(&store.pool)
         .await
@@ -103,7 +140,7 @@ pub async fn cursor(store: &Store) -> (i64, i64, i64, i64) {
 }
 
 /// Lets every claim end now.
-pub async fn expire_claims(store: &Store) {
+pub(crate) async fn expire_claims(store: &Store) {
     sqlx::query("update indexer_service.publisher_cursors set held_until = now() - interval '1 second'")
         .execute(&store.pool)
         .await
