@@ -14,7 +14,7 @@ use testchain::rpc::{self, Server};
 use testchain::simulation::{Settings, Simulation, Step};
 
 use super::patience::eventually;
-use super::scratch::Database;
+use super::stores::Database;
 use super::spans;
 use super::tables::Tables;
 

@@ -1,15 +1,15 @@
 //! What the integration tests stand on: stores of their own, a served chain, the real program, and what the tables must say.
+//!
+//! A test binary that uses it also has `sinks/tests/scratch` as its module `scratch`.
 
 #![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test binary uses its part of the harness")]
 
-#[path = "../../../sinks/tests/broker/mod.rs"]
-pub mod broker;
 pub mod chain;
 pub mod daemon;
 pub mod outbox;
 pub mod patience;
 pub mod program;
-pub mod scratch;
+pub mod stores;
 pub mod spans;
 pub mod tables;
 

@@ -12,7 +12,7 @@ use indexer::config::Config;
 use tempfile::TempDir;
 
 use super::patience::{PATIENCE, eventually, within};
-use super::scratch::{Database, MongoDatabase};
+use super::stores::{Database, MongoDatabase};
 
 /// Lines of a log shown when something fails.
 const SHOWN_LINES: usize = 40;

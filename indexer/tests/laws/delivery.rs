@@ -10,12 +10,13 @@ use sinks::store::Store;
 use testchain::simulation::{Settings, Step};
 use uuid::Uuid;
 
-use crate::harness::broker::{Consumer, Received, url};
+use crate::broker::{Consumer, Received, url};
 use crate::harness::chain::Chain;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::scratch::{Database, unique};
+use crate::harness::stores::Database;
 use crate::harness::{dice, outbox};
+use crate::scratch::unique;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

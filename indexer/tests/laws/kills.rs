@@ -10,7 +10,7 @@ use testchain::simulation::{Settings, schedule};
 
 use crate::harness::chain::Chain;
 use crate::harness::program::{Program, Setup};
-use crate::harness::scratch::{Database, MongoDatabase};
+use crate::harness::stores::{Database, MongoDatabase};
 use crate::harness::{Dice, dice, outbox};
 
 /// Blocks between head and finalized block.

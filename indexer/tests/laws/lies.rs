@@ -11,7 +11,7 @@ use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::scratch::Database;
+use crate::harness::stores::Database;
 use crate::harness::tables::Tables;
 use crate::harness::{dice, outbox};
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use testchain::block::Block;
 use testchain::simulation::{Settings, Simulation};
 
-use crate::harness::scratch::Database;
+use crate::harness::stores::Database;
 use crate::harness::tables::Tables;
 use crate::harness::{Dice, dice, outbox, spans};
 

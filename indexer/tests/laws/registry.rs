@@ -6,7 +6,7 @@ use testchain::simulation::Settings;
 use crate::harness::chain::Chain;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::scratch::Database;
+use crate::harness::stores::Database;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_added_and_the_bad_one_removed_let_a_running_daemon_go_on_without_a_restart() {

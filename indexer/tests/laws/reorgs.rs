@@ -16,7 +16,7 @@ use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::scratch::{Database, MongoDatabase};
+use crate::harness::stores::{Database, MongoDatabase};
 use crate::harness::tables::Tables;
 use crate::harness::{dice, outbox, spans};
 

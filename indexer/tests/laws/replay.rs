@@ -10,7 +10,7 @@ use testchain::simulation::{Settings, Step};
 use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
 use crate::harness::program::{Program, Setup};
-use crate::harness::scratch::{Database, MongoDatabase};
+use crate::harness::stores::{Database, MongoDatabase};
 use crate::harness::{outbox, spans};
 
 /// Blocks between head and finalized block.

@@ -10,7 +10,7 @@ use crate::harness::chain::Chain;
 use crate::harness::outbox;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Process, Program, Setup};
-use crate::harness::scratch::Database;
+use crate::harness::stores::Database;
 
 /// A lease of one second, the standby's look every third of it, and a loaded machine.
 const TAKEOVER: Duration = Duration::from_secs(6);

@@ -1,26 +1,14 @@
-//! Stores of one test: a PostgreSQL database, a MongoDB database, a RabbitMQ exchange. Each is gone when the test ends, whether it
-//! passed or not.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! Stores of one test: a PostgreSQL database, a MongoDB database. Each is gone when the test ends, whether it passed or not.
 
 use sinks::store::Store;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use url::Url;
 
+use crate::scratch::{service, unique};
+
 /// Connections of a scratch database's pool.
 const CONNECTIONS: u32 = 8;
-
-/// The value of a variable `scripts/services env` sets.
-pub fn service(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set; start the services: eval \"$(scripts/services env)\""))
-}
-
-/// A name no other test uses.
-pub fn unique(prefix: &str) -> String {
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    format!("{prefix}_{nanos:x}_{:08x}", rand::random::<u32>())
-}
 
 /// A migrated PostgreSQL database.
 pub struct Database {
