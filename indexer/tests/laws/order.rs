@@ -25,6 +25,8 @@ use crate::harness::{Dice, dice, outbox, spans};
 const BLOCKS: u64 = 90;
 /// Spans under way at once.
 const WORKERS: usize = 4;
+/// Random spans, each applied twice.
+const RANGES: u64 = 20;
 /// Most blocks of a random span.
 const LONGEST: u64 = 25;
 
@@ -95,7 +97,7 @@ async fn law_1_a_head_that_moves_up_while_workers_fill_the_same_blocks_from_belo
 /// Every block at least once, in random overlapping spans, twice over, by several workers at a time.
 pub async fn apply_in_disorder(store: &Store, chain: &Chain, dice: &mut Dice) {
     let last = chain.blocks.len() as u64 - 1;
-    let mut ranges: Vec<RangeInclusive<u64>> = (0..40)
+    let mut ranges: Vec<RangeInclusive<u64>> = (0..RANGES)
         .map(|_| {
             let start = dice.random_range(0..=last);
             start..=last.min(start + dice.random_range(0..LONGEST))
