@@ -35,7 +35,10 @@ pub struct Progress {
 impl Progress {
     /// Blocks committed and blocks planned.
     pub fn blocks(&self) -> (u64, u64) {
-        (self.blocks_done.load(Ordering::Relaxed), self.blocks_planned.load(Ordering::Relaxed))
+        (
+            self.blocks_done.load(Ordering::Relaxed),
+            self.blocks_planned.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -81,7 +84,7 @@ pub async fn fill(
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let missing = retry::persist(cancel, "planning a backfill", async || {
+    let missing = retry::persist(cancel, "planning a backfill", || async {
         Ok(coverage::missing(&pipeline.store, pipeline.chain, &sources(), wanted.clone()).await?)
     })
     .await?;
@@ -90,7 +93,12 @@ pub async fn fill(
     let stop = cancel.child_token();
     let mut tasks = JoinSet::new();
     for _ in 0..workers.max(1) {
-        let worker = Worker { pipeline: pipeline.clone(), plan: Arc::clone(&plan), progress: Arc::clone(progress), proof };
+        let worker = Worker {
+            pipeline: pipeline.clone(),
+            plan: Arc::clone(&plan),
+            progress: Arc::clone(progress),
+            proof,
+        };
         let stop = stop.clone();
         tasks.spawn(async move { worker.work(&stop).await });
     }
@@ -120,17 +128,27 @@ impl Worker {
                 return Err(Error::Cancelled);
             }
             let longest = self.pipeline.endpoints.suggested_range().min(LONGEST_SPAN);
-            let Some(range) = self.plan.take(longest) else { return Ok(()) };
-            retry::persist(cancel, "a backfill span", async || self.write(range.clone()).await).await?;
+            let Some(range) = self.plan.take(longest) else {
+                return Ok(());
+            };
+            retry::persist(cancel, "a backfill span", || self.write(range.clone())).await?;
         }
     }
 
     async fn write(&self, range: RangeInclusive<u64>) -> Result<(), Error> {
-        let span = self.pipeline.endpoints.range_span(range, &self.pipeline.filter, self.proof).await?;
+        let span = self
+            .pipeline
+            .endpoints
+            .range_span(range, &self.pipeline.filter, self.proof)
+            .await?;
         let applied = self.pipeline.write(&span, Move::Backfill).await?;
-        self.progress.blocks_done.fetch_add(span.range.end() - span.range.start() + 1, Ordering::Relaxed);
+        self.progress
+            .blocks_done
+            .fetch_add(span.range.end() - span.range.start() + 1, Ordering::Relaxed);
         self.progress.logs.fetch_add(span.logs.len() as u64, Ordering::Relaxed);
-        self.progress.transfers.fetch_add(applied.transfers as u64, Ordering::Relaxed);
+        self.progress
+            .transfers
+            .fetch_add(applied.transfers as u64, Ordering::Relaxed);
         Ok(())
     }
 }

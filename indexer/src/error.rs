@@ -1,5 +1,7 @@
 //! What a command that cannot go on tells the operator: one line, and an exit code of its own.
 
+use crate::endpoints::EndpointError;
+
 pub use sinks::error::Class;
 
 /// Why a command ended, as a process exit code. Documented in docs/RUNBOOK.md.
@@ -55,7 +57,7 @@ impl Failure {
 pub enum Error {
     /// Reading the chain failed.
     #[error(transparent)]
-    Endpoint(#[from] crate::endpoints::EndpointError),
+    Endpoint(#[from] EndpointError),
     /// Reading or writing raw events failed.
     #[error(transparent)]
     Archive(#[from] crate::archive::ArchiveError),
@@ -89,7 +91,8 @@ impl Error {
     /// The exit code of a command that this error ended.
     pub fn exit(&self) -> Exit {
         match self {
-            Error::Endpoint(error) => error.exit(),
+            Error::Endpoint(EndpointError::WrongChain { .. }) => Exit::WrongChain,
+            Error::Endpoint(_) => Exit::Endpoint,
             Error::Archive(_) => Exit::Archive,
             Error::Sink(_) => Exit::Database,
             Error::Stalled(_) | Error::Broken(_) => Exit::Internal,

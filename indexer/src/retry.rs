@@ -27,11 +27,14 @@ pub fn pauses() -> impl Iterator<Item = Duration> {
 ///
 /// # Errors
 /// The first error that another attempt would not mend.
-pub async fn persist<T>(
+pub async fn persist<T, F>(
     cancel: &CancellationToken,
     what: &'static str,
-    mut attempt: impl AsyncFnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
     let mut pauses = pauses();
     loop {
         let error = match attempt().await {
@@ -56,12 +59,18 @@ mod tests {
     async fn transient_errors_are_repeated_and_others_are_not() {
         let mut left = 3;
         let cancel = CancellationToken::new();
-        let done = persist(&cancel, "test", async || {
+        let done = persist(&cancel, "test", || {
             left -= 1;
-            if left > 0 { Err(Error::Stalled("not yet".to_owned())) } else { Ok(left) }
+            std::future::ready(if left > 0 {
+                Err(Error::Stalled("not yet".to_owned()))
+            } else {
+                Ok(left)
+            })
         });
         assert_eq!(done.await.unwrap(), 0);
-        let error = persist(&cancel, "test", async || Err::<(), _>(Error::Cancelled)).await.unwrap_err();
+        let error = persist(&cancel, "test", || std::future::ready(Err::<(), _>(Error::Cancelled)))
+            .await
+            .unwrap_err();
         assert_eq!(error.class(), Class::Cancelled);
     }
 
@@ -69,7 +78,11 @@ mod tests {
     async fn cancelling_ends_the_wait() {
         let cancel = CancellationToken::new();
         cancel.cancel();
-        let error = persist(&cancel, "test", async || Err::<(), _>(Error::Stalled(String::new()))).await.unwrap_err();
+        let error = persist(&cancel, "test", || {
+            std::future::ready(Err::<(), _>(Error::Stalled(String::new())))
+        })
+        .await
+        .unwrap_err();
         assert_eq!(error.class(), Class::Cancelled);
     }
 }

@@ -45,6 +45,8 @@ impl Stores {
 async fn open_archive(config: &Config, database: &Database) -> Result<Arc<Archive>, Failure> {
     registry::seed(&database.store, config).await?;
     let url = config.archive.url.as_ref().map_or("", |url| url.expose());
-    let archive = Archive::open(url, &config.archive.database, &database.store).await.map_err(Error::from)?;
+    let archive = Archive::open(url, &config.archive.database, &database.store)
+        .await
+        .map_err(Error::from)?;
     Ok(Arc::new(archive))
 }

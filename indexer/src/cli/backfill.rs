@@ -58,8 +58,16 @@ async fn backfill(
     range: RangeInclusive<u64>,
 ) -> Result<(), Failure> {
     let entry = registry::load_chain(&stores.database.store, args.chain).await?;
-    let proof = entry.chain.settings.backfill_proof.unwrap_or(context.config.pipeline.integrity_backfill);
-    let assignment = Assignment { entry, endpoints: args.endpoints.clone(), until: None };
+    let proof = entry
+        .chain
+        .settings
+        .backfill_proof
+        .unwrap_or(context.config.pipeline.integrity_backfill);
+    let assignment = Assignment {
+        entry,
+        endpoints: args.endpoints.clone(),
+        until: None,
+    };
     let settings = assignment.follower_settings(&context.config);
     let pipeline = assignment.pipeline(stores, &Metrics::new(), &context.cancel).await?;
     check_final(&pipeline, settings.finality_depth, &range).await?;
@@ -75,7 +83,9 @@ async fn backfill(
 /// Refuses blocks that a reorg could still undo.
 async fn check_final(pipeline: &Pipeline, depth: u64, range: &RangeInclusive<u64>) -> Result<(), Failure> {
     let heads = pipeline.endpoints.heads().await.map_err(Error::from)?;
-    let finalized = heads.finalized.map_or(heads.latest.number.saturating_sub(depth), |block| block.number);
+    let finalized = heads
+        .finalized
+        .map_or(heads.latest.number.saturating_sub(depth), |block| block.number);
     if *range.end() > finalized {
         let message = format!(
             "--to {} is above the finalized block {finalized} of {}: use --to {finalized} or lower, `indexer run` follows the rest",

@@ -52,19 +52,29 @@ const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs the command.
 pub async fn execute(args: &DemoArgs, context: &Context) -> Result<(), Failure> {
-    let internal = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, format!("failed to serve the recording: {error}"));
+    let internal =
+        |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, format!("failed to serve the recording: {error}"));
     let recorded = recording::read_from(RECORDING).map_err(|error| internal(&error))?;
     let last = recorded.blocks.last().map_or(0, |block| block.number);
-    let (ledger, playback) = testchain::playback::playback(recorded, last.saturating_sub(LIVE_BLOCKS), Finality::default());
+    let (ledger, playback) =
+        testchain::playback::playback(recorded, last.saturating_sub(LIVE_BLOCKS), Finality::default());
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let node = rpc::serve(ledger, Faults::new(0), listen).await.map_err(|error| internal(&error))?;
+    let node = rpc::serve(ledger, Faults::new(0), listen)
+        .await
+        .map_err(|error| internal(&error))?;
     let endpoint = EndpointUrl::parse(&node.http_url()).map_err(|error| internal(&error))?;
 
     let mut config = Config::parse(CONFIG, "demo.toml")?;
     config.database.data_dir.clone_from(&args.data_dir);
     config.api = context.config.api.clone();
     let stores = Stores::open(&config).await?;
-    let demo = Demo { config: &config, stores: &stores, endpoint, last, writer: context.writer };
+    let demo = Demo {
+        config: &config,
+        stores: &stores,
+        endpoint,
+        last,
+        writer: context.writer,
+    };
     let live = playback.run(BLOCK_INTERVAL, context.cancel.clone());
     let (outcome, ()) = tokio::join!(Box::pin(demo.run(args.once, &context.cancel)), live);
     node.stop().await;
@@ -91,7 +101,9 @@ impl Demo<'_> {
         let router = server::router(&health, Some(api::router(self.stores.database.store.pool.clone())));
         let index = async {
             index.await?;
-            self.writer.line(format_args!("\nserving http://{address}/v1/status and http://{address}/metrics until Ctrl-C"))
+            self.writer.line(format_args!(
+                "\nserving http://{address}/v1/status and http://{address}/metrics until Ctrl-C"
+            ))
         };
         tokio::try_join!(server::serve(listener, router, cancel.clone()), index).map(|((), ())| ())
     }
@@ -102,18 +114,39 @@ impl Demo<'_> {
         let entry = self.entry().await?;
         let chain = entry.chain.chain;
         match checkpoint::read(store, chain).await.map_err(Error::from)? {
-            Some(stored) => self.writer.line(format_args!("resuming after block {} of {}", stored.block.number, self.last))?,
-            None => self.writer.line(format_args!("indexing {} blocks of a recorded chain into {}", self.last + 1, self.config.database.data_dir.display()))?,
+            Some(stored) => self.writer.line(format_args!(
+                "resuming after block {} of {}",
+                stored.block.number, self.last
+            ))?,
+            None => self.writer.line(format_args!(
+                "indexing {} blocks of a recorded chain into {}",
+                self.last + 1,
+                self.config.database.data_dir.display()
+            ))?,
         }
         let progress = Arc::default();
-        let daemon = Daemon { config: self.config, stores: self.stores, health, progress: Arc::clone(&progress), holder: daemon::holder() };
-        let assignment = Assignment { entry, endpoints: vec![self.endpoint.clone()], until: Some(self.last) };
+        let daemon = Daemon {
+            config: self.config,
+            stores: self.stores,
+            health,
+            progress: Arc::clone(&progress),
+            holder: daemon::holder(),
+        };
+        let assignment = Assignment {
+            entry,
+            endpoints: vec![self.endpoint.clone()],
+            until: Some(self.last),
+        };
         let began = Instant::now();
         progress::shown(&progress, daemon.run(vec![assignment], Some(&[chain]), None, cancel)).await?;
         if cancel.is_cancelled() {
             return Ok(());
         }
-        self.writer.line(format_args!("indexed up to block {} in {:.1} s", self.last, began.elapsed().as_secs_f64()))?;
+        self.writer.line(format_args!(
+            "indexed up to block {} in {:.1} s",
+            self.last,
+            began.elapsed().as_secs_f64()
+        ))?;
         summary::print(self.writer, &store.pool, chain).await
     }
 

@@ -13,6 +13,7 @@ pub mod registry;
 pub mod replay;
 pub mod run;
 pub mod status;
+mod summary;
 pub mod tail;
 
 use std::ffi::{OsStr, OsString};

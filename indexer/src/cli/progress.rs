@@ -13,7 +13,7 @@ const REDRAW: Duration = Duration::from_millis(200);
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs `work` and shows how far `progress` is until it ends.
-pub async fn shown<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
+pub(super) async fn shown<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     let mut view = View::new();
     loop {
@@ -38,7 +38,11 @@ impl View {
         let style = ProgressStyle::with_template("{bar:32} {human_pos}/{human_len} blocks  {msg}  {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let now = Instant::now();
-        View { bar: ProgressBar::new(0).with_style(style), began: now, logged: now }
+        View {
+            bar: ProgressBar::new(0).with_style(style),
+            began: now,
+            logged: now,
+        }
     }
 
     fn draw(&mut self, progress: &Progress) {
@@ -56,7 +60,13 @@ impl View {
             let left = Duration::from_secs_f64(
                 self.began.elapsed().as_secs_f64() * (planned.saturating_sub(done)) as f64 / done.max(1) as f64,
             );
-            info!(done, planned, events_per_second = rate.round(), seconds_left = left.as_secs(), "progress");
+            info!(
+                done,
+                planned,
+                events_per_second = rate.round(),
+                seconds_left = left.as_secs(),
+                "progress"
+            );
         }
     }
 

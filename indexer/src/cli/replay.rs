@@ -46,22 +46,39 @@ async fn replay(chain: ChainId, context: &Context, stores: &Stores, range: Range
     registry::load_chain(store, chain).await?;
     let held = held(stores, chain, &range).await?;
     if held.is_empty() {
-        let message = format!("the archive holds nothing of blocks {} to {} of {chain}: backfill them first", range.start(), range.end());
+        let message = format!(
+            "the archive holds nothing of blocks {} to {} of {chain}: backfill them first",
+            range.start(),
+            range.end()
+        );
         return Err(Failure::new(Exit::BadRange, message));
     }
     let mut total = Replayed::default();
     for span in held.iter().flat_map(|held| spans(held)) {
         if context.cancel.is_cancelled() {
-            return Err(Failure::new(Exit::Interrupted, format!("stopped before block {}: start it again from there", span.start())));
+            return Err(Failure::new(
+                Exit::Interrupted,
+                format!("stopped before block {}: start it again from there", span.start()),
+            ));
         }
-        let replaced = retry::persist(&context.cancel, "a replay span", async || pipeline::rewrite(stores, chain, span.clone()).await).await?;
+        let replaced = retry::persist(&context.cancel, "a replay span", || {
+            pipeline::rewrite(stores, chain, span.clone())
+        })
+        .await?;
         total.blocks += span.end() - span.start() + 1;
         total.retracted += replaced.retracted;
         total.announced += replaced.announced;
         total.kept += replaced.kept;
     }
-    let Replayed { blocks, retracted, announced, kept } = total;
-    context.writer.line(format_args!("{blocks} blocks replayed: {kept} transfers as before, {announced} new, {retracted} retracted"))
+    let Replayed {
+        blocks,
+        retracted,
+        announced,
+        kept,
+    } = total;
+    context.writer.line(format_args!(
+        "{blocks} blocks replayed: {kept} transfers as before, {announced} new, {retracted} retracted"
+    ))
 }
 
 #[derive(Default)]
@@ -92,5 +109,8 @@ async fn held(stores: &Stores, chain: ChainId, range: &RangeInclusive<u64>) -> R
 fn spans(range: &RangeInclusive<u64>) -> impl Iterator<Item = RangeInclusive<u64>> + use<> {
     let last = *range.end();
     let width = usize::try_from(SPAN_BLOCKS).expect("a span's width fits any pointer");
-    range.clone().step_by(width).map(move |from| from..=last.min(from + SPAN_BLOCKS - 1))
+    range
+        .clone()
+        .step_by(width)
+        .map(move |from| from..=last.min(from + SPAN_BLOCKS - 1))
 }

@@ -42,7 +42,10 @@ pub struct RunArgs {
 /// Runs the command.
 pub async fn execute(args: &RunArgs, context: &Context) -> Result<(), Failure> {
     if !args.endpoints.is_empty() && args.chains.len() != 1 {
-        return Err(Failure::new(Exit::Usage, "--rpc replaces the endpoints of one chain: give exactly one --chain"));
+        return Err(Failure::new(
+            Exit::Usage,
+            "--rpc replaces the endpoints of one chain: give exactly one --chain",
+        ));
     }
     let listener = server::bind(context.config.api.listen).await?;
     let stores = Stores::open(&context.config).await?;
@@ -62,7 +65,9 @@ async fn run(args: &RunArgs, context: &Context, stores: &Stores, listener: TcpLi
         holder: daemon::holder(),
     };
     let selected = (!args.chains.is_empty()).then_some(args.chains.as_slice());
-    daemon.run(assignments, selected, Some((listener, router)), &context.cancel).await
+    daemon
+        .run(assignments, selected, Some((listener, router)), &context.cancel)
+        .await
 }
 
 /// What the command line and the registry together say is to be followed.
@@ -81,7 +86,11 @@ async fn assignments(args: &RunArgs, stores: &Stores) -> Result<Vec<Assignment>,
     let mut assignments = Vec::with_capacity(chains.len());
     for chain in chains {
         let entry = registry::load_chain(store, chain).await?;
-        assignments.push(Assignment { entry, endpoints: args.endpoints.clone(), until: args.until });
+        assignments.push(Assignment {
+            entry,
+            endpoints: args.endpoints.clone(),
+            until: args.until,
+        });
     }
     Ok(assignments)
 }

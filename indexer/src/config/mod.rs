@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use decoders::block::{ChainId, Proof};
 use serde::{Deserialize, Serialize};
+use sinks::publisher::Unroutable;
 
 pub use load::{ARCHIVE_VARIABLE, BROKER_VARIABLE, DATABASE_VARIABLE, Environment};
 pub use value::{DatabaseUrl, EndpointUrl, EndpointUrlError, ServiceUrl, check_name};
@@ -76,6 +77,8 @@ pub struct BrokerConfig {
     /// Topic exchange that messages are published to.
     #[serde(deserialize_with = "value::name")]
     pub exchange: String,
+    /// What to do with a message that no queue asks for: `hold` or `drop`.
+    pub unroutable: Unroutable,
 }
 
 /// `[api]`.
@@ -313,6 +316,7 @@ impl Default for BrokerConfig {
         BrokerConfig {
             url: None,
             exchange: "indexer.events".to_owned(),
+            unroutable: Unroutable::default(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::config::{Config, EndpointUrl, Scope};
-use crate::endpoints::{EndpointSettings, Filter, Pool, PoolOptions};
+use crate::config::{self, Config, EndpointUrl, Scope};
+use crate::endpoints::{self, EndpointHealth, EndpointSettings, Filter, Pool, PoolOptions};
 use crate::error::{Error, Exit, Failure};
 use crate::follower::FollowerSettings;
 use crate::health::Metrics;
@@ -19,6 +19,9 @@ use crate::stores::Stores;
 const DEFAULT_FINALITY_DEPTH: u64 = 64;
 /// A head that stands still for this long is a stall.
 const STALL_AFTER: Duration = Duration::from_secs(120);
+
+/// Time an endpoint has to answer `indexer status`.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One chain's registry entry, and what the command line says instead of it.
 #[derive(Clone, Debug)]
@@ -39,16 +42,28 @@ impl Assignment {
     pub fn endpoint_settings(&self) -> Result<Vec<EndpointSettings>, Failure> {
         let chain = self.entry.chain.chain;
         let listed = |(index, url): (usize, &EndpointUrl)| {
-            Ok(EndpointSettings { id: -1 - i32::try_from(index).unwrap_or(0), url: expanded(url)?, priority: 0, weight: 1, rate_limit: None })
+            Ok(EndpointSettings {
+                id: -1 - i32::try_from(index).unwrap_or(0),
+                url: expanded(url)?,
+                priority: 0,
+                weight: 1,
+                rate_limit: None,
+            })
         };
         let settings: Vec<EndpointSettings> = if self.endpoints.is_empty() {
             let active = self.entry.endpoints.iter().filter(|endpoint| endpoint.active);
             active.map(registered).collect::<Result<_, Failure>>()?
         } else {
-            self.endpoints.iter().enumerate().map(listed).collect::<Result<_, Failure>>()?
+            self.endpoints
+                .iter()
+                .enumerate()
+                .map(listed)
+                .collect::<Result<_, Failure>>()?
         };
         if settings.is_empty() {
-            let message = format!("{chain} has no active endpoint: add one with `indexer registry endpoints add`, or give --rpc URL");
+            let message = format!(
+                "{chain} has no active endpoint: add one with `indexer registry endpoints add`, or give --rpc URL"
+            );
             return Err(Failure::new(Exit::Endpoint, message));
         }
         Ok(settings)
@@ -61,12 +76,14 @@ impl Assignment {
     pub fn filter(&self) -> Result<Filter, Failure> {
         let topics = decoders::topics();
         let addresses = match self.entry.chain.scope {
-            Scope::Everything => Vec::new(),
-            Scope::Registered => self.entry.contracts.iter().map(|contract| contract.address).collect(),
+            Scope::All => Vec::new(),
+            Scope::Contracts => self.entry.contracts.iter().map(|contract| contract.address).collect(),
         };
-        if self.entry.chain.scope == Scope::Registered && addresses.is_empty() {
+        if self.entry.chain.scope == Scope::Contracts && addresses.is_empty() {
             let chain = self.entry.chain.chain;
-            let message = format!("{chain} follows its registered contracts and has none: add one with `indexer registry contracts add`");
+            let message = format!(
+                "{chain} follows its registered contracts and has none: add one with `indexer registry contracts add`"
+            );
             return Err(Failure::new(Exit::Registry, message));
         }
         Ok(Filter { topics, addresses })
@@ -75,7 +92,11 @@ impl Assignment {
     fn pool_options(&self) -> PoolOptions {
         let settings = &self.entry.chain.settings;
         PoolOptions {
-            header_hash: settings.header_hash.into(),
+            header_hash: match settings.header_hash {
+                config::HeaderHash::Auto => endpoints::HeaderHash::Auto,
+                config::HeaderHash::Ethereum => endpoints::HeaderHash::Ethereum,
+                config::HeaderHash::Opaque => endpoints::HeaderHash::Opaque,
+            },
             poll_interval: Duration::from_millis(settings.poll_interval_ms),
             ..PoolOptions::of(self.entry.chain.chain)
         }
@@ -94,11 +115,38 @@ impl Assignment {
         }
     }
 
+    /// Asks every endpoint of the chain once, quickly, and says how each stands.
+    ///
+    /// # Errors
+    /// No endpoint answers, or they serve another chain.
+    pub async fn probe(&self, cancel: &CancellationToken) -> Result<Vec<EndpointHealth>, Failure> {
+        let options = PoolOptions {
+            rounds: 1,
+            hedge: false,
+            request_timeout: PROBE_TIMEOUT,
+            ..self.pool_options()
+        };
+        let pool = Pool::connect(
+            self.entry.chain.chain,
+            self.endpoint_settings()?,
+            options,
+            cancel.clone(),
+        );
+        let pool = pool.await.map_err(Error::from)?;
+        pool.heads().await.map_err(Error::from)?;
+        Ok(pool.health())
+    }
+
     /// Connects the chain's endpoints and puts its parts together.
     ///
     /// # Errors
     /// No endpoint answers, or they serve another chain.
-    pub async fn pipeline(&self, stores: &Stores, metrics: &Metrics, cancel: &CancellationToken) -> Result<Pipeline, Failure> {
+    pub async fn pipeline(
+        &self,
+        stores: &Stores,
+        metrics: &Metrics,
+        cancel: &CancellationToken,
+    ) -> Result<Pipeline, Failure> {
         let chain = self.entry.chain.chain;
         let filter = Arc::new(self.filter()?);
         let pool = Pool::connect(chain, self.endpoint_settings()?, self.pool_options(), cancel.clone());
@@ -124,5 +172,6 @@ fn registered(endpoint: &crate::registry::Endpoint) -> Result<EndpointSettings, 
 }
 
 fn expanded(url: &EndpointUrl) -> Result<Url, Failure> {
-    url.expand(&|name| std::env::var(name).ok()).map_err(|error| Failure::new(Exit::Endpoint, format!("endpoint {url}: {error}")))
+    url.expand(&|name| std::env::var(name).ok())
+        .map_err(|error| Failure::new(Exit::Endpoint, format!("endpoint {url}: {error}")))
 }

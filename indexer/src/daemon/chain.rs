@@ -64,7 +64,7 @@ impl ChainTask {
         loop {
             let ended = followed.is_cancelled();
             if ended || *self.leading.borrow() {
-                let gap = retry::persist(cancel, "looking for gaps", async || self.gap().await).await?;
+                let gap = retry::persist(cancel, "looking for gaps", || self.gap()).await?;
                 if let Some(gap) = gap {
                     info!(from = gap.start(), to = gap.end(), "filling gaps");
                     backfill::fill(pipeline, gap, self.gap_proof, self.gap_workers, &self.progress, cancel).await?;
@@ -95,13 +95,23 @@ impl ChainTask {
     /// The range from the lowest to the highest missing block that is final and below the checkpoint.
     async fn gap(&self) -> Result<Option<RangeInclusive<u64>>, Error> {
         let pipeline = &self.follower.pipeline;
-        let Some(stored) = checkpoint::read(&pipeline.store, pipeline.chain).await? else { return Ok(None) };
+        let Some(stored) = checkpoint::read(&pipeline.store, pipeline.chain).await? else {
+            return Ok(None);
+        };
         let settings = &self.follower.settings;
-        let last = stored.finalized.unwrap_or(0).min(stored.block.number).min(settings.until.unwrap_or(u64::MAX));
+        let last = stored
+            .finalized
+            .unwrap_or(0)
+            .min(stored.block.number)
+            .min(settings.until.unwrap_or(u64::MAX));
         if settings.start_block > last {
             return Ok(None);
         }
-        let missing = coverage::missing(&pipeline.store, pipeline.chain, &sources(), settings.start_block..=last).await?;
-        Ok(missing.first().zip(missing.last()).map(|(first, last)| *first.start()..=*last.end()))
+        let missing =
+            coverage::missing(&pipeline.store, pipeline.chain, &sources(), settings.start_block..=last).await?;
+        Ok(missing
+            .first()
+            .zip(missing.last())
+            .map(|(first, last)| *first.start()..=*last.end()))
     }
 }

@@ -20,10 +20,10 @@ use uuid::Uuid;
 
 use crate::backfill::Progress;
 use crate::config::Config;
-use crate::endpoints::Pool;
+use crate::endpoints::{self, EndpointHealth, Pool};
 use crate::error::{Error, Exit, Failure};
 use crate::follower::Follower;
-use crate::health::{self, Health};
+use crate::health::{self, EndpointSample, Health};
 use crate::registry::{self, Watch};
 use crate::stores::Stores;
 use assembly::Assignment;
@@ -50,7 +50,12 @@ pub struct Daemon<'a> {
 pub fn holder() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
-    format!("{}-{}-{}", if host.is_empty() { "indexer" } else { host }, std::process::id(), Uuid::new_v4().simple())
+    format!(
+        "{}-{}-{}",
+        if host.is_empty() { "indexer" } else { host },
+        std::process::id(),
+        Uuid::new_v4().simple()
+    )
 }
 
 /// A chain that runs, and the handles to change it.
@@ -130,7 +135,10 @@ impl Daemon<'_> {
         };
         if tokio::time::timeout(deadline, all).await.is_err() {
             let seconds = deadline.as_secs();
-            return Err(Failure::new(Exit::Interrupted, format!("tasks did not end within {seconds} s: what was not committed will be done again")));
+            return Err(Failure::new(
+                Exit::Interrupted,
+                format!("tasks did not end within {seconds} s: what was not committed will be done again"),
+            ));
         }
         outcome
     }
@@ -174,18 +182,39 @@ impl Daemon<'_> {
                 health: self.health.readiness.task(format!("chain {chain}")),
             },
             leading: watched,
-            gap_proof: assignment.entry.chain.settings.backfill_proof.unwrap_or(settings.integrity_backfill),
-            gap_workers: if settings.fill_gaps { settings.backfill_workers as usize } else { 0 },
+            gap_proof: assignment
+                .entry
+                .chain
+                .settings
+                .backfill_proof
+                .unwrap_or(settings.integrity_backfill),
+            gap_workers: if settings.fill_gaps {
+                settings.backfill_workers as usize
+            } else {
+                0
+            },
             progress: Arc::clone(&self.progress),
         };
         info!(%chain, endpoints = endpoints.health().len(), "following");
         let token = cancel.clone();
         tasks.spawn(async move { Ended::Chain(chain, task.run(&token).await) });
-        running.insert(chain, Running { cancel, endpoints, assignment });
+        running.insert(
+            chain,
+            Running {
+                cancel,
+                endpoints,
+                assignment,
+            },
+        );
         Ok(())
     }
 
-    fn start_services(&self, server: Option<(TcpListener, Router)>, stop: &CancellationToken, tasks: &mut JoinSet<Ended>) {
+    fn start_services(
+        &self,
+        server: Option<(TcpListener, Router)>,
+        stop: &CancellationToken,
+        tasks: &mut JoinSet<Ended>,
+    ) {
         if let Some((listener, router)) = server {
             tasks.spawn(health::server::serve(listener, router, stop.clone()).map(Ended::Service));
         }
@@ -194,9 +223,9 @@ impl Daemon<'_> {
         options.exchange.clone_from(&self.config.broker.exchange);
         options.unroutable = self.config.broker.unroutable;
         let (publisher, status) = Publisher::new(self.stores.database.store.clone(), options, Arc::new(Notify::new()));
-        let paid = publisher.run(stop.clone()).map(|result| {
-            Ended::Service(result.map_err(|error| Failure::new(Exit::Broker, error.to_string())))
-        });
+        let paid = publisher
+            .run(stop.clone())
+            .map(|result| Ended::Service(result.map_err(|error| Failure::new(Exit::Broker, error.to_string()))));
         tasks.spawn(paid);
         tasks.spawn(report_publisher(status, self.health.clone(), stop.clone()));
     }
@@ -243,7 +272,11 @@ impl Daemon<'_> {
             if !entry.chain.enabled {
                 return Ok(());
             }
-            let assignment = Assignment { entry, endpoints: Vec::new(), until: None };
+            let assignment = Assignment {
+                entry,
+                endpoints: Vec::new(),
+                until: None,
+            };
             return self.start_chain(assignment, stop, tasks, running).await;
         };
         if !entry.chain.enabled {
@@ -252,7 +285,10 @@ impl Daemon<'_> {
             return Ok(());
         }
         if entry.endpoints != task.assignment.entry.endpoints && task.assignment.endpoints.is_empty() {
-            let edited = Assignment { entry: entry.clone(), ..task.assignment.clone() };
+            let edited = Assignment {
+                entry: entry.clone(),
+                ..task.assignment.clone()
+            };
             task.endpoints.replace_endpoints(edited.endpoint_settings()?);
             task.assignment.entry.endpoints.clone_from(&entry.endpoints);
             info!(%chain, endpoints = entry.endpoints.len(), "endpoints replaced");
@@ -268,26 +304,54 @@ impl Daemon<'_> {
     /// Carries what the pools know of their endpoints into the metrics.
     fn report_endpoints(&self, running: &BTreeMap<ChainId, Running>) {
         for (chain, task) in running {
-            self.health.metrics.endpoints(*chain, &task.endpoints.health());
+            for endpoint in task.endpoints.health() {
+                self.health.metrics.endpoint(*chain, &sample(&endpoint));
+            }
         }
+    }
+}
+
+fn sample(endpoint: &EndpointHealth) -> EndpointSample {
+    EndpointSample {
+        id: endpoint.id,
+        state: match endpoint.state {
+            endpoints::EndpointState::Ok => health::EndpointState::Ok,
+            endpoints::EndpointState::Degraded => health::EndpointState::Degraded,
+            endpoints::EndpointState::Open => health::EndpointState::Open,
+            endpoints::EndpointState::Quarantined => health::EndpointState::Quarantined,
+        },
+        head: endpoint.head,
+        latency_seconds: endpoint.latency_p50.map(|latency| latency.as_secs_f64()),
+        requests: endpoint.requests,
+        failures: endpoint.failures,
+        lies: endpoint.lies,
     }
 }
 
 /// Whether the registered contracts matter to the chain's filter and were edited.
 fn edited_scope(now: &registry::ChainEntry, before: &registry::ChainEntry) -> bool {
-    now.chain.scope == crate::config::Scope::Registered && now.contracts != before.contracts
+    now.chain.scope == crate::config::Scope::Contracts && now.contracts != before.contracts
 }
 
 /// Carries the publisher's status into metrics and `/readyz`.
-async fn report_publisher(mut status: watch::Receiver<publisher::Status>, health: Health, stop: CancellationToken) -> Ended {
+async fn report_publisher(
+    mut status: watch::Receiver<publisher::Status>,
+    health: Health,
+    stop: CancellationToken,
+) -> Ended {
     let task = health.readiness.task("publisher");
+    let mut told = publisher::Status::default();
     loop {
         let now = status.borrow_and_update().clone();
-        health.metrics.published(now.published, now.unroutable, now.failures);
+        health.metrics.confirmed(now.published - told.published);
+        health
+            .metrics
+            .publish_failed(now.unroutable + now.failures - told.unroutable - told.failures);
         match now.trouble() {
             Some(cause) => task.failing(cause),
             None => task.ok(),
         }
+        told = now;
         tokio::select! {
             () = stop.cancelled() => return Ended::Service(Ok(())),
             changed = status.changed() => if changed.is_err() { return Ended::Service(Ok(())) },

@@ -19,15 +19,20 @@ const ARCHIVE_WINDOW: u64 = 2048;
 /// # Errors
 /// Whatever the endpoints, the store or the archive answer.
 pub async fn find(pipeline: &Pipeline, lowest: u64) -> Result<BlockRef, Error> {
-    let mut kept: Vec<BlockRef> =
-        checkpoint::kept(&pipeline.store, pipeline.chain).await?.iter().map(|block| block.block_ref()).collect();
+    let mut kept: Vec<BlockRef> = checkpoint::kept(&pipeline.store, pipeline.chain)
+        .await?
+        .iter()
+        .map(|block| block.block_ref())
+        .collect();
     kept.sort_unstable();
     if let Some(ancestor) = highest_shared(pipeline, &kept).await? {
         return Ok(ancestor);
     }
     let mut above = match kept.first() {
         Some(block) => block.number,
-        None => checkpoint::read(&pipeline.store, pipeline.chain).await?.map_or(0, |stored| stored.block.number),
+        None => checkpoint::read(&pipeline.store, pipeline.chain)
+            .await?
+            .map_or(0, |stored| stored.block.number),
     };
     while let Some(window) = window_below(above, lowest) {
         above = *window.start();
@@ -39,7 +44,9 @@ pub async fn find(pipeline: &Pipeline, lowest: u64) -> Result<BlockRef, Error> {
     }
     let below = lowest.saturating_sub(1);
     let header = pipeline.endpoints.header_at(below).await?;
-    header.map(|header| header.block.block_ref()).ok_or_else(|| Error::Stalled(format!("no endpoint serves block {below}")))
+    header
+        .map(|header| header.block.block_ref())
+        .ok_or_else(|| Error::Stalled(format!("no endpoint serves block {below}")))
 }
 
 fn window_below(above: u64, lowest: u64) -> Option<RangeInclusive<u64>> {
@@ -52,7 +59,11 @@ async fn highest_shared(pipeline: &Pipeline, blocks: &[BlockRef]) -> Result<Opti
     let (mut shared, mut left) = (0, blocks.len());
     while shared < left {
         let middle = shared + (left - shared) / 2;
-        if is_canonical(pipeline, blocks[middle]).await? { shared = middle + 1 } else { left = middle }
+        if is_canonical(pipeline, blocks[middle]).await? {
+            shared = middle + 1
+        } else {
+            left = middle
+        }
     }
     Ok(shared.checked_sub(1).map(|index| blocks[index]))
 }

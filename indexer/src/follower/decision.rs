@@ -24,7 +24,9 @@ pub enum Step {
 
 /// Decides from where the chain was left, where its head is and what is final.
 pub fn decide(checkpoint: Option<BlockRef>, latest: BlockRef, finalized: BlockRef) -> Step {
-    let Some(checkpoint) = checkpoint else { return Step::Begin(finalized) };
+    let Some(checkpoint) = checkpoint else {
+        return Step::Begin(finalized);
+    };
     if latest == checkpoint {
         return Step::Wait;
     }
@@ -45,7 +47,10 @@ mod tests {
     use super::*;
 
     fn block(number: u64, branch: u8) -> BlockRef {
-        BlockRef { number, hash: B256::repeat_byte(branch) }
+        BlockRef {
+            number,
+            hash: B256::repeat_byte(branch),
+        }
     }
 
     #[test]
@@ -60,22 +65,37 @@ mod tests {
 
     #[test]
     fn a_new_head_is_taken_as_one_block() {
-        assert_eq!(decide(Some(block(100, 1)), block(101, 2), block(36, 3)), Step::Advance(101..=101));
+        assert_eq!(
+            decide(Some(block(100, 1)), block(101, 2), block(36, 3)),
+            Step::Advance(101..=101)
+        );
     }
 
     #[test]
     fn a_short_lag_is_caught_up_in_bounded_spans() {
-        assert_eq!(decide(Some(block(100, 1)), block(190, 2), block(126, 3)), Step::Advance(101..=132));
+        assert_eq!(
+            decide(Some(block(100, 1)), block(190, 2), block(126, 3)),
+            Step::Advance(101..=132)
+        );
     }
 
     #[test]
     fn a_long_lag_jumps_to_the_finalized_block() {
-        assert_eq!(decide(Some(block(100, 1)), block(1000, 2), block(936, 3)), Step::Begin(block(936, 3)));
+        assert_eq!(
+            decide(Some(block(100, 1)), block(1000, 2), block(936, 3)),
+            Step::Begin(block(936, 3))
+        );
     }
 
     #[test]
     fn a_head_at_or_below_the_checkpoint_is_compared() {
-        assert_eq!(decide(Some(block(100, 1)), block(100, 2), block(36, 3)), Step::Compare(block(100, 2)));
-        assert_eq!(decide(Some(block(100, 1)), block(98, 2), block(36, 3)), Step::Compare(block(98, 2)));
+        assert_eq!(
+            decide(Some(block(100, 1)), block(100, 2), block(36, 3)),
+            Step::Compare(block(100, 2))
+        );
+        assert_eq!(
+            decide(Some(block(100, 1)), block(98, 2), block(36, 3)),
+            Step::Compare(block(98, 2))
+        );
     }
 }

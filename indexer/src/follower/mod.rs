@@ -83,12 +83,16 @@ impl Follower {
     #[instrument(name = "follow", skip_all, fields(chain = %self.pipeline.chain))]
     pub async fn follow(&self, cancel: &CancellationToken) -> Result<(), Error> {
         loop {
-            let Some(lease) = self.acquire(cancel).await? else { return Ok(()) };
+            let Some(lease) = self.acquire(cancel).await? else {
+                return Ok(());
+            };
             self.leading.send_replace(true);
             let ended = self.follow_with(lease.clone(), cancel).await;
             self.leading.send_replace(false);
             match ended {
-                Err(Error::Sink(SinkError::LeaseLost { .. })) => warn!("another daemon took the chain over; standing by"),
+                Err(Error::Sink(SinkError::LeaseLost { .. })) => {
+                    warn!("another daemon took the chain over; standing by")
+                }
                 Err(Error::Cancelled) => return self.release(&lease).await,
                 Err(error) => return self.release(&lease).await.and(Err(error)),
                 Ok(()) => return self.release(&lease).await,
@@ -99,7 +103,15 @@ impl Follower {
     async fn acquire(&self, cancel: &CancellationToken) -> Result<Option<Lease>, Error> {
         let mut told = false;
         loop {
-            let attempt = async || Ok(lease::acquire(&self.pipeline.store, self.pipeline.chain, &self.holder, self.settings.lease_ttl).await?);
+            let attempt = || async {
+                Ok(lease::acquire(
+                    &self.pipeline.store,
+                    self.pipeline.chain,
+                    &self.holder,
+                    self.settings.lease_ttl,
+                )
+                .await?)
+            };
             match retry::persist(cancel, "taking the lease", attempt).await {
                 Ok(Some(lease)) => return Ok(Some(lease)),
                 Ok(None) => {}
@@ -124,7 +136,12 @@ impl Follower {
 
     async fn follow_with(&self, lease: Lease, cancel: &CancellationToken) -> Result<(), Error> {
         let now = Instant::now();
-        let mut memory = Memory { lease, renewed: now, seen: None, moved: now };
+        let mut memory = Memory {
+            lease,
+            renewed: now,
+            seen: None,
+            moved: now,
+        };
         let mut pauses = retry::pauses();
         loop {
             if cancel.is_cancelled() {
@@ -160,7 +177,9 @@ impl Follower {
     }
 
     async fn is_done(&self) -> Result<bool, Error> {
-        let Some(until) = self.settings.until else { return Ok(false) };
+        let Some(until) = self.settings.until else {
+            return Ok(false);
+        };
         let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain).await?;
         Ok(stored.is_some_and(|stored| stored.block.number >= until))
     }
@@ -193,7 +212,10 @@ impl Follower {
         }
         if memory.moved.elapsed() > self.settings.stall_after {
             let seconds = memory.moved.elapsed().as_secs();
-            self.health.failing(format!("the head of {} has not moved for {seconds} s on any endpoint", self.pipeline.chain));
+            self.health.failing(format!(
+                "the head of {} has not moved for {seconds} s on any endpoint",
+                self.pipeline.chain
+            ));
         } else {
             self.health.ok();
         }
@@ -213,8 +235,14 @@ impl Follower {
 
     async fn observe(&self, heads: &Heads, finalized: BlockRef, memory: &mut Memory) -> Result<(), Error> {
         let seen = (heads.latest.block_ref(), finalized);
-        self.pipeline.metrics.head.set(i64::try_from(heads.latest.number).unwrap_or(i64::MAX));
-        self.pipeline.metrics.finalized.set(i64::try_from(finalized.number).unwrap_or(i64::MAX));
+        self.pipeline
+            .metrics
+            .head
+            .set(i64::try_from(heads.latest.number).unwrap_or(i64::MAX));
+        self.pipeline
+            .metrics
+            .finalized
+            .set(i64::try_from(finalized.number).unwrap_or(i64::MAX));
         if memory.seen != Some(seen) {
             let observation = Observation {
                 head: heads.latest.number,
@@ -228,11 +256,15 @@ impl Follower {
     }
 
     async fn step(&self, heads: &Heads, finalized: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
-        let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain).await?.map(|stored| stored.block);
+        let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain)
+            .await?
+            .map(|stored| stored.block);
         match (decide(stored, heads.latest.block_ref(), finalized), stored) {
             (Step::Wait, _) => Ok(Outcome::AtHead),
             (Step::Begin(finalized), _) => match self.standing_point(finalized, heads.latest.number).await? {
-                Some(block) if stored.is_none_or(|stored| stored.number < block.number) => self.begin(stored, block, lease).await,
+                Some(block) if stored.is_none_or(|stored| stored.number < block.number) => {
+                    self.begin(stored, block, lease).await
+                }
                 _ => Ok(Outcome::AtHead),
             },
             (Step::Advance(range), Some(from)) => match self.limited(range) {
@@ -245,7 +277,10 @@ impl Follower {
     }
 
     fn limited(&self, range: RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
-        let last = self.settings.until.map_or(*range.end(), |until| until.min(*range.end()));
+        let last = self
+            .settings
+            .until
+            .map_or(*range.end(), |until| until.min(*range.end()));
         (*range.start() <= last).then(|| *range.start()..=last)
     }
 
@@ -269,18 +304,31 @@ impl Follower {
         {
             return self.rewind(from, lease).await;
         }
-        let span = self.pipeline.endpoints.block_span(block.hash, &self.pipeline.filter, self.settings.proof).await?;
+        let span = self
+            .pipeline
+            .endpoints
+            .block_span(block.hash, &self.pipeline.filter, self.settings.proof)
+            .await?;
         self.write(from, &span, lease).await
     }
 
-    async fn advance(&self, from: BlockRef, range: RangeInclusive<u64>, heads: &Heads, lease: &Lease) -> Result<Outcome, Error> {
+    async fn advance(
+        &self,
+        from: BlockRef,
+        range: RangeInclusive<u64>,
+        heads: &Heads,
+        lease: &Lease,
+    ) -> Result<Outcome, Error> {
         let (filter, proof) = (&self.pipeline.filter, self.settings.proof);
         let one_block = *range.start() == heads.latest.number;
         let span = if one_block {
             if heads.latest_parent != from.hash {
                 return self.rewind(from, lease).await;
             }
-            self.pipeline.endpoints.block_span(heads.latest.hash, filter, proof).await?
+            self.pipeline
+                .endpoints
+                .block_span(heads.latest.hash, filter, proof)
+                .await?
         } else {
             self.pipeline.endpoints.range_span(range, filter, proof).await?
         };
@@ -292,8 +340,17 @@ impl Follower {
 
     async fn write(&self, from: Option<BlockRef>, span: &Span, lease: &Lease) -> Result<Outcome, Error> {
         let applied = self.pipeline.write(span, Move::Head { from, lease }).await?;
-        self.pipeline.metrics.checkpoint.set(i64::try_from(*span.range.end()).unwrap_or(i64::MAX));
-        info!(block = *span.range.end(), blocks = span.blocks.len(), transfers = applied.transfers, proof = span.proof.as_str(), "applied");
+        self.pipeline
+            .metrics
+            .checkpoint
+            .set(i64::try_from(*span.range.end()).unwrap_or(i64::MAX));
+        info!(
+            block = *span.range.end(),
+            blocks = span.blocks.len(),
+            transfers = applied.transfers,
+            proof = span.proof.as_str(),
+            "applied"
+        );
         Ok(Outcome::Moved)
     }
 
@@ -303,18 +360,25 @@ impl Follower {
             Some(block) if block.hash == latest.hash => Ok(Outcome::AtHead),
             Some(_) => self.rewind(from, lease).await,
             None if latest.number == from.number => self.rewind(from, lease).await,
-            None => Err(Error::Stalled(format!("every endpoint's head ({latest}) is far below the checkpoint ({from})"))),
+            None => Err(Error::Stalled(format!(
+                "every endpoint's head ({latest}) is far below the checkpoint ({from})"
+            ))),
         }
     }
 
     async fn rewind(&self, from: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
         let ancestor = ancestor::find(&self.pipeline, self.settings.start_block).await?;
         if ancestor == from {
-            return Err(Error::Stalled(format!("endpoints disagree about what follows block {from}")));
+            return Err(Error::Stalled(format!(
+                "endpoints disagree about what follows block {from}"
+            )));
         }
         let rewound = commit::rewind(&self.pipeline.store, self.pipeline.chain, from, ancestor, lease).await?;
         self.pipeline.metrics.reorgs.inc();
-        self.pipeline.metrics.rewound_blocks.inc_by(from.number - ancestor.number);
+        self.pipeline
+            .metrics
+            .rewound_blocks
+            .inc_by(from.number - ancestor.number);
         warn!(%from, %ancestor, transfers = rewound.transfers, "the chain left the stored branch; rewound");
         Ok(Outcome::Moved)
     }
