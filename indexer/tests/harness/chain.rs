@@ -22,20 +22,20 @@ use super::tables::Tables;
 const CLEAN_SPAN: usize = 50;
 
 /// A chain that grows, and an endpoint without faults.
-pub struct Chain {
+pub(crate) struct Chain {
     /// Its generator.
-    pub simulation: Simulation,
+    pub(crate) simulation: Simulation,
     /// What endpoints serve.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// The endpoint.
-    pub server: Server,
+    pub(crate) server: Server,
     /// The endpoint's faults; none at first.
-    pub faults: Arc<Faults>,
+    pub(crate) faults: Arc<Faults>,
 }
 
 impl Chain {
     /// A chain of `blocks` blocks whose finalized block lies `finalized_depth` below its head.
-    pub async fn start(settings: Settings, blocks: u64, finalized_depth: u64) -> Chain {
+    pub(crate) async fn start(settings: Settings, blocks: u64, finalized_depth: u64) -> Chain {
         let mut simulation = Simulation::new(settings);
         let finality = Finality { safe_depth: finalized_depth / 2, finalized_depth };
         let ledger = Ledger::new(simulation.settings().chain_id, simulation.blocks(blocks), finality);
@@ -45,38 +45,38 @@ impl Chain {
     }
 
     /// The chain's name.
-    pub fn id(&self) -> ChainId {
+    pub(crate) fn id(&self) -> ChainId {
         ChainId(self.ledger.chain_id())
     }
 
     /// The canonical head.
-    pub fn head(&self) -> BlockRef {
+    pub(crate) fn head(&self) -> BlockRef {
         let head = self.ledger.head().expect("the chain has a block");
         BlockRef { number: head.number, hash: head.hash }
     }
 
     /// Appends blocks.
-    pub fn grow(&mut self, blocks: u64) {
+    pub(crate) fn grow(&mut self, blocks: u64) {
         self.simulation.play(Step::Advance { blocks }, &self.ledger);
     }
 
     /// Takes one step of a schedule.
-    pub fn play(&mut self, step: Step) {
+    pub(crate) fn play(&mut self, step: Step) {
         self.simulation.play(step, &self.ledger);
     }
 
     /// Another endpoint over the same ledger, with faults of its own.
-    pub async fn endpoint(&self, faults: &Arc<Faults>) -> Server {
+    pub(crate) async fn endpoint(&self, faults: &Arc<Faults>) -> Server {
         serve(&self.ledger, faults).await
     }
 
     /// What the tables must say when everything up to the head is indexed.
-    pub fn expected(&self) -> Tables {
+    pub(crate) fn expected(&self) -> Tables {
         Tables::of(self.simulation.books(), self.head().number)
     }
 
     /// Returns once `store` stands at the head and covers everything from `start` up to it.
-    pub async fn indexed(&self, store: &Store, start: u64, context: &str) {
+    pub(crate) async fn indexed(&self, store: &Store, start: u64, context: &str) {
         let (head, sources) = (self.head(), indexer::pipeline::sources());
         eventually(&format!("{context}: everything up to block {head} is indexed"), async || {
             let stored = checkpoint::read(store, self.id()).await.unwrap()?;
@@ -87,19 +87,19 @@ impl Chain {
     }
 
     /// The digests of the canonical blocks from `start` on, indexed once and in order into a database of their own.
-    pub async fn clean_digest(&self, start: u64) -> Vec<TableDigest> {
+    pub(crate) async fn clean_digest(&self, start: u64) -> Vec<TableDigest> {
         clean_digest(&self.ledger, start..=self.head().number).await
     }
 
     /// Asserts that `store` says what the books say, and what a clean index of blocks `start` and up says.
-    pub async fn assert_true(&self, store: &Store, start: u64, context: &str) {
+    pub(crate) async fn assert_true(&self, store: &Store, start: u64, context: &str) {
         Tables::read(store, self.id()).await.assert_equals(&self.expected(), context);
         assert_eq!(digest(store, self.id()).await.unwrap(), self.clean_digest(start).await, "{context}: digests");
     }
 }
 
 /// The digests of the canonical blocks in `range`, indexed once and in order into a database of their own.
-pub async fn clean_digest(ledger: &Ledger, range: RangeInclusive<u64>) -> Vec<TableDigest> {
+pub(crate) async fn clean_digest(ledger: &Ledger, range: RangeInclusive<u64>) -> Vec<TableDigest> {
     let (database, chain) = (Database::new().await, ChainId(ledger.chain_id()));
     let blocks = ledger.range(*range.start(), *range.end());
     for chunk in blocks.chunks(CLEAN_SPAN) {

@@ -16,18 +16,18 @@ use tokio_util::sync::CancellationToken;
 use super::program::Program;
 
 /// A daemon under way.
-pub struct Running {
+pub(crate) struct Running {
     /// The tables it writes.
-    pub store: Store,
+    pub(crate) store: Store,
     /// What it reports.
-    pub health: Health,
+    pub(crate) health: Health,
     cancel: CancellationToken,
     task: JoinHandle<Result<(), Failure>>,
 }
 
 impl Running {
     /// Follows every chain of the program's configuration, up to block `until` where one is given.
-    pub async fn start(program: &Program, until: Option<u64>) -> Running {
+    pub(crate) async fn start(program: &Program, until: Option<u64>) -> Running {
         log_to_test();
         let (config, health, cancel) = (program.config(), Health::new(), CancellationToken::new());
         let stores = Stores::open(&config).await.unwrap();
@@ -48,13 +48,13 @@ impl Running {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.cancel.cancel();
         self.task.await.unwrap().unwrap();
     }
 
     /// Waits until it has reached its last block.
-    pub async fn done(self) {
+    pub(crate) async fn done(self) {
         self.task.await.unwrap().unwrap();
     }
 }

@@ -2,24 +2,24 @@
 //!
 //! A test binary that uses it also has `sinks/tests/scratch` as its module `scratch`.
 
-#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test binary uses its part of the harness")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part of the harness")]
 
-pub mod chain;
-pub mod daemon;
-pub mod outbox;
-pub mod patience;
-pub mod program;
-pub mod stores;
-pub mod spans;
-pub mod tables;
+pub(crate) mod chain;
+pub(crate) mod daemon;
+pub(crate) mod outbox;
+pub(crate) mod patience;
+pub(crate) mod program;
+pub(crate) mod stores;
+pub(crate) mod spans;
+pub(crate) mod tables;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 /// Dice whose rolls a failing test can name by their seed.
-pub type Dice = ChaCha8Rng;
+pub(crate) type Dice = ChaCha8Rng;
 
 /// The dice of `seed`.
-pub fn dice(seed: u64) -> Dice {
+pub(crate) fn dice(seed: u64) -> Dice {
     Dice::seed_from_u64(seed)
 }

@@ -9,24 +9,24 @@ use uuid::Uuid;
 
 /// One message owed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// Message id.
-    pub id: Uuid,
+    pub(crate) id: Uuid,
     /// Id of the fact it is about.
-    pub fact: Uuid,
+    pub(crate) fact: Uuid,
     /// `mint`, `burn`, `transfer` or `retraction`.
-    pub kind: String,
+    pub(crate) kind: String,
 }
 
 impl Message {
     /// Whether it takes a fact back.
-    pub fn retracts(&self) -> bool {
+    pub(crate) fn retracts(&self) -> bool {
         self.kind == "retraction"
     }
 }
 
 /// Every message owed on `chain`, in the order of payment.
-pub async fn owed(store: &Store, chain: ChainId) -> Vec<Message> {
+pub(crate) async fn owed(store: &Store, chain: ChainId) -> Vec<Message> {
     let rows: Vec<(Uuid, Option<String>, String)> = sqlx::query_as(
         "select fact_id, body ->> 'fact_id', kind from indexer_service.outbox where chain_id = $1 order by seq",
     )
@@ -43,7 +43,7 @@ pub async fn owed(store: &Store, chain: ChainId) -> Vec<Message> {
 }
 
 /// The id of every fact the tables hold of `chain`.
-pub async fn fact_ids(store: &Store, chain: ChainId) -> BTreeSet<Uuid> {
+pub(crate) async fn fact_ids(store: &Store, chain: ChainId) -> BTreeSet<Uuid> {
     let ids: Vec<Uuid> = sqlx::query_scalar("select id from catalog_service.ownership_transfers where chain_id = $1")
         .bind(chain.to_string())
         .fetch_all(&store.pool)
@@ -54,7 +54,7 @@ pub async fn fact_ids(store: &Store, chain: ChainId) -> BTreeSet<Uuid> {
 
 /// Asserts that a consumer who takes `messages` in order ends with exactly `facts`: each fact is announced before it is retracted,
 /// never twice in a row, and what is left are the facts of the tables.
-pub fn assert_tells(messages: &[Message], facts: &BTreeSet<Uuid>, context: &str) {
+pub(crate) fn assert_tells(messages: &[Message], facts: &BTreeSet<Uuid>, context: &str) {
     let mut told: BTreeMap<Uuid, bool> = BTreeMap::new();
     for message in messages {
         if message.retracts() {

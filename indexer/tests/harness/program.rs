@@ -22,28 +22,28 @@ const OVERRIDES: [&str; 4] = ["DATABASE_URL", "MONGODB_URL", "AMQP_URL", "RUST_L
 
 /// What a configuration file says, as far as tests vary it.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub(crate) struct Setup {
     /// `embedded` or a PostgreSQL URL.
-    pub database: String,
+    pub(crate) database: String,
     /// MongoDB's URL and database name.
-    pub archive: Option<(String, String)>,
+    pub(crate) archive: Option<(String, String)>,
     /// RabbitMQ's URL and exchange.
-    pub broker: Option<(String, String)>,
+    pub(crate) broker: Option<(String, String)>,
     /// The chain.
-    pub chain: ChainId,
+    pub(crate) chain: ChainId,
     /// Lowest block wanted.
-    pub start_block: u64,
+    pub(crate) start_block: u64,
     /// Endpoints of equal priority.
-    pub endpoints: Vec<String>,
+    pub(crate) endpoints: Vec<String>,
     /// Further lines of `[pipeline]`.
-    pub pipeline: String,
+    pub(crate) pipeline: String,
     /// Further lines of `[[chains]]`.
-    pub chain_lines: String,
+    pub(crate) chain_lines: String,
 }
 
 impl Setup {
     /// The tables in `database`, raw events there too, no broker.
-    pub fn new(database: &Database, chain: ChainId, endpoints: &[String]) -> Setup {
+    pub(crate) fn new(database: &Database, chain: ChainId, endpoints: &[String]) -> Setup {
         Setup {
             database: database.url.clone(),
             archive: None,
@@ -57,7 +57,7 @@ impl Setup {
     }
 
     /// Everything in the embedded database.
-    pub fn embedded(chain: ChainId, endpoints: &[String]) -> Setup {
+    pub(crate) fn embedded(chain: ChainId, endpoints: &[String]) -> Setup {
         Setup {
             database: "embedded".to_owned(),
             archive: None,
@@ -71,13 +71,13 @@ impl Setup {
     }
 
     /// Raw events in MongoDB.
-    pub fn archived_in(mut self, mongo: &MongoDatabase) -> Setup {
+    pub(crate) fn archived_in(mut self, mongo: &MongoDatabase) -> Setup {
         self.archive = Some((mongo.url.clone(), mongo.name.clone()));
         self
     }
 
     /// The file's text.
-    pub fn toml(&self) -> String {
+    pub(crate) fn toml(&self) -> String {
         let mut text = format!(
             "[database]\nurl = {:?}\ndata_dir = \"postgres\"\n[api]\nlisten = \"127.0.0.1:0\"\n\
              [log]\nlevel = \"info\"\nformat = \"json\"\n[pipeline]\nlease_ttl_ms = 1000\n{}\n",
@@ -104,21 +104,21 @@ impl Setup {
 }
 
 /// The program with its configuration in a folder of its own.
-pub struct Program {
+pub(crate) struct Program {
     folder: TempDir,
     starts: AtomicUsize,
 }
 
 impl Program {
     /// Writes the configuration.
-    pub fn new(setup: &Setup) -> Program {
+    pub(crate) fn new(setup: &Setup) -> Program {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("config.toml"), setup.toml()).unwrap();
         Program { folder, starts: AtomicUsize::new(0) }
     }
 
     /// The configuration as the program reads it.
-    pub fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         Config::load(&self.config_path(), &|_| None).unwrap()
     }
 
@@ -127,7 +127,7 @@ impl Program {
     }
 
     /// Starts `indexer ARGUMENTS`.
-    pub fn start(&self, arguments: &[&str]) -> Process {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Process {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let path = |name: &str| self.folder.path().join(format!("{number}.{name}"));
         let (stdout, stderr) = (path("out"), path("log"));
@@ -142,7 +142,7 @@ impl Program {
     }
 
     /// Runs `indexer ARGUMENTS` to its end, which has to be a good one, and returns what it wrote to standard output.
-    pub async fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
         let mut process = self.start(arguments);
         process.succeeds().await;
         process.stdout()
@@ -150,10 +150,10 @@ impl Program {
 }
 
 /// A started program; killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     /// When it was started.
-    pub began: Instant,
+    pub(crate) began: Instant,
     shown: String,
     stdout: PathBuf,
     stderr: PathBuf,
@@ -161,57 +161,57 @@ pub struct Process {
 
 impl Process {
     /// Its process number.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// How it ended, if it did.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
     /// Waits for its end.
-    pub async fn end(&mut self) -> ExitStatus {
+    pub(crate) async fn end(&mut self) -> ExitStatus {
         let ended = within(PATIENCE, async || self.ended()).await;
         ended.unwrap_or_else(|| panic!("{} does not end", self.shown))
     }
 
     /// Waits for its end, which has to be a good one.
-    pub async fn succeeds(&mut self) {
+    pub(crate) async fn succeeds(&mut self) {
         let status = self.end().await;
         assert!(status.success(), "{} ended with {status}", self.shown);
     }
 
     /// SIGKILL, wherever it is.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM, and its end.
-    pub async fn stop(&mut self) -> ExitStatus {
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
         let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(signalled.success(), "{} has ended before it was asked to", self.shown);
         self.end().await
     }
 
     /// What it wrote to standard output so far.
-    pub fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         std::fs::read_to_string(&self.stdout).unwrap()
     }
 
     /// Its log so far, one JSON object a line.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap()
     }
 
     /// The last lines of its log.
-    pub fn log_end(&self) -> String {
+    pub(crate) fn log_end(&self) -> String {
         tail(&self.log())
     }
 
     /// `http://…` where it serves its API, once it does.
-    pub async fn address(&mut self) -> String {
+    pub(crate) async fn address(&mut self) -> String {
         eventually("the program listens", async || {
             assert!(self.ended().is_none(), "{} has ended", self.shown);
             let log = self.log();
@@ -223,7 +223,7 @@ impl Process {
     }
 
     /// Asserts that nothing in it panicked.
-    pub fn assert_no_panic(&self) {
+    pub(crate) fn assert_no_panic(&self) {
         let log = self.log();
         assert!(!log.contains("panicked at"), "{} panicked; its log ends\n{}", self.shown, tail(&log));
     }

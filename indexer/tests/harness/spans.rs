@@ -5,7 +5,7 @@ use decoders::fact::Facts;
 use indexer::pipeline::ARCHIVE_SOURCE;
 
 /// The span that a faultless endpoint would serve for these blocks, which follow each other.
-pub fn span(chain: ChainId, blocks: &[&testchain::block::Block]) -> Span {
+pub(crate) fn span(chain: ChainId, blocks: &[&testchain::block::Block]) -> Span {
     let (first, last) = (blocks.first().expect("a span has a block"), blocks.last().expect("a span has a block"));
     Span {
         chain,
@@ -18,7 +18,7 @@ pub fn span(chain: ChainId, blocks: &[&testchain::block::Block]) -> Span {
 }
 
 /// What the pipeline makes of these blocks.
-pub fn facts(chain: ChainId, blocks: &[&testchain::block::Block]) -> Facts {
+pub(crate) fn facts(chain: ChainId, blocks: &[&testchain::block::Block]) -> Facts {
     let mut facts = decoders::decode(&span(chain, blocks));
     facts.sources.push(ARCHIVE_SOURCE);
     facts.sources.sort_unstable();

@@ -11,17 +11,17 @@ use crate::scratch::{service, unique};
 const CONNECTIONS: u32 = 8;
 
 /// A migrated PostgreSQL database.
-pub struct Database {
+pub(crate) struct Database {
     /// Its URL.
-    pub url: String,
+    pub(crate) url: String,
     /// An open store over it.
-    pub store: Store,
+    pub(crate) store: Store,
     name: String,
 }
 
 impl Database {
     /// Makes the database.
-    pub async fn new() -> Database {
+    pub(crate) async fn new() -> Database {
         let mut url: Url = service("TEST_DATABASE_URL").parse().unwrap();
         let name = unique("test");
         administer(format!("create database {name}")).await;
@@ -49,16 +49,16 @@ async fn administer(statement: String) {
 }
 
 /// A MongoDB database.
-pub struct MongoDatabase {
+pub(crate) struct MongoDatabase {
     /// URL of the server.
-    pub url: String,
+    pub(crate) url: String,
     /// Name of the database.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl MongoDatabase {
     /// Names the database; MongoDB makes it when something is written.
-    pub fn new() -> MongoDatabase {
+    pub(crate) fn new() -> MongoDatabase {
         MongoDatabase { url: service("TEST_MONGODB_URL"), name: unique("test") }
     }
 }

@@ -13,58 +13,58 @@ const SHOWN: usize = 8;
 
 /// One row of `ownership_transfers`, without what the books do not keep.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fact {
+pub(crate) struct Fact {
     /// Block, log index and item.
-    pub place: (u64, u32, u32),
+    pub(crate) place: (u64, u32, u32),
     /// The token.
-    pub token: Token,
+    pub(crate) token: Token,
     /// Previous and new owner.
-    pub parties: (Address, Address),
+    pub(crate) parties: (Address, Address),
     /// Units.
-    pub quantity: U256,
+    pub(crate) quantity: U256,
     /// `erc721`, `erc1155` or `cryptopunks`.
-    pub standard: String,
+    pub(crate) standard: String,
     /// `mint`, `burn` or `transfer`.
-    pub kind: String,
+    pub(crate) kind: String,
 }
 
 /// Counts of a contract, as `collection_stats` answers them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// Tokens that are not burned.
-    pub items: u64,
+    pub(crate) items: u64,
     /// Accounts that hold at least one of them.
-    pub owners: u64,
+    pub(crate) owners: u64,
     /// Transfers, mints and burns.
-    pub kinds: [u64; 3],
+    pub(crate) kinds: [u64; 3],
 }
 
 /// Everything a chain's tables say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tables {
+pub(crate) struct Tables {
     /// Every fact.
-    pub facts: BTreeSet<Fact>,
+    pub(crate) facts: BTreeSet<Fact>,
     /// Owners of live tokens with one owner.
-    pub owners: BTreeMap<Token, Address>,
+    pub(crate) owners: BTreeMap<Token, Address>,
     /// Burned tokens with one owner.
-    pub burned: BTreeSet<Token>,
+    pub(crate) burned: BTreeSet<Token>,
     /// ERC-1155 balances above zero.
-    pub balances: BTreeMap<(Token, Address), U256>,
+    pub(crate) balances: BTreeMap<(Token, Address), U256>,
     /// Mints less burns of ERC-1155 tokens.
-    pub supply: BTreeMap<Token, U256>,
+    pub(crate) supply: BTreeMap<Token, U256>,
     /// Holdings as the view `token_balances` answers them.
-    pub holdings: BTreeMap<(Token, Address), U256>,
+    pub(crate) holdings: BTreeMap<(Token, Address), U256>,
     /// Facts per contract and kind: transfers, mints, burns.
-    pub counters: BTreeMap<Address, [u64; 3]>,
+    pub(crate) counters: BTreeMap<Address, [u64; 3]>,
     /// Per collection.
-    pub stats: BTreeMap<Address, Stats>,
+    pub(crate) stats: BTreeMap<Address, Stats>,
     /// Block and index of logs that were refused.
-    pub refused: BTreeSet<(u64, u32)>,
+    pub(crate) refused: BTreeSet<(u64, u32)>,
 }
 
 impl Tables {
     /// What the books say after the block at `height`.
-    pub fn of(books: &Books, height: u64) -> Tables {
+    pub(crate) fn of(books: &Books, height: u64) -> Tables {
         let held = books.at(height);
         let transfers: Vec<Transfer> = books.transfers_in(0..=height).collect();
         let malformed = books.malformed().iter().filter(|log| log.block <= height);
@@ -103,7 +103,7 @@ impl Tables {
     }
 
     /// What the tables of `chain` say.
-    pub async fn read(store: &Store, chain: ChainId) -> Tables {
+    pub(crate) async fn read(store: &Store, chain: ChainId) -> Tables {
         Tables {
             facts: facts(store, chain).await,
             owners: owners(store, chain).await,
@@ -118,7 +118,7 @@ impl Tables {
     }
 
     /// Asserts that these tables say what is `expected`, naming the first differences.
-    pub fn assert_equals(&self, expected: &Tables, context: &str) {
+    pub(crate) fn assert_equals(&self, expected: &Tables, context: &str) {
         let mut found = Vec::new();
         differ("facts", &self.facts, &expected.facts, &mut found);
         differ("owners", &self.owners, &expected.owners, &mut found);

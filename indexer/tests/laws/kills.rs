@@ -101,7 +101,7 @@ async fn law_3_a_follower_killed_amid_reorgs_ends_at_the_canonical_chain_and_tel
 }
 
 /// Starts the program and kills it `times` times, each at a random moment of a life that takes `whole` undisturbed.
-pub async fn kill_at_random(program: &Program, arguments: &[&str], whole: Duration, times: u32, dice: &mut Dice) {
+pub(crate) async fn kill_at_random(program: &Program, arguments: &[&str], whole: Duration, times: u32, dice: &mut Dice) {
     for _ in 0..times {
         let mut process = program.start(arguments);
         tokio::time::sleep(whole.mul_f64(dice.random_range(0.0..1.0))).await;

@@ -31,19 +31,19 @@ const RANGES: u64 = 20;
 const LONGEST: u64 = 25;
 
 /// A simulated chain and its blocks.
-pub struct Chain {
-    pub simulation: Simulation,
-    pub blocks: Vec<Block>,
+pub(crate) struct Chain {
+    pub(crate) simulation: Simulation,
+    pub(crate) blocks: Vec<Block>,
 }
 
 impl Chain {
-    pub fn new(settings: Settings, blocks: u64) -> Chain {
+    pub(crate) fn new(settings: Settings, blocks: u64) -> Chain {
         let mut simulation = Simulation::new(settings);
         let blocks = simulation.blocks(blocks);
         Chain { simulation, blocks }
     }
 
-    pub fn id(&self) -> ChainId {
+    pub(crate) fn id(&self) -> ChainId {
         ChainId(self.simulation.settings().chain_id)
     }
 
@@ -52,7 +52,7 @@ impl Chain {
         spans::facts(self.id(), &part.iter().collect::<Vec<_>>())
     }
 
-    pub fn expected(&self) -> Tables {
+    pub(crate) fn expected(&self) -> Tables {
         Tables::of(self.simulation.books(), self.blocks.last().unwrap().number)
     }
 }
@@ -95,7 +95,7 @@ async fn law_1_a_head_that_moves_up_while_workers_fill_the_same_blocks_from_belo
 }
 
 /// Every block at least once, in random overlapping spans, twice over, by several workers at a time.
-pub async fn apply_in_disorder(store: &Store, chain: &Chain, dice: &mut Dice) {
+pub(crate) async fn apply_in_disorder(store: &Store, chain: &Chain, dice: &mut Dice) {
     let last = chain.blocks.len() as u64 - 1;
     let mut ranges: Vec<RangeInclusive<u64>> = (0..RANGES)
         .map(|_| {
@@ -147,7 +147,7 @@ async fn persist<T>(mut attempt: impl AsyncFnMut() -> Result<T, SinkError>) -> R
 }
 
 /// Blocks `0..blocks` cut into spans of random length, in order.
-pub fn cut(dice: &mut Dice, blocks: u64) -> Vec<RangeInclusive<u64>> {
+pub(crate) fn cut(dice: &mut Dice, blocks: u64) -> Vec<RangeInclusive<u64>> {
     let mut spans = Vec::new();
     let mut next = 0;
     while next < blocks {
