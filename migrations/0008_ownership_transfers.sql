@@ -30,10 +30,9 @@ begin
     if to_regclass('catalog_service.' || quote_ident(partition_name)) is not null then
         return;
     end if;
-    perform pg_advisory_xact_lock(hashtextextended('catalog_service.ensure_chain', 0));
-    -- Whoever held the lock may have made them. A scan, because to_regclass remembers its first answer through this transaction.
-    perform from pg_catalog.pg_class where relname = partition_name and relnamespace = 'catalog_service'::regnamespace;
-    if found then
+    -- What attaching needs anyway, and no two callers at once; a lock on the table also refreshes what this session believes exists.
+    lock table catalog_service.ownership_transfers in share update exclusive mode;
+    if exists (select from pg_class where relnamespace = 'catalog_service'::regnamespace and relname = partition_name) then
         return;
     end if;
     execute format('create table catalog_service.%I (like catalog_service.ownership_transfers including all)', partition_name);

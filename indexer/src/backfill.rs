@@ -136,11 +136,7 @@ impl Worker {
     }
 
     async fn write(&self, range: RangeInclusive<u64>) -> Result<(), Error> {
-        let span = self
-            .pipeline
-            .endpoints
-            .range_span(range, &self.pipeline.filter, self.proof)
-            .await?;
+        let span = self.pipeline.read_range(range, self.proof).await?;
         let applied = self.pipeline.write(&span, Move::Backfill).await?;
         self.progress
             .blocks_done

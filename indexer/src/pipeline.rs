@@ -3,10 +3,12 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use decoders::block::{ChainId, Span};
+use alloy_primitives::B256;
+use decoders::block::{ChainId, Proof, Span};
 use decoders::fact::{Facts, TransferKind};
 use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::store::Store;
+use tokio::sync::Notify;
 
 use crate::archive::Archive;
 use crate::endpoints::{Filter, Pool};
@@ -32,9 +34,33 @@ pub struct Pipeline {
     pub metrics: ChainMetrics,
     /// Which logs are asked for.
     pub filter: Arc<Filter>,
+    /// Rung after every commit, so that the publisher sends at once.
+    pub committed: Arc<Notify>,
 }
 
 impl Pipeline {
+    /// Reads the block with this hash, proven as far as `wanted` where the chain allows.
+    ///
+    /// # Errors
+    /// Whatever the endpoints answer.
+    pub async fn read_block(&self, hash: B256, wanted: Proof) -> Result<Span, Error> {
+        let timer = self.metrics.fetch_seconds.start_timer();
+        let span = self.endpoints.block_span(hash, &self.filter, wanted).await?;
+        timer.stop_and_record();
+        Ok(span)
+    }
+
+    /// Reads the blocks of `range`, proven as far as `wanted` where the chain allows.
+    ///
+    /// # Errors
+    /// Whatever the endpoints answer.
+    pub async fn read_range(&self, range: RangeInclusive<u64>, wanted: Proof) -> Result<Span, Error> {
+        let timer = self.metrics.fetch_seconds.start_timer();
+        let span = self.endpoints.range_span(range, &self.filter, wanted).await?;
+        timer.stop_and_record();
+        Ok(span)
+    }
+
     /// Takes one span all the way: raw events first, then facts, projections, coverage and checkpoint in one transaction.
     ///
     /// # Errors
@@ -45,6 +71,7 @@ impl Pipeline {
         let timer = self.metrics.commit_seconds.start_timer();
         let applied = commit::apply(&self.store, &facts, step).await?;
         timer.stop_and_record();
+        self.committed.notify_one();
         self.count(&facts, archived);
         Ok(applied)
     }

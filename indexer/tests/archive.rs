@@ -16,10 +16,13 @@ use mongodb::Client;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::error::Class;
+use sinks::store::Store;
+#[cfg(feature = "embedded")]
+use sqlx::postgres::PgPoolOptions;
 
 const CHAIN: ChainId = ChainId(1);
 
-/// Runs each named test on MongoDB and on PostgreSQL with one connection.
+/// Runs each named test on MongoDB, on PostgreSQL with one connection, and on the embedded PostgreSQL.
 macro_rules! conformance {
     ($($test:ident),* $(,)?) => {
         mod mongo {
@@ -32,6 +35,13 @@ macro_rules! conformance {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 super::with_postgres(super::$test).await;
+            })*
+        }
+        #[cfg(feature = "embedded")]
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::with_embedded(super::$test).await;
             })*
         }
     };
@@ -80,9 +90,39 @@ async fn with_postgres<Running: Future<Output = ()> + Send + 'static>(test: fn(A
     .await;
 }
 
+#[cfg(feature = "embedded")]
+async fn with_embedded<Running: Future<Output = ()> + Send + 'static>(test: fn(Archive) -> Running) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("postgres");
+    // Starting and stopping block.
+    let start = move || {
+        pglite_oxide::PgliteServer::builder()
+            .path(path)
+            .database("postgres")
+            .start()
+            .unwrap()
+    };
+    let server = tokio::task::spawn_blocking(start).await.unwrap();
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&server.database_url())
+        .await
+        .unwrap();
+    let store = Store::new(pool.clone());
+    store.migrate().await.unwrap();
+    let outcome = tokio::spawn(async move { test(Archive::open("", "unused", &store).await.unwrap()).await }).await;
+    pool.close().await;
+    tokio::task::spawn_blocking(move || server.shutdown().unwrap())
+        .await
+        .unwrap();
+    if let Err(failed) = outcome {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
 /// A store for archives that do not use one.
-fn unused_store() -> sinks::store::Store {
-    sinks::store::Store::new(sqlx::PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap())
+fn unused_store() -> Store {
+    Store::new(sqlx::PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap())
 }
 
 /// Block `number` of the branch `branch`.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use alloy::json_abi::{Event, JsonAbi};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Which of our crates each of our crates may name, in any kind of dependency.
@@ -77,6 +78,9 @@ const WORDS: [(&str, &[&str], &str); 9] = [
 /// A file's longest permitted length in lines, its tests left out.
 const LONGEST_FILE: usize = 800;
 
+/// A function's longest permitted length in lines, from its `fn` to its last brace.
+const LONGEST_FUNCTION: usize = 70;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
@@ -142,13 +146,19 @@ fn crates_name_each_other_as_drawn() {
         edges.keys().copied().collect()
     );
     for package in packages {
-        for dependency in package
+        let ours = package
             .dependencies
             .iter()
-            .filter(|dependency| dependency.path.is_some())
-        {
-            let allowed = edges[package.name.as_str()].contains(&dependency.name.as_str());
-            assert!(allowed, "{} must not depend on {}", package.name, dependency.name);
+            .filter(|dependency| dependency.path.is_some());
+        let (tests, product): (Vec<_>, Vec<_>) =
+            ours.partition(|dependency| dependency.kind == DependencyKind::Development);
+        let name = package.name.as_str();
+        let drawn: BTreeSet<&str> = edges[name].iter().copied().collect();
+        let named: BTreeSet<&str> = product.iter().map(|dependency| dependency.name.as_str()).collect();
+        assert_eq!(named, drawn, "what {name} depends on is not what is drawn");
+        for dependency in tests {
+            let allowed = drawn.contains(dependency.name.as_str());
+            assert!(allowed, "tests of {name} must not depend on {}", dependency.name);
         }
     }
 }
@@ -215,6 +225,53 @@ fn files_stay_readable() {
 }
 
 #[test]
+fn every_decoder_has_its_fixtures() {
+    for decoder in decoders::registry::DECODERS {
+        let folder = root().join("decoders/fixtures").join(decoder.name);
+        let count = fs::read_dir(&folder).map_or(0, Iterator::count);
+        assert!(count > 0, "{} has no fixture in {}", decoder.name, folder.display());
+    }
+}
+
+#[test]
+fn every_event_a_decoder_claims_stands_in_an_abi_with_a_source() {
+    let sources = fs::read_to_string(root().join("abis/SOURCES.md")).unwrap();
+    let mut known = BTreeSet::new();
+    for entry in fs::read_dir(root().join("abis")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(
+            sources.contains(&format!("`{name}`")),
+            "abis/SOURCES.md does not say where {name} comes from"
+        );
+        indexer::registry::Abi::read(&path).unwrap();
+        let abi: JsonAbi = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        known.extend(abi.events().map(Event::selector));
+    }
+    let claims = decoders::registry::DECODERS.iter().flat_map(|decoder| decoder.claims);
+    let astray: Vec<_> = claims
+        .map(|claim| claim.topic0)
+        .filter(|topic0| !known.contains(topic0))
+        .collect();
+    assert!(astray.is_empty(), "claimed by a decoder, in no ABI: {astray:?}");
+}
+
+#[test]
+fn functions_stay_readable() {
+    let mut long = Vec::new();
+    for (file, text) in sources() {
+        let functions = functions(&text)
+            .into_iter()
+            .filter(|(_, lines)| *lines > LONGEST_FUNCTION);
+        long.extend(functions.map(|(name, lines)| format!("{file}: fn {name}: {lines} lines")));
+    }
+    assert!(long.is_empty(), "give their steps names: {long:#?}");
+}
+
+#[test]
 fn the_map_names_what_exists() {
     let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
     let crates: Vec<&str> = EDGES.iter().map(|(name, _)| *name).collect();
@@ -232,4 +289,107 @@ fn the_map_names_what_exists() {
         }
     }
     assert!(named > 40, "only {named} paths were recognised");
+}
+
+/// Name and number of lines of every function with a body.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let code: Vec<char> = blanked(text).chars().collect();
+    let (mut line, mut braces, mut brackets) = (1usize, 0usize, 0usize);
+    let (mut pending, mut open, mut found) = (None, Vec::new(), Vec::new());
+    for (at, c) in code.iter().enumerate() {
+        match c {
+            '\n' => line += 1,
+            '(' | '[' => brackets += 1,
+            ')' | ']' => brackets -= 1,
+            // A declaration without a body, in a trait.
+            ';' if brackets == 0 => pending = None,
+            '{' => {
+                braces += 1;
+                open.extend(pending.take().map(|(name, first)| (name, first, braces)));
+            }
+            '}' => {
+                if let Some((name, first, _)) = open.pop_if(|(_, _, at)| *at == braces) {
+                    found.push((name, line - first + 1));
+                }
+                braces -= 1;
+            }
+            'f' => pending = declared(&code, at).map(|name| (name, line)).or(pending),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The function whose `fn` stands at `at`.
+fn declared(code: &[char], at: usize) -> Option<String> {
+    let word = |c: &char| c.is_alphanumeric() || *c == '_';
+    let boundary = at.checked_sub(1).is_none_or(|before| !word(&code[before]));
+    let rest = code[at..].strip_prefix(&['f', 'n', ' '])?;
+    let name: String = rest.iter().take_while(|c| word(c)).collect();
+    (boundary && !name.is_empty()).then_some(name)
+}
+
+/// `text` with comments, strings and characters replaced by spaces, line for line.
+fn blanked(text: &str) -> String {
+    let bytes: Vec<char> = text.chars().collect();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = literal_end(&bytes, at);
+        if end == at {
+            out.push(bytes[at]);
+            at += 1;
+            continue;
+        }
+        out.extend(bytes[at..end].iter().map(|c| if *c == '\n' { '\n' } else { ' ' }));
+        at = end;
+    }
+    out
+}
+
+/// Where the comment, string or character that begins at `at` ends; `at` when none begins there.
+fn literal_end(text: &[char], at: usize) -> usize {
+    let rest = &text[at..];
+    let find = |needle: &str, from: usize| {
+        let needle: Vec<char> = needle.chars().collect();
+        let place = (from..rest.len()).find(|i| rest[*i..].starts_with(&needle));
+        place.map_or(text.len(), |place| at + place + needle.len())
+    };
+    let starts = |start: &str| rest.iter().zip(start.chars()).filter(|(a, b)| **a == *b).count() == start.len();
+    if starts("//") {
+        return find("\n", 0) - 1;
+    }
+    if starts("/*") {
+        return find("*/", 2);
+    }
+    let word_before = at > 0 && (text[at - 1].is_alphanumeric() || text[at - 1] == '_');
+    if rest[0] == 'r' && !word_before {
+        let hashes = rest[1..].iter().take_while(|c| **c == '#').count();
+        if rest.get(1 + hashes) == Some(&'"') {
+            return find(&format!("\"{}", "#".repeat(hashes)), 2 + hashes);
+        }
+    }
+    match rest {
+        ['"', ..] => at + quoted(rest),
+        ['\'', '\\', ..] | ['\'', _, '\'', ..] => at + quoted(rest),
+        _ => at,
+    }
+}
+
+/// Length of the quoted literal at the start of `rest`, its quotes included.
+fn quoted(rest: &[char]) -> usize {
+    let mut at = 1;
+    while at < rest.len() && rest[at] != rest[0] {
+        at += if rest[at] == '\\' { 2 } else { 1 };
+    }
+    (at + 1).min(rest.len())
+}
+
+#[test]
+fn the_measure_of_functions_measures() {
+    let text = "fn one() { let a = \"}\"; }\ntrait T { fn none(&self); fn some(&self) {\n// }\n} }\nasync fn two(a: [u8; 3]) {\n let x = '{';\n let r = r#\"fn no() {\"#;\n}\n";
+    assert_eq!(
+        functions(text),
+        [("one".to_owned(), 1), ("some".to_owned(), 3), ("two".to_owned(), 4)]
+    );
 }

@@ -2,8 +2,6 @@
 
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import { getCreateAddress, HDNodeWallet, Mnemonic, toBeHex, toQuantity } from "ethers";
 
 export const CHAIN_ID = 31337;
@@ -19,13 +17,7 @@ async function freePort() {
   return port;
 }
 
-function anvilBinary() {
-  const require = createRequire(import.meta.url);
-  const platform = `@foundry-rs/anvil-${process.platform}-${process.arch === "x64" ? "amd64" : process.arch}`;
-  return join(dirname(require.resolve(`${platform}/package.json`)), "bin", "anvil");
-}
-
-/** Starts anvil and waits until it answers; `stop` ends it. */
+/** Starts anvil (the binary ANVIL names) and waits until it answers; `stop` ends it. */
 export async function startNode(accounts) {
   const port = await freePort();
   const flags = {
@@ -39,7 +31,8 @@ export async function startNode(accounts) {
     "--order": "fifo",
   };
   const switches = ["--no-mining", "--quiet", "--preserve-historical-states"];
-  const child = spawn(anvilBinary(), [...switches, ...Object.entries(flags).flat().map(String)], { stdio: "inherit" });
+  if (!process.env.ANVIL) throw new Error("ANVIL has to name the anvil binary; scripts/record-market sets it");
+  const child = spawn(process.env.ANVIL, [...switches, ...Object.entries(flags).flat().map(String)], { stdio: "inherit" });
   const url = `http://127.0.0.1:${port}`;
   for (let attempt = 0; ; attempt += 1) {
     const answered = await rpc(url, "eth_chainId", []).catch(() => null);

@@ -54,7 +54,7 @@ async fn replay(chain: ChainId, context: &Context, stores: &Stores, range: Range
         return Err(Failure::new(Exit::BadRange, message));
     }
     let mut total = Replayed::default();
-    for span in held.iter().flat_map(|held| spans(held)) {
+    for span in held.iter().flat_map(spans) {
         if context.cancel.is_cancelled() {
             return Err(Failure::new(
                 Exit::Interrupted,

@@ -73,7 +73,7 @@ pub async fn execute(args: &TailArgs, context: &Context) -> Result<(), Failure> 
             let exchange = &context.config.broker.exchange;
             let messages = tail::from_broker(url.expose(), exchange, &args.filter())
                 .await
-                .map_err(broken)?;
+                .map_err(|error| broken(&error))?;
             print(args, context, messages).await
         }
         (TailSource::Broker, None) => {
@@ -113,12 +113,12 @@ async fn print(
             next = messages.next() => next,
         };
         let Some(seen) = next else { return Ok(()) };
-        let body = seen.map_err(broken)?.body;
+        let body = seen.map_err(|error| broken(&error))?.body;
         context.writer.line(String::from_utf8_lossy(&body))?;
     }
 }
 
-fn broken(error: PublisherError) -> Failure {
+fn broken(error: &PublisherError) -> Failure {
     let exit = if matches!(error, PublisherError::Store(_)) {
         Exit::Database
     } else {

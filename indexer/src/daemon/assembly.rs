@@ -157,6 +157,7 @@ impl Assignment {
             store: stores.database.store.clone(),
             metrics: metrics.chain(chain),
             filter,
+            committed: Arc::clone(&stores.committed),
         })
     }
 }

@@ -12,7 +12,7 @@ use decoders::block::ChainId;
 use futures::FutureExt;
 use sinks::publisher::{self, Publisher};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -226,7 +226,11 @@ impl Daemon<'_> {
         let mut options = publisher::Options::new(url.expose(), self.holder.clone());
         options.exchange.clone_from(&self.config.broker.exchange);
         options.unroutable = self.config.broker.unroutable;
-        let (publisher, status) = Publisher::new(self.stores.database.store.clone(), options, Arc::new(Notify::new()));
+        let (publisher, status) = Publisher::new(
+            self.stores.database.store.clone(),
+            options,
+            Arc::clone(&self.stores.committed),
+        );
         let paid = publisher
             .run(stop.clone())
             .map(|result| Ended::Service(result.map_err(|error| Failure::new(Exit::Broker, error.to_string()))));

@@ -1,6 +1,8 @@
 //! The HTTP server: `/healthz`, `/readyz`, `/metrics`, and the API beside them.
 
+use std::future::IntoFuture;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -14,6 +16,9 @@ use tracing::info;
 
 use super::Health;
 use crate::error::{Exit, Failure};
+
+/// How long requests under way may take once the process was asked to stop.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Takes the address, so that a taken one ends the process before anything else began.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -34,16 +39,23 @@ pub fn router(health: &Health, api: Option<Router>) -> Router {
     own.merge(api.unwrap_or_default())
 }
 
-/// Serves until cancelled; requests under way are answered first.
+/// Serves until cancelled; requests under way are answered first, but a client that does not finish is not waited for long.
 pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationToken) -> Result<(), Failure> {
     let address = listener
         .local_addr()
         .map_or_else(|_| "?".to_owned(), |address| address.to_string());
     info!(%address, "listening");
-    let served = axum::serve(listener, router)
-        .with_graceful_shutdown(cancel.cancelled_owned())
-        .await;
-    served.map_err(|error| Failure::new(Exit::Internal, format!("failed to serve on {address}: {error}")))
+    let served = axum::serve(listener, router).with_graceful_shutdown(cancel.clone().cancelled_owned());
+    let late = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        served = served.into_future() => {
+            served.map_err(|error| Failure::new(Exit::Internal, format!("failed to serve on {address}: {error}")))
+        }
+        () = late => Ok(()),
+    }
 }
 
 async fn readyz(State(health): State<Health>) -> Response {

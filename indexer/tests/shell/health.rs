@@ -52,6 +52,16 @@ async fn readiness_carries_its_causes_and_the_server_stops_when_cancelled() {
     served.await.unwrap().unwrap();
 }
 
+const SAMPLE: EndpointSample = EndpointSample {
+    id: 3,
+    state: EndpointState::Ok,
+    head: Some(9),
+    latency_seconds: Some(0.1),
+    requests: 5,
+    failures: 1,
+    lies: 0,
+};
+
 /// Touches every family, so that all of them are rendered.
 fn touched() -> String {
     let health = Health::new();
@@ -73,17 +83,10 @@ fn touched() -> String {
     chain.fetch_seconds.observe(0.1);
     chain.events("mint", 2);
     chain.fault("erc721", "data_too_short");
-    let sample = EndpointSample {
-        id: 3,
-        state: EndpointState::Ok,
-        head: Some(9),
-        latency_seconds: Some(0.1),
-        requests: 5,
-        failures: 1,
-        lies: 0,
-    };
-    metrics.endpoint(ChainId(1), &sample);
-    metrics.endpoint(ChainId(1), &EndpointSample { requests: 7, ..sample });
+    // Totals rise; one that falls began anew.
+    for requests in [5, 7, 2] {
+        metrics.endpoint(ChainId(1), &EndpointSample { requests, ..SAMPLE });
+    }
     metrics.outbox_depth(4);
     metrics.confirmed(5);
     metrics.publish_failed(6);
@@ -111,8 +114,20 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
         text.contains("indexer_events_total{chain=\"eip155:1\",kind=\"mint\"} 2"),
         "{text}"
     );
-    assert!(
-        text.contains("indexer_endpoint_state{chain=\"eip155:1\",endpoint=\"3\"} 2"),
-        "{text}"
-    );
+    for line in [
+        "indexer_endpoint_state{chain=\"eip155:1\",endpoint=\"3\"} 3",
+        "indexer_endpoint_requests_total{chain=\"eip155:1\",endpoint=\"3\"} 2",
+    ] {
+        assert!(text.contains(line), "no {line} in {text}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_left_is_told_no_more() {
+    let health = Health::new();
+    health.metrics.forget_endpoint(ChainId(1), 3);
+    health.metrics.endpoint(ChainId(1), &SAMPLE);
+    assert!(health.metrics.render().unwrap().contains("endpoint=\"3\""));
+    health.metrics.forget_endpoint(ChainId(1), 3);
+    assert!(!health.metrics.render().unwrap().contains("endpoint=\"3\""));
 }

@@ -12,4 +12,6 @@ mod config;
 mod database;
 mod health;
 mod postgres;
+mod process;
 mod registry;
+mod tls;

@@ -15,6 +15,8 @@ use super::{Options, PublisherError};
 
 /// How long connecting and setting up may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a goodbye may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Heartbeat when the address names none; a dead broker is noticed within twice this time, in seconds.
 const HEARTBEAT: u16 = 10;
 /// Persistent: written to disk before it is confirmed, on durable queues.
@@ -138,10 +140,11 @@ impl Broker {
             .await?)
     }
 
-    /// Says goodbye; an error does not matter any more.
+    /// Says goodbye, without waiting long for an answer.
     pub(super) async fn close(self) {
-        if let Err(error) = self.connection.close(200, "bye".into()).await {
-            tracing::debug!(%error, "closing the broker connection failed");
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close(200, "bye".into())).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::debug!("the broker did not confirm the end of the connection");
         }
     }
 }

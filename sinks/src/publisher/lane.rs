@@ -1,4 +1,4 @@
-//! One chain's way through the publisher: how far it has read, how much it may send, what a batch came to.
+//! One chain's way through the publisher: how much it may send, whether it is held up, what a batch came to.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,6 @@ use super::owed::Receipt;
 
 /// A new or held-up lane sends one message to see whether a queue takes it, then this many times more with each success.
 const GROWTH: usize = 16;
-/// How long a lane may read on from where it was before it looks again for rows that were committed late.
-const READ_ON: Duration = Duration::from_secs(5);
 /// Shortest and longest pause after a message no queue asks for.
 const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -18,8 +16,6 @@ const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 #[derive(Debug)]
 pub(super) struct Lane {
     window: usize,
-    after: i64,
-    looked_back: Instant,
     held_until: Option<Instant>,
     hold: Duration,
     claimed: Option<Instant>,
@@ -29,8 +25,6 @@ impl Default for Lane {
     fn default() -> Self {
         Lane {
             window: 1,
-            after: 0,
-            looked_back: Instant::now(),
             held_until: None,
             hold: HOLD.0,
             claimed: None,
@@ -39,9 +33,9 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// Starts over on a new connection: what was read but not settled is read again.
+    /// Starts over on a new connection.
     pub(super) fn restart(&mut self) {
-        (self.window, self.after, self.held_until, self.hold) = (1, 0, None, HOLD.0);
+        (self.window, self.held_until, self.hold) = (1, None, HOLD.0);
     }
 
     /// Whether the lane is held up and its next attempt is not due.
@@ -52,20 +46,6 @@ impl Lane {
     /// Rows to read now, at most `most`.
     pub(super) fn window(&self, most: usize) -> usize {
         self.window.min(most).max(1)
-    }
-
-    /// Sequence number below which nothing need be read now. Deleted rows linger in the index until PostgreSQL cleans it, so a
-    /// long backlog is read onwards; rows of transactions that committed late are found when the lane looks back.
-    pub(super) fn after(&self) -> i64 {
-        self.after
-    }
-
-    /// Notes the last row of a full batch, or `None` when the batch was not full.
-    pub(super) fn read(&mut self, last: Option<i64>) {
-        match last {
-            Some(last) if self.looked_back.elapsed() < READ_ON => self.after = last,
-            _ => (self.after, self.looked_back) = (0, Instant::now()),
-        }
     }
 
     /// Whether the claim on the chain must be renewed before anything is sent.
@@ -85,7 +65,7 @@ impl Lane {
             self.hold = HOLD.0;
         }
         if held {
-            (self.window, self.after, self.held_until) = (1, 0, Some(Instant::now() + self.hold));
+            (self.window, self.held_until) = (1, Some(Instant::now() + self.hold));
             self.hold = (self.hold * 2).min(HOLD.1);
         } else if rows > 0 {
             self.window = self.window.saturating_mul(GROWTH);

@@ -1,8 +1,8 @@
 //! The publisher: pays the outbox to RabbitMQ, in order per chain, at least once. Only this module knows RabbitMQ.
 //!
 //! A batch is read (one statement), published with every message in flight at once, and settled (one statement) when the
-//! broker confirmed all of it. No connection to PostgreSQL is held while the broker is waited for. Killed between the two, the
-//! next start publishes the batch again under the same ids. The broker may be away for hours: rows wait, indexing goes on.
+//! broker confirmed all of it. No connection to PostgreSQL is held while the broker is waited for. Killed before a batch is
+//! settled, the next start publishes it again under the same ids. The broker may be away for hours: rows wait, indexing goes on.
 
 mod broker;
 mod error;
@@ -11,32 +11,28 @@ mod message;
 mod owed;
 mod status;
 pub mod tail;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use decoders::block::ChainId;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::broker::{Broker, Verdict};
+use self::broker::Broker;
 pub use self::error::PublisherError;
 use self::lane::Lane;
 pub use self::message::{Message, RETRACTION, SCHEMA_VERSION};
 pub use self::status::{State, Status};
+use self::turn::{Ended, Turn};
 use crate::error::Class;
 use crate::store::Store;
 
-/// How long a publisher's claim on a chain lasts without being renewed, in seconds.
-const CLAIM_SECONDS: f64 = 10.0;
-/// How long a batch under way may take to be confirmed once the process was asked to stop.
-const FAREWELL: Duration = Duration::from_secs(3);
-/// How often a batch under way looks whether the broker blocks it.
-const BLOCKED_CHECK: Duration = Duration::from_secs(2);
-/// How long a broker that does not block may take to confirm a batch before the connection is given up.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long giving up the claims may take at the end.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Shortest and longest pause before the broker is tried again.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
@@ -98,14 +94,6 @@ pub struct Publisher {
     lanes: BTreeMap<ChainId, Lane>,
 }
 
-/// How a batch ended.
-enum Batch {
-    /// Rows paid; zero when nothing was owed or nothing may be sent now.
-    Paid(usize),
-    /// Asked to stop before the broker confirmed.
-    Stopped,
-}
-
 impl Publisher {
     /// A publisher over `store`. Ring `wake` after each commit to have its messages sent at once.
     pub fn new(store: Store, options: Options, wake: Arc<Notify>) -> (Self, watch::Receiver<Status>) {
@@ -145,8 +133,9 @@ impl Publisher {
                 break;
             }
         }
-        if let Err(error) = owed::release(&self.store, &self.options.holder).await {
-            tracing::debug!(%error, "claims were not given up; they end by themselves");
+        let released = tokio::time::timeout(RELEASE_TIMEOUT, owed::release(&self.store, &self.options.holder)).await;
+        if !matches!(released, Ok(Ok(()))) {
+            tracing::debug!("claims were not given up; they end by themselves");
         }
         Ok(())
     }
@@ -165,72 +154,45 @@ impl Publisher {
         self.lanes.values_mut().for_each(Lane::restart);
         while !cancel.is_cancelled() {
             match self.round(&broker, cancel).await? {
-                Batch::Paid(0) => self.rest(&broker, cancel).await?,
-                Batch::Paid(_) => {}
-                Batch::Stopped => return Ok(()),
+                Ended::Paid(0) => self.rest(&broker, cancel).await?,
+                Ended::Paid(_) => {}
+                Ended::Stopped => return Ok(()),
             }
         }
         broker.close().await;
         Ok(())
     }
 
-    /// One batch of each chain that owes something.
-    async fn round(&mut self, broker: &Broker, cancel: &CancellationToken) -> Result<Batch, PublisherError> {
+    /// One turn of each chain that owes something.
+    async fn round(&mut self, broker: &Broker, cancel: &CancellationToken) -> Result<Ended, PublisherError> {
+        let Publisher {
+            store,
+            options,
+            status,
+            lanes,
+            ..
+        } = self;
+        let chains = owed::chains(store).await?;
+        status.send_if_modified(|status| status.forget_but(&chains));
         let mut paid = 0;
-        for chain in owed::chains(&self.store).await? {
-            match self.batch(broker, chain, cancel).await? {
-                Batch::Paid(rows) => paid += rows,
-                Batch::Stopped => return Ok(Batch::Stopped),
+        for chain in chains {
+            let turn = Turn {
+                store,
+                options,
+                status,
+                broker,
+                cancel,
+                chain,
+            };
+            match turn.take(lanes.entry(chain).or_default()).await? {
+                Ended::Paid(rows) => paid += rows,
+                Ended::Stopped => return Ok(Ended::Stopped),
             }
             if cancel.is_cancelled() {
                 break;
             }
         }
-        Ok(Batch::Paid(paid))
-    }
-
-    /// Reads, publishes and settles one batch of `chain`.
-    async fn batch(
-        &mut self,
-        broker: &Broker,
-        chain: ChainId,
-        cancel: &CancellationToken,
-    ) -> Result<Batch, PublisherError> {
-        let Options {
-            exchange,
-            unroutable,
-            batch,
-            holder,
-            ..
-        } = &self.options;
-        let lane = self.lanes.entry(chain).or_default();
-        if lane.waits() {
-            return Ok(Batch::Paid(0));
-        }
-        if lane.claim_is_old(CLAIM_SECONDS) {
-            if !owed::claim(&self.store, chain, exchange, holder, CLAIM_SECONDS).await? {
-                return Ok(Batch::Paid(0));
-            }
-            lane.claimed();
-        }
-        let limit = lane.window(*batch);
-        let rows = owed::rows(&self.store, chain, lane.after(), &[], limit).await?;
-        lane.read(rows.last().map(|row| row.seq).filter(|_| rows.len() == limit));
-        let (seqs, messages): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.seq, row.message)).unzip();
-        let sent: Vec<&Message> = messages.iter().flatten().collect();
-        let Some(verdicts) = deliver(&self.status, broker, &sent, cancel).await? else {
-            return Ok(Batch::Stopped);
-        };
-        let outcome = lane::outcome(&messages, &verdicts, *unroutable);
-        if outcome.rows > 0 {
-            owed::settle(&self.store, chain, exchange, &seqs[..outcome.rows], outcome.receipt).await?;
-        }
-        lane.paid(outcome.rows, outcome.held.is_some());
-        self.status.send_modify(|status| status.record(chain, &outcome));
-        match outcome.refused {
-            Some(key) => Err(PublisherError::Refused(key)),
-            None => Ok(Batch::Paid(outcome.rows)),
-        }
+        Ok(Ended::Paid(paid))
     }
 
     /// Waits for a ring or the next look, and notices a broker that went away meanwhile.
@@ -244,40 +206,6 @@ impl Publisher {
             Ok(())
         } else {
             Err(PublisherError::Lost)
-        }
-    }
-}
-
-/// Sends `messages` and waits for the broker's word on each, watching for a blocked broker meanwhile.
-///
-/// `None` when asked to stop and the broker did not answer in time: the rows stay owed.
-async fn deliver(
-    status: &watch::Sender<Status>,
-    broker: &Broker,
-    messages: &[&Message],
-    cancel: &CancellationToken,
-) -> Result<Option<Vec<Verdict>>, PublisherError> {
-    let mut sending = std::pin::pin!(broker.send(messages));
-    let mut stopping = std::pin::pin!(async {
-        cancel.cancelled().await;
-        tokio::time::sleep(FAREWELL).await;
-    });
-    let started = Instant::now();
-    loop {
-        tokio::select! {
-            verdicts = &mut sending => {
-                status.send_if_modified(|status| std::mem::replace(&mut status.state, State::Working) != State::Working);
-                return verdicts.map(Some);
-            }
-            () = &mut stopping => return Ok(None),
-            () = tokio::time::sleep(BLOCKED_CHECK) => {}
-        }
-        if broker.blocked() {
-            status.send_if_modified(|status| std::mem::replace(&mut status.state, State::Blocked) != State::Blocked);
-        } else if started.elapsed() > CONFIRM_TIMEOUT {
-            return Err(PublisherError::Silent {
-                seconds: CONFIRM_TIMEOUT.as_secs(),
-            });
         }
     }
 }

@@ -58,6 +58,13 @@ impl Status {
         }
     }
 
+    /// Drops what is held of chains that owe nothing any more; true when something was.
+    pub(super) fn forget_but(&mut self, chains: &[ChainId]) -> bool {
+        let before = self.held.len();
+        self.held.retain(|held, _| chains.iter().any(|chain| chain.0 == *held));
+        self.held.len() < before
+    }
+
     /// Why messages do not flow, in one line; `None` when they do.
     pub fn trouble(&self) -> Option<String> {
         match &self.state {

@@ -98,12 +98,17 @@ pub(crate) fn block(block: &RawValue, receipts: &[&RawValue]) -> Result<Block, R
         Some(raw) => serde_json::from_str(raw.get())?,
         None => Vec::new(),
     };
-    let transactions = transactions
+    let mut transactions = transactions
         .into_iter()
         .map(transaction)
         .collect::<Result<Vec<_>, _>>()?;
     let number = object.number("number")?;
     let receipts = beside(number, &transactions, receipts)?;
+    for (transaction, receipt) in transactions.iter_mut().zip(&receipts) {
+        if transaction.verbatim.is_none() {
+            take_parties(transaction, receipt)?;
+        }
+    }
     Ok(Block {
         number,
         hash: object.required("hash")?,
@@ -143,7 +148,18 @@ fn beside(number: u64, transactions: &[Transaction], receipts: &[&RawValue]) -> 
     Ok(placed)
 }
 
+/// A transaction from its object, or from its bare hash where the block was fetched without transactions.
 fn transaction(raw: &RawValue) -> Result<Transaction, RecordingError> {
+    if raw.get().starts_with('"') {
+        return Ok(Transaction {
+            hash: serde_json::from_str(raw.get())?,
+            from: Address::ZERO,
+            to: None,
+            value: U256::ZERO,
+            input: Bytes::new(),
+            verbatim: None,
+        });
+    }
     let object = Object::parse(raw)?;
     Ok(Transaction {
         hash: object.required("hash")?,
@@ -153,6 +169,16 @@ fn transaction(raw: &RawValue) -> Result<Transaction, RecordingError> {
         input: object.optional::<Bytes>("input")?.unwrap_or_default(),
         verbatim: Some(raw.to_owned()),
     })
+}
+
+/// Sender and callee of a transaction known by its hash only; its value and input stay unknown and read as nothing.
+fn take_parties(transaction: &mut Transaction, receipt: &Receipt) -> Result<(), RecordingError> {
+    let raw = receipt.verbatim.as_ref().filter(|_| !receipt.is_absent());
+    if let Some(object) = raw.map(|raw| Object::parse(raw)).transpose()? {
+        transaction.from = object.optional("from")?.unwrap_or_default();
+        transaction.to = object.optional("to")?;
+    }
+    Ok(())
 }
 
 fn receipt(object: &Object<'_>) -> Result<Receipt, RecordingError> {

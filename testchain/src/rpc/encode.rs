@@ -88,7 +88,8 @@ impl Place {
         Self { bytes, block_part }
     }
 
-    /// Moves on to another transaction of the block.
+    /// Moves on to the transaction whose receipt is the one at `index` among those the block has. On Cronos, where receipts
+    /// can be absent, logs count their transactions so; elsewhere it is the transaction's index.
     pub(crate) fn enter(&mut self, index: usize, hash: &B256) {
         self.bytes.truncate(self.block_part);
         data_field(&mut self.bytes, "transactionHash", hash.as_slice());
@@ -274,7 +275,11 @@ pub(crate) fn receipt(out: &mut Vec<u8>, block: &Block, index: usize, timestamps
     }
     key(out, "logs");
     let mut place = Place::new(block, timestamps);
-    place.enter(index, &transaction.hash);
+    let present = block.receipts[..index]
+        .iter()
+        .filter(|before| !before.is_absent())
+        .count();
+    place.enter(present, &transaction.hash);
     array(out, &receipt.logs, |out, each| log(out, each, &place));
     out.push(b'}');
 }

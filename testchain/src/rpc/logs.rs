@@ -40,30 +40,34 @@ impl<T> OneOrMany<T> {
     }
 }
 
+/// Beyond this many values a bloom holds one of them by chance anyway.
+const BLOOMS: usize = 64;
+
 /// What a log must be; an empty list matches anything.
-struct Filter<'a> {
-    addresses: Wanted<'a, Address>,
-    topics: Vec<Wanted<'a, B256>>,
+struct Filter {
+    addresses: Wanted<Address>,
+    topics: Vec<Wanted<B256>>,
 }
 
-/// The values one field may have, with what each sets in a bloom.
-struct Wanted<'a, T> {
-    values: &'a [T],
+/// The values one field may have, sorted, with what each sets in a bloom.
+struct Wanted<T> {
+    values: Vec<T>,
     blooms: Vec<Bloom>,
 }
 
-impl<'a, T: AsRef<[u8]> + PartialEq> Wanted<'a, T> {
-    fn new(values: Option<&'a OneOrMany<T>>) -> Self {
-        let values = values.map_or(&[][..], OneOrMany::as_slice);
-        let blooms = values
-            .iter()
+impl<T: AsRef<[u8]> + Copy + Ord> Wanted<T> {
+    fn new(values: Option<&OneOrMany<T>>) -> Self {
+        let mut values = values.map_or(&[][..], OneOrMany::as_slice).to_vec();
+        values.sort_unstable();
+        let telling = values.iter().filter(|_| values.len() <= BLOOMS);
+        let blooms = telling
             .map(|value| Bloom::from(BloomInput::Raw(value.as_ref())))
             .collect();
         Self { values, blooms }
     }
 
     fn allows(&self, value: &T) -> bool {
-        self.values.is_empty() || self.values.contains(value)
+        self.values.is_empty() || self.values.binary_search(value).is_ok()
     }
 
     fn may_be_in(&self, bloom: &Bloom) -> bool {
@@ -71,8 +75,8 @@ impl<'a, T: AsRef<[u8]> + PartialEq> Wanted<'a, T> {
     }
 }
 
-impl<'a> Filter<'a> {
-    fn new(query: &'a LogQuery) -> Self {
+impl Filter {
+    fn new(query: &LogQuery) -> Self {
         let positions = query.topics.as_deref().unwrap_or_default();
         Self {
             addresses: Wanted::new(query.address.as_ref()),
@@ -181,13 +185,15 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn write(&mut self, block: &Block, filter: &Filter<'_>) {
+    fn write(&mut self, block: &Block, filter: &Filter) {
         let mut place = Place::new(block, !self.settings.omit_log_timestamps);
-        for (index, receipt) in block.receipts.iter().enumerate() {
+        let beside = block.transactions.iter().zip(&block.receipts);
+        let present = beside.filter(|(_, receipt)| !receipt.is_absent());
+        for (index, (transaction, receipt)) in present.enumerate() {
             let mut entered = false;
             for log in receipt.logs.iter().filter(|log| filter.matches(log)) {
                 if !entered {
-                    place.enter(index, &block.transactions[index].hash);
+                    place.enter(index, &transaction.hash);
                     entered = true;
                 }
                 if self.sent > 0 {

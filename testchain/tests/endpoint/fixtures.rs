@@ -1,6 +1,7 @@
 //! Real blocks: served as they were recorded, odd chains included.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::recordings::everything;
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("FIXTURES").map(|fixtures| PathBuf::from(fixtures).join("blocks"));
     if folder.is_none() {
-        println!("skipped: FIXTURES is not set");
+        writeln!(std::io::stdout(), "skipped: FIXTURES is not set").expect("standard output is open");
     }
     folder
 }
@@ -28,7 +29,8 @@ fn verbatim(chain_id: u64, number: u64) -> Value {
         .expect("called by tests that have the folder")
         .join(format!("{chain_id}-{number}.json.gz"));
     let file = std::fs::File::open(path).expect("the file is there");
-    serde_json::from_reader(flate2::read::GzDecoder::new(file)).expect("the file is JSON")
+    let text = std::io::read_to_string(flate2::read::GzDecoder::new(file)).expect("the file is gzip");
+    serde_json::from_str(&text).expect("the file is JSON")
 }
 
 fn receipts_of(block: &Block) -> usize {
@@ -76,8 +78,10 @@ async fn assert_block(client: &Client, chain_id: u64, block: &Arc<Block>) {
     {
         lower(log);
     }
-    let full = client.ask("eth_getBlockByHash", json!([block.hash, true])).await;
-    assert_eq!(full, file["block"], "{chain_id}-{}", block.number);
+    // One block was fetched without its transactions; those are put together from what its receipts say.
+    let full = file["block"]["transactions"][0].is_object();
+    let answer = client.ask("eth_getBlockByHash", json!([block.hash, full])).await;
+    assert_eq!(answer, file["block"], "{chain_id}-{}", block.number);
     let served = client.ask("eth_getBlockReceipts", json!([hex(block.number)])).await;
     assert_eq!(served, file["receipts"], "{chain_id}-{}", block.number);
     let told: Vec<Value> = served

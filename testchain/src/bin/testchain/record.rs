@@ -1,6 +1,6 @@
 //! `testchain record` and `testchain inspect`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -96,7 +96,7 @@ impl Inspect {
 }
 
 /// Opens a recording or a folder, one chain each.
-pub(crate) fn open(path: &PathBuf) -> anyhow::Result<Vec<Recorded>> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<Vec<Recorded>> {
     let recorded = if path.is_dir() {
         recording::open_folder(path)
     } else {

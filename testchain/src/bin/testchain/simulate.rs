@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -117,7 +117,7 @@ impl Simulate {
     }
 }
 
-fn write(simulation: &mut Simulation, blocks: u64, path: &PathBuf, screen: &mut Screen) -> anyhow::Result<()> {
+fn write(simulation: &mut Simulation, blocks: u64, path: &Path, screen: &mut Screen) -> anyhow::Result<()> {
     let file = File::create(path).with_context(|| format!("failed to create {}", path.display()))?;
     let mut writer = Writer::new(BufWriter::new(file), simulation.settings().chain_id)?;
     for _ in 0..blocks {

@@ -1,0 +1,388 @@
+//! What a commit refuses, and what it owes.
+
+mod scratch;
+mod world;
+
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use decoders::block::{BlockRef, ChainId, Proof};
+use scratch::with_store;
+use sinks::checkpoint::{self, Observation};
+use sinks::commit::{Applied, Move, apply, rewind};
+use sinks::coverage::{self, Covered};
+use sinks::digest::digest;
+use sinks::error::{Class, SinkError};
+use sinks::lease::{acquire, release, renew};
+use world::{CHAIN, SOURCES, World};
+
+const TTL: Duration = Duration::from_secs(600);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_move_from_elsewhere_changes_nothing() {
+    with_store(1, |store| async move {
+        let world = World::new(1, 12);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        apply(
+            &store,
+            &world.facts(0..=4),
+            Move::Head {
+                from: None,
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap();
+        let before = digest(&store, CHAIN).await.unwrap();
+
+        let elsewhere = BlockRef {
+            number: 4,
+            hash: B256::repeat_byte(9),
+        };
+        let facts = world.facts(5..=9);
+        let refused = apply(
+            &store,
+            &facts,
+            Move::Head {
+                from: Some(elsewhere),
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap_err();
+        assert!(matches!(refused, SinkError::CheckpointMoved { .. }), "{refused}");
+        assert_eq!(refused.class(), Class::Reorg);
+        let again = apply(
+            &store,
+            &world.facts(0..=4),
+            Move::Head {
+                from: None,
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap_err();
+        assert_eq!(again.class(), Class::Reorg, "a chain begins once");
+        let rewound = rewind(
+            &store,
+            CHAIN,
+            BlockRef { number: 9, ..elsewhere },
+            world.block(2),
+            &lease,
+        )
+        .await
+        .unwrap_err();
+        assert_eq!(rewound.class(), Class::Reorg);
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
+
+        apply(
+            &store,
+            &facts,
+            Move::Head {
+                from: Some(world.block(4)),
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap();
+        assert_eq!(
+            checkpoint::read(&store, CHAIN).await.unwrap().unwrap().block,
+            world.block(9)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_lease_writes_no_head() {
+    with_store(1, |store| async move {
+        let world = World::new(2, 8);
+        let first = acquire(&store, CHAIN, "first", Duration::ZERO).await.unwrap().unwrap();
+        let step = Move::Head {
+            from: None,
+            lease: &first,
+        };
+        apply(&store, &world.facts(0..=2), step).await.unwrap();
+        let second = acquire(&store, CHAIN, "second", TTL)
+            .await
+            .unwrap()
+            .expect("the first lease ran out");
+        assert!(second.token > first.token);
+        assert_eq!(acquire(&store, CHAIN, "third", TTL).await.unwrap(), None);
+
+        let from = Some(world.block(2));
+        let refused = apply(&store, &world.facts(3..=3), Move::Head { from, lease: &first })
+            .await
+            .unwrap_err();
+        assert!(matches!(refused, SinkError::LeaseLost { .. }), "{refused}");
+        assert_eq!(refused.class(), Class::Fatal);
+        let refused = rewind(&store, CHAIN, world.block(2), world.block(1), &first)
+            .await
+            .unwrap_err();
+        assert!(matches!(refused, SinkError::LeaseLost { .. }), "{refused}");
+        assert!(matches!(
+            renew(&store, &first, TTL).await.unwrap_err(),
+            SinkError::LeaseLost { .. }
+        ));
+
+        apply(&store, &world.facts(3..=3), Move::Head { from, lease: &second })
+            .await
+            .unwrap();
+        renew(&store, &second, TTL).await.unwrap();
+        release(&store, &first).await.unwrap();
+        assert_eq!(
+            acquire(&store, CHAIN, "third", TTL).await.unwrap(),
+            None,
+            "the first had nothing to release"
+        );
+        release(&store, &second).await.unwrap();
+        let third = acquire(&store, CHAIN, "third", TTL)
+            .await
+            .unwrap()
+            .expect("the second gave it up");
+        assert!(third.token > second.token);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_announcement_is_owed_per_fact() {
+    with_store(1, |store| async move {
+        let world = World::new(3, 30);
+        let facts = world.facts(0..=29);
+        for _ in 0..2 {
+            apply(&store, &facts, Move::Backfill).await.unwrap();
+        }
+        let owed: Vec<(uuid::Uuid, String, i64, bool)> = sqlx::query_as(
+            "select fact_id, kind, block_number, body is null from indexer_service.outbox where chain_id = 'eip155:1' order by seq",
+        )
+        .fetch_all(&store.pool)
+        .await
+        .unwrap();
+        let expected: Vec<(uuid::Uuid, String, i64, bool)> = facts
+            .transfers
+            .iter()
+            .map(|fact| {
+                let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+                (id, fact.kind.as_str().to_owned(), fact.block_number.cast_signed(), true)
+            })
+            .collect();
+        assert_eq!(owed, expected);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retraction_carries_the_fact() {
+    with_store(1, |store| async move {
+        let world = World::new(4, 30);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        apply(
+            &store,
+            &world.facts(0..=29),
+            Move::Head {
+                from: None,
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap();
+        let facts = world.facts(1..=29);
+        rewind(&store, CHAIN, world.block(29), world.block(0), &lease)
+            .await
+            .unwrap();
+        let bodies: Vec<serde_json::Value> =
+            sqlx::query_scalar("select body from indexer_service.outbox where kind = 'retraction' order by seq desc")
+                .fetch_all(&store.pool)
+                .await
+                .unwrap();
+        assert_eq!(bodies.len(), facts.transfers.len());
+        for (body, fact) in bodies.iter().zip(&facts.transfers) {
+            let block = world.block(fact.block_number);
+            assert_eq!(body["fact_id"], fact.id(CHAIN, block.hash).to_string());
+            assert_eq!(body["kind"], fact.kind.as_str());
+            assert_eq!(body["contract"], format!("{:#x}", fact.contract));
+            assert_eq!(body["token_id"], fact.token.to_string());
+            assert_eq!(body["from"], format!("{:#x}", fact.from));
+            assert_eq!(body["to"], format!("{:#x}", fact.to));
+            assert_eq!(body["quantity"], fact.quantity.to_string());
+            assert_eq!(body["standard"], fact.standard.as_str());
+            assert_eq!(body["tx_hash"], format!("{:#x}", fact.tx_hash));
+            assert_eq!(body["log_index"], fact.log_index);
+            assert_eq!(body["item"], fact.item);
+            assert_eq!(body["block_number"], fact.block_number);
+            assert_eq!(body["block_hash"], block.hash.to_string());
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coverage_says_what_is_missing_and_how_the_rest_was_proven() {
+    with_store(1, |store| async move {
+        let world = World::new(5, 30);
+        apply(&store, &world.facts(5..=9), Move::Backfill).await.unwrap();
+        let mut strong = world.facts_of(8..=14, &["erc721"]);
+        strong.proof = Proof::Receipts;
+        apply(&store, &strong, Move::Backfill).await.unwrap();
+        assert_eq!(
+            coverage::missing(&store, CHAIN, &SOURCES, 0..=20).await.unwrap(),
+            [0..=4, 10..=20]
+        );
+        assert_eq!(
+            coverage::missing(&store, CHAIN, &["erc721"], 0..=20).await.unwrap(),
+            [0..=4, 15..=20]
+        );
+        assert_eq!(coverage::missing(&store, CHAIN, &["erc721"], 6..=12).await.unwrap(), []);
+        assert_eq!(
+            coverage::missing(&store, ChainId(5), &["erc721"], 6..=12)
+                .await
+                .unwrap(),
+            [6..=12]
+        );
+        coverage::add(&store, CHAIN, "archive", Proof::Chained, 0..=3)
+            .await
+            .unwrap();
+        coverage::add(&store, CHAIN, "archive", Proof::Bloom, 2..=5)
+            .await
+            .unwrap();
+
+        let covered = |source: &str, proof: &str, range| Covered {
+            source: source.into(),
+            proof: proof.into(),
+            range,
+        };
+        let read: Vec<Covered> = coverage::read(&store, CHAIN).await.unwrap();
+        assert_eq!(
+            read,
+            [
+                covered("archive", "chained", 0..=3),
+                covered("archive", "bloom", 4..=5),
+                covered("cryptopunks", "bloom", 5..=9),
+                covered("erc1155", "bloom", 5..=9),
+                covered("erc2309", "bloom", 5..=9),
+                covered("erc721", "bloom", 5..=9),
+                covered("erc721", "receipts", 10..=14),
+            ]
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_are_observed_before_and_after_the_first_block() {
+    with_store(1, |store| async move {
+        assert_eq!(checkpoint::observed(&store, CHAIN).await.unwrap(), None);
+        let seen = Observation {
+            head: 9,
+            safe: None,
+            finalized: None,
+        };
+        checkpoint::observe(&store, CHAIN, &seen).await.unwrap();
+        assert_eq!(checkpoint::observed(&store, CHAIN).await.unwrap(), Some(seen));
+        assert_eq!(checkpoint::read(&store, CHAIN).await.unwrap(), None);
+
+        let world = World::new(6, 10);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        apply(
+            &store,
+            &world.facts(0..=9),
+            Move::Head {
+                from: None,
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap();
+        let seen = Observation {
+            head: 10,
+            safe: Some(8),
+            finalized: Some(7),
+        };
+        checkpoint::observe(&store, CHAIN, &seen).await.unwrap();
+        let checkpoint = checkpoint::read(&store, CHAIN).await.unwrap().unwrap();
+        assert_eq!((checkpoint.block, checkpoint.head), (world.block(9), Some(10)));
+        assert_eq!((checkpoint.safe, checkpoint.finalized), (Some(8), Some(7)));
+        let kept: Vec<u64> = checkpoint::kept(&store, CHAIN)
+            .await
+            .unwrap()
+            .iter()
+            .map(|block| block.number)
+            .collect();
+        assert_eq!(kept, [9, 8, 7], "nothing undoes what is below the finalized block");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_span_is_refused_whole() {
+    with_store(1, |store| async move {
+        let world = World::new(7, 30);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        let mut twice = world.facts(0..=29);
+        twice.transfers.push(twice.transfers[0].clone());
+        let mut stranger = world.facts(0..=29);
+        stranger.transfers[0].source = "unheard_of";
+        let mut outside = world.facts(0..=29);
+        outside.transfers[0].block_number = 77;
+        let mut beyond = world.facts(0..=29);
+        beyond.transfers[0].log_index = u32::MAX;
+        for broken in [twice, stranger, outside, beyond] {
+            let refused = apply(&store, &broken, Move::Backfill).await.unwrap_err();
+            assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
+            assert_eq!(refused.class(), Class::Fatal);
+        }
+        let mut holes = world.facts(0..=29);
+        holes.blocks.remove(7);
+        holes.transfers.retain(|fact| fact.block_number != 7);
+        let refused = apply(
+            &store,
+            &holes,
+            Move::Head {
+                from: None,
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap_err();
+        assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
+        let gap = Move::Head {
+            from: Some(world.block(3)),
+            lease: &lease,
+        };
+        let refused = apply(&store, &world.facts(5..=6), gap).await.unwrap_err();
+        assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
+        assert!(digest(&store, CHAIN).await.unwrap().iter().all(|table| table.rows == 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chains_do_not_touch_each_other() {
+    with_store(1, |store| async move {
+        let world = World::new(8, 20);
+        let other = ChainId(11_297_108_109);
+        let mut elsewhere = world.facts(0..=19);
+        elsewhere.chain = other;
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        apply(
+            &store,
+            &world.facts(0..=19),
+            Move::Head {
+                from: None,
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap();
+        let applied = apply(&store, &elsewhere, Move::Backfill).await.unwrap();
+        assert_eq!(applied, Applied { skipped: 0, ..applied });
+        let before = digest(&store, other).await.unwrap();
+        rewind(&store, CHAIN, world.block(19), world.block(0), &lease)
+            .await
+            .unwrap();
+        assert_eq!(digest(&store, other).await.unwrap(), before);
+        assert_eq!(before[0].rows, elsewhere.transfers.len() as u64);
+    })
+    .await;
+}
