@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use decoders::block::ChainId;
 use indexer::config::Config;
@@ -138,7 +138,7 @@ impl Program {
             command.env_remove(variable);
         }
         let shown = format!("indexer {}", arguments.join(" "));
-        Process { child: command.spawn().unwrap(), began: Instant::now(), shown, stdout, stderr }
+        Process { child: command.spawn().unwrap(), shown, stdout, stderr }
     }
 
     /// Runs `indexer ARGUMENTS` to its end, which has to be a good one, and returns what it wrote to standard output.
@@ -147,13 +147,18 @@ impl Program {
         process.succeeds().await;
         process.stdout()
     }
+
+    /// Runs `indexer ARGUMENTS` to its end, which has to be a good one, and returns how long it took.
+    pub(crate) async fn time(&self, arguments: &[&str]) -> Duration {
+        let began = Instant::now();
+        self.run(arguments).await;
+        began.elapsed()
+    }
 }
 
 /// A started program; killed when dropped.
 pub(crate) struct Process {
     child: Child,
-    /// When it was started.
-    pub(crate) began: Instant,
     shown: String,
     stdout: PathBuf,
     stderr: PathBuf,
@@ -202,7 +207,7 @@ impl Process {
 
     /// Its log so far, one JSON object a line.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.stderr).unwrap()
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
     /// The last lines of its log.

@@ -65,10 +65,7 @@ async fn laws_3_and_5_a_program_killed_again_and_again_ends_equal_and_replays_eq
     let (name, until) = (chain.id().to_string(), chain.head().number.to_string());
     let arguments = ["run", "--chain", &name, "--until", &until];
 
-    let mut process = Program::new(&setup).start(&arguments);
-    process.succeeds().await;
-    let whole = process.began.elapsed();
-
+    let whole = Program::new(&setup).time(&arguments).await;
     let program = Program::new(&setup);
     kill_at_random(&program, &arguments, whole, 5, &mut dice(seed)).await;
     program.run(&arguments).await;

@@ -28,9 +28,7 @@ async fn law_3_a_run_killed_at_any_moment_and_restarted_ends_equal_to_one_never_
         let setup = |database| Setup::new(database, chain.id(), &[chain.server.http_url()]);
 
         let untouched = Database::new().await;
-        let mut process = Program::new(&setup(&untouched)).start(&arguments);
-        process.succeeds().await;
-        let whole = process.began.elapsed();
+        let whole = Program::new(&setup(&untouched)).time(&arguments).await;
 
         let (killed, mongo) = (Database::new().await, MongoDatabase::new());
         let program = Program::new(&if seed % 2 == 0 { setup(&killed) } else { setup(&killed).archived_in(&mongo) });
@@ -53,9 +51,7 @@ async fn law_3_a_backfill_killed_at_any_moment_resumes_to_the_same_tables_and_th
     let setup = |database| Setup::new(database, chain.id(), &[chain.server.http_url()]);
 
     let untouched = Database::new().await;
-    let mut process = Program::new(&setup(&untouched)).start(&arguments);
-    process.succeeds().await;
-    let whole = process.began.elapsed();
+    let whole = Program::new(&setup(&untouched)).time(&arguments).await;
 
     let (killed, mongo) = (Database::new().await, MongoDatabase::new());
     let program = Program::new(&setup(&killed).archived_in(&mongo));
