@@ -90,7 +90,11 @@ impl Daemon<'_> {
         let mut tasks = JoinSet::new();
         let mut running = BTreeMap::new();
         for assignment in assignments {
-            self.start_chain(assignment, &stop, &mut tasks, &mut running).await?;
+            match self.start_chain(assignment, &stop, &mut tasks, &mut running).await {
+                // Asked to stop before it began.
+                Err(_) if stop.is_cancelled() => break,
+                started => started?,
+            }
         }
         self.start_services(server, &stop, &mut tasks);
         let mut review = tokio::time::interval(REVIEW_INTERVAL);
