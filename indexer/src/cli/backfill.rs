@@ -69,7 +69,9 @@ async fn backfill(
         until: None,
     };
     let settings = assignment.follower_settings(&context.config);
-    let pipeline = assignment.pipeline(stores, &Metrics::new(), &context.cancel).await?;
+    let pipeline = assignment
+        .pipeline(&context.config, stores, &Metrics::new(), &context.cancel)
+        .await?;
     check_final(&pipeline, settings.finality_depth, &range).await?;
 
     let workers = args.workers.unwrap_or(context.config.pipeline.backfill_workers) as usize;

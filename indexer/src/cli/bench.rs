@@ -131,7 +131,7 @@ impl Bench<'_> {
         let (mut node, url) = spawn_endpoint(blocks).await?;
         let assignment = self.assignment(&url, None).await?;
         let pipeline = assignment
-            .pipeline(self.stores, &Metrics::new(), &self.context.cancel)
+            .pipeline(self.config, self.stores, &Metrics::new(), &self.context.cancel)
             .await?;
         let workers = workers.unwrap_or(self.config.pipeline.backfill_workers as usize);
         let proof = self.config.pipeline.integrity_backfill;

@@ -97,7 +97,7 @@ async fn asked(stored: &ChainStatus, context: &Context, store: &Store) -> Result
         endpoints: Vec::new(),
         until: None,
     };
-    let health = assignment.probe(&context.cancel).await?;
+    let health = assignment.probe(&context.config, &context.cancel).await?;
     Ok(health.into_iter().map(EndpointReport::from).collect())
 }
 

@@ -89,8 +89,10 @@ impl Assignment {
         Ok(Filter { topics, addresses })
     }
 
-    fn pool_options(&self) -> PoolOptions {
+    fn pool_options(&self, config: &Config) -> PoolOptions {
         let settings = &self.entry.chain.settings;
+        // One span is read ahead of those that workers hold.
+        let spans_held = u64::from(config.pipeline.backfill_workers) + 1;
         PoolOptions {
             header_hash: match settings.header_hash {
                 config::HeaderHash::Auto => endpoints::HeaderHash::Auto,
@@ -98,6 +100,7 @@ impl Assignment {
                 config::HeaderHash::Opaque => endpoints::HeaderHash::Opaque,
             },
             poll_interval: Duration::from_millis(settings.poll_interval_ms),
+            span_logs: config.pipeline.max_logs_held / spans_held,
             ..PoolOptions::of(self.entry.chain.chain)
         }
     }
@@ -119,12 +122,12 @@ impl Assignment {
     ///
     /// # Errors
     /// No endpoint answers, or they serve another chain.
-    pub async fn probe(&self, cancel: &CancellationToken) -> Result<Vec<EndpointHealth>, Failure> {
+    pub async fn probe(&self, config: &Config, cancel: &CancellationToken) -> Result<Vec<EndpointHealth>, Failure> {
         let options = PoolOptions {
             rounds: 1,
             hedge: false,
             request_timeout: PROBE_TIMEOUT,
-            ..self.pool_options()
+            ..self.pool_options(config)
         };
         let pool = Pool::connect(
             self.entry.chain.chain,
@@ -143,13 +146,19 @@ impl Assignment {
     /// No endpoint answers, or they serve another chain.
     pub async fn pipeline(
         &self,
+        config: &Config,
         stores: &Stores,
         metrics: &Metrics,
         cancel: &CancellationToken,
     ) -> Result<Pipeline, Failure> {
         let chain = self.entry.chain.chain;
         let filter = Arc::new(self.filter()?);
-        let pool = Pool::connect(chain, self.endpoint_settings()?, self.pool_options(), cancel.clone());
+        let pool = Pool::connect(
+            chain,
+            self.endpoint_settings()?,
+            self.pool_options(config),
+            cancel.clone(),
+        );
         Ok(Pipeline {
             chain,
             endpoints: Arc::new(pool.await.map_err(Error::from)?),

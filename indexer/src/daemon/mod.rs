@@ -173,7 +173,9 @@ impl Daemon<'_> {
     ) -> Result<(), Failure> {
         let chain = assignment.entry.chain.chain;
         let cancel = stop.child_token();
-        let pipeline = assignment.pipeline(self.stores, &self.health.metrics, &cancel).await?;
+        let pipeline = assignment
+            .pipeline(self.config, self.stores, &self.health.metrics, &cancel)
+            .await?;
         let endpoints = Arc::clone(&pipeline.endpoints);
         let (leading, watched) = watch::channel(false);
         let settings = &self.config.pipeline;
