@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
 use crate::error::Error;
-use crate::pipeline::{Pipeline, sources};
+use crate::pipeline::Pipeline;
 use crate::retry;
 
 /// Blocks one backfill span holds at most, however empty they are.
@@ -85,7 +85,7 @@ pub async fn fill(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let missing = retry::persist(cancel, "planning a backfill", || async {
-        Ok(coverage::missing(&pipeline.store, pipeline.chain, &sources(), wanted.clone()).await?)
+        Ok(coverage::missing(&pipeline.store, pipeline.chain, &pipeline.wanted, wanted.clone()).await?)
     })
     .await?;
     progress.blocks_planned.fetch_add(count(&missing), Ordering::Relaxed);

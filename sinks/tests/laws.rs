@@ -18,7 +18,7 @@ use sinks::error::{Class, SinkError};
 use sinks::lease::{Lease, acquire, release};
 use sinks::store::Store;
 use sinks::{checkpoint, coverage};
-use world::{Books, CHAIN, SOURCES, World};
+use world::{Books, CHAIN, SOURCES, World, wanted};
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -104,7 +104,7 @@ async fn decoders_may_cover_a_range_one_after_the_other() {
             }
             assert_eq!(digest(&store, CHAIN).await.unwrap(), expected, "seed {seed}");
             assert!(
-                coverage::missing(&store, CHAIN, &SOURCES, 0..=24)
+                coverage::missing(&store, CHAIN, &wanted(&SOURCES), 0..=24)
                     .await
                     .unwrap()
                     .is_empty()

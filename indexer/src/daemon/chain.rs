@@ -13,7 +13,6 @@ use tracing::{info, instrument};
 use crate::backfill::{self, Progress};
 use crate::error::Error;
 use crate::follower::Follower;
-use crate::pipeline::sources;
 use crate::retry;
 
 /// How often coverage is looked at for gaps while there are none.
@@ -107,8 +106,13 @@ impl ChainTask {
         if settings.start_block > last {
             return Ok(None);
         }
-        let missing =
-            coverage::missing(&pipeline.store, pipeline.chain, &sources(), settings.start_block..=last).await?;
+        let missing = coverage::missing(
+            &pipeline.store,
+            pipeline.chain,
+            &pipeline.wanted,
+            settings.start_block..=last,
+        )
+        .await?;
         Ok(missing
             .first()
             .zip(missing.last())
