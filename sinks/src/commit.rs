@@ -125,7 +125,7 @@ pub async fn rewind(
             reason,
         });
     }
-    store.ensure_chain(chain).await?;
+    store.build_indexes(chain).await?;
     let mut tx = store.pool.begin().await?;
     let name = chain.to_string();
     coverage::exclude(&mut tx, &name).await?;
@@ -148,7 +148,7 @@ pub async fn rewind(
 /// retracted, new ones announced, changed ones both.
 pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError> {
     check(facts, &Move::Backfill)?;
-    store.ensure_chain(facts.chain).await?;
+    store.build_indexes(facts.chain).await?;
     let mut tx = store.pool.begin().await?;
     let chain = facts.chain.to_string();
     coverage::exclude(&mut tx, &chain).await?;

@@ -367,6 +367,52 @@ async fn a_broken_span_is_refused_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_first_backfill_may_go_without_indexes_until_someone_needs_them() {
+    with_store(1, |store| async move {
+        let indexed = async || {
+            let name = "catalog_service.ownership_transfers_eip155_1_token";
+            let built: bool = sqlx::query_scalar("select to_regclass($1) is not null")
+                .bind(name)
+                .fetch_one(&store.pool)
+                .await
+                .unwrap();
+            built
+        };
+        let world = World::new(9, 30);
+        assert!(store.defer_indexes(CHAIN).await.unwrap());
+        assert!(!indexed().await);
+        apply(&store, &world.facts(0..=9), Move::Backfill).await.unwrap();
+        assert!(!store.defer_indexes(CHAIN).await.unwrap(), "the chain has facts now");
+        store.build_indexes(CHAIN).await.unwrap();
+        assert!(indexed().await);
+        assert!(!store.defer_indexes(CHAIN).await.unwrap());
+        assert!(indexed().await, "a refusal changes nothing");
+
+        // A rewind builds them itself.
+        sqlx::query("drop index catalog_service.ownership_transfers_eip155_1_token")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        apply(
+            &store,
+            &world.facts(10..=29),
+            Move::Head {
+                from: None,
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap();
+        rewind(&store, CHAIN, world.block(29), world.block(12), &lease)
+            .await
+            .unwrap();
+        assert!(indexed().await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn chains_do_not_touch_each_other() {
     with_store(1, |store| async move {
         let world = World::new(8, 20);
