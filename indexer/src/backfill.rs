@@ -114,6 +114,25 @@ pub async fn fill(
     outcome
 }
 
+/// Like [`fill`], but a chain without facts is loaded in bulk: indexes that only readers and rewinds need are built at the end.
+///
+/// After a load that was cut short the next one builds them, or the daemon when it starts.
+///
+/// # Errors
+/// As for [`fill`].
+pub async fn load(
+    pipeline: &Pipeline,
+    wanted: RangeInclusive<u64>,
+    proof: Proof,
+    workers: usize,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    pipeline.store.defer_indexes(pipeline.chain).await?;
+    fill(pipeline, wanted, proof, workers, progress, cancel).await?;
+    Ok(pipeline.store.build_indexes(pipeline.chain).await?)
+}
+
 struct Worker {
     pipeline: Pipeline,
     plan: Arc<Plan>,

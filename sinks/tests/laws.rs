@@ -1,6 +1,8 @@
 //! The laws of docs/ARCHITECTURE.md over random facts: any order, any split, any repeats; rewind undoes apply; any schedule of
 //! reorganisations ends as a clean index. Each schedule is a seed, so that a failure names what to run again.
 
+#![cfg(test)]
+
 mod scratch;
 mod world;
 

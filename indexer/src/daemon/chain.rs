@@ -38,6 +38,11 @@ impl ChainTask {
     /// # Errors
     /// Only what no further attempt would mend.
     pub async fn run(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        let pipeline = &self.follower.pipeline;
+        retry::persist(cancel, "building indexes", || async {
+            Ok(pipeline.store.build_indexes(pipeline.chain).await?)
+        })
+        .await?;
         let followed = CancellationToken::new();
         let follow = async {
             let outcome = self.follower.follow(cancel).await;
