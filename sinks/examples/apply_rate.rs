@@ -32,9 +32,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::var("TEST_DATABASE_URL")?;
     let store = Store::new(PgPoolOptions::new().max_connections(connections).connect(&url).await?);
     store.migrate().await?;
-    if let Ok(sql) = std::env::var("BENCH_SQL") {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&store.pool).await?;
-    }
 
     let mut market = Market::new();
     let mut spans: Vec<Facts> = (0..BLOCKS)
@@ -94,6 +91,7 @@ impl Market {
             blocks: Vec::new(),
             proof: Proof::Bloom,
             sources: vec!["erc1155", "erc721"],
+            contracts: Vec::new(),
             transfers: Vec::new(),
             faults: Vec::new(),
         };

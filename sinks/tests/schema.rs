@@ -1,5 +1,7 @@
 //! The schema itself: migrations that never change and can be run again, domains that hold, and statements that fit.
 
+#![cfg(test)]
+
 mod scratch;
 
 use std::path::{Path, PathBuf};

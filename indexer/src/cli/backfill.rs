@@ -77,7 +77,7 @@ async fn backfill(
     let workers = args.workers.unwrap_or(context.config.pipeline.backfill_workers) as usize;
     let progress = Arc::<Progress>::default();
     let began = Instant::now();
-    let fill = backfill::fill(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
+    let fill = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
     progress::shown(&progress, fill).await?;
     context.writer.line(summary(&progress, &range, began.elapsed()))
 }

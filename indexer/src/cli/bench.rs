@@ -137,7 +137,7 @@ impl Bench<'_> {
         let proof = self.config.pipeline.integrity_backfill;
         let progress = Arc::<Progress>::default();
         let began = Instant::now();
-        let fill = backfill::fill(
+        let fill = backfill::load(
             &pipeline,
             0..=blocks.saturating_sub(1),
             proof,

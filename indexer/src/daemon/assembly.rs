@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_primitives::Address;
+use sinks::coverage::Wanted;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -11,7 +13,7 @@ use crate::endpoints::{self, EndpointHealth, EndpointSettings, Filter, Pool, Poo
 use crate::error::{Error, Exit, Failure};
 use crate::follower::FollowerSettings;
 use crate::health::Metrics;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{self, Pipeline};
 use crate::registry::ChainEntry;
 use crate::stores::Stores;
 
@@ -74,11 +76,7 @@ impl Assignment {
     /// # Errors
     /// A chain that follows only registered contracts and has none.
     pub fn filter(&self) -> Result<Filter, Failure> {
-        let topics = decoders::topics();
-        let addresses = match self.entry.chain.scope {
-            Scope::All => Vec::new(),
-            Scope::Contracts => self.entry.contracts.iter().map(|contract| contract.address).collect(),
-        };
+        let addresses = self.contracts();
         if self.entry.chain.scope == Scope::Contracts && addresses.is_empty() {
             let chain = self.entry.chain.chain;
             let message = format!(
@@ -86,7 +84,34 @@ impl Assignment {
             );
             return Err(Failure::new(Exit::Registry, message));
         }
-        Ok(Filter { topics, addresses })
+        Ok(Filter {
+            topics: decoders::topics(),
+            addresses,
+        })
+    }
+
+    /// The contracts the chain is read for; empty when it is read for all.
+    pub fn contracts(&self) -> Vec<Address> {
+        match self.entry.chain.scope {
+            Scope::All => Vec::new(),
+            Scope::Contracts => self.entry.contracts.iter().map(|contract| contract.address).collect(),
+        }
+    }
+
+    /// What coverage is to be complete of: a contract registered later is a gap of its own.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        match self.entry.chain.scope {
+            Scope::All => pipeline::everything(),
+            Scope::Contracts => {
+                let contracts = self.entry.contracts.iter();
+                contracts
+                    .map(|contract| Wanted {
+                        source: format!("{:#x}", contract.address),
+                        from: contract.start_block,
+                    })
+                    .collect()
+            }
+        }
     }
 
     fn pool_options(&self, config: &Config) -> PoolOptions {
@@ -166,6 +191,7 @@ impl Assignment {
             store: stores.database.store.clone(),
             metrics: metrics.chain(chain),
             filter,
+            wanted: self.wanted().into(),
             committed: Arc::clone(&stores.committed),
         })
     }

@@ -88,12 +88,12 @@ impl Chain {
 
     /// Returns once `store` stands at the head and covers everything from `start` up to it.
     pub(crate) async fn indexed(&self, store: &Store, start: u64, context: &str) {
-        let (head, sources) = (self.head(), indexer::pipeline::sources());
+        let (head, wanted) = (self.head(), indexer::pipeline::everything());
         eventually(
             &format!("{context}: everything up to block {head} is indexed"),
             async || {
                 let stored = checkpoint::read(store, self.id()).await.unwrap()?;
-                let missing = coverage::missing(store, self.id(), &sources, start..=head.number)
+                let missing = coverage::missing(store, self.id(), &wanted, start..=head.number)
                     .await
                     .unwrap();
                 (stored.block == head && missing.is_empty()).then_some(())

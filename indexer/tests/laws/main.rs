@@ -2,6 +2,8 @@
 //!
 //! Every test names the law it holds. Chance comes from seeds, and a failing test names its own.
 
+#![cfg(test)]
+
 #[path = "../../../sinks/tests/delivery/broker.rs"]
 #[expect(dead_code, reason = "the wire to the broker is cut elsewhere")]
 mod broker;

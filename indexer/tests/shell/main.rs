@@ -1,5 +1,6 @@
 //! The shell around the pipeline: configuration, command line, database, registry, API, health.
 
+#![cfg(test)]
 #![expect(
     clippy::unwrap_used,
     clippy::too_many_lines,

@@ -13,6 +13,7 @@ use decoders::block::{Block, BlockRef, ChainId, Proof};
 use decoders::fact::{Facts, Fault, Standard, Transfer, TransferKind};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sinks::coverage::Wanted;
 use sinks::store::Store;
 
 pub(crate) const CHAIN: ChainId = ChainId(1);
@@ -182,6 +183,7 @@ impl World {
             blocks: Vec::new(),
             proof: Proof::Bloom,
             sources: sources.to_vec(),
+            contracts: Vec::new(),
             transfers: Vec::new(),
             faults: Vec::new(),
         };
@@ -391,4 +393,15 @@ impl std::fmt::Display for Sum {
             None => write!(f, "-{}", self.lost - self.gained),
         }
     }
+}
+
+/// These sources, from the first block on.
+pub(crate) fn wanted(sources: &[&str]) -> Vec<Wanted> {
+    sources
+        .iter()
+        .map(|source| Wanted {
+            source: (*source).to_owned(),
+            from: 0,
+        })
+        .collect()
 }
