@@ -1,20 +1,17 @@
 //! What a commit refuses, and what it owes.
 
-mod scratch;
-mod world;
-
 use std::time::Duration;
 
+use crate::scratch::with_store;
+use crate::world::{CHAIN, SOURCES, World};
 use alloy_primitives::B256;
 use decoders::block::{BlockRef, ChainId, Proof};
-use scratch::with_store;
 use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Applied, Move, apply, rewind};
 use sinks::coverage::{self, Covered};
 use sinks::digest::digest;
 use sinks::error::{Class, SinkError};
 use sinks::lease::{acquire, release, renew};
-use world::{CHAIN, SOURCES, World};
 
 const TTL: Duration = Duration::from_secs(600);
 
