@@ -28,7 +28,9 @@ impl FromStr for ChainId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.strip_prefix("eip155:")
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0')))
+            .filter(|digits| {
+                digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'))
+            })
             .and_then(|digits| digits.parse().ok())
             .map(ChainId)
             .ok_or_else(|| ChainIdError(text.to_owned()))
@@ -43,7 +45,9 @@ impl Serialize for ChainId {
 
 impl<'de> Deserialize<'de> for ChainId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -76,7 +80,10 @@ pub struct Block {
 impl Block {
     /// The block's height and hash.
     pub fn block_ref(&self) -> BlockRef {
-        BlockRef { number: self.number, hash: self.hash }
+        BlockRef {
+            number: self.number,
+            hash: self.hash,
+        }
     }
 }
 
@@ -158,6 +165,69 @@ pub fn find_block(blocks: &[Block], number: u64) -> Option<&Block> {
     let offset = usize::try_from(number.checked_sub(blocks.first()?.number)?).ok()?;
     match blocks.get(offset) {
         Some(block) if block.number == number => Some(block),
-        _ => blocks.binary_search_by_key(&number, |block| block.number).ok().map(|index| &blocks[index]),
+        _ => blocks
+            .binary_search_by_key(&number, |block| block.number)
+            .ok()
+            .map(|index| &blocks[index]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocks(numbers: &[u64]) -> Vec<Block> {
+        numbers
+            .iter()
+            .map(|number| Block {
+                number: *number,
+                hash: B256::ZERO,
+                time: 0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_chain_is_named_in_one_way_only() {
+        for number in [0, 1, 42161, u64::MAX] {
+            assert_eq!(ChainId(number).to_string().parse(), Ok(ChainId(number)));
+        }
+        let others = [
+            "",
+            "1",
+            "eip155",
+            "eip155:",
+            "eip155:01",
+            "eip155:+1",
+            "eip155: 1",
+            "eip155:0x1",
+            "EIP155:1",
+        ];
+        for name in others.into_iter().chain(["solana:1", "eip155:18446744073709551616"]) {
+            assert_eq!(name.parse::<ChainId>(), Err(ChainIdError(name.to_owned())));
+        }
+        assert_eq!(serde_json::to_string(&ChainId(1)).unwrap(), "\"eip155:1\"");
+        assert_eq!(serde_json::from_str::<ChainId>("\"eip155:137\"").unwrap(), ChainId(137));
+    }
+
+    #[test]
+    fn a_block_is_found_among_all_and_among_some() {
+        for numbers in [&[5, 6, 7, 8][..], &[5, 8, 9, 40], &[5], &[u64::MAX - 1, u64::MAX]] {
+            let blocks = blocks(numbers);
+            for number in (0..50).chain([u64::MAX - 1, u64::MAX]) {
+                let found = find_block(&blocks, number).map(|block| block.number);
+                assert_eq!(
+                    found,
+                    numbers.contains(&number).then_some(number),
+                    "{number} among {numbers:?}"
+                );
+            }
+        }
+        assert_eq!(find_block(&[], 5), None);
+    }
+
+    #[test]
+    fn proofs_ascend() {
+        assert!(Proof::Chained < Proof::Bloom && Proof::Bloom < Proof::Receipts);
     }
 }

@@ -90,14 +90,23 @@ impl Transfer {
     /// The fact's id, given the block it stands in.
     pub fn id(&self, chain: ChainId, block_hash: B256) -> Uuid {
         let (block_number, log_index, item) = (self.block_number, self.log_index, self.item);
-        Position { chain, block_number, block_hash, log_index, item, kind: RecordKind::Transfer }.id()
+        Position {
+            chain,
+            block_number,
+            block_hash,
+            log_index,
+            item,
+            kind: RecordKind::Transfer,
+        }
+        .id()
     }
 }
 
-/// A log that claims to be something it is not: malformed, hostile or absurd. Recorded, never fatal.
+/// A log that claims to be something it is not: malformed, hostile or absurd. Recorded, never fatal; at most one per log
+/// and source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Decoder that refused the log.
+    /// Decoder that found it.
     pub source: &'static str,
     /// Height of the block.
     pub block_number: u64,
@@ -109,8 +118,43 @@ pub struct Fault {
     pub contract: Address,
     /// Event signature hash, absent for anonymous events.
     pub topic0: Option<B256>,
-    /// Short reason from a fixed set, such as `data_too_short`.
+    /// One of [`reason`]: some refuse the log, others are doubts about a log that was believed.
     pub reason: &'static str,
+}
+
+/// The fixed set of fault reasons, as tables, metrics and docs/PROTOCOLS.md name them.
+pub mod reason {
+    /// Refused: the data ends before what the event must hold, or points outside itself.
+    pub const DATA_TOO_SHORT: &str = "data_too_short";
+    /// Refused: the data is not whole 32-byte words.
+    pub const DATA_NOT_WORDS: &str = "data_not_words";
+    /// Refused: the event has another number of topics than its standard gives it.
+    pub const TOPIC_COUNT: &str = "topic_count";
+    /// Refused: from the zero address to the zero address.
+    pub const ZERO_TO_ZERO: &str = "zero_to_zero";
+    /// Refused: a batch with more ids than quantities, or fewer.
+    pub const BATCH_LENGTH_MISMATCH: &str = "batch_length_mismatch";
+    /// Refused: more items in one batch than a position can number.
+    pub const BATCH_TOO_LONG: &str = "batch_too_long";
+    /// Refused: a range whose last id is below its first.
+    pub const RANGE_BACKWARDS: &str = "range_backwards";
+    /// Refused: a range of more ids than one log may create.
+    pub const RANGE_TOO_LONG: &str = "range_too_long";
+    /// Refused: a range beyond what all ranges of one block may create.
+    pub const RANGES_TOO_LONG: &str = "ranges_too_long";
+    /// Refused: a punk changed hands, and no log of the transaction says into whose.
+    pub const PUNK_BUYER_UNKNOWN: &str = "punk_buyer_unknown";
+    /// Refused: a block number or log index beyond what an id can hold.
+    pub const POSITION_OUT_OF_RANGE: &str = "position_out_of_range";
+    /// Doubt: an address word with something in its high twelve bytes.
+    pub const DIRTY_ADDRESS: &str = "dirty_address";
+    /// Doubt: more data than the event needs.
+    pub const TRAILING_DATA: &str = "trailing_data";
+
+    /// Whether a log with this fault was believed all the same.
+    pub fn is_doubt(reason: &str) -> bool {
+        matches!(reason, DIRTY_ADDRESS | TRAILING_DATA)
+    }
 }
 
 /// Everything one span said: the only thing sinks are given.

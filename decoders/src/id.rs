@@ -106,3 +106,111 @@ pub fn collection_id(chain: ChainId, contract: &Address) -> Uuid {
 pub fn token_id(chain: ChainId, contract: &Address, number: &U256) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{chain}:{contract:#x}:{number}").as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [RecordKind; 3] = [RecordKind::Log, RecordKind::Transfer, RecordKind::Retraction];
+
+    fn position() -> impl Strategy<Value = Position> {
+        let edges = |max: u64| prop_oneof![Just(0), Just(max), 0..=max, 0..=max.min(3)];
+        let place = (edges(MAX_BLOCK), edges(MAX_LOG_INDEX.into()), edges(MAX_ITEM.into()));
+        (place, 0..KINDS.len(), any::<u64>(), any::<[u8; 32]>()).prop_map(|((block, log, item), kind, chain, hash)| {
+            let [log_index, item] = [log, item].map(|part| u32::try_from(part).unwrap());
+            let (chain, block_hash, kind) = (ChainId(chain), B256::from(hash), KINDS[kind]);
+            Position {
+                chain,
+                block_number: block,
+                block_hash,
+                log_index,
+                item,
+                kind,
+            }
+        })
+    }
+
+    fn order(position: &Position) -> (u64, u32, u32, RecordKind) {
+        (position.block_number, position.log_index, position.item, position.kind)
+    }
+
+    /// The 122 bits around version and variant, read back the way RFC 9562 lays them out.
+    fn payload(id: Uuid) -> u128 {
+        let bits = id.as_u128();
+        (bits >> 80) << 74 | (bits >> 64 & 0xfff) << 62 | bits & ((1 << 62) - 1)
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_holds_its_position(position in position()) {
+            let id = position.id();
+            prop_assert_eq!((id.get_version_num(), id.get_variant()), (8, uuid::Variant::RFC4122));
+            let payload = payload(id);
+            let part = |above: u32, bits: u32| payload >> above & ((1 << bits) - 1);
+            prop_assert_eq!(part(86, 36), u128::from(position.block_number));
+            prop_assert_eq!(part(64, 22), u128::from(position.log_index));
+            prop_assert_eq!(part(44, 20), u128::from(position.item));
+            prop_assert_eq!(part(40, 4), u128::from(position.kind as u8));
+            prop_assert_eq!(block_number_of(id), position.block_number);
+        }
+
+        #[test]
+        fn ids_sort_in_chain_order(one in position(), other in position()) {
+            if order(&one) != order(&other) {
+                prop_assert_eq!(order(&one).cmp(&order(&other)), one.id().cmp(&other.id()));
+                prop_assert_eq!(order(&one).cmp(&order(&other)), one.id().as_bytes().cmp(other.id().as_bytes()));
+            }
+        }
+
+        #[test]
+        fn a_floor_parts_the_blocks(position in position(), block in 0..=MAX_BLOCK) {
+            prop_assert!(Position::floor(position.block_number) <= position.id());
+            prop_assert_eq!(position.block_number >= block, position.id() >= Position::floor(block));
+        }
+
+        #[test]
+        fn branches_and_chains_have_ids_of_their_own(position in position(), hash in any::<[u8; 32]>(), chain in 0u64..1 << 40) {
+            let branch = Position { block_hash: B256::from(hash), ..position };
+            // The low 40 bits of the hash take part.
+            prop_assert_eq!(branch.id() == position.id(), hash[27..] == position.block_hash[27..]);
+            let here = Position { chain: ChainId(position.chain.0 & ((1 << 40) - 1)), ..position };
+            let elsewhere = Position { chain: ChainId(chain), ..position };
+            prop_assert_eq!(elsewhere.id() == here.id(), elsewhere.chain == here.chain);
+        }
+
+        #[test]
+        fn a_retraction_stands_at_the_position_it_retracts(position in position()) {
+            let retraction = Position { kind: RecordKind::Retraction, ..position };
+            prop_assert_eq!(retraction_of(position.id()), retraction.id());
+        }
+    }
+
+    /// Stored ids outlive releases: a change here is a migration of every table.
+    #[test]
+    fn ids_never_change() {
+        let chain = ChainId(1);
+        let position = Position {
+            chain,
+            block_number: 19_298_068,
+            block_hash: B256::repeat_byte(0xab),
+            log_index: 246,
+            item: 3,
+            kind: RecordKind::Transfer,
+        };
+        let contract = Address::repeat_byte(0x11);
+        let ids = [
+            position.id(),
+            collection_id(chain, &contract),
+            token_id(chain, &contract, &U256::MAX),
+        ];
+        let expected = [
+            "00126771-4000-83d8-8000-3112d4e1d7be",
+            "254005e3-470a-515c-b4c4-835f6df0eef2",
+            "a2a42652-3dab-5c5c-af8d-0c082481693d",
+        ];
+        assert_eq!(ids.map(|id| id.to_string()), expected);
+        assert_eq!(NAMESPACE, Uuid::new_v5(&Uuid::NAMESPACE_URL, b"urn:nft-indexer"));
+    }
+}

@@ -1,8 +1,21 @@
 //! Pure decoding of EVM logs into NFT facts.
 //!
 //! A [`Span`](block::Span) goes in, [`Facts`](fact::Facts) come out. This crate opens no socket, reads no clock, and knows
-//! neither SQL nor JSON-RPC; the same bytes give the same facts on every machine.
+//! neither SQL nor JSON-RPC; the same bytes give the same facts on every machine. What is decoded, from which contracts and
+//! with what limits stands in docs/PROTOCOLS.md.
 
+pub mod abi;
 pub mod block;
+pub mod events;
 pub mod fact;
 pub mod id;
+pub mod registry;
+pub mod transaction;
+
+mod cryptopunks;
+mod erc1155;
+mod erc2309;
+mod erc721;
+mod erc721_legacy;
+
+pub use registry::{decode, sources, topics};

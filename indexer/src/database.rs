@@ -1,1 +1,262 @@
-//! Placeholder.
+//! PostgreSQL, embedded or a server: opened once, migrated, closed in order.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use sinks::store::Store;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::config::{Config, DatabaseUrl, ServiceUrl};
+use crate::error::{Exit, Failure};
+
+/// How long a task may wait for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An open, migrated database.
+///
+/// Call [`Database::close`] when done: the embedded one writes its last pages then. It survives being killed, too.
+#[derive(Debug)]
+pub struct Database {
+    /// The tables.
+    pub store: Store,
+    #[cfg(feature = "embedded")]
+    embedded: Option<embedded::Server>,
+}
+
+impl Database {
+    /// Whether PostgreSQL runs inside this process, where there is one connection and nobody else can connect.
+    pub fn is_embedded(&self) -> bool {
+        #[cfg(feature = "embedded")]
+        let answer = self.embedded.is_some();
+        #[cfg(not(feature = "embedded"))]
+        let answer = false;
+        answer
+    }
+
+    /// Closes every connection, then stops the embedded server.
+    pub async fn close(self) -> Result<(), Failure> {
+        self.store.pool.close().await;
+        #[cfg(feature = "embedded")]
+        if let Some(server) = self.embedded {
+            server.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the database `config` names, waiting `connect_timeout_ms` for a server that is still starting, and migrates it.
+pub async fn open(config: &Config) -> Result<Database, Failure> {
+    let database = connect(config).await?;
+    if let Err(error) = database.store.migrate().await {
+        let place = config.database.url.to_string();
+        database.close().await?;
+        return Err(Failure::new(
+            Exit::Database,
+            format!("failed to migrate the database at {place}: {error}"),
+        ));
+    }
+    Ok(database)
+}
+
+async fn connect(config: &Config) -> Result<Database, Failure> {
+    match &config.database.url {
+        DatabaseUrl::Embedded => open_embedded(config).await,
+        DatabaseUrl::Server(url) => {
+            let store = open_server(config, url).await?;
+            #[cfg(feature = "embedded")]
+            return Ok(Database { store, embedded: None });
+            #[cfg(not(feature = "embedded"))]
+            return Ok(Database { store });
+        }
+    }
+}
+
+async fn open_server(config: &Config, url: &ServiceUrl) -> Result<Store, Failure> {
+    let options: PgConnectOptions = url.expose().parse().map_err(|error| refused(url, &error))?;
+    let options = options.application_name("indexer");
+    let pool = PgPoolOptions::new()
+        .max_connections(config.database.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options.clone());
+    let patience = Duration::from_millis(config.database.connect_timeout_ms);
+    // One plain connection tells why a server cannot be used; a pool would only say that it timed out.
+    let probe = || async {
+        sqlx::Connection::close(<sqlx::PgConnection as sqlx::Connection>::connect_with(&options).await?).await
+    };
+    let retries = ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(1))
+        .with_total_delay(Some(patience))
+        .without_max_times();
+    let probed = tokio::time::timeout(
+        patience.max(ACQUIRE_TIMEOUT),
+        probe.retry(retries).when(may_be_starting),
+    )
+    .await;
+    match probed {
+        Ok(Ok(())) => Ok(Store::new(pool)),
+        Ok(Err(error)) => Err(refused(url, &error)),
+        Err(_) => Err(Failure::new(
+            Exit::Database,
+            format!("PostgreSQL at {url} does not answer: {ADVICE}"),
+        )),
+    }
+}
+
+const ADVICE: &str = "start the server, or correct database.url or the environment variable DATABASE_URL";
+
+/// What a server says while it starts, or while nothing listens yet: trying again may help.
+fn may_be_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // Starting up, shutting down, too many connections.
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "57P01" | "53300")),
+        _ => false,
+    }
+}
+
+fn refused(url: &ServiceUrl, error: &sqlx::Error) -> Failure {
+    let (cause, advice) = match error {
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            Some("28P01" | "28000") => (
+                error.message().to_owned(),
+                "correct user and password in database.url or DATABASE_URL",
+            ),
+            Some("3D000") => (
+                error.message().to_owned(),
+                "create the database or name another in database.url or DATABASE_URL",
+            ),
+            _ => (error.message().to_owned(), ADVICE),
+        },
+        sqlx::Error::Io(error) => (error.to_string(), ADVICE),
+        // Such an error quotes what it could not parse, which may be the password.
+        sqlx::Error::Configuration(_) => ("the URL is malformed".to_owned(), ADVICE),
+        other => (other.to_string(), ADVICE),
+    };
+    Failure::new(
+        Exit::Database,
+        format!("failed to connect to PostgreSQL at {url}: {cause}: {advice}"),
+    )
+}
+
+#[cfg(not(feature = "embedded"))]
+async fn open_embedded(_config: &Config) -> Result<Database, Failure> {
+    let message = "database.url is \"embedded\" but this build has no embedded PostgreSQL: set database.url or DATABASE_URL to a server, \
+                   or build with --features embedded";
+    Err(Failure::new(Exit::Database, message))
+}
+
+#[cfg(feature = "embedded")]
+async fn open_embedded(config: &Config) -> Result<Database, Failure> {
+    let server = embedded::Server::start(config.resolve(&config.database.data_dir)).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // The server opens its one backend anew for each connection: keep the first for good.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(server.options()?)
+        .await;
+    match pool {
+        Ok(pool) => Ok(Database {
+            store: Store::new(pool),
+            embedded: Some(server),
+        }),
+        Err(error) => Err(Failure::new(
+            Exit::Database,
+            format!("failed to connect to the embedded PostgreSQL: {error}"),
+        )),
+    }
+}
+
+#[cfg(feature = "embedded")]
+mod embedded {
+    //! The server inside the process. It blocks while it starts and stops, so both happen off the runtime's threads.
+
+    use std::fs::TryLockError;
+    use std::path::PathBuf;
+
+    use pglite_oxide::PgliteServer;
+    use sqlx::postgres::PgConnectOptions;
+
+    use crate::error::{Exit, Failure};
+
+    /// A running embedded server.
+    #[derive(Debug)]
+    pub(super) struct Server(Option<PgliteServer>);
+
+    impl Server {
+        /// Starts PostgreSQL on `folder`, making it where it is missing.
+        pub(super) async fn start(folder: PathBuf) -> Result<Self, Failure> {
+            let shown = folder.display().to_string();
+            let started =
+                tokio::task::spawn_blocking(move || PgliteServer::builder().path(folder).database("postgres").start())
+                    .await;
+            match started {
+                Ok(Ok(server)) => Ok(Server(Some(server))),
+                Ok(Err(error)) => Err(explain(&shown, &error)),
+                Err(error) => Err(Failure::new(
+                    Exit::Internal,
+                    format!("failed to start the embedded PostgreSQL: {error}"),
+                )),
+            }
+        }
+
+        /// Where the server listens: a free port on the loopback address.
+        pub(super) fn options(&self) -> Result<PgConnectOptions, Failure> {
+            let url = self.0.as_ref().map(PgliteServer::database_url).unwrap_or_default();
+            url.parse().map_err(|error| {
+                Failure::new(
+                    Exit::Internal,
+                    format!("failed to read the embedded server's address: {error}"),
+                )
+            })
+        }
+
+        /// Stops the server; every connection must be closed.
+        pub(super) async fn stop(mut self) -> Result<(), Failure> {
+            let Some(server) = self.0.take() else { return Ok(()) };
+            match tokio::task::spawn_blocking(move || server.shutdown()).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(Failure::new(
+                    Exit::Database,
+                    format!("failed to stop the embedded PostgreSQL: {error:#}"),
+                )),
+                Err(error) => Err(Failure::new(
+                    Exit::Internal,
+                    format!("failed to stop the embedded PostgreSQL: {error}"),
+                )),
+            }
+        }
+    }
+
+    impl Drop for Server {
+        /// Stopping waits for every client, which a dropped pool may still be: leave the server to the end of the process,
+        /// which it survives like a kill.
+        fn drop(&mut self) {
+            if let Some(server) = self.0.take() {
+                std::mem::forget(server);
+            }
+        }
+    }
+
+    fn explain(folder: &str, error: &(impl std::fmt::Display + AsRef<dyn std::error::Error + Send + Sync>)) -> Failure {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+        while let Some(cause) = source {
+            if matches!(cause.downcast_ref::<TryLockError>(), Some(TryLockError::WouldBlock)) {
+                let message = format!(
+                    "the embedded database in {folder} is in use by another process: stop that one, ask its API instead \
+                     (GET /v1/status), or choose another database.data_dir"
+                );
+                return Failure::new(Exit::Database, message);
+            }
+            source = cause.source();
+        }
+        let advice = "choose a database.data_dir that can be written, or set database.url to a server";
+        Failure::new(
+            Exit::Database,
+            format!("failed to start the embedded PostgreSQL in {folder}: {error:#}: {advice}"),
+        )
+    }
+}

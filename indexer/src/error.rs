@@ -1,5 +1,7 @@
 //! What a command that cannot go on tells the operator: one line, and an exit code of its own.
 
+use crate::endpoints::EndpointError;
+
 pub use sinks::error::Class;
 
 /// Why a command ended, as a process exit code. Documented in docs/RUNBOOK.md.
@@ -43,6 +45,64 @@ pub struct Failure {
 impl Failure {
     /// A failure with its one line.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Failure { exit, message: message.into() }
+        Failure {
+            exit,
+            message: message.into(),
+        }
+    }
+}
+
+/// Anything that can go wrong between an endpoint and a commit.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading the chain failed.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Reading or writing raw events failed.
+    #[error(transparent)]
+    Archive(#[from] crate::archive::ArchiveError),
+    /// Reading or writing the tables failed.
+    #[error(transparent)]
+    Sink(#[from] sinks::error::SinkError),
+    /// Something that usually passes: a head that does not move, a lease held elsewhere.
+    #[error("{0}")]
+    Stalled(String),
+    /// A task of the daemon itself broke.
+    #[error("a task ended unexpectedly: {0}")]
+    Broken(String),
+    /// Asked to stop.
+    #[error("stopped on request")]
+    Cancelled,
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Endpoint(error) => error.class(),
+            Error::Archive(error) => error.class(),
+            Error::Sink(error) => error.class(),
+            Error::Stalled(_) => Class::Transient,
+            Error::Broken(_) => Class::Fatal,
+            Error::Cancelled => Class::Cancelled,
+        }
+    }
+
+    /// The exit code of a command that this error ended.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Error::Endpoint(EndpointError::WrongChain { .. }) => Exit::WrongChain,
+            Error::Endpoint(_) => Exit::Endpoint,
+            Error::Archive(_) => Exit::Archive,
+            Error::Sink(_) => Exit::Database,
+            Error::Stalled(_) | Error::Broken(_) => Exit::Internal,
+            Error::Cancelled => Exit::Interrupted,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::new(error.exit(), error.to_string())
     }
 }

@@ -12,3 +12,5 @@ pub mod follower;
 pub mod health;
 pub mod pipeline;
 pub mod registry;
+pub mod retry;
+pub mod stores;

@@ -1,2 +1,26 @@
-//! Entry point.
-fn main() {}
+//! Entry point: a table of contents of what a start does, in order.
+
+use std::process::ExitCode;
+
+use indexer::cli;
+use indexer::error::Failure;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => cli::output::report(&failure),
+    }
+}
+
+fn start() -> Result<(), Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let Some(invocation) = cli::parse(std::env::args_os())? else {
+        return Ok(());
+    };
+    let config = invocation.config(&environment)?;
+    cli::logging::start(&config.log, &environment)?;
+    cli::execute(&invocation.command, config)
+}

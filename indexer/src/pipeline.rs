@@ -1,1 +1,115 @@
-//! Placeholder.
+//! The way of one span: archive, decode, apply.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use decoders::block::{ChainId, Proof, Span};
+use decoders::fact::{Facts, TransferKind};
+use sinks::commit::{self, Applied, Move, Replaced};
+use sinks::store::Store;
+use tokio::sync::Notify;
+
+use crate::archive::Archive;
+use crate::endpoints::{Filter, Pool};
+use crate::error::Error;
+use crate::health::ChainMetrics;
+use crate::stores::Stores;
+
+/// The coverage source that says which ranges the archive holds.
+pub const ARCHIVE_SOURCE: &str = "archive";
+
+/// One chain's parts, shared by its follower and its backfill workers.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// The chain.
+    pub chain: ChainId,
+    /// Where spans are read from.
+    pub endpoints: Arc<Pool>,
+    /// Where raw events are kept.
+    pub archive: Arc<Archive>,
+    /// Where facts and projections are kept.
+    pub store: Store,
+    /// What operators watch.
+    pub metrics: ChainMetrics,
+    /// Which logs are asked for.
+    pub filter: Arc<Filter>,
+    /// Rung after every commit, so that the publisher sends at once.
+    pub committed: Arc<Notify>,
+}
+
+impl Pipeline {
+    /// Reads the block with this hash, proven as far as `wanted` where the chain allows.
+    ///
+    /// # Errors
+    /// Whatever the endpoints answer.
+    pub async fn read_block(&self, hash: B256, wanted: Proof) -> Result<Span, Error> {
+        let timer = self.metrics.fetch_seconds.start_timer();
+        let span = self.endpoints.block_span(hash, &self.filter, wanted).await?;
+        timer.stop_and_record();
+        Ok(span)
+    }
+
+    /// Reads the blocks of `range`, proven as far as `wanted` where the chain allows.
+    ///
+    /// # Errors
+    /// Whatever the endpoints answer.
+    pub async fn read_range(&self, range: RangeInclusive<u64>, wanted: Proof) -> Result<Span, Error> {
+        let timer = self.metrics.fetch_seconds.start_timer();
+        let span = self.endpoints.range_span(range, &self.filter, wanted).await?;
+        timer.stop_and_record();
+        Ok(span)
+    }
+
+    /// Takes one span all the way: raw events first, then facts, projections, coverage and checkpoint in one transaction.
+    ///
+    /// # Errors
+    /// Whatever the archive or the store answers; nothing of the span is then visible in the tables.
+    pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
+        let archived = self.archive.put(span).await?;
+        let facts = facts_of(span);
+        let timer = self.metrics.commit_seconds.start_timer();
+        let applied = commit::apply(&self.store, &facts, step).await?;
+        timer.stop_and_record();
+        self.committed.notify_one();
+        self.count(&facts, archived);
+        Ok(applied)
+    }
+
+    fn count(&self, facts: &Facts, archived: u64) {
+        self.metrics.archive_writes.inc_by(archived);
+        self.metrics.blocks.inc_by(facts.range.end() - facts.range.start() + 1);
+        for kind in [TransferKind::Mint, TransferKind::Burn, TransferKind::Transfer] {
+            let events = facts.transfers.iter().filter(|transfer| transfer.kind == kind).count();
+            self.metrics.events(kind.as_str(), events as u64);
+        }
+        for fault in &facts.faults {
+            self.metrics.fault(fault.source, fault.reason);
+        }
+    }
+}
+
+/// Decodes what the archive holds of `range` and replaces what the tables say of it; no endpoint is asked.
+///
+/// # Errors
+/// Whatever the archive or the store answers; the range is then as it was.
+pub async fn rewrite(stores: &Stores, chain: ChainId, range: RangeInclusive<u64>) -> Result<Replaced, Error> {
+    let span = stores.archive.read(chain, range).await?;
+    Ok(commit::replace(&stores.database.store, &facts_of(&span)).await?)
+}
+
+/// The facts of an archived span, with the archive among the sources they cover.
+fn facts_of(span: &Span) -> Facts {
+    let mut facts = decoders::decode(span);
+    facts.sources.push(ARCHIVE_SOURCE);
+    facts.sources.sort_unstable();
+    facts
+}
+
+/// Every coverage source a complete range has: each decoder, and the archive.
+pub fn sources() -> Vec<&'static str> {
+    let mut sources = decoders::sources().to_vec();
+    sources.push(ARCHIVE_SOURCE);
+    sources.sort_unstable();
+    sources
+}

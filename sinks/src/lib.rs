@@ -12,6 +12,7 @@ pub mod coverage;
 pub mod digest;
 pub mod error;
 pub mod lease;
+pub mod publisher;
 pub mod store;
 
 mod balances;

@@ -33,6 +33,13 @@ pub enum Header {
     Verbatim(Box<RawValue>),
 }
 
+impl Header {
+    /// Whether the header was made here, so that its hash and bloom are known to follow from its content.
+    pub fn is_typed(&self) -> bool {
+        matches!(self, Self::Typed(_))
+    }
+}
+
 /// A transaction.
 #[derive(Clone, Debug)]
 pub struct Transaction {
@@ -63,6 +70,26 @@ pub struct Receipt {
     pub logs: Vec<Log>,
     /// The JSON-RPC receipt object as recorded, without its logs; composed from the fields above when absent.
     pub verbatim: Option<Box<RawValue>>,
+}
+
+impl Receipt {
+    /// A transaction whose receipt the recorded node did not have (seen on Cronos); keeps receipts beside their transactions.
+    pub fn absent(cumulative_gas_used: u64) -> Self {
+        Self {
+            tx_type: 0,
+            success: false,
+            cumulative_gas_used,
+            logs: Vec::new(),
+            verbatim: Some(RawValue::NULL.to_owned()),
+        }
+    }
+
+    /// Whether the recorded node had no receipt for this transaction.
+    pub fn is_absent(&self) -> bool {
+        self.verbatim
+            .as_ref()
+            .is_some_and(|raw| raw.get() == RawValue::NULL.get())
+    }
 }
 
 /// A log; its place in the block is told by where it stands.

@@ -4,3 +4,9 @@
 //! the product's decoders.
 
 pub mod block;
+pub mod faults;
+pub mod ledger;
+pub mod playback;
+pub mod recording;
+pub mod rpc;
+pub mod simulation;

@@ -1,1 +1,235 @@
-//! Placeholder.
+//! The archive: raw events as received, so that a span can be decoded again years later without an endpoint.
+//!
+//! It holds per range exactly the logs last put for that range ("range replace"), so logs of an abandoned branch never
+//! come back in a replay. `put` may be repeated, cut short by a crash and run by two writers at once; it ends the same.
+
+mod change;
+mod document;
+mod mongo;
+mod postgres;
+
+use std::ops::RangeInclusive;
+
+use decoders::block::{Block, ChainId, Log, Proof, Span};
+use decoders::id::{MAX_BLOCK, MAX_LOG_INDEX, Position, RecordKind};
+use sinks::error::{Class, SinkError};
+use sinks::store::Store;
+use uuid::Uuid;
+
+pub use mongo::MongoArchive;
+pub use postgres::PostgresArchive;
+
+/// Where raw events are kept.
+#[derive(Clone, Debug)]
+pub enum Archive {
+    /// MongoDB, the collection `raw_events`.
+    Mongo(MongoArchive),
+    /// The PostgreSQL table `indexer_service.raw_events`, when no MongoDB is configured.
+    Postgres(PostgresArchive),
+}
+
+/// Why the archive could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The address is not one of a MongoDB.
+    #[error("archive.url is not a MongoDB address such as mongodb://host:27017: {0}")]
+    Address(String),
+    /// MongoDB did not answer when it was first asked.
+    #[error(
+        "mongodb at {hosts} cannot be used: {reason}; start it or correct archive.url (leave it empty to keep raw events in PostgreSQL)"
+    )]
+    Unreachable {
+        /// Host names and ports, without user or password.
+        hosts: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// MongoDB took an operation and did not answer.
+    #[error("mongodb did not answer within {seconds} s")]
+    Silent {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// A MongoDB operation failed.
+    #[error("raw events in mongodb: {0}")]
+    Mongo(#[from] mongodb::error::Error),
+    /// A PostgreSQL operation failed.
+    #[error("raw events in postgresql: {0}")]
+    Postgres(#[from] SinkError),
+    /// A span that breaks its own rules was given: a fault of the caller.
+    #[error("the span given to the archive {0}")]
+    Span(String),
+    /// Stored raw events cannot be what `put` wrote.
+    #[error("raw events of {chain} at block {block}: {reason}; fetch the range again with `indexer backfill`")]
+    Corrupt {
+        /// The chain.
+        chain: ChainId,
+        /// Height of the first block in doubt.
+        block: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ArchiveError {
+    /// What a caller should do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            ArchiveError::Unreachable { .. } | ArchiveError::Silent { .. } => Class::Transient,
+            ArchiveError::Mongo(error) => mongo::class(error),
+            ArchiveError::Postgres(error) => error.class(),
+            ArchiveError::Address(_) | ArchiveError::Span(_) | ArchiveError::Corrupt { .. } => Class::Fatal,
+        }
+    }
+}
+
+impl Archive {
+    /// Opens the archive at `url`, or the PostgreSQL table of `store` when `url` is empty.
+    ///
+    /// `database` is MongoDB's database name. Fails when MongoDB does not answer within five seconds.
+    pub async fn open(url: &str, database: &str, store: &Store) -> Result<Archive, ArchiveError> {
+        if url.is_empty() {
+            return Ok(Archive::Postgres(PostgresArchive::new(store.clone())));
+        }
+        MongoArchive::connect(url, database).await.map(Archive::Mongo)
+    }
+
+    /// `mongodb` or `postgresql`, for logs and the status page.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Archive::Mongo(_) => "mongodb",
+            Archive::Postgres(_) => "postgresql",
+        }
+    }
+
+    /// Makes the archive hold exactly the logs of `span` in its range, durably, and returns how many were written.
+    ///
+    /// Zero means that every log was there already.
+    pub async fn put(&self, span: &Span) -> Result<u64, ArchiveError> {
+        match self {
+            Archive::Mongo(archive) => archive.put(span).await,
+            Archive::Postgres(archive) => archive.put(span).await,
+        }
+    }
+
+    /// Everything held of `range`, as one span: blocks with logs only, no parent hash, the weakest proof.
+    ///
+    /// What was proven of the range when it was put is kept as coverage, not here.
+    pub async fn read(&self, chain: ChainId, range: RangeInclusive<u64>) -> Result<Span, ArchiveError> {
+        match self {
+            Archive::Mongo(archive) => archive.read(chain, range).await,
+            Archive::Postgres(archive) => archive.read(chain, range).await,
+        }
+    }
+
+    /// Asks the server for a sign of life, for `/readyz`.
+    pub async fn ping(&self) -> Result<(), ArchiveError> {
+        match self {
+            Archive::Mongo(archive) => archive.ping().await,
+            Archive::Postgres(archive) => archive.ping().await,
+        }
+    }
+}
+
+/// One stored raw event with the block it stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    block: Block,
+    log: Log,
+}
+
+/// Ids of every log in `range`, as the half-open interval of position ids that holds them.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    low: Uuid,
+    high: Uuid,
+}
+
+impl Bounds {
+    fn of(range: &RangeInclusive<u64>) -> Self {
+        let low = Position::floor(*range.start());
+        let high = if *range.end() >= MAX_BLOCK {
+            Uuid::max()
+        } else {
+            Position::floor(range.end() + 1)
+        };
+        Bounds { low, high }
+    }
+}
+
+/// The id of each log of `span`, ascending; fails when the logs are out of order, repeated, or in no block of the span.
+fn ids(span: &Span) -> Result<Vec<Uuid>, ArchiveError> {
+    let mut ids: Vec<Uuid> = Vec::with_capacity(span.logs.len());
+    for log in &span.logs {
+        let block = block_of(span, log)?;
+        if log.log_index > MAX_LOG_INDEX || log.block_number > MAX_BLOCK {
+            return Err(ArchiveError::Span(format!(
+                "has a log beyond what ids can hold in block {}",
+                log.block_number
+            )));
+        }
+        let position = Position {
+            chain: span.chain,
+            block_number: log.block_number,
+            block_hash: block.hash,
+            log_index: log.log_index,
+            item: 0,
+            kind: RecordKind::Log,
+        };
+        let id = position.id();
+        if ids.last().is_some_and(|last| *last >= id) {
+            return Err(ArchiveError::Span(format!(
+                "has logs out of order in block {}",
+                log.block_number
+            )));
+        }
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+/// The block that holds `log`.
+fn block_of<'a>(span: &'a Span, log: &Log) -> Result<&'a Block, ArchiveError> {
+    let number = log.block_number;
+    span.block(number)
+        .filter(|_| span.range.contains(&number))
+        .ok_or_else(|| ArchiveError::Span(format!("has a log of block {number}, which it does not hold")))
+}
+
+/// Gathers stored records, in id order, into a span.
+struct Gatherer {
+    span: Span,
+}
+
+impl Gatherer {
+    fn new(chain: ChainId, range: RangeInclusive<u64>) -> Self {
+        let (blocks, logs) = (Vec::new(), Vec::new());
+        Gatherer {
+            span: Span {
+                chain,
+                range,
+                parent_hash: None,
+                blocks,
+                logs,
+                proof: Proof::Chained,
+            },
+        }
+    }
+
+    fn push(&mut self, record: Record) -> Result<(), ArchiveError> {
+        match self.span.blocks.last() {
+            Some(last) if *last == record.block => {}
+            Some(last) if last.number >= record.block.number => {
+                let reason = format!("blocks {} and {} are both held", last.hash, record.block.hash);
+                return Err(ArchiveError::Corrupt {
+                    chain: self.span.chain,
+                    block: record.block.number,
+                    reason,
+                });
+            }
+            _ => self.span.blocks.push(record.block),
+        }
+        self.span.logs.push(record.log);
+        Ok(())
+    }
+}

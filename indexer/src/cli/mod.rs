@@ -1,1 +1,251 @@
-//! Placeholder.
+//! The command line: what every command takes, and where its body is.
+
+pub mod api;
+pub mod backfill;
+pub mod bench;
+pub mod check_config;
+pub mod demo;
+mod interrupt;
+pub mod logging;
+pub mod migrate;
+pub mod output;
+mod progress;
+pub mod registry;
+pub mod replay;
+pub mod run;
+pub mod status;
+mod summary;
+pub mod tail;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, EndpointUrl, Environment, LogFormat};
+use crate::error::{Exit, Failure};
+use output::Writer;
+
+/// The configuration read when `--config` names none.
+const DEFAULT_CONFIG: &str = "config.toml";
+
+/// Follows EVM chains, keeps who owns which NFT, and tells the rest of the system.
+#[derive(Debug, Parser)]
+#[command(name = "indexer", version, arg_required_else_help = true, after_long_help = GENERAL_HELP)]
+pub struct Invocation {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub config: Option<PathBuf>,
+    /// How log lines are written, instead of what the configuration says
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global options")]
+    pub log_format: Option<LogFormat>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const GENERAL_HELP: &str = "\
+Environment:
+  DATABASE_URL  PostgreSQL, instead of database.url
+  MONGODB_URL   MongoDB, instead of archive.url
+  AMQP_URL      RabbitMQ, instead of broker.url
+  RUST_LOG      log filter, instead of log.level
+
+Exit codes: 0 done, 1 internal, 2 usage, 3 configuration, 4 PostgreSQL, 5 MongoDB, 6 RabbitMQ,
+  7 endpoint, 8 wrong chain, 9 block range, 10 registry, 130 interrupted. See docs/RUNBOOK.md.
+
+Example:
+  indexer demo --once";
+
+/// One command each.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Follow the chains of the registry until stopped
+    #[command(after_long_help = run::EXAMPLES)]
+    Run(run::RunArgs),
+    /// Index a range of final blocks
+    #[command(after_long_help = backfill::EXAMPLES)]
+    Backfill(backfill::BackfillArgs),
+    /// Show where every chain stands
+    #[command(after_long_help = status::EXAMPLES)]
+    Status(status::StatusArgs),
+    /// Rebuild a range of blocks from the archive, without an endpoint
+    #[command(after_long_help = replay::EXAMPLES)]
+    Replay(replay::ReplayArgs),
+    /// Bring the database schema up to date
+    #[command(after_long_help = migrate::EXAMPLES)]
+    Migrate(migrate::MigrateArgs),
+    /// Check the configuration and show what it amounts to
+    #[command(after_long_help = check_config::EXAMPLES)]
+    CheckConfig(check_config::CheckConfigArgs),
+    /// List and edit chains, endpoints, contracts and ABIs
+    #[command(after_long_help = registry::EXAMPLES)]
+    Registry(registry::RegistryArgs),
+    /// Index a recording of a real chain into an embedded database
+    #[command(after_long_help = demo::EXAMPLES)]
+    Demo(demo::DemoArgs),
+    /// Print messages as they are published
+    #[command(after_long_help = tail::EXAMPLES)]
+    Tail(tail::TailArgs),
+    /// Measure the whole way on a simulated chain
+    #[command(after_long_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
+    /// Serve the read-only API, health and metrics without indexing
+    #[command(after_long_help = api::EXAMPLES)]
+    Api(api::ApiArgs),
+}
+
+/// What a command's body is given.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The configuration with the environment laid over it.
+    pub config: Config,
+    /// Standard output.
+    pub writer: Writer,
+    /// Cancelled by the first signal.
+    pub cancel: CancellationToken,
+}
+
+/// Reads the command line; `None` when help or the version was asked for and shown.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Invocation>, Failure> {
+    match Invocation::try_parse_from(arguments) {
+        Ok(invocation) => Ok(Some(invocation)),
+        Err(error) if !error.use_stderr() => {
+            error
+                .print()
+                .map_err(|error| Failure::new(Exit::Internal, format!("failed to write help: {error}")))?;
+            Ok(None)
+        }
+        Err(error) => Err(usage(&error)),
+    }
+}
+
+/// Clap's paragraphs as one line.
+fn usage(error: &clap::Error) -> Failure {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::new(Exit::Usage, "a command is missing: see indexer --help");
+    }
+    let text = error.render().to_string();
+    let said = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();
+    let line = said.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    Failure::new(Exit::Usage, format!("{line}: see --help"))
+}
+
+impl Invocation {
+    /// The configuration this invocation runs under.
+    pub fn config(&self, environment: Environment<'_>) -> Result<Config, Failure> {
+        let default = Path::new(DEFAULT_CONFIG);
+        let path = self.config.as_deref();
+        let mut config = if path.is_none() && matches!(self.command, Command::Demo(_)) && !default.exists() {
+            // The demo brings its chain along, so it needs no file.
+            let mut config = Config::default();
+            config.override_from(environment)?;
+            config
+        } else {
+            Config::load(path.unwrap_or(default), environment)?
+        };
+        if let Some(format) = self.log_format {
+            config.log.format = format;
+        }
+        Ok(config)
+    }
+}
+
+/// Starts the runtime and runs `command` in it.
+pub fn execute(command: &Command, config: Config) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Internal, format!("failed to start the runtime: {error}")))?;
+    let outcome = runtime.block_on(async {
+        let context = Context {
+            config,
+            writer: Writer,
+            cancel: CancellationToken::new(),
+        };
+        tokio::select! {
+            outcome = Box::pin(dispatch(command, &context)) => outcome,
+            failure = interrupt::second(context.cancel.clone()) => Err(failure),
+        }
+    });
+    // After a second signal nothing is waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Run(args) => run::execute(args, context).await,
+        Command::Backfill(args) => backfill::execute(args, context).await,
+        Command::Status(args) => status::execute(args, context).await,
+        Command::Replay(args) => replay::execute(args, context).await,
+        Command::Migrate(args) => short(context, migrate::execute(args, context)).await,
+        Command::CheckConfig(args) => short(context, check_config::execute(args, context)).await,
+        Command::Registry(args) => short(context, registry::execute(args, context)).await,
+        Command::Demo(args) => demo::execute(args, context).await,
+        Command::Tail(args) => tail::execute(args, context).await,
+        Command::Bench(args) => bench::execute(args, context).await,
+        Command::Api(args) => api::execute(args, context).await,
+    }
+}
+
+/// A command too short to look at the token: the first signal ends it.
+async fn short(context: &Context, body: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::select! {
+        outcome = body => outcome,
+        () = context.cancel.cancelled() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+/// Reads an endpoint's URL. Clap would repeat a refused value, secret and all; this says only what may be shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndpointUrlParser;
+
+impl TypedValueParser for EndpointUrlParser {
+    type Value = EndpointUrl;
+
+    fn parse_ref(&self, _: &clap::Command, _: Option<&clap::Arg>, value: &OsStr) -> Result<EndpointUrl, clap::Error> {
+        let url = EndpointUrl::parse(&value.to_string_lossy());
+        url.map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error))
+    }
+}
+
+/// `--from` and `--to`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct BlockRange {
+    /// Lowest block
+    #[arg(long, value_name = "BLOCK")]
+    pub from: u64,
+    /// Highest block, included
+    #[arg(long, value_name = "BLOCK")]
+    pub to: u64,
+}
+
+impl BlockRange {
+    /// The range, unless it is backwards or higher than any block can be.
+    pub fn checked(self) -> Result<std::ops::RangeInclusive<u64>, Failure> {
+        let BlockRange { from, to } = self;
+        if from > to {
+            return Err(Failure::new(
+                Exit::BadRange,
+                format!("--from {from} is above --to {to}: swap them"),
+            ));
+        }
+        if to > decoders::id::MAX_BLOCK {
+            let highest = decoders::id::MAX_BLOCK;
+            return Err(Failure::new(
+                Exit::BadRange,
+                format!("--to {to} is above the highest block number, {highest}"),
+            ));
+        }
+        Ok(from..=to)
+    }
+}

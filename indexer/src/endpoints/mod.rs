@@ -1,1 +1,37 @@
-//! Placeholder.
+//! Reading chains: a pool of JSON-RPC endpoints that answers with verified spans.
+//!
+//! Nothing an endpoint says is believed unchecked. Header hashes are recomputed, blocks must link, logs must name their
+//! block and agree with its bloom, and at level `receipts` the receipts root is recomputed. What fails is asked again
+//! elsewhere, and the endpoint that said it is scored down with the reason kept for the operator.
+//!
+//! This module knows JSON-RPC and nothing of what logs mean; it never names a table and never writes a secret of a URL.
+
+mod ask;
+mod bloom;
+mod call;
+mod endpoint;
+mod error;
+mod gate;
+mod header;
+mod heads;
+mod health;
+mod log;
+mod pace;
+mod pool;
+mod proof;
+mod receipt;
+mod redact;
+mod refusal;
+mod seal;
+mod settings;
+mod socket;
+mod span;
+mod transport;
+mod vitals;
+mod wire;
+
+pub use error::{EndpointError, Wanted};
+pub use health::{EndpointHealth, EndpointState, PoolCounters};
+pub use pool::Pool;
+pub use redact::redacted;
+pub use settings::{EndpointSettings, Filter, Header, HeaderHash, Heads, PoolOptions};

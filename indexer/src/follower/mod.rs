@@ -1,1 +1,370 @@
-//! Placeholder.
+//! The head of one chain: wait, advance, rewind.
+//!
+//! Only the holder of the chain's lease runs a follower, and every commit it makes names the checkpoint it started from and the
+//! lease's token, so a second daemon can never interleave.
+
+pub mod ancestor;
+pub mod decision;
+
+use std::ops::RangeInclusive;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use decoders::block::{BlockRef, Proof, Span};
+use sinks::checkpoint::{self, Observation};
+use sinks::commit::{self, Move};
+use sinks::error::SinkError;
+use sinks::lease::{self, Lease};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, instrument, warn};
+
+use crate::endpoints::Heads;
+use crate::error::{Class, Error};
+use crate::health::TaskHealth;
+use crate::pipeline::Pipeline;
+use crate::retry;
+use decision::{Step, decide};
+
+/// How a chain is followed; see `config.toml` for the meaning and the defaults.
+#[derive(Clone, Debug)]
+pub struct FollowerSettings {
+    /// The lowest block of interest.
+    pub start_block: u64,
+    /// Blocks below the head that count as final where the chain has no `finalized` tag.
+    pub finality_depth: u64,
+    /// What has to be proven of a head block.
+    pub proof: Proof,
+    /// How long a lease lasts without renewal.
+    pub lease_ttl: Duration,
+    /// A head that does not move for this long is reported as a stall.
+    pub stall_after: Duration,
+    /// Stop once the checkpoint has reached this block.
+    pub until: Option<u64>,
+}
+
+/// Follows the head of one chain.
+pub struct Follower {
+    /// The chain's parts.
+    pub pipeline: Pipeline,
+    /// How the chain is followed.
+    pub settings: FollowerSettings,
+    /// Name of this daemon in the lease table.
+    pub holder: String,
+    /// Whether this daemon holds the chain's lease at present.
+    pub leading: watch::Sender<bool>,
+    /// Where `/readyz` hears of this chain.
+    pub health: TaskHealth,
+}
+
+/// What one step came to.
+enum Outcome {
+    /// The checkpoint moved; there may be more to do at once.
+    Moved,
+    /// Nothing to do until a newer head.
+    AtHead,
+}
+
+/// What the follower remembers between steps; all of it can be lost.
+struct Memory {
+    lease: Lease,
+    renewed: Instant,
+    seen: Option<(BlockRef, BlockRef)>,
+    moved: Instant,
+}
+
+impl Follower {
+    /// Follows until cancelled, or until the checkpoint reaches `settings.until`.
+    ///
+    /// Waits as a standby while another daemon holds the chain's lease.
+    ///
+    /// # Errors
+    /// Only what no further attempt would mend.
+    #[instrument(name = "follow", skip_all, fields(chain = %self.pipeline.chain))]
+    pub async fn follow(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        loop {
+            let Some(lease) = self.acquire(cancel).await? else {
+                return Ok(());
+            };
+            self.leading.send_replace(true);
+            let ended = self.follow_with(lease.clone(), cancel).await;
+            self.leading.send_replace(false);
+            match ended {
+                Err(Error::Sink(SinkError::LeaseLost { .. })) => {
+                    warn!("another daemon took the chain over; standing by")
+                }
+                Err(Error::Cancelled) => return self.release(&lease).await,
+                Err(error) => return self.release(&lease).await.and(Err(error)),
+                Ok(()) => return self.release(&lease).await,
+            }
+        }
+    }
+
+    async fn acquire(&self, cancel: &CancellationToken) -> Result<Option<Lease>, Error> {
+        let mut told = false;
+        loop {
+            let attempt = || async {
+                Ok(lease::acquire(
+                    &self.pipeline.store,
+                    self.pipeline.chain,
+                    &self.holder,
+                    self.settings.lease_ttl,
+                )
+                .await?)
+            };
+            match retry::persist(cancel, "taking the lease", attempt).await {
+                Ok(Some(lease)) => return Ok(Some(lease)),
+                Ok(None) => {}
+                Err(Error::Cancelled) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            if !told {
+                info!("another daemon holds the chain; standing by");
+                self.health.ok();
+                told = true;
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(None),
+                () = tokio::time::sleep(self.settings.lease_ttl / 3) => {}
+            }
+        }
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        Ok(lease::release(&self.pipeline.store, lease).await?)
+    }
+
+    async fn follow_with(&self, lease: Lease, cancel: &CancellationToken) -> Result<(), Error> {
+        let now = Instant::now();
+        let mut memory = Memory {
+            lease,
+            renewed: now,
+            seen: None,
+            moved: now,
+        };
+        let mut pauses = retry::pauses();
+        loop {
+            if cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            match self.renew_and_step(&mut memory).await {
+                Ok(Outcome::Moved) => pauses = retry::pauses(),
+                Ok(Outcome::AtHead) => {
+                    pauses = retry::pauses();
+                    if self.is_done().await? {
+                        return Ok(());
+                    }
+                    self.wait_for_head(cancel).await;
+                }
+                Err(error) => self.absorb(error, pauses.next(), cancel).await?,
+            }
+        }
+    }
+
+    /// Decides what an error of one step means: again at once, again after `pause`, or the end.
+    async fn absorb(&self, error: Error, pause: Option<Duration>, cancel: &CancellationToken) -> Result<(), Error> {
+        match error.class() {
+            Class::Reorg => warn!(%error, "the checkpoint moved under the follower, reading it again"),
+            Class::Transient => warn!(%error, "a step failed, trying again"),
+            Class::Fatal | Class::Cancelled => return Err(error),
+        }
+        self.health.failing(error.to_string());
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = tokio::time::sleep(pause.unwrap_or(self.settings.lease_ttl / 3)) => {}
+        }
+        Ok(())
+    }
+
+    async fn is_done(&self) -> Result<bool, Error> {
+        let Some(until) = self.settings.until else {
+            return Ok(false);
+        };
+        let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain).await?;
+        Ok(stored.is_some_and(|stored| stored.block.number >= until))
+    }
+
+    async fn wait_for_head(&self, cancel: &CancellationToken) {
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.pipeline.endpoints.next_head() => {}
+            () = tokio::time::sleep(self.settings.lease_ttl / 3) => {}
+        }
+    }
+
+    async fn renew_and_step(&self, memory: &mut Memory) -> Result<Outcome, Error> {
+        if memory.renewed.elapsed() > self.settings.lease_ttl / 3 {
+            lease::renew(&self.pipeline.store, &memory.lease, self.settings.lease_ttl).await?;
+            memory.renewed = Instant::now();
+        }
+        let heads = self.pipeline.endpoints.heads().await?;
+        let finalized = self.finalized(&heads).await?;
+        self.observe(&heads, finalized, memory).await?;
+        let outcome = self.step(&heads, finalized, &memory.lease).await?;
+        self.judge(&outcome, memory);
+        Ok(outcome)
+    }
+
+    /// Tells `/readyz` whether the head moves.
+    fn judge(&self, outcome: &Outcome, memory: &mut Memory) {
+        if matches!(outcome, Outcome::Moved) {
+            memory.moved = Instant::now();
+        }
+        if memory.moved.elapsed() > self.settings.stall_after {
+            let seconds = memory.moved.elapsed().as_secs();
+            self.health.failing(format!(
+                "the head of {} has not moved for {seconds} s on any endpoint",
+                self.pipeline.chain
+            ));
+        } else {
+            self.health.ok();
+        }
+    }
+
+    /// The finalized block: by the chain's own tag, or by depth where it has none.
+    async fn finalized(&self, heads: &Heads) -> Result<BlockRef, Error> {
+        if let Some(finalized) = heads.finalized {
+            return Ok(finalized);
+        }
+        let number = heads.latest.number.saturating_sub(self.settings.finality_depth);
+        let header = self.pipeline.endpoints.header_at(number).await?;
+        header
+            .map(|header| header.block.block_ref())
+            .ok_or_else(|| Error::Stalled(format!("no endpoint serves block {number}, which is below the head")))
+    }
+
+    async fn observe(&self, heads: &Heads, finalized: BlockRef, memory: &mut Memory) -> Result<(), Error> {
+        let seen = (heads.latest.block_ref(), finalized);
+        self.pipeline.metrics.heads(heads.latest.number, finalized.number);
+        if memory.seen != Some(seen) {
+            let observation = Observation {
+                head: heads.latest.number,
+                safe: heads.safe.map(|block| block.number),
+                finalized: Some(finalized.number),
+            };
+            checkpoint::observe(&self.pipeline.store, self.pipeline.chain, &observation).await?;
+            memory.seen = Some(seen);
+        }
+        Ok(())
+    }
+
+    async fn step(&self, heads: &Heads, finalized: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
+        let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain)
+            .await?
+            .map(|stored| stored.block);
+        match (decide(stored, heads.latest.block_ref(), finalized), stored) {
+            (Step::Wait, _) => Ok(Outcome::AtHead),
+            (Step::Begin(finalized), _) => match self.standing_point(finalized, heads.latest.number).await? {
+                Some(block) if stored.is_none_or(|stored| stored.number < block.number) => {
+                    self.begin(stored, block, lease).await
+                }
+                _ => Ok(Outcome::AtHead),
+            },
+            (Step::Advance(range), Some(from)) => match self.limited(range) {
+                Some(range) => self.advance(from, range, heads, lease).await,
+                None => Ok(Outcome::AtHead),
+            },
+            (Step::Compare(latest), Some(from)) => self.compare(from, latest, lease).await,
+            (Step::Advance(_) | Step::Compare(_), None) => Ok(Outcome::AtHead),
+        }
+    }
+
+    fn limited(&self, range: RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
+        let last = self
+            .settings
+            .until
+            .map_or(*range.end(), |until| until.min(*range.end()));
+        (*range.start() <= last).then(|| *range.start()..=last)
+    }
+
+    /// Where to stand when `finalized` is the finalized block: there, unless that is below the first or above the last block wanted.
+    async fn standing_point(&self, finalized: BlockRef, latest: u64) -> Result<Option<BlockRef>, Error> {
+        let last = self.settings.until.unwrap_or(u64::MAX);
+        let number = finalized.number.max(self.settings.start_block).min(last);
+        if number == finalized.number || number > latest {
+            return Ok((number <= latest).then_some(finalized));
+        }
+        let header = self.pipeline.endpoints.header_at(number).await?;
+        header
+            .map(|header| Some(header.block.block_ref()))
+            .ok_or_else(|| Error::Stalled(format!("no endpoint serves block {number}, which is below the head")))
+    }
+
+    /// Stands at `block`, jumping over what gap filling will take.
+    async fn begin(&self, from: Option<BlockRef>, block: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
+        if let Some(from) = from
+            && !ancestor::is_canonical(&self.pipeline, from).await?
+        {
+            return self.rewind(from, lease).await;
+        }
+        let span = self.pipeline.read_block(block.hash, self.settings.proof).await?;
+        self.write(from, &span, lease).await
+    }
+
+    async fn advance(
+        &self,
+        from: BlockRef,
+        range: RangeInclusive<u64>,
+        heads: &Heads,
+        lease: &Lease,
+    ) -> Result<Outcome, Error> {
+        let one_block = *range.start() == heads.latest.number;
+        let span = if one_block {
+            if heads.latest_parent != from.hash {
+                return self.rewind(from, lease).await;
+            }
+            self.pipeline.read_block(heads.latest.hash, self.settings.proof).await?
+        } else {
+            self.pipeline.read_range(range, self.settings.proof).await?
+        };
+        if span.parent_hash != Some(from.hash) {
+            return self.rewind(from, lease).await;
+        }
+        self.write(Some(from), &span, lease).await
+    }
+
+    async fn write(&self, from: Option<BlockRef>, span: &Span, lease: &Lease) -> Result<Outcome, Error> {
+        let applied = self.pipeline.write(span, Move::Head { from, lease }).await?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = Duration::from_secs(span.blocks.last().map_or(0, |block| block.time));
+        let age = now.saturating_sub(time).as_secs_f64();
+        self.pipeline.metrics.stands(*span.range.end(), age);
+        info!(
+            block = *span.range.end(),
+            blocks = span.blocks.len(),
+            transfers = applied.transfers,
+            proof = span.proof.as_str(),
+            "applied"
+        );
+        Ok(Outcome::Moved)
+    }
+
+    async fn compare(&self, from: BlockRef, latest: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
+        let kept = checkpoint::kept(&self.pipeline.store, self.pipeline.chain).await?;
+        match kept.iter().find(|block| block.number == latest.number) {
+            Some(block) if block.hash == latest.hash => Ok(Outcome::AtHead),
+            Some(_) => self.rewind(from, lease).await,
+            None if latest.number == from.number => self.rewind(from, lease).await,
+            None => Err(Error::Stalled(format!(
+                "every endpoint's head ({latest}) is far below the checkpoint ({from})"
+            ))),
+        }
+    }
+
+    async fn rewind(&self, from: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
+        let ancestor = ancestor::find(&self.pipeline, self.settings.start_block).await?;
+        if ancestor == from {
+            return Err(Error::Stalled(format!(
+                "endpoints disagree about what follows block {from}"
+            )));
+        }
+        let rewound = commit::rewind(&self.pipeline.store, self.pipeline.chain, from, ancestor, lease).await?;
+        self.pipeline.metrics.reorgs.inc();
+        self.pipeline
+            .metrics
+            .rewound_blocks
+            .inc_by(from.number - ancestor.number);
+        warn!(%from, %ancestor, transfers = rewound.transfers, "the chain left the stored branch; rewound");
+        Ok(Outcome::Moved)
+    }
+}

@@ -312,6 +312,32 @@ async fn heads_are_observed_before_and_after_the_first_block() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_may_jump_and_what_it_leaves_out_stays_a_gap() {
+    with_store(1, |store| async move {
+        let world = World::new(11, 30);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        let step = Move::Head {
+            from: None,
+            lease: &lease,
+        };
+        apply(&store, &world.facts(0..=4), step).await.unwrap();
+        let from = Some(world.block(4));
+        apply(&store, &world.facts(20..=24), Move::Head { from, lease: &lease })
+            .await
+            .unwrap();
+        assert_eq!(
+            coverage::missing(&store, CHAIN, &SOURCES, 0..=24).await.unwrap(),
+            [5..=19]
+        );
+        assert_eq!(
+            checkpoint::read(&store, CHAIN).await.unwrap().unwrap().block,
+            world.block(24)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_span_is_refused_whole() {
     with_store(1, |store| async move {
         let world = World::new(7, 30);
@@ -343,11 +369,11 @@ async fn a_broken_span_is_refused_whole() {
         .await
         .unwrap_err();
         assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
-        let gap = Move::Head {
-            from: Some(world.block(3)),
+        let overlap = Move::Head {
+            from: Some(world.block(5)),
             lease: &lease,
         };
-        let refused = apply(&store, &world.facts(5..=6), gap).await.unwrap_err();
+        let refused = apply(&store, &world.facts(5..=6), overlap).await.unwrap_err();
         assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
         assert!(digest(&store, CHAIN).await.unwrap().iter().all(|table| table.rows == 0));
     })

@@ -1,0 +1,89 @@
+//! Parts of requests, checked, with errors that say what is expected.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use alloy_primitives::{Address, U256};
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use decoders::block::ChainId;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+
+/// Rows of a page when the client names no number.
+const DEFAULT_LIMIT: i64 = 20;
+/// Rows of a page at most.
+const MAX_LIMIT: i64 = 100;
+
+/// The query string as `T`, which refuses unknown parameters.
+pub(crate) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
+    query
+        .map(|Query(query)| query)
+        .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))
+}
+
+pub(crate) fn chain(text: &str) -> Result<ChainId, ApiError> {
+    parsed(text, |error: &_| format!("{error}"))
+}
+
+pub(crate) fn contract(text: &str) -> Result<Address, ApiError> {
+    parsed(text, |_: &_| {
+        format!("contract {text:?} is not an address, write 0x and 40 hexadecimal digits")
+    })
+}
+
+pub(crate) fn token(text: &str) -> Result<U256, ApiError> {
+    let refuse = || {
+        ApiError::BadRequest(format!(
+            "token {text:?} is not a token number, write a decimal number below 2^256"
+        ))
+    };
+    if !text.bytes().all(|b| b.is_ascii_digit()) || text.is_empty() {
+        return Err(refuse());
+    }
+    U256::from_str_radix(text, 10).map_err(|_| refuse())
+}
+
+pub(crate) fn position(text: &str) -> Result<Uuid, ApiError> {
+    parsed(text, |_: &_| {
+        format!("before {text:?} is not an id, write the \"next\" of the page before")
+    })
+}
+
+pub(crate) fn limit(limit: Option<i64>) -> Result<i64, ApiError> {
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let allowed = (1..=MAX_LIMIT).contains(&limit);
+    allowed
+        .then_some(limit)
+        .ok_or_else(|| ApiError::BadRequest(format!("limit {limit} is out of range, write 1 to {MAX_LIMIT}")))
+}
+
+fn parsed<T: FromStr<Err: Display>>(text: &str, explain: impl FnOnce(&T::Err) -> String) -> Result<T, ApiError> {
+    text.parse().map_err(|error| ApiError::BadRequest(explain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_or_refused_with_what_is_expected() {
+        assert_eq!(chain("eip155:1").unwrap(), ChainId(1));
+        assert!(chain("1").unwrap_err().to_string().contains("eip155:1"));
+        assert!(
+            contract("0x12")
+                .unwrap_err()
+                .to_string()
+                .contains("40 hexadecimal digits")
+        );
+        assert_eq!(token("7").unwrap(), U256::from(7));
+        for wrong in ["", "-1", "0x7", "1e3", &format!("{}0", U256::MAX)] {
+            assert!(token(wrong).unwrap_err().to_string().contains("decimal"), "{wrong}");
+        }
+        assert_eq!(limit(None).unwrap(), 20);
+        for wrong in [0, -1, 101] {
+            assert!(limit(Some(wrong)).unwrap_err().to_string().contains("1 to 100"));
+        }
+    }
+}

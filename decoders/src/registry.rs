@@ -1,0 +1,215 @@
+//! Which decoder looks at which log, and the one pass that asks them.
+//!
+//! A protocol is one file with one [`Decoder`], one line in [`DECODERS`] and one folder of fixtures; nothing else knows its
+//! name. Decoders that tell movements stand first, so that a decoder of sales finds them told when its turn comes.
+
+use std::ops::BitOr;
+use std::sync::LazyLock;
+
+use alloy_primitives::{Address, B256};
+use rustc_hash::FxHashMap;
+
+use crate::abi::Refusal;
+use crate::block::{ChainId, Log, Span};
+use crate::events::Events;
+use crate::fact::{Facts, reason};
+use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
+use crate::transaction::{DecoderSet, Transaction};
+use crate::{cryptopunks, erc721, erc721_legacy, erc1155, erc2309};
+
+/// Every decoder there is, in the order they take turns over a transaction.
+pub const DECODERS: &[Decoder] = &[
+    erc721::DECODER,
+    erc721_legacy::DECODER,
+    erc1155::DECODER,
+    erc2309::DECODER,
+    cryptopunks::DECODER,
+];
+
+const _: () = assert!(
+    DECODERS.len() <= DecoderSet::BITS as usize,
+    "a decoder set has one bit per decoder"
+);
+
+/// One protocol: which logs it wants and what it makes of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    /// Name of the protocol: the coverage source and the folder of fixtures.
+    pub name: &'static str,
+    /// The logs it wants to see.
+    pub claims: &'static [Claim],
+    /// Appends what the transaction's claimed logs say. Called only when there are some.
+    pub decode: fn(&Transaction<'_>, &mut Events),
+}
+
+/// Logs a decoder wants: the same signature hash means different things at different topic counts, so both are named.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// Event signature hash.
+    pub topic0: B256,
+    /// Number of topics, the signature hash included: one to four.
+    pub topic_count: u8,
+    /// The contracts that count, per EIP-155 chain number; `None` for any. A claim that names a contract takes its logs
+    /// from the claims that name none.
+    pub addresses: Option<&'static [(u64, Address)]>,
+}
+
+impl Claim {
+    /// A claim on any contract's logs.
+    pub const fn any(topic0: B256, topic_count: u8) -> Self {
+        Claim {
+            topic0,
+            topic_count,
+            addresses: None,
+        }
+    }
+
+    /// A claim on the logs of some contracts.
+    pub const fn of(addresses: &'static [(u64, Address)], topic0: B256, topic_count: u8) -> Self {
+        Claim {
+            topic0,
+            topic_count,
+            addresses: Some(addresses),
+        }
+    }
+}
+
+/// Decodes a whole span. Logs that nobody claims are passed over; logs that are not what they claim become faults.
+pub fn decode(span: &Span) -> Facts {
+    let (transfers, faults) = decode_logs(span.chain, &span.logs).into_parts();
+    Facts {
+        sources: sources().to_vec(),
+        transfers,
+        faults,
+        ..Facts::of(span)
+    }
+}
+
+/// Decodes logs ordered by block number and log index.
+///
+/// A span may be cut anywhere between two blocks and its pieces decoded apart, at the same time if need be: what they say,
+/// put behind each other, is what the whole says.
+pub fn decode_logs(chain: ChainId, logs: &[Log]) -> Events {
+    let mut events = Events::default();
+    let mut claims = Vec::new();
+    for logs in logs.chunk_by(|one, next| one.block_number == next.block_number && one.tx_hash == next.tx_hash) {
+        claims.clear();
+        claims.extend(logs.iter().map(|log| DISPATCH.claims_on(chain, log)));
+        let claiming = claims.iter().copied().fold(0, DecoderSet::bitor);
+        if claiming != 0 {
+            events.open_transaction(logs[0].block_number);
+            decode_transaction(
+                Transaction {
+                    chain,
+                    logs,
+                    claims: &claims,
+                    decoder: claiming,
+                },
+                &mut events,
+            );
+            events.close_transaction();
+        }
+    }
+    events
+}
+
+/// Gives every decoder of the set `transaction.decoder` its turn.
+fn decode_transaction(transaction: Transaction<'_>, events: &mut Events) {
+    let in_range = transaction.logs.iter().all(has_position);
+    let mut waiting = transaction.decoder;
+    while waiting != 0 {
+        let index = waiting.trailing_zeros();
+        waiting &= waiting - 1;
+        let decoder = &DECODERS[index as usize];
+        let transaction = Transaction {
+            decoder: 1 << index,
+            ..transaction
+        };
+        events.turn(decoder.name);
+        if in_range {
+            (decoder.decode)(&transaction, events);
+        } else {
+            transaction
+                .claimed()
+                .for_each(|log| events.settle(log, Err(Refusal(reason::POSITION_OUT_OF_RANGE))));
+        }
+    }
+}
+
+/// Whether an id can hold the log's position. No chain comes near the limits; an endpoint can say anything.
+fn has_position(log: &Log) -> bool {
+    log.block_number <= MAX_BLOCK && log.log_index <= MAX_LOG_INDEX
+}
+
+/// Every event signature hash some decoder claims, sorted: what endpoints are asked for.
+pub fn topics() -> Vec<B256> {
+    let mut topics: Vec<B256> = DISPATCH.slots.keys().copied().collect();
+    topics.sort_unstable();
+    topics
+}
+
+/// The names of all decoders, sorted: the coverage sources of a decoded span.
+pub fn sources() -> &'static [&'static str] {
+    &DISPATCH.sources
+}
+
+static DISPATCH: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(DECODERS));
+
+/// The claims of all decoders, laid out for one lookup per log.
+struct Dispatch {
+    /// By signature hash, then by topic count less one.
+    slots: FxHashMap<B256, [Slot; 4]>,
+    sources: Vec<&'static str>,
+}
+
+/// Who claims one signature at one topic count.
+#[derive(Default)]
+struct Slot {
+    anywhere: DecoderSet,
+    /// Claims on single contracts, sorted by chain and address.
+    at: Vec<((u64, Address), DecoderSet)>,
+}
+
+impl Dispatch {
+    fn new(decoders: &[Decoder]) -> Self {
+        let mut slots: FxHashMap<B256, [Slot; 4]> = FxHashMap::default();
+        for (index, decoder) in decoders.iter().enumerate() {
+            for claim in decoder.claims {
+                let slot = &mut slots.entry(claim.topic0).or_default()[usize::from(claim.topic_count) - 1];
+                slot.add(1 << index, claim.addresses);
+            }
+        }
+        let mut sources: Vec<&'static str> = decoders.iter().map(|decoder| decoder.name).collect();
+        sources.sort_unstable();
+        Dispatch { slots, sources }
+    }
+
+    fn claims_on(&self, chain: ChainId, log: &Log) -> DecoderSet {
+        let slot = log
+            .topic0()
+            .and_then(|topic0| self.slots.get(topic0)?.get(log.topics.len() - 1));
+        slot.map_or(0, |slot| slot.claims_at(chain, &log.address))
+    }
+}
+
+impl Slot {
+    fn add(&mut self, decoder: DecoderSet, addresses: Option<&[(u64, Address)]>) {
+        let Some(addresses) = addresses else {
+            self.anywhere |= decoder;
+            return;
+        };
+        for address in addresses {
+            match self.at.binary_search_by_key(address, |(at, _)| *at) {
+                Ok(index) => self.at[index].1 |= decoder,
+                Err(index) => self.at.insert(index, (*address, decoder)),
+            }
+        }
+    }
+
+    fn claims_at(&self, chain: ChainId, address: &Address) -> DecoderSet {
+        match self.at.binary_search_by_key(&(chain.0, *address), |(at, _)| *at) {
+            Ok(index) => self.at[index].1,
+            Err(_) => self.anywhere,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! One transaction as a decoder sees it: its own logs marked, every other log beside them.
+
+use crate::block::{ChainId, Log};
+
+/// A set of decoders, one bit each, in the order of the registry.
+pub(crate) type DecoderSet = u64;
+
+/// The logs of one transaction, in order.
+///
+/// A decoder walks the logs it claims with [`claimed`](Transaction::claimed) and may look at any other log of the
+/// transaction: the payment and the movement behind a sale, the count behind a punk, the mint behind a range.
+#[derive(Clone, Copy, Debug)]
+pub struct Transaction<'a> {
+    /// The chain.
+    pub chain: ChainId,
+    /// Every log of the transaction that the span holds, in log order.
+    pub logs: &'a [Log],
+    /// Who claims each of `logs`.
+    pub(crate) claims: &'a [DecoderSet],
+    /// The decoder that is looking.
+    pub(crate) decoder: DecoderSet,
+}
+
+impl<'a> Transaction<'a> {
+    /// The logs the calling decoder claims, in order.
+    pub fn claimed(&self) -> impl Iterator<Item = &'a Log> + use<'a> {
+        let decoder = self.decoder;
+        self.logs
+            .iter()
+            .zip(self.claims)
+            .filter(move |(_, claims)| *claims & decoder != 0)
+            .map(|(log, _)| log)
+    }
+
+    /// The logs before `log`, in order.
+    pub fn before(&self, log: &Log) -> &'a [Log] {
+        &self.logs[..self.logs.partition_point(|other| other.log_index < log.log_index)]
+    }
+}

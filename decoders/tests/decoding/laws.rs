@@ -1,0 +1,295 @@
+//! What holds for any logs: no panic, chain order, one fact per position, the same whatever the cut, the standard's own
+//! encoding read back.
+
+use alloy_primitives::{Address, B256, Bytes, Log as Encoded, U256, keccak256};
+use alloy_sol_types::{SolEvent, sol};
+use decoders::block::{ChainId, Log};
+use decoders::events::MAX_RANGE_ITEMS_PER_BLOCK;
+use decoders::fact::{Facts, TransferKind, reason};
+use decoders::registry::{DECODERS, Decoder, decode, decode_logs, sources, topics};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::fixtures::assert_refused_logs_say_nothing;
+use crate::logs;
+
+sol! {
+    event Transfer(address indexed from, address indexed to, uint256 indexed tokenId);
+    event TransferSingle(address indexed operator, address indexed from, address indexed to, uint256 id, uint256 value);
+    event TransferBatch(address indexed operator, address indexed from, address indexed to, uint256[] ids, uint256[] values);
+    event ConsecutiveTransfer(uint256 indexed fromTokenId, uint256 toTokenId, address indexed fromAddress, address indexed toAddress);
+}
+
+const ZERO: Address = Address::ZERO;
+
+fn log(address: Address, topics: &[B256], data: Bytes) -> Log {
+    Log {
+        block_number: 1,
+        log_index: 0,
+        tx_index: 0,
+        tx_hash: B256::ZERO,
+        address,
+        topics: topics.iter().copied().collect(),
+        data,
+    }
+}
+
+/// `logs` in a row of blocks and transactions, `shape` telling after which log a transaction or a block ends.
+fn in_chain_order(mut logs: Vec<Log>, shape: &[u8]) -> Vec<Log> {
+    let (mut block, mut tx, mut index) = (1, 0, 0);
+    for (log, turn) in logs.iter_mut().zip(shape.iter().cycle()) {
+        match turn % 4 {
+            0 => (block, tx, index) = (block + 1, 0, 0),
+            1 => tx += 1,
+            _ => {}
+        }
+        (log.block_number, log.tx_index, log.log_index) = (block, tx, index);
+        log.tx_hash = keccak256([block, u64::from(tx)].map(u64::to_be_bytes).concat());
+        index += 1;
+    }
+    logs
+}
+
+/// Words of the kinds that decide something: small numbers, addresses, clean and dirty, offsets, limits, noise.
+fn word() -> impl Strategy<Value = B256> {
+    prop_oneof![
+        4 => (0u64..300).prop_map(|small| B256::from(U256::from(small))),
+        2 => Just(B256::ZERO),
+        1 => (0u64..8).prop_map(|words| B256::from(U256::from(words * 32))),
+        1 => Just(B256::from(U256::MAX)),
+        1 => any::<[u8; 20]>().prop_map(|address| Address::from(address).into_word()),
+        1 => any::<[u8; 32]>().prop_map(B256::from),
+    ]
+}
+
+fn data() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        6 => vec(word(), 0..10).prop_map(|words| words.iter().flat_map(|word| word.0).collect()),
+        1 => vec(any::<u8>(), 0..200).prop_map(Bytes::from),
+    ]
+}
+
+/// A contract some decoder names, or one that none does.
+fn contract() -> impl Strategy<Value = Address> {
+    let claims = DECODERS.iter().flat_map(|decoder| decoder.claims);
+    let named: Vec<Address> = claims
+        .flat_map(|claim| claim.addresses.unwrap_or_default())
+        .map(|(_, address)| *address)
+        .collect();
+    prop_oneof![select(named), (1u8..4).prop_map(Address::repeat_byte)]
+}
+
+/// A log that some decoder claims, or nearly so.
+fn near_log() -> impl Strategy<Value = Log> {
+    let topic0 = prop_oneof![20 => select(topics()), 1 => word()];
+    (contract(), topic0, vec(word(), 0..4), data()).prop_map(|(address, topic0, rest, data)| {
+        let topics: Vec<B256> = std::iter::once(topic0).chain(rest).collect();
+        log(address, &topics, data)
+    })
+}
+
+/// A log of nothing in particular.
+fn far_log() -> impl Strategy<Value = Log> {
+    (contract(), vec(word(), 0..7), data()).prop_map(|(address, topics, data)| log(address, &topics, data))
+}
+
+fn some_logs() -> impl Strategy<Value = Vec<Log>> {
+    let one = prop_oneof![9 => near_log(), 1 => far_log()];
+    (vec(one, 0..40), vec(any::<u8>(), 1..40)).prop_map(|(logs, shape)| in_chain_order(logs, &shape))
+}
+
+fn assert_in_chain_order(facts: &Facts) {
+    let hash_of = |number| {
+        facts.blocks[decoders::block::find_block(&facts.blocks, number)
+            .map_or(0, |found| facts.blocks.iter().position(|block| block == found).unwrap())]
+        .hash
+    };
+    let ids: Vec<_> = facts
+        .transfers
+        .iter()
+        .map(|fact| fact.id(facts.chain, hash_of(fact.block_number)))
+        .collect();
+    assert!(ids.is_sorted_by(|one, next| one < next), "ids ascend and none repeats");
+    let faults: Vec<_> = facts
+        .faults
+        .iter()
+        .map(|fault| (fault.block_number, fault.log_index, fault.source))
+        .collect();
+    assert!(
+        faults.is_sorted_by(|one, next| one < next),
+        "faults ascend, one per log and source"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_logs_decode_to_ordered_facts(logs in some_logs()) {
+        let span = logs::span(1, logs);
+        let facts = decode(&span);
+        assert_in_chain_order(&facts);
+        assert_refused_logs_say_nothing(&facts);
+        for transfer in &facts.transfers {
+            let log = span.logs.iter().find(|log| {
+                (log.block_number, log.log_index) == (transfer.block_number, transfer.log_index)
+            });
+            let log = log.expect("a fact stands at a log of the span");
+            prop_assert_eq!((log.tx_hash, log.address), (transfer.tx_hash, transfer.contract));
+            let kind = match (transfer.from == ZERO, transfer.to == ZERO) {
+                (true, false) => TransferKind::Mint,
+                (false, true) => TransferKind::Burn,
+                _ => TransferKind::Transfer,
+            };
+            prop_assert!(transfer.kind == kind && !(transfer.from == ZERO && transfer.to == ZERO));
+        }
+    }
+
+    #[test]
+    fn a_span_cut_between_blocks_says_the_same(logs in some_logs()) {
+        let whole = decode_logs(ChainId(1), &logs).into_parts();
+        let (mut transfers, mut faults) = (Vec::new(), Vec::new());
+        for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
+            let (more_transfers, more_faults) = decode_logs(ChainId(1), block).into_parts();
+            transfers.extend(more_transfers);
+            faults.extend(more_faults);
+        }
+        prop_assert_eq!(whole, (transfers, faults));
+    }
+
+    #[test]
+    fn what_the_standards_encode_is_read_back(
+        parties in any::<[[u8; 20]; 3]>(), ids in vec(any::<[u8; 32]>(), 1..20), quantity in any::<[u8; 32]>(), length in 0u64..50,
+    ) {
+        let [operator, from, to] = parties.map(Address::from);
+        prop_assume!(from != ZERO || to != ZERO);
+        let ids: Vec<U256> = ids.into_iter().map(U256::from_be_bytes).collect();
+        let (id, quantity) = (ids[0] >> 1, U256::from_be_bytes(quantity));
+        let quantities: Vec<U256> = (0..ids.len()).map(|index| quantity >> index).collect();
+
+        let events = [
+            Transfer { from, to, tokenId: id }.encode_log_data(),
+            TransferSingle { operator, from, to, id, value: quantity }.encode_log_data(),
+            TransferBatch { operator, from, to, ids: ids.clone(), values: quantities.clone() }.encode_log_data(),
+            ConsecutiveTransfer { fromTokenId: id, toTokenId: id + U256::from(length), fromAddress: from, toAddress: to }
+                .encode_log_data(),
+        ];
+        let contract = Address::repeat_byte(7);
+        let logs = events.map(|data| Encoded { address: contract, data }).map(|event| {
+            log(event.address, event.data.topics(), event.data.data.clone())
+        });
+        // One transaction each, so that a single mint does not stand for one of the range.
+        let facts = decode(&logs::span(1, in_chain_order(logs.to_vec(), &[1])));
+        prop_assert_eq!(&facts.faults, &[]);
+        let mut expected = vec![(0, 0, id, U256::ONE), (1, 0, id, quantity)];
+        expected.extend((0..).zip(&ids).zip(&quantities).map(|((item, id), quantity)| (2, item, *id, *quantity)));
+        expected.extend((0..=length).map(|item| (3, u32::try_from(item).unwrap(), id + U256::from(item), U256::ONE)));
+        let found: Vec<_> =
+            facts.transfers.iter().map(|fact| (fact.log_index, fact.item, fact.token, fact.quantity)).collect();
+        prop_assert_eq!(found, expected);
+        prop_assert!(facts.transfers.iter().all(|fact| (fact.contract, fact.from, fact.to) == (contract, from, to)));
+    }
+}
+
+#[test]
+fn a_block_of_endless_ranges_is_bounded() {
+    let mint = |first: u64, length: u64| {
+        let event = ConsecutiveTransfer {
+            fromTokenId: U256::from(first),
+            toTokenId: U256::from(first + length - 1),
+            fromAddress: ZERO,
+            toAddress: Address::repeat_byte(1),
+        };
+        let event = event.encode_log_data();
+        log(Address::repeat_byte(9), event.topics(), event.data.clone())
+    };
+    let per_log = 100_000;
+    let allowed = MAX_RANGE_ITEMS_PER_BLOCK / per_log;
+    let greedy = (0..allowed + 5).map(|nth| mint(nth * per_log, per_log)).collect();
+    let mut logs = in_chain_order(greedy, &[1]);
+    let mut next_block = mint(0, per_log);
+    next_block.block_number = logs[0].block_number + 1;
+    logs.push(next_block);
+
+    let facts = decode(&logs::span(1, logs));
+    assert_eq!(
+        facts.transfers.len() as u64,
+        MAX_RANGE_ITEMS_PER_BLOCK + per_log,
+        "the next block has its own allowance"
+    );
+    assert_eq!(
+        facts.faults.iter().map(|fault| fault.reason).collect::<Vec<_>>(),
+        [reason::RANGES_TOO_LONG; 5]
+    );
+}
+
+#[test]
+fn a_position_beyond_an_id_is_a_fault() {
+    let event = Transfer {
+        from: ZERO,
+        to: Address::repeat_byte(1),
+        tokenId: U256::ONE,
+    }
+    .encode_log_data();
+    let good = log(Address::repeat_byte(9), event.topics(), event.data.clone());
+    let high_block = Log {
+        block_number: decoders::id::MAX_BLOCK + 1,
+        ..good.clone()
+    };
+    let high_index = Log {
+        log_index: decoders::id::MAX_LOG_INDEX + 1,
+        ..good.clone()
+    };
+    for bad in [high_block, high_index] {
+        let facts = decode(&logs::span(1, vec![bad]));
+        assert_eq!(facts.transfers, []);
+        assert_eq!(
+            facts.faults.iter().map(|fault| fault.reason).collect::<Vec<_>>(),
+            [reason::POSITION_OUT_OF_RANGE]
+        );
+    }
+    let last = Log {
+        block_number: decoders::id::MAX_BLOCK,
+        log_index: decoders::id::MAX_LOG_INDEX,
+        ..good
+    };
+    assert_eq!(decode(&logs::span(1, vec![last])).transfers.len(), 1);
+}
+
+#[test]
+fn claims_name_what_they_claim() {
+    for decoder in DECODERS {
+        for claim in decoder.claims {
+            assert!(
+                (1..=4).contains(&claim.topic_count),
+                "{}: a claim is on one to four topics",
+                decoder.name
+            );
+            assert_ne!(
+                claim.addresses.map(<[_]>::len),
+                Some(0),
+                "{}: a claim on no contract at all",
+                decoder.name
+            );
+        }
+    }
+    let names: Vec<&str> = DECODERS.iter().map(|Decoder { name, .. }| *name).collect();
+    assert!(
+        sources().is_sorted_by(|one, next| one < next),
+        "sources are sorted and unique"
+    );
+    assert!(names.iter().all(|name| sources().contains(name)));
+    let signatures = [
+        "Transfer(address,address,uint256)",
+        "TransferSingle(address,address,address,uint256,uint256)",
+        "TransferBatch(address,address,address,uint256[],uint256[])",
+        "ConsecutiveTransfer(uint256,uint256,address,address)",
+        "Assign(address,uint256)",
+        "PunkTransfer(address,address,uint256)",
+        "PunkBought(uint256,uint256,address,address)",
+    ];
+    let mut expected = signatures.map(keccak256);
+    expected.sort_unstable();
+    assert_eq!(topics(), expected);
+}

@@ -1,0 +1,91 @@
+//! Logs and spans as the tests write them: JSON in, words padded.
+
+use std::ops::RangeInclusive;
+
+use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use decoders::block::{Block, ChainId, Log, Proof, Span};
+use serde_json::Value;
+
+/// A span over blocks that hold `logs`, which are in chain order.
+pub(crate) fn span(chain: u64, logs: Vec<Log>) -> Span {
+    let mut numbers: Vec<u64> = logs.iter().map(|log| log.block_number).collect();
+    numbers.dedup();
+    let blocks: Vec<Block> = numbers.iter().map(|number| block(*number)).collect();
+    let range = numbers.first().copied().unwrap_or(1)..=numbers.last().copied().unwrap_or(1);
+    spanning(chain, range, blocks, logs)
+}
+
+/// A span from its parts.
+pub(crate) fn spanning(chain: u64, range: RangeInclusive<u64>, blocks: Vec<Block>, logs: Vec<Log>) -> Span {
+    Span {
+        chain: ChainId(chain),
+        range,
+        parent_hash: None,
+        blocks,
+        logs,
+        proof: Proof::Chained,
+    }
+}
+
+/// A block whose hash follows from its number.
+pub(crate) fn block(number: u64) -> Block {
+    Block {
+        number,
+        hash: keccak256(number.to_be_bytes()),
+        time: number * 12,
+    }
+}
+
+/// A log from JSON: `address`, `topics`, `data`, and where given `log_index` and `tx`.
+///
+/// A topic or data word may be shorter than 32 bytes (padded on the left) or, for the first topic, an event signature.
+/// Data is one string of bytes or a list of words.
+pub(crate) fn log(json: &Value, log_index: u32) -> Log {
+    let tx_index = json["tx"].as_u64().map_or(0, |tx| u32::try_from(tx).unwrap());
+    Log {
+        block_number: json["block"].as_u64().unwrap_or(1),
+        log_index: json["log_index"]
+            .as_u64()
+            .map_or(log_index, |index| u32::try_from(index).unwrap()),
+        tx_index,
+        tx_hash: B256::from(U256::from(tx_index + 1)),
+        address: text(&json["address"]).parse().unwrap(),
+        topics: json["topics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|topic| word(text(topic)))
+            .collect(),
+        data: data(&json["data"]),
+    }
+}
+
+/// A JSON string.
+pub(crate) fn text(json: &Value) -> &str {
+    json.as_str().unwrap_or_else(|| panic!("a string, not {json}"))
+}
+
+/// A decimal number in a JSON string.
+pub(crate) fn number(json: &Value) -> U256 {
+    U256::from_str_radix(text(json), 10).unwrap()
+}
+
+/// An address in a JSON string.
+pub(crate) fn address(json: &Value) -> Address {
+    text(json).parse().unwrap()
+}
+
+fn word(text: &str) -> B256 {
+    match text.strip_prefix("0x") {
+        Some(digits) => B256::from(U256::from_str_radix(digits, 16).unwrap()),
+        None => keccak256(text),
+    }
+}
+
+fn data(json: &Value) -> Bytes {
+    match json {
+        Value::Array(words) => words.iter().flat_map(|item| word(text(item)).0).collect(),
+        Value::String(bytes) => hex::decode(bytes).unwrap().into(),
+        _ => Bytes::new(),
+    }
+}

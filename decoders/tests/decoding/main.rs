@@ -1,0 +1,8 @@
+//! What decoders must do, told by cases, by the specification's examples, by real blocks and by laws.
+#![cfg(test)]
+
+mod fixtures;
+mod laws;
+mod logs;
+mod real_blocks;
+mod worked;

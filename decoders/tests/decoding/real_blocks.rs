@@ -1,0 +1,175 @@
+//! Real blocks against an independent count of their transfers.
+//!
+//! `FIXTURES` names a folder with `blocks/*.json.gz` (header and receipts as JSON-RPC serves them) and
+//! `expected_transfers.csv` (every ERC-721 and ERC-1155 transfer in them, counted by another program).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use alloy_primitives::{U64, keccak256};
+use decoders::block::{Block, Log, Span};
+use decoders::fact::{Facts, Fault};
+use decoders::registry::decode;
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+use crate::logs;
+
+/// The columns of `expected_transfers.csv`, so that a difference prints as a row of it.
+fn row(span: &Span, facts: &Facts, index: usize) -> String {
+    let transfer = &facts.transfers[index];
+    let hash = span.block(transfer.block_number).unwrap().hash;
+    format!(
+        "{},{},{hash},{},{},{},{},{:#x},{},{:#x},{:#x},{},{}",
+        span.chain.0,
+        transfer.block_number,
+        transfer.tx_hash,
+        transfer.log_index,
+        transfer.item,
+        transfer.standard.as_str(),
+        transfer.contract,
+        transfer.token,
+        transfer.from,
+        transfer.to,
+        transfer.quantity,
+        transfer.kind.as_str()
+    )
+}
+
+fn fixtures() -> Option<PathBuf> {
+    let folder = std::env::var_os("FIXTURES").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: FIXTURES is not set");
+    }
+    folder
+}
+
+fn read_block(path: &Path) -> Span {
+    let mut json = String::new();
+    GzDecoder::new(fs::File::open(path).unwrap())
+        .read_to_string(&mut json)
+        .unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let number = quantity(&json["block"]["number"]);
+    let hash = logs::text(&json["block"]["hash"]).parse().unwrap();
+    let block = Block {
+        number,
+        hash,
+        time: quantity(&json["block"]["timestamp"]),
+    };
+    let receipts = json["receipts"].as_array().unwrap();
+    let logs = receipts
+        .iter()
+        .flat_map(|receipt| receipt["logs"].as_array().unwrap())
+        .map(|log| read_log(number, log));
+    logs::spanning(
+        json["chainId"].as_u64().unwrap(),
+        number..=number,
+        vec![block],
+        logs.collect(),
+    )
+}
+
+fn read_log(block_number: u64, log: &Value) -> Log {
+    Log {
+        block_number,
+        log_index: u32::try_from(quantity(&log["logIndex"])).unwrap(),
+        tx_index: u32::try_from(quantity(&log["transactionIndex"])).unwrap(),
+        tx_hash: logs::text(&log["transactionHash"]).parse().unwrap(),
+        address: logs::address(&log["address"]),
+        topics: log["topics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|topic| logs::text(topic).parse().unwrap())
+            .collect(),
+        data: logs::text(&log["data"]).parse().unwrap(),
+    }
+}
+
+fn quantity(json: &Value) -> u64 {
+    logs::text(json).parse::<U64>().unwrap().to()
+}
+
+fn spans(folder: &Path) -> impl Iterator<Item = Span> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder.join("blocks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths.into_iter().map(|path| read_block(&path))
+}
+
+#[test]
+fn every_transfer_of_the_real_blocks_is_found_and_no_other() {
+    let Some(folder) = fixtures() else { return };
+    let mut found = BTreeSet::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut faults: Vec<Fault> = Vec::new();
+    for span in spans(&folder) {
+        let facts = decode(&span);
+        for (index, transfer) in facts.transfers.iter().enumerate() {
+            *counts
+                .entry(format!("{} {}", transfer.source, transfer.kind.as_str()))
+                .or_default() += 1;
+            if matches!(transfer.source, "erc721" | "erc1155") {
+                assert!(
+                    found.insert(row(&span, &facts, index)),
+                    "told twice: {}",
+                    row(&span, &facts, index)
+                );
+            }
+        }
+        faults.extend(facts.faults);
+    }
+
+    let table = fs::read_to_string(folder.join("expected_transfers.csv")).unwrap();
+    let expected: BTreeSet<String> = table.lines().skip(1).map(str::to_owned).collect();
+    let missed: Vec<&String> = expected.difference(&found).collect();
+    let invented: Vec<&String> = found.difference(&expected).collect();
+    eprintln!("{counts:#?}");
+    assert!(
+        missed.is_empty() && invented.is_empty(),
+        "missed {missed:#?}, invented {invented:#?}"
+    );
+    // No log of these blocks is malformed. A fault here needs its explanation in this list.
+    assert_eq!(faults, []);
+}
+
+/// What the table leaves out, counted here from the raw logs by address and signature alone.
+#[test]
+fn every_kitty_and_punk_of_the_real_blocks_is_found() {
+    let Some(folder) = fixtures() else { return };
+    let kitties = "0x06012c8cf97bead5deae237070f9587f8e7a266d";
+    let punks = [
+        "0xb47e3cd837ddf8e4c57f05d70ab865de6e193bbb",
+        "0x6ba6f2207e343923ba692e5cae646fb0f566db8d",
+    ];
+    let transfer = keccak256("Transfer(address,address,uint256)");
+    let moves = [
+        "Assign(address,uint256)",
+        "PunkTransfer(address,address,uint256)",
+        "PunkBought(uint256,uint256,address,address)",
+    ]
+    .map(keccak256);
+    for span in spans(&folder) {
+        let mut expected = Vec::new();
+        for log in &span.logs {
+            let (address, topic0) = (format!("{:#x}", log.address), log.topic0().copied().unwrap_or_default());
+            if address == kitties && topic0 == transfer {
+                expected.push(("erc721_legacy", log.log_index));
+            } else if punks.contains(&address.as_str()) && moves.contains(&topic0) {
+                expected.push(("cryptopunks", log.log_index));
+            }
+        }
+        let facts = decode(&span);
+        let told = facts
+            .transfers
+            .iter()
+            .filter(|transfer| !matches!(transfer.source, "erc721" | "erc1155"));
+        let found: Vec<_> = told.map(|transfer| (transfer.source, transfer.log_index)).collect();
+        assert_eq!(found, expected, "block {}", span.blocks[0].block_ref());
+    }
+}

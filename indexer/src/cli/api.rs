@@ -1,0 +1,39 @@
+//! `indexer api`: serve what the tables say, without indexing.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::Context;
+use crate::error::Failure;
+use crate::health::{Health, server};
+use crate::{database, health};
+
+pub(super) const EXAMPLES: &str = "\
+Serves /v1/status, /v1/collections, /v1/tokens and /v1/transfers from the tables, with /healthz, /readyz and
+/metrics. Any number of these may run beside the daemons.
+
+Examples:
+  indexer api
+  indexer api --listen 0.0.0.0:8080";
+
+/// Arguments of `indexer api`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ApiArgs {
+    /// Address and port, instead of api.listen
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Runs the command.
+pub async fn execute(args: &ApiArgs, context: &Context) -> Result<(), Failure> {
+    let listener = server::bind(args.listen.unwrap_or(context.config.api.listen)).await?;
+    let database = database::open(&context.config).await?;
+    let health = Health::new();
+    let probe = health.readiness.task("database");
+    let router = server::router(&health, Some(api::router(database.store.pool.clone())));
+    let watch = health::watch_database(database.store.pool.clone(), probe, context.cancel.clone());
+    let (served, ()) = tokio::join!(server::serve(listener, router, context.cancel.clone()), watch);
+    database.close().await?;
+    served
+}

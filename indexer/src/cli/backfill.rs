@@ -1,0 +1,110 @@
+//! `indexer backfill`: index a range of final blocks.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use decoders::block::ChainId;
+
+use super::{BlockRange, Context, progress};
+use crate::backfill::{self, Progress};
+use crate::config::EndpointUrl;
+use crate::daemon::assembly::Assignment;
+use crate::error::{Error, Exit, Failure};
+use crate::health::Metrics;
+use crate::pipeline::Pipeline;
+use crate::registry;
+use crate::stores::Stores;
+
+pub(super) const EXAMPLES: &str = "\
+Only what coverage says is missing is read, so the command resumes where a killed one stopped and
+does nothing when repeated. Blocks above the finalized one are refused.
+
+Examples:
+  indexer backfill --chain eip155:1 --from 12287507 --to 12387507
+  indexer backfill --chain eip155:1 --from 12287507 --to 12387507 --workers 4 --rpc http://127.0.0.1:8545";
+
+/// Arguments of `indexer backfill`.
+#[derive(Clone, Debug, Args)]
+pub struct BackfillArgs {
+    /// The chain
+    #[arg(long, value_name = "CAIP2")]
+    pub chain: ChainId,
+    /// The blocks.
+    #[command(flatten)]
+    pub range: BlockRange,
+    /// Spans fetched and applied at once, instead of pipeline.backfill_workers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub workers: Option<u32>,
+    /// Read from this endpoint instead of the registry's (repeatable)
+    #[arg(long = "rpc", value_name = "URL", value_parser = super::EndpointUrlParser)]
+    pub endpoints: Vec<EndpointUrl>,
+}
+
+/// Runs the command.
+pub async fn execute(args: &BackfillArgs, context: &Context) -> Result<(), Failure> {
+    let range = args.range.checked()?;
+    let stores = Stores::open(&context.config).await?;
+    let outcome = Box::pin(backfill(args, context, &stores, range)).await;
+    stores.close().await.and(outcome)
+}
+
+async fn backfill(
+    args: &BackfillArgs,
+    context: &Context,
+    stores: &Stores,
+    range: RangeInclusive<u64>,
+) -> Result<(), Failure> {
+    let entry = registry::load_chain(&stores.database.store, args.chain).await?;
+    let proof = entry
+        .chain
+        .settings
+        .backfill_proof
+        .unwrap_or(context.config.pipeline.integrity_backfill);
+    let assignment = Assignment {
+        entry,
+        endpoints: args.endpoints.clone(),
+        until: None,
+    };
+    let settings = assignment.follower_settings(&context.config);
+    let pipeline = assignment.pipeline(stores, &Metrics::new(), &context.cancel).await?;
+    check_final(&pipeline, settings.finality_depth, &range).await?;
+
+    let workers = args.workers.unwrap_or(context.config.pipeline.backfill_workers) as usize;
+    let progress = Arc::<Progress>::default();
+    let began = Instant::now();
+    let fill = backfill::fill(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
+    progress::shown(&progress, fill).await?;
+    context.writer.line(summary(&progress, &range, began.elapsed()))
+}
+
+/// Refuses blocks that a reorg could still undo.
+async fn check_final(pipeline: &Pipeline, depth: u64, range: &RangeInclusive<u64>) -> Result<(), Failure> {
+    let heads = pipeline.endpoints.heads().await.map_err(Error::from)?;
+    let finalized = heads
+        .finalized
+        .map_or(heads.latest.number.saturating_sub(depth), |block| block.number);
+    if *range.end() > finalized {
+        let message = format!(
+            "--to {} is above the finalized block {finalized} of {}: use --to {finalized} or lower, `indexer run` follows the rest",
+            range.end(),
+            pipeline.chain
+        );
+        return Err(Failure::new(Exit::BadRange, message));
+    }
+    Ok(())
+}
+
+fn summary(progress: &Progress, range: &RangeInclusive<u64>, took: Duration) -> String {
+    let (done, planned) = progress.blocks();
+    let (from, to) = (range.start(), range.end());
+    if planned == 0 {
+        return format!("nothing to do: blocks {from} to {to} are covered");
+    }
+    let transfers = progress.transfers.load(Ordering::Relaxed);
+    let logs = progress.logs.load(Ordering::Relaxed);
+    let (seconds, rate) = (took.as_secs_f64(), progress.transfers_per_second(took));
+    format!("{done} blocks, {logs} logs, {transfers} transfers in {seconds:.1} s ({rate:.0} transfers/s)")
+}

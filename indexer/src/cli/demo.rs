@@ -1,0 +1,158 @@
+//! `indexer demo`: the main job on a recording of a real chain, with nothing to set up.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sinks::checkpoint;
+use testchain::faults::Faults;
+use testchain::ledger::Finality;
+use testchain::{recording, rpc};
+use tokio_util::sync::CancellationToken;
+
+use super::output::Writer;
+use super::{Context, progress, summary};
+use crate::config::{Config, EndpointUrl};
+use crate::daemon::assembly::Assignment;
+use crate::daemon::{self, Daemon};
+use crate::error::{Error, Exit, Failure};
+use crate::health::{Health, server};
+use crate::registry;
+use crate::stores::Stores;
+
+pub(super) const EXAMPLES: &str = "\
+Indexes the recording that lives in the repository into an embedded PostgreSQL, prints a summary, and
+serves the API and metrics until Ctrl-C. A second start resumes from the state the first one kept.
+
+Examples:
+  indexer demo
+  indexer demo --once --data-dir /tmp/demo";
+
+/// Arguments of `indexer demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// End after the summary
+    #[arg(long)]
+    pub once: bool,
+    /// Folder of the demo's database
+    #[arg(long, value_name = "FOLDER", default_value = "data/demo")]
+    pub data_dir: PathBuf,
+}
+
+/// The recording, made by `scripts/record-market` from a real node.
+const RECORDING: &[u8] = include_bytes!("../../../recordings/market.zst");
+/// Configuration of the demo.
+const CONFIG: &str = include_str!("demo.toml");
+/// Blocks that appear one by one, so that the demo follows a head as well as it fills history.
+const LIVE_BLOCKS: u64 = 100;
+/// Time between two of them.
+const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Runs the command.
+pub async fn execute(args: &DemoArgs, context: &Context) -> Result<(), Failure> {
+    let internal =
+        |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, format!("failed to serve the recording: {error}"));
+    let recorded = recording::read_from(RECORDING).map_err(|error| internal(&error))?;
+    let last = recorded.blocks.last().map_or(0, |block| block.number);
+    let (ledger, playback) =
+        testchain::playback::playback(recorded, last.saturating_sub(LIVE_BLOCKS), Finality::default());
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let node = rpc::serve(ledger, Faults::new(0), listen)
+        .await
+        .map_err(|error| internal(&error))?;
+    let endpoint = EndpointUrl::parse(&node.http_url()).map_err(|error| internal(&error))?;
+
+    let mut config = Config::parse(CONFIG, "demo.toml")?;
+    config.database.data_dir.clone_from(&args.data_dir);
+    config.api = context.config.api.clone();
+    let stores = Stores::open(&config).await?;
+    let demo = Demo {
+        config: &config,
+        stores: &stores,
+        endpoint,
+        last,
+        writer: context.writer,
+    };
+    let live = playback.run(BLOCK_INTERVAL, context.cancel.clone());
+    let (outcome, ()) = tokio::join!(Box::pin(demo.run(args.once, &context.cancel)), live);
+    node.stop().await;
+    stores.close().await.and(outcome)
+}
+
+struct Demo<'a> {
+    config: &'a Config,
+    stores: &'a Stores,
+    endpoint: EndpointUrl,
+    last: u64,
+    writer: Writer,
+}
+
+impl Demo<'_> {
+    async fn run(&self, once: bool, cancel: &CancellationToken) -> Result<(), Failure> {
+        let health = Health::new();
+        let index = self.index(health.clone(), cancel);
+        if once {
+            return index.await;
+        }
+        let listener = server::bind(self.config.api.listen).await?;
+        let address = listener.local_addr().unwrap_or(self.config.api.listen);
+        let router = server::router(&health, Some(api::router(self.stores.database.store.pool.clone())));
+        let index = async {
+            index.await?;
+            self.writer.line(format_args!(
+                "\nserving http://{address}/v1/status and http://{address}/metrics until Ctrl-C"
+            ))
+        };
+        tokio::try_join!(server::serve(listener, router, cancel.clone()), index).map(|((), ())| ())
+    }
+
+    /// Indexes what the recording still has to give, then says what there is.
+    async fn index(&self, health: Health, cancel: &CancellationToken) -> Result<(), Failure> {
+        let store = &self.stores.database.store;
+        let entry = self.entry().await?;
+        let chain = entry.chain.chain;
+        match checkpoint::read(store, chain).await.map_err(Error::from)? {
+            Some(stored) => self.writer.line(format_args!(
+                "resuming after block {} of {}",
+                stored.block.number, self.last
+            ))?,
+            None => self.writer.line(format_args!(
+                "indexing {} blocks of a recorded chain into {}",
+                self.last + 1,
+                self.config.database.data_dir.display()
+            ))?,
+        }
+        let progress = Arc::default();
+        let daemon = Daemon {
+            config: self.config,
+            stores: self.stores,
+            health,
+            progress: Arc::clone(&progress),
+            holder: daemon::holder(),
+        };
+        let assignment = Assignment {
+            entry,
+            endpoints: vec![self.endpoint.clone()],
+            until: Some(self.last),
+        };
+        let began = Instant::now();
+        progress::shown(&progress, daemon.run(vec![assignment], Some(&[chain]), None, cancel)).await?;
+        if cancel.is_cancelled() {
+            return Ok(());
+        }
+        self.writer.line(format_args!(
+            "indexed up to block {} in {:.1} s",
+            self.last,
+            began.elapsed().as_secs_f64()
+        ))?;
+        summary::print(self.writer, &store.pool, chain).await
+    }
+
+    async fn entry(&self) -> Result<registry::ChainEntry, Failure> {
+        let chain = self.config.chains.first().map(|chain| chain.caip2);
+        let chain = chain.ok_or_else(|| Failure::new(Exit::Internal, "the demo's configuration names no chain"))?;
+        Ok(registry::load_chain(&self.stores.database.store, chain).await?)
+    }
+}

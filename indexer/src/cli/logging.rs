@@ -1,0 +1,34 @@
+//! Where log lines go: standard error, human or JSON. Standard output belongs to results.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::config::{Environment, LogConfig, LogFormat};
+use crate::error::{Exit, Failure};
+
+/// What others tell us that nobody needs: that `if not exists` found something, and the body of every message no queue asks for.
+const QUIET: &str = "sqlx::postgres::notice=warn,lapin::returned_messages=error";
+
+/// Starts logging. `RUST_LOG` stands above `log.level`.
+pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<(), Failure> {
+    let directives = environment("RUST_LOG")
+        .filter(|value| !value.is_empty())
+        .unwrap_or_else(|| config.level.clone());
+    let filter = EnvFilter::builder()
+        .parse(format!("{QUIET},{directives}"))
+        .map_err(|error| Failure::new(Exit::Config, format!("environment variable RUST_LOG: {error}")))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_span_events(FmtSpan::NONE);
+    let started = match config.format {
+        LogFormat::Human => builder
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init(),
+        LogFormat::Json => builder.json().with_current_span(true).with_span_list(true).try_init(),
+    };
+    started.map_err(|error| Failure::new(Exit::Internal, format!("failed to start logging: {error}")))
+}

@@ -1,0 +1,127 @@
+//! `indexer registry`: list and edit chains, endpoints, contracts and ABIs.
+
+mod abis;
+mod chains;
+mod contracts;
+mod endpoints;
+
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+
+use super::Context;
+use crate::database::{self, Database};
+use crate::error::Failure;
+use crate::registry;
+
+pub(super) const EXAMPLES: &str = "\
+config.toml seeds the registry with what is missing there; after that the tables are the truth. A running
+daemon follows an edit within a second. The embedded database belongs to the process that runs it: stop
+that one to edit.
+
+Examples:
+  indexer registry chains list
+  indexer registry chains set eip155:1 --enabled false
+  indexer registry endpoints add --chain eip155:1 --url 'https://mainnet.example/v3/${NODE_KEY}' --rate-limit 25
+  indexer registry contracts add --chain eip155:1 --address 0x… --name Punks --standard cryptopunks --abi punks.json
+  indexer registry abis list";
+
+/// Arguments of `indexer registry`.
+#[derive(Clone, Debug, Args)]
+pub struct RegistryArgs {
+    /// What to list or edit.
+    #[command(subcommand)]
+    pub part: Part,
+}
+
+/// The registry's parts.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Part {
+    /// Chains the daemons follow
+    #[command(subcommand)]
+    Chains(chains::ChainsCommand),
+    /// Where chains are read
+    #[command(subcommand)]
+    Endpoints(endpoints::EndpointsCommand),
+    /// Contracts with a name, an ABI or a source of their own
+    #[command(subcommand)]
+    Contracts(contracts::ContractsCommand),
+    /// ABIs, kept by the SHA-256 of their canonical JSON
+    #[command(subcommand)]
+    Abis(abis::AbisCommand),
+}
+
+/// Runs the command.
+pub async fn execute(args: &RegistryArgs, context: &Context) -> Result<(), Failure> {
+    let database = database::open(&context.config).await?;
+    let outcome = edit(args, context, &database).await;
+    database.close().await?;
+    outcome
+}
+
+async fn edit(args: &RegistryArgs, context: &Context, database: &Database) -> Result<(), Failure> {
+    let store = &database.store;
+    registry::seed(store, &context.config).await?;
+    match &args.part {
+        Part::Chains(command) => chains::execute(command, context, store).await,
+        Part::Endpoints(command) => endpoints::execute(command, context, store).await,
+        Part::Contracts(command) => contracts::execute(command, context, store).await,
+        Part::Abis(command) => abis::execute(command, context, store).await,
+    }
+}
+
+/// `--json` of every list.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A new value, or `none` for the absence of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrNone<T>(pub Option<T>);
+
+impl<T: FromStr> FromStr for OrNone<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" {
+            Ok(OrNone(None))
+        } else {
+            text.parse().map(|value| OrNone(Some(value)))
+        }
+    }
+}
+
+/// Puts `new` where one was given.
+fn set<T>(place: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *place = new;
+    }
+}
+
+/// A cell that may be empty.
+fn cell<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// Text of 1 to 128 printable characters.
+fn name(text: &str) -> Result<String, String> {
+    crate::config::check_name(text).map(|()| text.to_owned())
+}
+
+/// A proof level, or `none`.
+fn proof(text: &str) -> Result<OrNone<decoders::block::Proof>, String> {
+    if text == "none" {
+        return Ok(OrNone(None));
+    }
+    let parsed = serde_json::from_value(serde_json::Value::String(text.to_owned()));
+    parsed
+        .map(|proof| OrNone(Some(proof)))
+        .map_err(|_| "write chained, bloom, receipts or none".to_owned())
+}
+
+fn standard(text: &str) -> Result<String, String> {
+    registry::check_standard(text).map(|()| text.to_owned())
+}

@@ -1,0 +1,96 @@
+//! `indexer run`: follow the chains of the registry.
+
+use std::sync::Arc;
+
+use clap::Args;
+use decoders::block::ChainId;
+use tokio::net::TcpListener;
+
+use super::Context;
+use crate::config::EndpointUrl;
+use crate::daemon::assembly::Assignment;
+use crate::daemon::{self, Daemon};
+use crate::error::{Exit, Failure};
+use crate::health::{Health, server};
+use crate::registry;
+use crate::stores::Stores;
+
+pub(super) const EXAMPLES: &str = "\
+Follows every enabled chain of the registry: fills what is missing below the finalized block, then
+indexes each new block, publishes, and serves the API, /healthz, /readyz and /metrics. The first
+SIGINT or SIGTERM finishes what is begun, the second ends at once.
+
+Examples:
+  indexer run
+  indexer run --chain eip155:1 --until 20000000
+  indexer run --chain eip155:31337 --rpc http://127.0.0.1:8545 --rpc ws://127.0.0.1:8545";
+
+/// Arguments of `indexer run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Follow only this chain (repeatable)
+    #[arg(long = "chain", value_name = "CAIP2")]
+    pub chains: Vec<ChainId>,
+    /// Stop when every chain has reached this block
+    #[arg(long, value_name = "BLOCK")]
+    pub until: Option<u64>,
+    /// Read from this endpoint instead of the registry's (repeatable; needs exactly one --chain)
+    #[arg(long = "rpc", value_name = "URL", value_parser = super::EndpointUrlParser, requires = "chains")]
+    pub endpoints: Vec<EndpointUrl>,
+}
+
+/// Runs the command.
+pub async fn execute(args: &RunArgs, context: &Context) -> Result<(), Failure> {
+    if !args.endpoints.is_empty() && args.chains.len() != 1 {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--rpc replaces the endpoints of one chain: give exactly one --chain",
+        ));
+    }
+    let listener = server::bind(context.config.api.listen).await?;
+    let stores = Stores::open(&context.config).await?;
+    let outcome = Box::pin(run(args, context, &stores, listener)).await;
+    stores.close().await.and(outcome)
+}
+
+async fn run(args: &RunArgs, context: &Context, stores: &Stores, listener: TcpListener) -> Result<(), Failure> {
+    let assignments = assignments(args, stores).await?;
+    let health = Health::new();
+    let router = server::router(&health, Some(api::router(stores.database.store.pool.clone())));
+    let daemon = Daemon {
+        config: &context.config,
+        stores,
+        health,
+        progress: Arc::default(),
+        holder: daemon::holder(),
+    };
+    let selected = (!args.chains.is_empty()).then_some(args.chains.as_slice());
+    daemon
+        .run(assignments, selected, Some((listener, router)), &context.cancel)
+        .await
+}
+
+/// What the command line and the registry together say is to be followed.
+async fn assignments(args: &RunArgs, stores: &Stores) -> Result<Vec<Assignment>, Failure> {
+    let store = &stores.database.store;
+    let chains = if args.chains.is_empty() {
+        let enabled = registry::chains(store).await?.into_iter().filter(|chain| chain.enabled);
+        enabled.map(|chain| chain.chain).collect()
+    } else {
+        args.chains.clone()
+    };
+    if chains.is_empty() {
+        let message = "no chain is enabled: add one with `indexer registry chains add`, or enable one in the registry";
+        return Err(Failure::new(Exit::Registry, message));
+    }
+    let mut assignments = Vec::with_capacity(chains.len());
+    for chain in chains {
+        let entry = registry::load_chain(store, chain).await?;
+        assignments.push(Assignment {
+            entry,
+            endpoints: args.endpoints.clone(),
+            until: args.until,
+        });
+    }
+    Ok(assignments)
+}

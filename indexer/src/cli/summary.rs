@@ -1,0 +1,68 @@
+//! What a person can check after the demo: blocks, events by kind, collections, owners.
+
+use api::summary::{self, Summary};
+use decoders::block::ChainId;
+use sqlx::PgPool;
+
+use super::output::Writer;
+use crate::error::{Exit, Failure};
+
+/// Lines of each list.
+const ROWS: i64 = 5;
+
+/// Prints the summary of `chain`.
+pub(super) async fn print(writer: Writer, pool: &PgPool, chain: ChainId) -> Result<(), Failure> {
+    let summary = summary::read(pool, chain, ROWS).await;
+    let summary =
+        summary.map_err(|error| Failure::new(Exit::Database, format!("failed to read the summary: {error}")))?;
+    totals(writer, &summary)?;
+    collections(writer, &summary)?;
+    owners(writer, &summary)
+}
+
+fn totals(writer: Writer, summary: &Summary) -> Result<(), Failure> {
+    let number = |block: Option<i64>| block.map_or_else(|| "-".to_owned(), |block| block.to_string());
+    let (first, last) = (number(summary.first_block), number(summary.last_block));
+    writer.line(format_args!(
+        "\n{} blocks ({first} to {last}) of {}",
+        summary.blocks, summary.chain
+    ))?;
+    writer.line(format_args!(
+        "{} mints, {} transfers, {} burns, {} refused logs; {} live tokens in {} collections",
+        summary.mints, summary.transfers, summary.burns, summary.faults, summary.token_count, summary.collection_count
+    ))
+}
+
+fn collections(writer: Writer, summary: &Summary) -> Result<(), Failure> {
+    let row = |collection: &summary::Collection| {
+        let counts = [
+            collection.items,
+            collection.owners,
+            collection.mints,
+            collection.transfers,
+            collection.burns,
+        ];
+        let names = [collection.contract.clone(), collection.standard.clone()];
+        names.into_iter().chain(counts.map(|count| count.to_string())).collect()
+    };
+    writer.line("\nbusiest collections")?;
+    let header = ["contract", "standard", "items", "owners", "mints", "transfers", "burns"];
+    writer.table(&header, summary.collections.iter().map(row).collect())
+}
+
+fn owners(writer: Writer, summary: &Summary) -> Result<(), Failure> {
+    let holding = |token: &summary::TokenOwners, holding: &summary::Holding| {
+        vec![
+            token.contract.clone(),
+            token.token.clone(),
+            holding.owner.clone(),
+            holding.quantity.clone(),
+        ]
+    };
+    let rows = summary
+        .tokens
+        .iter()
+        .flat_map(|token| token.owners.iter().map(move |owner| holding(token, owner)));
+    writer.line("\nowners of a few tokens")?;
+    writer.table(&["contract", "token", "owner", "quantity"], rows.collect())
+}

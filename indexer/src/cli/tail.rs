@@ -1,0 +1,128 @@
+//! `indexer tail`: print messages as they are published.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use clap::{Args, ValueEnum};
+use decoders::block::ChainId;
+use futures::{Stream, StreamExt};
+use sinks::publisher::PublisherError;
+use sinks::publisher::tail::{self, Filter, Seen};
+
+use super::Context;
+use crate::database;
+use crate::error::{Exit, Failure};
+
+/// How often the outbox is looked at with `--follow`.
+const OUTBOX_INTERVAL: Duration = Duration::from_millis(500);
+
+pub(super) const EXAMPLES: &str = "\
+One JSON message per line. From the broker: what is published from now on, through a queue of its own.
+From the outbox: what is owed and not yet published.
+
+Examples:
+  indexer tail --from outbox
+  indexer tail --from broker --kind mint | jq .token_id";
+
+/// Where messages are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TailSource {
+    /// The exchange, through a temporary queue.
+    Broker,
+    /// The outbox table.
+    Outbox,
+}
+
+/// Arguments of `indexer tail`.
+#[derive(Clone, Debug, Args)]
+pub struct TailArgs {
+    /// Where to read; by default the broker where one is configured, else the outbox
+    #[arg(long, value_name = "PLACE")]
+    pub from: Option<TailSource>,
+    /// Go on until stopped; the broker is always followed
+    #[arg(long)]
+    pub follow: bool,
+    /// Only this chain
+    #[arg(long, value_name = "CAIP2")]
+    pub chain: Option<ChainId>,
+    /// Only this kind: transfer, mint, burn or retraction
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Only this contract
+    #[arg(long, value_name = "ADDRESS")]
+    pub contract: Option<Address>,
+    /// Only outbox rows above this number
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub after: i64,
+    /// End after this many messages
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Runs the command.
+pub async fn execute(args: &TailArgs, context: &Context) -> Result<(), Failure> {
+    let broker = context.config.broker.url.as_ref();
+    let source = args.from.unwrap_or(if broker.is_some() {
+        TailSource::Broker
+    } else {
+        TailSource::Outbox
+    });
+    match (source, broker) {
+        (TailSource::Broker, Some(url)) => {
+            let exchange = &context.config.broker.exchange;
+            let messages = tail::from_broker(url.expose(), exchange, &args.filter())
+                .await
+                .map_err(|error| broken(&error))?;
+            print(args, context, messages).await
+        }
+        (TailSource::Broker, None) => {
+            let message = "no broker is configured: set broker.url or AMQP_URL, or read with --from outbox";
+            Err(Failure::new(Exit::Config, message))
+        }
+        (TailSource::Outbox, _) => {
+            let database = database::open(&context.config).await?;
+            let follow = args.follow.then_some(OUTBOX_INTERVAL);
+            let messages = tail::from_outbox(database.store.clone(), args.after, args.filter(), follow);
+            let outcome = print(args, context, messages).await;
+            database.close().await.and(outcome)
+        }
+    }
+}
+
+impl TailArgs {
+    fn filter(&self) -> Filter {
+        Filter {
+            chain: self.chain,
+            kind: self.kind.clone(),
+            contract: self.contract,
+        }
+    }
+}
+
+/// Prints messages until there are no more, `--limit` is reached, or the first signal.
+async fn print(
+    args: &TailArgs,
+    context: &Context,
+    messages: impl Stream<Item = Result<Seen, PublisherError>>,
+) -> Result<(), Failure> {
+    let mut messages = pin!(messages.take(args.limit.unwrap_or(usize::MAX)));
+    loop {
+        let next = tokio::select! {
+            () = context.cancel.cancelled() => return Ok(()),
+            next = messages.next() => next,
+        };
+        let Some(seen) = next else { return Ok(()) };
+        let body = seen.map_err(|error| broken(&error))?.body;
+        context.writer.line(String::from_utf8_lossy(&body))?;
+    }
+}
+
+fn broken(error: &PublisherError) -> Failure {
+    let exit = if matches!(error, PublisherError::Store(_)) {
+        Exit::Database
+    } else {
+        Exit::Broker
+    };
+    Failure::new(exit, error.to_string())
+}

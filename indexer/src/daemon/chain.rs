@@ -1,0 +1,117 @@
+//! One chain's task: its follower at the head, and its gaps filled below at low priority.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use decoders::block::Proof;
+use sinks::{checkpoint, coverage};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, instrument};
+
+use crate::backfill::{self, Progress};
+use crate::error::Error;
+use crate::follower::Follower;
+use crate::pipeline::sources;
+use crate::retry;
+
+/// How often coverage is looked at for gaps while there are none.
+const GAP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A chain as the daemon runs it.
+pub struct ChainTask {
+    /// The head.
+    pub follower: Follower,
+    /// Whether this daemon leads the chain; gaps are filled by the leader alone.
+    pub leading: watch::Receiver<bool>,
+    /// What has to be proven of final blocks.
+    pub gap_proof: Proof,
+    /// Spans under way at once while filling gaps; zero leaves gaps to `indexer backfill`.
+    pub gap_workers: usize,
+    /// How far gap filling is.
+    pub progress: Arc<Progress>,
+}
+
+impl ChainTask {
+    /// Runs until cancelled, or until everything up to the follower's last block is covered.
+    ///
+    /// # Errors
+    /// Only what no further attempt would mend.
+    pub async fn run(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        let followed = CancellationToken::new();
+        let follow = async {
+            let outcome = self.follower.follow(cancel).await;
+            followed.cancel();
+            outcome
+        };
+        let fill = async {
+            match self.fill_gaps(cancel, &followed).await {
+                Err(Error::Cancelled) => Ok(()),
+                other => other,
+            }
+        };
+        tokio::try_join!(Box::pin(follow), Box::pin(fill)).map(|((), ())| ())
+    }
+
+    /// Fills gaps until there are none and the follower has ended.
+    #[instrument(name = "gaps", skip_all, fields(chain = %self.follower.pipeline.chain))]
+    async fn fill_gaps(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
+        if self.gap_workers == 0 {
+            return Ok(());
+        }
+        let pipeline = &self.follower.pipeline;
+        loop {
+            let ended = followed.is_cancelled();
+            if ended || *self.leading.borrow() {
+                let gap = retry::persist(cancel, "looking for gaps", || self.gap()).await?;
+                if let Some(gap) = gap {
+                    info!(from = gap.start(), to = gap.end(), "filling gaps");
+                    backfill::fill(pipeline, gap, self.gap_proof, self.gap_workers, &self.progress, cancel).await?;
+                    continue;
+                }
+            }
+            if ended {
+                return Ok(());
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                () = followed.cancelled() => {}
+                () = self.begun() => {}
+            }
+        }
+    }
+
+    /// Returns when gaps are worth looking for: soon after the chain was taken over, then now and then.
+    async fn begun(&self) {
+        let mut leading = self.leading.clone();
+        tokio::select! {
+            // The sender lives as long as the follower, which outlives this call.
+            _ = leading.changed() => {}
+            () = tokio::time::sleep(GAP_INTERVAL) => {}
+        }
+    }
+
+    /// The range from the lowest to the highest missing block that is final and below the checkpoint.
+    async fn gap(&self) -> Result<Option<RangeInclusive<u64>>, Error> {
+        let pipeline = &self.follower.pipeline;
+        let Some(stored) = checkpoint::read(&pipeline.store, pipeline.chain).await? else {
+            return Ok(None);
+        };
+        let settings = &self.follower.settings;
+        let last = stored
+            .finalized
+            .unwrap_or(0)
+            .min(stored.block.number)
+            .min(settings.until.unwrap_or(u64::MAX));
+        if settings.start_block > last {
+            return Ok(None);
+        }
+        let missing =
+            coverage::missing(&pipeline.store, pipeline.chain, &sources(), settings.start_block..=last).await?;
+        Ok(missing
+            .first()
+            .zip(missing.last())
+            .map(|(first, last)| *first.start()..=*last.end()))
+    }
+}

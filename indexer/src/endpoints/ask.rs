@@ -1,0 +1,461 @@
+//! One question to the pool: who is asked, when it is asked again, and when to give up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::debug;
+
+use super::call::Call;
+use super::endpoint::{Endpoint, Refused};
+use super::pool::Inner;
+use super::refusal::{Hint, Refusal};
+use super::vitals::{Available, ChainCheck};
+use super::wire::{Body, Unread};
+
+/// Answers longer than this are read on a blocking thread.
+const LONG: usize = 256 << 10;
+/// First and longest wait between two rounds.
+const WAIT: Duration = Duration::from_millis(100);
+const WAIT_LONGEST: Duration = Duration::from_secs(5);
+/// Longest wait for a paused endpoint to come back within one question.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A request is slow after this many times its endpoint's median, but neither before nor after these.
+const SLOW_FACTOR: u32 = 4;
+const SLOW_SOONEST: Duration = Duration::from_millis(250);
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) calls: Vec<Call>,
+    /// In words, for messages.
+    pub(super) what: String,
+    pub(super) patience: Duration,
+    /// The highest block the answer needs, when its height is known.
+    pub(super) block: Option<u64>,
+    /// Blocks of an `eth_getLogs` range.
+    pub(super) span: Option<u64>,
+    /// Needs `eth_getBlockReceipts`.
+    pub(super) receipts: bool,
+    /// Endpoints to leave out while there are others.
+    pub(super) shun: Vec<i32>,
+}
+
+/// An answer that passed, and who gave it.
+pub(super) struct Served<T> {
+    pub(super) value: T,
+    pub(super) by: Arc<Endpoint>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Ask for fewer blocks.
+    TooMuch(Option<Hint>),
+    /// No endpoint has it.
+    Absent,
+    /// No endpoint knows the method.
+    Unsupported,
+    /// Every answer failed a check; which.
+    Unproven(String),
+    /// No endpoint answers; why.
+    Unreachable(String),
+    /// Every endpoint serves another chain; which.
+    WrongChain(String),
+    NoEndpoints,
+    Cancelled,
+}
+
+/// Counts of a pool; see [`super::PoolCounters`].
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) hedges: AtomicU64,
+    pub(super) retries: AtomicU64,
+    pub(super) splits: AtomicU64,
+    pub(super) lies: AtomicU64,
+    pub(super) suspects: AtomicU64,
+    pub(super) repaired: AtomicU64,
+    pub(super) unprovable: AtomicU64,
+    pub(super) opaque: AtomicU64,
+    requests: AtomicU64,
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What the endpoints said in one round.
+#[derive(Default)]
+struct Tally {
+    causes: Vec<String>,
+    unproven: Vec<String>,
+    absent: bool,
+    unsupported: bool,
+    /// Somebody might answer another time.
+    transient: bool,
+    asked: usize,
+}
+
+impl Tally {
+    /// `Some` when there is no use in asking anybody else.
+    fn note(&mut self, by: &Endpoint, refused: Refused) -> Option<Trouble> {
+        let Refused { refusal, detail } = refused;
+        self.asked += 1;
+        let cause = format!("{}: {detail}", by.name);
+        match refusal {
+            Refusal::TooMuch(hint) => return Some(Trouble::TooMuch(hint)),
+            Refusal::Absent => self.absent = true,
+            Refusal::Unsupported => self.unsupported = true,
+            Refusal::Lie | Refusal::Unprovable => self.unproven.push(cause.clone()),
+            Refusal::WrongChain | Refusal::Pruned => {}
+            _ => self.transient = true,
+        }
+        self.causes.push(cause);
+        None
+    }
+
+    /// The answer, when every endpoint has given a definite one.
+    fn settled(&self) -> Option<Trouble> {
+        if self.transient || self.asked == 0 {
+            return None;
+        }
+        self.partly()
+    }
+
+    /// What the definite answers say.
+    fn partly(&self) -> Option<Trouble> {
+        if !self.unproven.is_empty() {
+            Some(Trouble::Unproven(self.unproven.join("; ")))
+        } else if self.absent {
+            Some(Trouble::Absent)
+        } else if self.unsupported {
+            Some(Trouble::Unsupported)
+        } else {
+            None
+        }
+    }
+}
+
+impl Inner {
+    /// Asks until an endpoint's answer passes `read`, every endpoint has given a definite answer, or the rounds are over.
+    pub(super) async fn ask<T, R>(&self, ask: &Ask, read: R) -> Result<Served<T>, Trouble>
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Trouble::Cancelled),
+            answer = Box::pin(self.rounds(ask, read)) => answer,
+        }
+    }
+
+    async fn rounds<T, R>(&self, ask: &Ask, read: R) -> Result<Served<T>, Trouble>
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        let waits = ExponentialBuilder::new()
+            .with_min_delay(WAIT)
+            .with_max_delay(WAIT_LONGEST)
+            .with_jitter();
+        let mut waits = waits.with_max_times(self.options.rounds.saturating_sub(1)).build();
+        let mut causes = Vec::new();
+        loop {
+            let mut tried = Vec::new();
+            let mut tally = Tally::default();
+            while let Some(endpoint) = self.pick(ask, &tried) {
+                match self.race(endpoint, ask, &read, &mut tried, &mut tally).await {
+                    (by, Ok(value)) => return Ok(Served { value, by }),
+                    (by, Err(refused)) => {
+                        debug!(endpoint = %by.name, ask = %ask.what, refusal = ?refused.refusal, detail = %refused.detail, "endpoint gave no usable answer");
+                        if let Some(trouble) = tally.note(&by, refused) {
+                            return Err(trouble);
+                        }
+                    }
+                }
+            }
+            if let Some(trouble) = tally.settled().or_else(|| self.hopeless(ask)) {
+                return Err(trouble);
+            }
+            let partly = tally.partly();
+            if !tally.causes.is_empty() {
+                causes = tally.causes;
+            }
+            let Some(wait) = waits.next() else {
+                return Err(partly.unwrap_or_else(|| Trouble::Unreachable(self.excuses(&causes))));
+            };
+            count(&self.counts.retries);
+            let back = self
+                .earliest()
+                .unwrap_or_else(Instant::now)
+                .min(Instant::now() + PATIENCE);
+            tokio::join!(sleep(wait), sleep_until(back));
+        }
+    }
+
+    /// One request, and a second one elsewhere when it is slow. The first good answer wins.
+    async fn race<T, R>(
+        &self,
+        first: Arc<Endpoint>,
+        ask: &Ask,
+        read: &R,
+        tried: &mut Vec<i32>,
+        tally: &mut Tally,
+    ) -> (Arc<Endpoint>, Result<T, Refused>)
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        tried.push(first.id);
+        count(&self.counts.requests);
+        let slow = slow_after(&first, ask.patience);
+        let run = async |endpoint: Arc<Endpoint>| {
+            let answer = self.attempt_once(&endpoint, ask, read).await;
+            (endpoint, answer)
+        };
+        let mut one = Box::pin(run(first));
+        if !self.options.hedge {
+            return one.await;
+        }
+        tokio::select! {
+            biased;
+            answer = &mut one => return answer,
+            () = sleep(slow) => {}
+        }
+        let Some(second) = self.hedge(ask, tried) else {
+            return one.await;
+        };
+        tried.push(second.id);
+        let mut two = Box::pin(run(second));
+        let ((by, answer), rest) = tokio::select! {
+            answer = &mut one => (answer, &mut two),
+            answer = &mut two => (answer, &mut one),
+        };
+        match answer {
+            Err(refused) if !matches!(refused.refusal, Refusal::TooMuch(_)) => {
+                tally.note(&by, refused);
+                rest.await
+            }
+            answer => (by, answer),
+        }
+    }
+
+    /// Another endpoint for a slow request, unless slow requests are so common that asking twice would make it worse.
+    fn hedge(&self, ask: &Ask, tried: &[i32]) -> Option<Arc<Endpoint>> {
+        let (hedges, requests) = (&self.counts.hedges, &self.counts.requests);
+        if hedges.load(Ordering::Relaxed) > 5 + requests.load(Ordering::Relaxed) / 10 {
+            return None;
+        }
+        let second = self
+            .pick(ask, tried)
+            .filter(|endpoint| !ask.shun.contains(&endpoint.id))?;
+        count(hedges);
+        Some(second)
+    }
+
+    /// One request to one endpoint, with its answer read and checked, and the endpoint's record kept.
+    pub(super) async fn attempt_once<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, read: &R) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        let _permit = endpoint.gate.enter().await;
+        let _trial = Trial::of(endpoint);
+        let answer = self.exchange(endpoint, ask, read).await;
+        match &answer {
+            Ok(_) => endpoint.succeeded(),
+            Err(refused) => {
+                if refused.refusal == Refusal::Lie {
+                    count(&self.counts.lies);
+                    tracing::warn!(chain = %self.chain, endpoint = %endpoint.name, detail = %refused.detail, "an endpoint's answer failed a check");
+                }
+                endpoint.failed(refused);
+            }
+        }
+        answer
+    }
+
+    async fn exchange<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, read: &R) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        endpoint.check_chain(self.chain, self.options.request_timeout).await?;
+        loop {
+            let answer = match endpoint.exchange(&ask.calls, ask.patience).await {
+                Ok(bodies) => {
+                    let method = ask.calls.last().map_or("", |call| call.method);
+                    off_thread(bodies, read.clone())
+                        .await
+                        .map_err(|unread| endpoint.unread(method, unread))
+                }
+                Err(refused) => Err(refused),
+            };
+            let Err(mut refused) = answer else { return answer };
+            if self.smaller_batch(endpoint, ask, &refused.refusal) {
+                continue;
+            }
+            // A range that takes too long is a range that is too long.
+            if refused.refusal == Refusal::Timeout && ask.span.is_some_and(|blocks| blocks > 1) {
+                refused.refusal = Refusal::TooMuch(None);
+            }
+            match (refused.refusal, ask.span) {
+                (Refusal::TooMuch(hint), Some(blocks)) => {
+                    let next = endpoint.vitals().log_range.refused(blocks, hint);
+                    refused.refusal = Refusal::TooMuch(Some(Hint::Try(next)));
+                }
+                (Refusal::Unsupported, _) if ask.receipts => endpoint.vitals().no_receipts = true,
+                _ => {}
+            }
+            return Err(refused);
+        }
+    }
+
+    /// Halves the batches of an endpoint that finds them too large. `false` when that is no help.
+    fn smaller_batch(&self, endpoint: &Endpoint, ask: &Ask, refusal: &Refusal) -> bool {
+        let mut vitals = endpoint.vitals();
+        let sent = ask.calls.len().min(vitals.batch);
+        if !matches!(refusal, Refusal::BatchTooLarge | Refusal::TooMuch(_)) || sent <= 1 {
+            return false;
+        }
+        vitals.batch = sent / 2;
+        true
+    }
+
+    /// The next endpoint for a question: it can be asked now, is likely to have the answer, and its turn has come.
+    pub(super) fn pick(&self, ask: &Ask, tried: &[i32]) -> Option<Arc<Endpoint>> {
+        let now = Instant::now();
+        let mut best: Vec<Arc<Endpoint>> = Vec::new();
+        let mut best_rank = None;
+        for endpoint in self.endpoints().iter().filter(|endpoint| !tried.contains(&endpoint.id)) {
+            let vitals = endpoint.vitals();
+            if vitals.available(now) != Available::Now || ask.receipts && vitals.no_receipts {
+                continue;
+            }
+            let shunned = ask.shun.contains(&endpoint.id);
+            let stale = ask.block.zip(vitals.head).is_some_and(|(block, head)| block > head);
+            let narrow = ask.span.is_some_and(|blocks| blocks > vitals.log_range.blocks());
+            drop(vitals);
+            let rank = (shunned, stale, endpoint.priority(), narrow);
+            if best_rank.is_none_or(|best| rank < best) {
+                best_rank = Some(rank);
+                best.clear();
+            }
+            if best_rank == Some(rank) {
+                best.push(Arc::clone(endpoint));
+            }
+        }
+        turn(best)
+    }
+
+    /// No endpoint can ever answer as things stand.
+    fn hopeless(&self, ask: &Ask) -> Option<Trouble> {
+        let endpoints = self.endpoints();
+        if endpoints.is_empty() {
+            return Some(Trouble::NoEndpoints);
+        }
+        let wrong: Vec<String> = endpoints.iter().filter_map(|endpoint| wrong_chain(endpoint)).collect();
+        if wrong.len() == endpoints.len() {
+            return Some(Trouble::WrongChain(wrong.join("; ")));
+        }
+        let useless = |endpoint: &Arc<Endpoint>| endpoint.vitals().no_receipts || wrong_chain(endpoint).is_some();
+        (ask.receipts && endpoints.iter().all(useless)).then_some(Trouble::Unsupported)
+    }
+
+    /// When the next endpoint becomes available.
+    fn earliest(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let when = |endpoint: &Arc<Endpoint>| match endpoint.vitals().available(now) {
+            Available::Now => Some(now),
+            Available::From(instant) => Some(instant),
+            Available::Never => None,
+        };
+        self.endpoints().iter().filter_map(when).min()
+    }
+
+    /// What the endpoints said, or why they were not even asked.
+    fn excuses(&self, causes: &[String]) -> String {
+        if !causes.is_empty() {
+            return causes.join("; ");
+        }
+        let excuse = |endpoint: &Arc<Endpoint>| {
+            format!(
+                "{}: {}",
+                endpoint.name,
+                endpoint.vitals().reason().unwrap_or("is left alone for a while")
+            )
+        };
+        self.endpoints().iter().map(excuse).collect::<Vec<_>>().join("; ")
+    }
+}
+
+pub(super) fn wrong_chain(endpoint: &Arc<Endpoint>) -> Option<String> {
+    match endpoint.vitals().chain {
+        ChainCheck::Wrong { found, .. } => Some(format!("{} serves eip155:{found}", endpoint.name)),
+        ChainCheck::Unchecked | ChainCheck::Right => None,
+    }
+}
+
+fn slow_after(endpoint: &Endpoint, patience: Duration) -> Duration {
+    let latest = patience / 2;
+    let median = endpoint.vitals().median_latency();
+    median.map_or(latest, |median| (median * SLOW_FACTOR).max(SLOW_SOONEST).min(latest))
+}
+
+/// Smooth weighted round robin: each gains its pull, the richest is taken and pays for all.
+fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
+    if endpoints.len() < 2 {
+        return endpoints.into_iter().next();
+    }
+    let mut total = 0.0;
+    let mut richest: Option<(f64, Arc<Endpoint>)> = None;
+    for endpoint in endpoints {
+        let pull = endpoint.pull();
+        total += pull;
+        let credit = {
+            let mut vitals = endpoint.vitals();
+            vitals.credit += pull;
+            vitals.credit
+        };
+        if richest.as_ref().is_none_or(|(most, _)| credit > *most) {
+            richest = Some((credit, endpoint));
+        }
+    }
+    let (_, taken) = richest?;
+    taken.vitals().credit -= total;
+    Some(taken)
+}
+
+/// Marks a request to an endpoint whose circuit is open as the one that tries it.
+struct Trial<'a>(Option<&'a Endpoint>);
+
+impl<'a> Trial<'a> {
+    fn of(endpoint: &'a Endpoint) -> Self {
+        Trial(endpoint.vitals().begin().then_some(endpoint))
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if let Some(endpoint) = self.0 {
+            endpoint.vitals().trial = false;
+        }
+    }
+}
+
+async fn off_thread<T, R>(bodies: Vec<Body>, read: R) -> Result<T, Unread>
+where
+    T: Send + 'static,
+    R: Fn(&[Body]) -> Result<T, Unread> + Send + 'static,
+{
+    if bodies.iter().map(|body| body.bytes.len()).sum::<usize>() <= LONG {
+        return read(&bodies);
+    }
+    let reading = tokio::task::spawn_blocking(move || read(&bodies));
+    reading
+        .await
+        .unwrap_or_else(|error| Err(Unread::Malformed(error.to_string())))
+}

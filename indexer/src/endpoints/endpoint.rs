@@ -1,0 +1,262 @@
+//! One endpoint: its way of being reached, its limits, and one exchange with it.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use decoders::block::ChainId;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use super::call::{Call, request};
+use super::error::EndpointError;
+use super::gate::Gate;
+use super::health::EndpointHealth;
+use super::redact::{Redactor, redacted};
+use super::refusal::{Refusal, classify, of_status};
+use super::settings::{EndpointSettings, PoolOptions};
+use super::socket::{Announcements, Socket};
+use super::transport::{Received, Transport, Unsent};
+use super::vitals::{ChainCheck, Vitals};
+use super::wire::{Body, Quantity, Unread, refusal_in, single};
+
+/// Why an endpoint gave no usable answer; `detail` is clean of secrets.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) detail: String,
+}
+
+/// The operator's settings, which may change while requests are under way.
+struct Tuning {
+    priority: i32,
+    weight: f64,
+    rate: Option<NonZeroU32>,
+    limiter: Option<Arc<DefaultDirectRateLimiter>>,
+}
+
+impl Tuning {
+    fn of(settings: &EndpointSettings) -> Self {
+        let rate = settings.rate_limit.and_then(NonZeroU32::new);
+        let limiter = rate.map(|rate| Arc::new(RateLimiter::direct(Quota::per_second(rate).allow_burst(burst(rate)))));
+        Tuning {
+            priority: settings.priority,
+            weight: f64::from(settings.weight.max(1)),
+            rate,
+            limiter,
+        }
+    }
+}
+
+/// Half a second's worth: a full burst on top of a second's refill would be twice the limit within one second.
+fn burst(rate: NonZeroU32) -> NonZeroU32 {
+    NonZeroU32::new(rate.get() / 2).unwrap_or(NonZeroU32::MIN)
+}
+
+pub(super) struct Endpoint {
+    pub(super) id: i32,
+    pub(super) url: Url,
+    /// Scheme and host.
+    pub(super) name: String,
+    redactor: Redactor,
+    transport: Transport,
+    pub(super) gate: Gate,
+    tuning: Mutex<Tuning>,
+    vitals: Mutex<Vitals>,
+    next_id: AtomicU64,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        settings: &EndpointSettings,
+        options: &PoolOptions,
+        client: &reqwest::Client,
+        announcements: Arc<Announcements>,
+    ) -> Result<Self, EndpointError> {
+        Ok(Endpoint {
+            id: settings.id,
+            url: settings.url.clone(),
+            name: redacted(&settings.url),
+            redactor: Redactor::new(&settings.url),
+            transport: Transport::new(client, &settings.url, options.response_bytes, announcements)?,
+            gate: Gate::new(options.concurrency),
+            tuning: Mutex::new(Tuning::of(settings)),
+            vitals: Mutex::new(Vitals::new(options.log_range, options.batch)),
+            // Zero is the id of subscriptions.
+            next_id: AtomicU64::new(1),
+        })
+    }
+
+    /// Takes over changed settings, keeping what is known of the endpoint.
+    pub(super) fn tune(&self, settings: &EndpointSettings) {
+        let mut tuning = self.tuning();
+        let unchanged = tuning.rate == settings.rate_limit.and_then(NonZeroU32::new);
+        let limiter = tuning.limiter.clone();
+        *tuning = Tuning::of(settings);
+        if unchanged {
+            tuning.limiter = limiter;
+        }
+    }
+
+    pub(super) fn priority(&self) -> i32 {
+        self.tuning().priority
+    }
+
+    /// Weight times score, less where many requests are already waiting.
+    pub(super) fn pull(&self) -> f64 {
+        let weight = self.tuning().weight;
+        let load = self.gate.in_flight() as f64 / self.gate.limit() as f64;
+        weight * self.vitals().score() / (1.0 + load)
+    }
+
+    fn tuning(&self) -> MutexGuard<'_, Tuning> {
+        self.tuning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn vitals(&self) -> MutexGuard<'_, Vitals> {
+        self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn socket(&self) -> Option<&Socket> {
+        match &self.transport {
+            Transport::Socket(socket) => Some(socket),
+            Transport::Http { .. } => None,
+        }
+    }
+
+    /// A refusal with a text fit for logs.
+    pub(super) fn refused(&self, refusal: Refusal, detail: &str) -> Refused {
+        Refused {
+            refusal,
+            detail: self.redactor.clean(detail),
+        }
+    }
+
+    /// What an unreadable answer to `method` means.
+    pub(super) fn unread(&self, method: &str, unread: Unread) -> Refused {
+        match unread {
+            Unread::Refused(error) => self.refused(
+                classify(method, &error, 200),
+                &format!("{} (code {})", error.message, error.code),
+            ),
+            Unread::Malformed(text) => self.refused(Refusal::Malformed, &format!("unreadable answer: {text}")),
+            Unread::Absent => self.refused(Refusal::Absent, "does not have it"),
+            Unread::Lie(text) => self.refused(Refusal::Lie, &text),
+            Unread::Unprovable(text) => self.refused(Refusal::Unprovable, &text),
+        }
+    }
+
+    /// Asks which chain it serves, unless that is known.
+    pub(super) async fn check_chain(&self, chain: ChainId, patience: Duration) -> Result<(), Refused> {
+        if self.vitals().chain == ChainCheck::Right {
+            return Ok(());
+        }
+        let bodies = self.exchange(&[Call::chain_id()], patience).await?;
+        let found = bodies
+            .first()
+            .map_or(Err(Unread::Absent), |body| single::<Quantity>(&body.bytes));
+        let found = found.map_err(|unread| self.unread("eth_chainId", unread))?.0;
+        if found == chain.0 {
+            self.vitals().chain = ChainCheck::Right;
+            return Ok(());
+        }
+        self.vitals().chain = ChainCheck::Wrong {
+            found,
+            at: Instant::now(),
+        };
+        Err(self.refused(Refusal::WrongChain, &format!("serves {}, not {chain}", ChainId(found))))
+    }
+
+    /// Sends `calls` in as few batches as the endpoint takes, and returns the bytes that answer them.
+    pub(super) async fn exchange(&self, calls: &[Call], patience: Duration) -> Result<Vec<Body>, Refused> {
+        let mut bodies = Vec::new();
+        for part in calls.chunks(self.batch()) {
+            bodies.push(self.exchange_one(part, patience).await?);
+        }
+        Ok(bodies)
+    }
+
+    /// Calls per batch: what the endpoint takes and its rate limit allows at once.
+    fn batch(&self) -> usize {
+        let allowed = self.tuning().rate.map_or(usize::MAX, |rate| {
+            usize::try_from(burst(rate).get()).unwrap_or(usize::MAX)
+        });
+        self.vitals().batch.min(allowed).max(1)
+    }
+
+    async fn exchange_one(&self, calls: &[Call], patience: Duration) -> Result<Body, Refused> {
+        let count = calls.len();
+        let limiter = self.tuning().limiter.clone();
+        if let (Some(limiter), Some(cells)) = (limiter, u32::try_from(count).ok().and_then(NonZeroU32::new)) {
+            // Batches are cut to the burst before; if the limit fell meanwhile, the server will say so itself.
+            drop(limiter.until_n_ready(cells).await);
+        }
+        let id = self
+            .next_id
+            .fetch_add(u64::try_from(count).unwrap_or(1), Ordering::Relaxed);
+        self.vitals().requests += 1;
+        let sent = Instant::now();
+        let Received {
+            status,
+            retry_after,
+            bytes,
+        } = match timeout(patience, self.transport.send(request(calls, id), id, count)).await {
+            Err(_) => {
+                let detail = format!("no answer within {:.1} s", patience.as_secs_f64());
+                return Err(self.refused(Refusal::Timeout, &detail));
+            }
+            Ok(Err(Unsent::TooLarge)) => return Err(self.refused(Refusal::TooMuch(None), "answer too long")),
+            Ok(Err(Unsent::Network(text))) => return Err(self.refused(Refusal::Unavailable, &text)),
+            Ok(Ok(received)) => received,
+        };
+        self.vitals().received(sent.elapsed(), bytes.len());
+        if (200..300).contains(&status) {
+            return Ok(Body { id, count, bytes });
+        }
+        let method = calls.last().map_or("", |call| call.method);
+        let error = refusal_in(&bytes);
+        let refusal = match error.as_ref().map(|error| classify(method, error, status)) {
+            None => of_status(status, retry_after),
+            Some(Refusal::RateLimited(None)) => Refusal::RateLimited(retry_after),
+            Some(refusal) => refusal,
+        };
+        let text = error.map_or_else(|| String::from_utf8_lossy(&bytes).into_owned(), |error| error.message);
+        Err(self.refused(refusal, &format!("http {status}: {text}")))
+    }
+
+    /// Counts a success.
+    pub(super) fn succeeded(&self) {
+        self.vitals().succeeded();
+        self.gate.widen();
+    }
+
+    /// Counts a refusal, and slows down where it says so.
+    pub(super) fn failed(&self, refused: &Refused) {
+        self.vitals().refused(&refused.refusal, &refused.detail, Instant::now());
+        if matches!(refused.refusal, Refusal::RateLimited(_) | Refusal::Timeout) {
+            self.gate.narrow();
+        }
+    }
+
+    pub(super) fn health(&self) -> EndpointHealth {
+        let in_flight = self.gate.in_flight();
+        let vitals = self.vitals();
+        EndpointHealth {
+            id: self.id,
+            url: self.name.clone(),
+            state: vitals.state(Instant::now()),
+            reason: vitals.reason().map(str::to_owned),
+            latency_p50: vitals.median_latency(),
+            error_rate: vitals.error_rate(),
+            head: vitals.head,
+            in_flight,
+            requests: vitals.requests,
+            failures: vitals.failures,
+            lies: vitals.lies,
+            bytes: vitals.bytes,
+            log_range: vitals.log_range.blocks(),
+        }
+    }
+}

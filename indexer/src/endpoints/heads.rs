@@ -1,0 +1,279 @@
+//! The chain's tip: several endpoints' views made one, and the wait for the next.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use decoders::block::BlockRef;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, warn};
+
+use super::ask::{Ask, Trouble};
+use super::call::Call;
+use super::endpoint::Endpoint;
+use super::error::{EndpointError, Wanted};
+use super::header::{self, SealedHeader};
+use super::pool::Inner;
+use super::seal::Rules;
+use super::settings::Heads;
+use super::wire::{Body, Reply, Unread, replies};
+
+/// Endpoints asked for the head at once.
+const WITNESSES: usize = 4;
+/// How long the others may take once one has answered.
+const GRACE: Duration = Duration::from_millis(250);
+/// How often endpoints of less preferred classes are asked too.
+const CROSS_CHECK: Duration = Duration::from_secs(30);
+/// How long a head stands although the endpoint that showed it does not answer.
+const HOLD: Duration = Duration::from_secs(30);
+/// Polls are this much rarer while heads are announced.
+const ANNOUNCED: u32 = 5;
+
+/// What one endpoint says of the tip.
+struct Sighting {
+    latest: SealedHeader,
+    safe: Option<BlockRef>,
+    finalized: Option<BlockRef>,
+}
+
+impl Sighting {
+    fn number(&self) -> u64 {
+        self.latest.block.number
+    }
+
+    fn heads(&self) -> Heads {
+        // The tags were read a moment after the head and may have overtaken it.
+        let capped = |tag: Option<BlockRef>| {
+            tag.map(|tag| {
+                if tag.number > self.number() {
+                    self.latest.reference()
+                } else {
+                    tag
+                }
+            })
+        };
+        Heads {
+            latest: self.latest.block,
+            latest_parent: self.latest.parent_hash,
+            safe: capped(self.safe),
+            finalized: capped(self.finalized),
+        }
+    }
+}
+
+/// The last answer and when the less preferred were last asked.
+#[derive(Default)]
+pub(super) struct HeadMemory {
+    state: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    last: Option<(Heads, i32, Instant)>,
+    cross_checked: Option<Instant>,
+}
+
+impl Inner {
+    pub(super) async fn heads(&self) -> Result<Heads, EndpointError> {
+        let tags = ["latest", "safe", "finalized"];
+        let ask = self.question(
+            tags.iter().map(|tag| Call::header_tagged(tag)).collect(),
+            "the head".to_owned(),
+        );
+        let mut sightings = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(EndpointError::Cancelled),
+            sightings = Box::pin(self.sightings(&ask)) => sightings,
+        };
+        if sightings.is_empty() {
+            // Nobody at hand: the long way, with retries.
+            let served = self.ask_sealed(&ask, |agreed| reader(&self.rules, agreed)).await;
+            let served = served.map_err(|trouble| self.head_error(trouble))?;
+            sightings.push((served.by, served.value));
+        }
+        let (by, sighting) = Box::pin(self.choose(sightings)).await;
+        Ok(self.remember(&by, sighting.heads()))
+    }
+
+    fn head_error(&self, trouble: Trouble) -> EndpointError {
+        match trouble {
+            // Every chain has a head: an endpoint without one is still starting.
+            Trouble::Absent => self.error(
+                Trouble::Unreachable("no endpoint has a head yet".to_owned()),
+                &Wanted::Number(0),
+            ),
+            trouble => self.error(trouble, &Wanted::Number(0)),
+        }
+    }
+
+    /// The views of the endpoints that answer in time.
+    async fn sightings(&self, ask: &Ask) -> Vec<(Arc<Endpoint>, Sighting)> {
+        let read = reader(&self.rules, false);
+        let mut views: FuturesUnordered<_> = self
+            .witnesses(ask)
+            .into_iter()
+            .map(|endpoint| {
+                let read = read.clone();
+                async move { (Arc::clone(&endpoint), self.attempt_once(&endpoint, ask, &read).await) }
+            })
+            .collect();
+        let mut seen = Vec::new();
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let late = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                view = views.next() => match view {
+                    None => return seen,
+                    Some((endpoint, Ok(sighting))) => {
+                        deadline.get_or_insert_with(|| Instant::now() + GRACE);
+                        seen.push((endpoint, sighting));
+                    }
+                    Some((endpoint, Err(refused))) => debug!(endpoint = %endpoint.name, detail = %refused.detail, "no head"),
+                },
+                () = late => return seen,
+            }
+        }
+    }
+
+    /// The preferred class, and now and then one of the others.
+    fn witnesses(&self, ask: &Ask) -> Vec<Arc<Endpoint>> {
+        let mut chosen: Vec<Arc<Endpoint>> = Vec::new();
+        let mut tried = Vec::new();
+        let due = {
+            let mut memory = self.heads.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = memory.cross_checked.is_none_or(|at| at.elapsed() >= CROSS_CHECK);
+            if due {
+                memory.cross_checked = Some(Instant::now());
+            }
+            due
+        };
+        while chosen.len() < WITNESSES {
+            let Some(endpoint) = self.pick(ask, &tried) else { break };
+            tried.push(endpoint.id);
+            let same_class = chosen
+                .first()
+                .is_none_or(|first| first.priority() == endpoint.priority());
+            if !same_class && !due {
+                break;
+            }
+            chosen.push(endpoint);
+            if !same_class {
+                break;
+            }
+        }
+        chosen
+    }
+
+    /// The highest view that can be trusted: a head far above the others must know their head as an ancestor's height.
+    async fn choose(&self, mut sightings: Vec<(Arc<Endpoint>, Sighting)>) -> (Arc<Endpoint>, Sighting) {
+        sightings.sort_by_key(|(_, sighting)| std::cmp::Reverse(sighting.number()));
+        let tolerance = self.options.head_tolerance;
+        while let [(high, above), (_, below), ..] = sightings.as_slice() {
+            if above.number() - below.number() <= tolerance || self.knows(high, below).await {
+                break;
+            }
+            let reason = format!(
+                "its head {} stands far above {} and does not build on it",
+                above.number(),
+                below.latest.reference()
+            );
+            warn!(chain = %self.chain, endpoint = %high.name, %reason, "head doubted");
+            high.vitals().doubt(&reason);
+            sightings.remove(0);
+        }
+        let best = sightings.first().map_or(0, |(_, sighting)| sighting.number());
+        for (endpoint, sighting) in &sightings {
+            endpoint.vitals().saw_head(sighting.number(), best, tolerance);
+        }
+        sightings.swap_remove(0)
+    }
+
+    /// Whether `endpoint` has the head of a lower view at its height.
+    async fn knows(&self, endpoint: &Arc<Endpoint>, lower: &Sighting) -> bool {
+        let number = lower.number();
+        let ask = self.question(vec![Call::header_at(number)], format!("block {number}"));
+        let read = |bodies: &[Body]| header::read(replies(bodies)?.first().ok_or(Unread::Absent)?.json()?);
+        let header = self.attempt_once(endpoint, &ask, &read).await;
+        header.is_ok_and(|header| header.reference() == lower.latest.reference())
+    }
+
+    /// Keeps the head from falling back merely because the endpoint that showed it is silent.
+    fn remember(&self, by: &Endpoint, heads: Heads) -> Heads {
+        let mut memory = self.heads.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((last, shown_by, at)) = memory.last {
+            let silent = shown_by != by.id && at.elapsed() < HOLD && !self.answers(shown_by, at);
+            if heads.latest.number < last.latest.number && silent {
+                return last;
+            }
+        }
+        memory.last = Some((heads, by.id, Instant::now()));
+        heads
+    }
+
+    /// Whether the endpoint has shown another head since.
+    fn answers(&self, id: i32, since: Instant) -> bool {
+        let endpoints = self.endpoints();
+        endpoints
+            .iter()
+            .find(|endpoint| endpoint.id == id)
+            .is_none_or(|endpoint| endpoint.vitals().head_since(since))
+    }
+
+    pub(super) async fn next_head(&self) {
+        let mut announced = false;
+        for endpoint in self.endpoints().iter() {
+            let Some(socket) = endpoint.socket() else { continue };
+            if socket.subscribed().await {
+                announced = true;
+                continue;
+            }
+            // Connecting must not hold up the poll that stands in for it.
+            let subscribing = tokio::time::timeout(self.options.poll_interval, socket.subscribe());
+            announced |= matches!(subscribing.await, Ok(Ok(true)));
+        }
+        let wait = if announced {
+            self.options.poll_interval * ANNOUNCED
+        } else {
+            self.options.poll_interval
+        };
+        tokio::select! {
+            () = self.cancel.cancelled() => {}
+            () = self.announcements.bell.notified() => {}
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+fn reader(
+    rules: &Arc<Rules>,
+    agreed: bool,
+) -> impl Fn(&[Body]) -> Result<Sighting, Unread> + Clone + Send + Sync + 'static {
+    let rules = Arc::clone(rules);
+    move |bodies| {
+        let replies = replies(bodies)?;
+        let [latest, safe, finalized] = replies.as_slice() else {
+            return Err(Unread::Malformed("three tags were asked for".to_owned()));
+        };
+        let latest = header::read(latest.json()?)?;
+        rules.judge(&latest, agreed)?;
+        Ok(Sighting {
+            latest,
+            safe: tagged(safe, &rules)?,
+            finalized: tagged(finalized, &rules)?,
+        })
+    }
+}
+
+/// A tag's block; chains and nodes without the tag answer with an error or `null`.
+fn tagged(reply: &Reply<'_>, rules: &Rules) -> Result<Option<BlockRef>, Unread> {
+    let Reply::Value(json) = reply else { return Ok(None) };
+    let header = header::read(json.get())?;
+    rules.judge(&header, true)?;
+    Ok(Some(header.reference()))
+}

@@ -1,0 +1,444 @@
+//! The pool: its endpoints, what it remembers of the chain, and its public face.
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use decoders::block::{ChainId, Proof, Span};
+use futures::future::join_all;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::ask::{Ask, Counts, Trouble, wrong_chain};
+use super::call::Call;
+use super::endpoint::{Endpoint, Refused};
+use super::error::{EndpointError, Wanted};
+use super::header::{self, SealedHeader};
+use super::heads::HeadMemory;
+use super::health::{EndpointHealth, PoolCounters};
+use super::refusal::Refusal;
+use super::seal::Rules;
+use super::settings::{EndpointSettings, Filter, Header, HeaderHash, Heads, PoolOptions};
+use super::socket::Announcements;
+use super::transport;
+use super::vitals::{Available, ChainCheck};
+use super::wire::{Body, Unread, replies};
+
+/// Looks at unreachable endpoints before [`Pool::connect`] gives up.
+const CONNECT_TRIES: usize = 3;
+/// Longest wait for the first block of the chain, which is only asked for to learn the header rule.
+const PROBE: Duration = Duration::from_secs(2);
+/// Ranges of one span under way at once, as far as suggestions to planners go.
+const RANGES: u64 = 4;
+
+/// The endpoints of one chain, asked as one. Cheap to clone.
+#[derive(Clone)]
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("chain", &self.inner.chain)
+            .field("health", &self.health())
+            .finish()
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) chain: ChainId,
+    pub(super) options: PoolOptions,
+    pub(super) cancel: CancellationToken,
+    pub(super) rules: Arc<Rules>,
+    pub(super) counts: Counts,
+    pub(super) announcements: Arc<Announcements>,
+    pub(super) heads: HeadMemory,
+    /// Logs per block lately, for suggestions.
+    density: Mutex<Option<f64>>,
+    client: reqwest::Client,
+    endpoints: RwLock<Arc<[Arc<Endpoint>]>>,
+}
+
+impl Pool {
+    /// Opens the pool and asks every endpoint for its chain id.
+    ///
+    /// # Errors
+    /// [`EndpointError::WrongChain`] when those that answer serve other chains, [`EndpointError::Unreachable`] when none
+    /// answers. One right endpoint is enough; the others are quarantined, or checked again when they are first asked.
+    pub async fn connect(
+        chain: ChainId,
+        endpoints: Vec<EndpointSettings>,
+        options: PoolOptions,
+        cancel: CancellationToken,
+    ) -> Result<Pool, EndpointError> {
+        let announcements = Arc::new(Announcements::default());
+        let client = transport::client()?;
+        let new = |settings: EndpointSettings| {
+            Endpoint::new(&settings, &options, &client, Arc::clone(&announcements)).map(Arc::new)
+        };
+        let all = endpoints.into_iter().map(new).collect::<Result<Vec<_>, _>>()?;
+        let inner = Inner {
+            chain,
+            rules: Arc::new(Rules::new(options.header_hash)),
+            counts: Counts::default(),
+            heads: HeadMemory::default(),
+            density: Mutex::new(None),
+            endpoints: RwLock::new(all.into()),
+            announcements,
+            client,
+            options,
+            cancel,
+        };
+        let pool = Pool { inner: Arc::new(inner) };
+        let cancelled = pool.inner.cancel.clone();
+        tokio::select! {
+            biased;
+            () = cancelled.cancelled() => return Err(EndpointError::Cancelled),
+            checked = Box::pin(pool.inner.check_chains()) => checked?,
+        }
+        // A chain whose first block recomputes follows Ethereum's rule throughout.
+        if pool.inner.options.header_hash == HeaderHash::Auto {
+            drop(timeout(PROBE, Box::pin(pool.header_at(1))).await);
+        }
+        Ok(pool)
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> ChainId {
+        self.inner.chain
+    }
+
+    /// The chain's tip, cross-checked between the preferred endpoints.
+    ///
+    /// # Errors
+    /// [`EndpointError`]; transient ones are worth another try.
+    pub async fn heads(&self) -> Result<Heads, EndpointError> {
+        Box::pin(self.inner.heads()).await
+    }
+
+    /// The header at a height, `None` when no endpoint has it.
+    ///
+    /// # Errors
+    /// [`EndpointError`]; transient ones are worth another try.
+    pub async fn header_at(&self, number: u64) -> Result<Option<Header>, EndpointError> {
+        self.inner.header(Wanted::Number(number)).await
+    }
+
+    /// The header with a hash, `None` when no endpoint has it.
+    ///
+    /// # Errors
+    /// [`EndpointError`]; transient ones are worth another try.
+    pub async fn header_of(&self, hash: B256) -> Result<Option<Header>, EndpointError> {
+        self.inner.header(Wanted::Hash(hash)).await
+    }
+
+    /// The one block with this hash, with its matching logs, proven as far as `wanted` and the chain allow.
+    ///
+    /// # Errors
+    /// [`EndpointError::NotFound`] when no endpoint has the block (any more).
+    pub async fn block_span(&self, hash: B256, filter: &Filter, wanted: Proof) -> Result<Span, EndpointError> {
+        Box::pin(self.inner.block_span(hash, filter, wanted)).await
+    }
+
+    /// The blocks of a range with their matching logs, proven as far as `wanted` and the chain allow.
+    ///
+    /// # Errors
+    /// [`EndpointError::NotFound`] when a block of the range is not there yet.
+    pub async fn range_span(
+        &self,
+        range: RangeInclusive<u64>,
+        filter: &Filter,
+        wanted: Proof,
+    ) -> Result<Span, EndpointError> {
+        Box::pin(self.inner.range_span(range, filter, wanted)).await
+    }
+
+    /// Blocks a span should have at present: as many as a few requests bring, and few enough to hold in memory.
+    pub fn suggested_range(&self) -> u64 {
+        let inner = &self.inner;
+        let ranges = inner.log_blocks().saturating_mul(RANGES);
+        let density = *inner.density.lock().unwrap_or_else(PoisonError::into_inner);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts far below 2^53, and casts saturate"
+        )]
+        let holding = density.map_or(u64::MAX, |density| {
+            (inner.options.span_logs as f64 / density.max(1e-6)) as u64
+        });
+        ranges.min(holding).clamp(1, inner.options.span_blocks.max(1))
+    }
+
+    /// Returns when a newer head may exist: one was announced, or it is time to look.
+    pub async fn next_head(&self) {
+        Box::pin(self.inner.next_head()).await;
+    }
+
+    /// Takes over an edited registry. Endpoints that stay keep their history; new ones are checked before their first use.
+    pub fn replace_endpoints(&self, endpoints: Vec<EndpointSettings>) {
+        let inner = &self.inner;
+        let old = inner.endpoints();
+        let mut new = Vec::with_capacity(endpoints.len());
+        for settings in endpoints {
+            if let Some(kept) = old.iter().find(|old| old.id == settings.id && old.url == settings.url) {
+                kept.tune(&settings);
+                new.push(Arc::clone(kept));
+                continue;
+            }
+            match Endpoint::new(
+                &settings,
+                &inner.options,
+                &inner.client,
+                Arc::clone(&inner.announcements),
+            ) {
+                Ok(endpoint) => new.push(Arc::new(endpoint)),
+                Err(error) => warn!(chain = %inner.chain, %error, "endpoint left out"),
+            }
+        }
+        info!(chain = %inner.chain, endpoints = new.len(), "endpoints replaced");
+        *inner.endpoints.write().unwrap_or_else(PoisonError::into_inner) = new.into();
+        inner.announcements.bell.notify_one();
+    }
+
+    /// How each endpoint stands.
+    pub fn health(&self) -> Vec<EndpointHealth> {
+        self.inner
+            .endpoints()
+            .iter()
+            .map(|endpoint| endpoint.health())
+            .collect()
+    }
+
+    /// What the pool has counted so far.
+    pub fn counters(&self) -> PoolCounters {
+        let counts = &self.inner.counts;
+        PoolCounters {
+            hedges: counts.hedges.load(Ordering::Relaxed),
+            retries: counts.retries.load(Ordering::Relaxed),
+            splits: counts.splits.load(Ordering::Relaxed),
+            lies: counts.lies.load(Ordering::Relaxed),
+            suspects: counts.suspects.load(Ordering::Relaxed),
+            repaired: counts.repaired.load(Ordering::Relaxed),
+            unprovable: counts.unprovable.load(Ordering::Relaxed),
+            opaque: counts.opaque.load(Ordering::Relaxed),
+            announced: self.inner.announcements.count.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn endpoints(&self) -> Arc<[Arc<Endpoint>]> {
+        Arc::clone(&self.endpoints.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn check_chains(&self) -> Result<(), EndpointError> {
+        let chain = self.chain;
+        let endpoints = self.endpoints();
+        if endpoints.is_empty() {
+            return Err(EndpointError::NoEndpoints { chain });
+        }
+        let mut waits = ExponentialBuilder::new()
+            .with_jitter()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_times(CONNECT_TRIES - 1)
+            .build();
+        loop {
+            let checks = endpoints.iter().map(|endpoint| self.check(endpoint));
+            let failed: Vec<Refused> = join_all(checks).await.into_iter().flatten().collect();
+            if endpoints
+                .iter()
+                .any(|endpoint| endpoint.vitals().chain == ChainCheck::Right)
+            {
+                return Ok(());
+            }
+            let wrong: Vec<String> = endpoints.iter().filter_map(wrong_chain).collect();
+            if wrong.len() == endpoints.len() {
+                return Err(EndpointError::WrongChain {
+                    chain,
+                    found: wrong.join("; "),
+                });
+            }
+            let Some(wait) = waits.next() else {
+                let cause =
+                    |(endpoint, refused): (&Arc<Endpoint>, &Refused)| format!("{}: {}", endpoint.name, refused.detail);
+                let causes = endpoints.iter().zip(&failed).map(cause).collect::<Vec<_>>().join("; ");
+                return Err(EndpointError::Unreachable {
+                    chain,
+                    wanted: "its chain id".to_owned(),
+                    causes,
+                });
+            };
+            sleep(wait).await;
+        }
+    }
+
+    async fn check(&self, endpoint: &Endpoint) -> Option<Refused> {
+        let refused = endpoint
+            .check_chain(self.chain, self.options.request_timeout)
+            .await
+            .err()?;
+        warn!(chain = %self.chain, endpoint = %endpoint.name, reason = %refused.detail, "endpoint cannot be used at present");
+        endpoint.failed(&refused);
+        Some(refused)
+    }
+
+    /// A question of the ordinary kind.
+    pub(super) fn question(&self, calls: Vec<Call>, what: String) -> Ask {
+        let patience = self.options.request_timeout;
+        Ask {
+            calls,
+            what,
+            patience,
+            block: None,
+            span: None,
+            receipts: false,
+            shun: Vec::new(),
+        }
+    }
+
+    /// Asks with `read(false)`; when every answer fails its checks, and the chain's header rule may be the cause, asks
+    /// again with `read(true)`, which takes headers that cannot be recomputed.
+    pub(super) async fn ask_sealed<T, M, R>(&self, ask: &Ask, read: M) -> Result<super::ask::Served<T>, Trouble>
+    where
+        T: Send + 'static,
+        M: Fn(bool) -> R,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        match self.ask(ask, read(false)).await {
+            Err(Trouble::Unproven(reason)) if self.rules.may_agree() => {
+                info!(chain = %self.chain, ask = %ask.what, %reason, "asking again without proof of the header");
+                self.ask(ask, read(true)).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn header(&self, wanted: Wanted) -> Result<Option<Header>, EndpointError> {
+        match self.sealed_header(&wanted, Vec::new()).await {
+            Ok((header, _)) => Ok(Some(header.brief())),
+            Err(Trouble::Absent) => Ok(None),
+            Err(trouble) => Err(self.error(trouble, &wanted)),
+        }
+    }
+
+    /// A header that passed its checks, and who gave it.
+    pub(super) async fn sealed_header(
+        &self,
+        wanted: &Wanted,
+        shun: Vec<i32>,
+    ) -> Result<(SealedHeader, Arc<Endpoint>), Trouble> {
+        let (call, block) = match wanted {
+            Wanted::Hash(hash) => (Call::header_of(*hash), None),
+            Wanted::Number(number) => (Call::header_at(*number), Some(*number)),
+            Wanted::Range(range) => (Call::header_at(*range.end()), Some(*range.end())),
+        };
+        let ask = Ask {
+            block,
+            shun,
+            ..self.question(vec![call], wanted.to_string())
+        };
+        let rules = &self.rules;
+        let served = self
+            .ask_sealed(&ask, |agreed| {
+                let (rules, wanted) = (Arc::clone(rules), wanted.clone());
+                move |bodies: &[Body]| {
+                    let header = header::read(replies(bodies)?.first().ok_or(Unread::Absent)?.json()?)?;
+                    check_wanted(&header, &wanted)?;
+                    rules.judge(&header, agreed)?;
+                    Ok(header)
+                }
+            })
+            .await?;
+        Ok((served.value, served.by))
+    }
+
+    /// The trouble as callers see it.
+    pub(super) fn error(&self, trouble: Trouble, wanted: &Wanted) -> EndpointError {
+        let chain = self.chain;
+        match trouble {
+            Trouble::Absent => EndpointError::NotFound {
+                chain,
+                wanted: wanted.clone(),
+            },
+            Trouble::Unproven(reason) => EndpointError::Unproven {
+                chain,
+                wanted: wanted.to_string(),
+                reason,
+            },
+            Trouble::WrongChain(found) => EndpointError::WrongChain { chain, found },
+            Trouble::NoEndpoints => EndpointError::NoEndpoints { chain },
+            Trouble::Cancelled => EndpointError::Cancelled,
+            Trouble::Unreachable(causes) => EndpointError::Unreachable {
+                chain,
+                wanted: wanted.to_string(),
+                causes,
+            },
+            Trouble::TooMuch(_) => self.error(
+                Trouble::Unreachable("every answer is too long for its endpoint".to_owned()),
+                wanted,
+            ),
+            Trouble::Unsupported => self.error(Trouble::Unreachable("no endpoint knows the method".to_owned()), wanted),
+        }
+    }
+
+    /// Records a lie that came to light after the answer was accepted.
+    pub(super) fn blame(&self, endpoint: &Endpoint, reason: &str) {
+        warn!(chain = %self.chain, endpoint = %endpoint.name, %reason, "an endpoint's answer was wrong");
+        super::ask::count(&self.counts.lies);
+        endpoint.failed(&endpoint.refused(Refusal::Lie, reason));
+    }
+
+    /// Blocks per `eth_getLogs` that the preferred endpoints take at present.
+    pub(super) fn log_blocks(&self) -> u64 {
+        let now = tokio::time::Instant::now();
+        let endpoints = self.endpoints();
+        let usable = |endpoint: &&Arc<Endpoint>| endpoint.vitals().available(now) == Available::Now;
+        let best = endpoints
+            .iter()
+            .filter(usable)
+            .map(|endpoint| endpoint.priority())
+            .min();
+        let ranges = endpoints
+            .iter()
+            .filter(usable)
+            .filter(|endpoint| Some(endpoint.priority()) == best);
+        ranges
+            .map(|endpoint| endpoint.vitals().log_range.blocks())
+            .max()
+            .unwrap_or(1)
+    }
+
+    /// Remembers how many logs the blocks of a span had.
+    pub(super) fn learn_density(&self, blocks: usize, logs: usize) {
+        if blocks == 0 {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+        let seen = logs as f64 / blocks as f64;
+        let mut density = self.density.lock().unwrap_or_else(PoisonError::into_inner);
+        *density = Some(density.map_or(seen, |known| known * 0.7 + seen * 0.3));
+    }
+}
+
+/// The header is the one asked for.
+pub(super) fn check_wanted(header: &SealedHeader, wanted: &Wanted) -> Result<(), Unread> {
+    let right = match wanted {
+        Wanted::Hash(hash) => header.block.hash == *hash,
+        Wanted::Number(number) => header.block.number == *number,
+        Wanted::Range(range) => range.contains(&header.block.number),
+    };
+    if right {
+        Ok(())
+    } else {
+        Err(Unread::Lie(format!(
+            "asked for {wanted}, gave block {}",
+            header.reference()
+        )))
+    }
+}

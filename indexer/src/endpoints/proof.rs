@@ -1,0 +1,277 @@
+//! One block's logs: what is checked of them, and how doubts are settled.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bloom, keccak256};
+use decoders::block::{BlockRef, Log, Proof};
+use tracing::{info, warn};
+
+use super::ask::{Ask, Trouble, count};
+use super::bloom::{Checker, FilterBits};
+use super::call::Call;
+use super::endpoint::Endpoint;
+use super::header::SealedHeader;
+use super::log::{FilterSet, Logs};
+use super::pool::Inner;
+use super::receipt::{Proven, Receipts};
+use super::settings::Filter;
+use super::wire::{Body, Unread, replies};
+
+/// A filter in every form the checks need.
+pub(super) struct Want {
+    pub(super) filter: Filter,
+    pub(super) set: FilterSet,
+    bits: FilterBits,
+    state_sync: bool,
+}
+
+impl Want {
+    pub(super) fn new(filter: &Filter, state_sync: bool) -> Arc<Self> {
+        let (set, bits) = (FilterSet::of(filter), FilterBits::of(filter));
+        Arc::new(Want {
+            filter: filter.clone(),
+            set,
+            bits,
+            state_sync,
+        })
+    }
+
+    /// Whether the block may hold a matching log; `false` is as certain as the header.
+    pub(super) fn may_match(&self, header: &SealedHeader) -> bool {
+        self.state_sync || self.bits.may_match(&header.bloom)
+    }
+
+    /// The transaction of the block, if the chain is of that kind, whose logs no header commits to.
+    fn uncommitted(&self, block: &BlockRef) -> Option<B256> {
+        // Bor names it by this key (core/types/bor_receipt.go).
+        let name = || {
+            [
+                b"matic-bor-receipt-".as_slice(),
+                &block.number.to_be_bytes(),
+                block.hash.as_slice(),
+            ]
+            .concat()
+        };
+        self.state_sync.then(|| keccak256(name()))
+    }
+}
+
+/// A header, and whether its hash was recomputed.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub(super) header: SealedHeader,
+    pub(super) proven: bool,
+}
+
+/// What one look at a block's logs shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// As far as the bloom tells; proven at this level.
+    Fine(Proof),
+    /// The bloom says a matching log may be there, but none is.
+    Doubtful,
+    /// The logs contradict the header.
+    Wrong(&'static str),
+}
+
+/// Compares the logs given for a block with its header.
+pub(super) fn inspect(judged: &Judged, logs: &[Log], want: &Want, checker: &mut Checker) -> Finding {
+    let Judged { header, proven: true } = judged else {
+        return Finding::Fine(Proof::Chained);
+    };
+    let uncommitted = want.uncommitted(&header.reference());
+    let mut level = Proof::Bloom;
+    for log in logs {
+        if Some(log.tx_hash) == uncommitted {
+            level = Proof::Chained;
+            continue;
+        }
+        let place = usize::try_from(log.tx_index).unwrap_or(usize::MAX);
+        if header.transactions.is_some_and(|transactions| place >= transactions) {
+            return Finding::Wrong("a log names a transaction the block does not have");
+        }
+        if !checker.holds(&header.bloom, log) {
+            return Finding::Wrong("a log is not in the header's bloom");
+        }
+    }
+    if logs.is_empty() && want.bits.may_match(&header.bloom) {
+        Finding::Doubtful
+    } else {
+        Finding::Fine(level)
+    }
+}
+
+/// Logs of one block, as far as they could be proven.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    pub(super) logs: Vec<Log>,
+    pub(super) proof: Proof,
+}
+
+/// Reads `eth_getBlockReceipts` for a header and proves as much as can be: the root, or else that the logs of all
+/// receipts together give exactly the header's bloom.
+pub(super) fn read_receipts(json: &str, judged: &Judged, want: &Want) -> Result<Settled, Unread> {
+    let header = &judged.header;
+    let mut receipts = Receipts::read(json, header)?;
+    let uncommitted = want.uncommitted(&header.reference());
+    let extra: Vec<Log> = receipts
+        .split_off(uncommitted)
+        .filter(|log| want.set.matches(log))
+        .collect();
+    let proof = if !judged.proven || !extra.is_empty() {
+        Proof::Chained
+    } else {
+        Proof::Receipts
+    };
+    let proof = match receipts.prove(header) {
+        _ if !judged.proven => Proof::Chained,
+        Proven::Root => proof,
+        Proven::Other => {
+            return Err(Unread::Lie(format!(
+                "the receipts root of block {} does not recompute",
+                header.block.number
+            )));
+        }
+        Proven::Unknown(reason) if bloom_of(receipts.logs()) == *header.bloom => {
+            info!(block = %header.reference(), reason, "receipts root cannot be recomputed, the bloom can");
+            proof.min(Proof::Bloom)
+        }
+        Proven::Unknown(reason) => {
+            return Err(Unread::Unprovable(format!(
+                "receipts of block {} prove nothing: {reason}",
+                header.block.number
+            )));
+        }
+    };
+    let mut logs = receipts.into_logs(|log| want.set.matches(log));
+    logs.extend(extra);
+    Ok(Settled { logs, proof })
+}
+
+fn bloom_of<'a>(logs: impl Iterator<Item = &'a Log>) -> Bloom {
+    let mut bloom = Bloom::ZERO;
+    for log in logs {
+        bloom.accrue_raw_log(log.address, &log.topics);
+    }
+    bloom
+}
+
+impl Inner {
+    /// The block's logs with the strongest proof at hand: receipts first, then a second opinion.
+    ///
+    /// `first` is the answer that is doubted, and who gave it. When it turns out wrong, that endpoint is blamed.
+    pub(super) async fn settle(
+        &self,
+        judged: &Judged,
+        want: &Arc<Want>,
+        first: Option<(&[Log], &Arc<Endpoint>)>,
+    ) -> Result<Settled, Trouble> {
+        let shun: Vec<i32> = first.iter().map(|(_, by)| by.id).collect();
+        if judged.proven {
+            match self.by_receipts(judged, want, shun.clone()).await {
+                Ok(settled) => {
+                    self.note_level(&settled, judged);
+                    self.compare(judged, &settled.logs, first, "its receipts");
+                    return Ok(settled);
+                }
+                Err(trouble @ (Trouble::Cancelled | Trouble::Absent | Trouble::WrongChain(_))) => return Err(trouble),
+                // Receipts that prove nothing or cannot be had leave the second opinion.
+                Err(_) => {}
+            }
+        }
+        let (logs, by) = self.second_opinion(judged, want, shun).await?;
+        let mut proof = match inspect(judged, &logs, want, &mut Checker::default()) {
+            Finding::Fine(proof) => proof,
+            Finding::Doubtful => Proof::Bloom,
+            Finding::Wrong(reason) => return Err(Trouble::Unproven(format!("{}: {reason}", by.name))),
+        };
+        self.compare(judged, &logs, first, "another endpoint's");
+        let alone = first.is_none_or(|(_, first)| first.id == by.id);
+        if logs.is_empty() && alone && proof == Proof::Bloom && want.may_match(&judged.header) {
+            warn!(chain = %self.chain, endpoint = %by.name, block = %judged.header.reference(), "no second witness that a block has no matching logs");
+            proof = Proof::Chained;
+        }
+        Ok(Settled { logs, proof })
+    }
+
+    fn note_level(&self, settled: &Settled, judged: &Judged) {
+        if judged.proven && settled.proof < Proof::Receipts {
+            count(&self.counts.unprovable);
+        }
+    }
+
+    /// Blames whoever gave other logs than those that were proven.
+    fn compare(&self, judged: &Judged, proven: &[Log], first: Option<(&[Log], &Arc<Endpoint>)>, source: &str) {
+        let Some((logs, by)) = first.filter(|(logs, _)| *logs != proven) else {
+            return;
+        };
+        count(&self.counts.repaired);
+        let (gave, right) = (logs.len(), proven.len());
+        self.blame(
+            by,
+            &format!(
+                "its {gave} logs of block {} are not {source} {right}",
+                judged.header.reference()
+            ),
+        );
+    }
+
+    async fn by_receipts(&self, judged: &Judged, want: &Arc<Want>, shun: Vec<i32>) -> Result<Settled, Trouble> {
+        let BlockRef { number, hash } = judged.header.reference();
+        let (judged, want) = (judged.clone(), Arc::clone(want));
+        let ask = Ask {
+            block: Some(number),
+            receipts: true,
+            patience: self.options.logs_timeout,
+            shun,
+            ..self.question(vec![Call::receipts_of(hash)], format!("the receipts of block {number}"))
+        };
+        let read = move |bodies: &[Body]| {
+            let replies = replies(bodies)?;
+            read_receipts(replies.first().ok_or(Unread::Absent)?.json()?, &judged, &want)
+        };
+        Ok(self.ask(&ask, read).await?.value)
+    }
+
+    async fn second_opinion(
+        &self,
+        judged: &Judged,
+        want: &Arc<Want>,
+        shun: Vec<i32>,
+    ) -> Result<(Vec<Log>, Arc<Endpoint>), Trouble> {
+        let block = judged.header.reference();
+        let (judged, want) = (judged.clone(), Arc::clone(want));
+        let ask = Ask {
+            block: Some(block.number),
+            patience: self.options.logs_timeout,
+            shun,
+            ..self.question(
+                vec![Call::logs_of(block.hash, &want.filter)],
+                format!("the logs of block {}", block.number),
+            )
+        };
+        let read = move |bodies: &[Body]| {
+            let logs = replies(bodies)?.first().ok_or(Unread::Absent)?.read::<Logs>()?;
+            let logs = logs_of_block(logs, &judged.header, &want)?;
+            match inspect(&judged, &logs, &want, &mut Checker::default()) {
+                Finding::Wrong(reason) => Err(Unread::Lie(format!("{reason} (block {})", block.number))),
+                Finding::Fine(_) | Finding::Doubtful => Ok(logs),
+            }
+        };
+        let served = self.ask(&ask, read).await?;
+        Ok((served.value, served.by))
+    }
+}
+
+/// The logs of an answer to a question by block hash.
+pub(super) fn logs_of_block(mut logs: Logs, header: &SealedHeader, want: &Want) -> Result<Vec<Log>, Unread> {
+    let block = header.reference();
+    logs.check(&(block.number..=block.number), &want.set)?;
+    match logs.blocks.iter().find(|named| **named != block) {
+        Some(_) => Err(Unread::Lie(format!(
+            "logs of block {} name another block",
+            block.number
+        ))),
+        None => Ok(logs.logs),
+    }
+}

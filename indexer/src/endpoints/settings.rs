@@ -1,0 +1,145 @@
+//! What a pool is given and what it gives back, apart from spans.
+
+use std::fmt;
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256};
+use decoders::block::{Block, BlockRef, ChainId};
+use url::Url;
+
+use super::redact::redacted;
+
+/// One row of `chain_endpoints`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EndpointSettings {
+    /// The row's number; an endpoint keeps its history while number and URL stay the same.
+    pub id: i32,
+    /// `http`, `https`, `ws` or `wss`. May hold secrets: never shown, see [`redacted`].
+    pub url: Url,
+    /// Class of preference: endpoints with a higher number are asked only when none with a lower one can answer.
+    pub priority: i32,
+    /// Share of the requests inside the class; at least one.
+    pub weight: i32,
+    /// Requests per second the operator allows; a batch of ten counts as ten.
+    pub rate_limit: Option<u32>,
+}
+
+impl fmt::Debug for EndpointSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointSettings")
+            .field("id", &self.id)
+            .field("url", &redacted(&self.url))
+            .field("priority", &self.priority)
+            .field("weight", &self.weight)
+            .field("rate_limit", &self.rate_limit)
+            .finish()
+    }
+}
+
+/// Whether a chain's block hashes are the hashes of its Ethereum-style headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderHash {
+    /// They are, everywhere: a header that does not recompute is a lie.
+    Ethereum,
+    /// They are not (Cronos, Avalanche): nothing above `chained` can be proven.
+    Opaque,
+    /// Found out block by block. Once one header recomputes, every later one has to; an earlier one, or one with fields
+    /// this program does not know, is taken at `chained` when every endpoint serves it so.
+    #[default]
+    Auto,
+}
+
+/// How a pool behaves. The defaults suit public providers.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// Rule of the chain's block hashes.
+    pub header_hash: HeaderHash,
+    /// The chain emits logs in state-sync transactions that no header commits to (Bor: Polygon PoS).
+    pub state_sync_logs: bool,
+    /// Time between two looks at the head when no WebSocket announces it.
+    pub poll_interval: Duration,
+    /// Time an ordinary request may take.
+    pub request_timeout: Duration,
+    /// Time an `eth_getLogs` or receipts request may take before its range is split.
+    pub logs_timeout: Duration,
+    /// Rounds over all endpoints before a request fails as transient.
+    pub rounds: usize,
+    /// Whether slow requests are asked a second time elsewhere.
+    pub hedge: bool,
+    /// Most calls in one JSON-RPC batch.
+    pub batch: usize,
+    /// Most requests in flight per endpoint.
+    pub concurrency: usize,
+    /// Most bytes of one answer; a longer one counts as too much and is split.
+    pub response_bytes: usize,
+    /// Blocks a head may stand above every other endpoint's before it is doubted.
+    pub head_tolerance: u64,
+    /// Most blocks of one `eth_getLogs` request.
+    pub log_range: u64,
+    /// Logs a span suggested to planners should hold.
+    pub span_logs: u64,
+    /// Most blocks of a span suggested to planners.
+    pub span_blocks: u64,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        PoolOptions {
+            header_hash: HeaderHash::Auto,
+            state_sync_logs: false,
+            poll_interval: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(10),
+            logs_timeout: Duration::from_secs(30),
+            rounds: 6,
+            hedge: true,
+            batch: 100,
+            concurrency: 32,
+            response_bytes: 128 << 20,
+            head_tolerance: 64,
+            log_range: 10_000,
+            span_logs: 50_000,
+            span_blocks: 5_000,
+        }
+    }
+}
+
+impl PoolOptions {
+    /// The defaults, with what is known to be odd about `chain`.
+    pub fn of(chain: ChainId) -> Self {
+        PoolOptions {
+            state_sync_logs: matches!(chain.0, 137 | 80002),
+            ..PoolOptions::default()
+        }
+    }
+}
+
+/// Which logs a span holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// First topics to ask for, any of them; empty asks for every log.
+    pub topics: Vec<B256>,
+    /// Emitting contracts, any of them; empty asks for every contract.
+    pub addresses: Vec<Address>,
+}
+
+/// The chain's tip as the endpoints see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Highest block.
+    pub latest: Block,
+    /// Hash of the block below it.
+    pub latest_parent: B256,
+    /// Block the chain calls safe; `None` when it has no such tag.
+    pub safe: Option<BlockRef>,
+    /// Block the chain calls final; `None` when it has no such tag.
+    pub finalized: Option<BlockRef>,
+}
+
+/// A verified header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Height, hash and time.
+    pub block: Block,
+    /// Hash of the block below.
+    pub parent_hash: B256,
+}

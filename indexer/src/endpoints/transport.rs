@@ -1,0 +1,140 @@
+//! Bytes to an endpoint and back, over HTTP or a WebSocket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use url::Url;
+
+use super::error::EndpointError;
+use super::redact::redacted;
+use super::socket::{Announcements, Socket};
+
+/// How long a connection may take to come up.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// An answer, not yet read.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// HTTP status; 200 over a WebSocket.
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Unsent {
+    /// The answer is longer than the pool is willing to hold.
+    TooLarge,
+    /// Not connected, or the connection broke. The text may hold secrets.
+    Network(String),
+}
+
+/// The way to one endpoint.
+pub(super) enum Transport {
+    Http {
+        client: reqwest::Client,
+        url: Url,
+        cap: usize,
+    },
+    Socket(Socket),
+}
+
+/// The HTTP client every endpoint of a pool shares. Redirects are not followed: they would carry requests elsewhere.
+pub(super) fn client() -> Result<reqwest::Client, EndpointError> {
+    reqwest::Client::builder()
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
+        .tcp_nodelay(true)
+        .gzip(true)
+        .http1_only()
+        .build()
+        .map_err(|error| EndpointError::Unusable {
+            endpoint: "any".to_owned(),
+            reason: error.without_url().to_string(),
+        })
+}
+
+impl Transport {
+    /// The transport `url`'s scheme names; `cap` is the longest answer in bytes.
+    pub(super) fn new(
+        client: &reqwest::Client,
+        url: &Url,
+        cap: usize,
+        announcements: Arc<Announcements>,
+    ) -> Result<Self, EndpointError> {
+        match url.scheme() {
+            "http" | "https" => Ok(Transport::Http {
+                client: client.clone(),
+                url: url.clone(),
+                cap,
+            }),
+            "ws" | "wss" => Ok(Transport::Socket(Socket::new(client.clone(), url, cap, announcements))),
+            other => Err(EndpointError::Unusable {
+                endpoint: redacted(url),
+                reason: format!("scheme {other:?} is none of http, https, ws, wss"),
+            }),
+        }
+    }
+
+    /// Sends the request text whose ids are the `count` from `id` on, and waits for the answer.
+    pub(super) async fn send(&self, text: String, id: u64, count: usize) -> Result<Received, Unsent> {
+        match self {
+            Transport::Http { client, url, cap } => post(client, url.clone(), text, *cap).await,
+            Transport::Socket(socket) => {
+                let bytes = socket.send(text, id, count).await?;
+                Ok(Received {
+                    status: 200,
+                    retry_after: None,
+                    bytes,
+                })
+            }
+        }
+    }
+}
+
+async fn post(client: &reqwest::Client, url: Url, text: String, cap: usize) -> Result<Received, Unsent> {
+    let request = client.post(url).header(CONTENT_TYPE, "application/json").body(text);
+    let mut response = request.send().await.map_err(network)?;
+    let status = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let announced = response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(0);
+    if announced > cap {
+        return Err(Unsent::TooLarge);
+    }
+    let mut bytes = Vec::with_capacity(announced);
+    while let Some(chunk) = response.chunk().await.map_err(network)? {
+        if bytes.len() + chunk.len() > cap {
+            return Err(Unsent::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Received {
+        status,
+        retry_after: retry_after.map(Duration::from_secs),
+        bytes,
+    })
+}
+
+/// The error with its causes: the library's own text names none of them.
+pub(super) fn network(error: reqwest::Error) -> Unsent {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    Unsent::Network(text)
+}

@@ -1,0 +1,354 @@
+//! What is known of one endpoint's behaviour: circuit breaker, trust, latency, and the marks it leaves for the operator.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::health::EndpointState;
+use super::pace::LogRange;
+use super::refusal::Refusal;
+
+/// Failures in a row that open the circuit.
+const FAILURES: u32 = 5;
+/// First and longest time a circuit stays open.
+const OPEN: Duration = Duration::from_millis(500);
+const OPEN_LONGEST: Duration = Duration::from_secs(60);
+/// First and longest pause after a rate limit that names no time.
+const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_LONGEST: Duration = Duration::from_secs(30);
+/// Time a caller that is denied service, and a liar, is left alone.
+const SHUNNED: Duration = Duration::from_secs(60);
+/// Time after which an endpoint of another chain is looked at again.
+const QUARANTINE: Duration = Duration::from_secs(300);
+/// Trust below which a liar is left alone for a while.
+const DISTRUST: f64 = 0.2;
+/// Good answers after which batches grow again.
+const BATCH_PATIENCE: u32 = 50;
+/// Answers the median latency is taken over.
+const LATENCIES: usize = 32;
+
+/// What `eth_chainId` said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChainCheck {
+    /// Not asked yet, or not since the circuit opened.
+    Unchecked,
+    Right,
+    Wrong {
+        found: u64,
+        at: Instant,
+    },
+}
+
+/// When an endpoint can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Available {
+    Now,
+    From(Instant),
+    Never,
+}
+
+pub(super) struct Vitals {
+    pub(super) chain: ChainCheck,
+    failed_in_row: u32,
+    openings: u32,
+    open_until: Option<Instant>,
+    /// A request is trying whether an open circuit can close.
+    pub(super) trial: bool,
+    pauses: u32,
+    paused_until: Option<Instant>,
+    latencies: Vec<Duration>,
+    next_latency: usize,
+    /// Smoothed share of failures.
+    errors: f64,
+    /// One for an endpoint never caught lying.
+    trust: f64,
+    pub(super) lies: u64,
+    pub(super) requests: u64,
+    pub(super) failures: u64,
+    pub(super) bytes: u64,
+    reason: Option<String>,
+    pub(super) head: Option<u64>,
+    head_at: Option<Instant>,
+    /// Blocks behind the chain's head at the last look, when that is too many.
+    behind: Option<u64>,
+    pub(super) log_range: LogRange,
+    /// Most calls it takes in one batch.
+    pub(super) batch: usize,
+    most_batch: usize,
+    /// Good answers since the batch last grew.
+    batch_patience: u32,
+    /// It does not know `eth_getBlockReceipts`.
+    pub(super) no_receipts: bool,
+    /// Credit of the weighted round robin.
+    pub(super) credit: f64,
+}
+
+impl Vitals {
+    pub(super) fn new(log_range: u64, batch: usize) -> Self {
+        Vitals {
+            chain: ChainCheck::Unchecked,
+            failed_in_row: 0,
+            openings: 0,
+            open_until: None,
+            trial: false,
+            pauses: 0,
+            paused_until: None,
+            latencies: Vec::new(),
+            next_latency: 0,
+            errors: 0.0,
+            trust: 1.0,
+            lies: 0,
+            requests: 0,
+            failures: 0,
+            bytes: 0,
+            reason: None,
+            head: None,
+            head_at: None,
+            behind: None,
+            log_range: LogRange::new(log_range),
+            batch: batch.max(1),
+            most_batch: batch.max(1),
+            batch_patience: 0,
+            no_receipts: false,
+            credit: 0.0,
+        }
+    }
+
+    pub(super) fn available(&self, now: Instant) -> Available {
+        if let ChainCheck::Wrong { at, .. } = self.chain {
+            return if now >= at + QUARANTINE {
+                Available::Now
+            } else {
+                Available::Never
+            };
+        }
+        let half_open = self.open_until.is_some() && self.trial;
+        let open = self
+            .open_until
+            .map(|until| if half_open { until.max(now + OPEN) } else { until });
+        match open.into_iter().chain(self.paused_until).max() {
+            Some(until) if until > now => Available::From(until),
+            _ => Available::Now,
+        }
+    }
+
+    /// A request goes out. `true` when it is the trial of an open circuit.
+    pub(super) fn begin(&mut self) -> bool {
+        self.trial |= self.open_until.is_some();
+        self.trial
+    }
+
+    /// Bytes came back after `latency`.
+    pub(super) fn received(&mut self, latency: Duration, bytes: usize) {
+        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        if self.latencies.len() < LATENCIES {
+            self.latencies.push(latency);
+        } else {
+            self.latencies[self.next_latency] = latency;
+        }
+        self.next_latency = (self.next_latency + 1) % LATENCIES;
+    }
+
+    /// An answer passed every check.
+    pub(super) fn succeeded(&mut self) {
+        self.healthy();
+        self.pauses = 0;
+        self.trust = (self.trust + 0.02).min(1.0);
+        self.batch_patience += 1;
+        if self.batch < self.most_batch && self.batch_patience >= BATCH_PATIENCE {
+            self.batch_patience = 0;
+            self.batch = (self.batch + self.batch.div_ceil(4)).min(self.most_batch);
+        }
+        if self.errors < 0.05 && self.trust > 0.95 && self.behind.is_none() {
+            self.reason = None;
+        }
+    }
+
+    fn healthy(&mut self) {
+        self.failed_in_row = 0;
+        self.openings = 0;
+        self.open_until = None;
+        self.paused_until = None;
+        self.errors *= 0.9;
+    }
+
+    /// An answer was refused, or did not pass. `detail` is clean.
+    pub(super) fn refused(&mut self, refusal: &Refusal, detail: &str, now: Instant) {
+        match refusal {
+            Refusal::TooMuch(_) | Refusal::BatchTooLarge | Refusal::Absent | Refusal::Unprovable => self.healthy(),
+            Refusal::Unsupported | Refusal::Pruned => {
+                self.healthy();
+                self.reason = Some(detail.to_owned());
+            }
+            Refusal::RateLimited(wait) => {
+                let wait = wait.unwrap_or_else(|| doubled(PAUSE, self.pauses)).min(PAUSE_LONGEST);
+                self.pauses += 1;
+                self.paused_until = Some(now + wait);
+                self.blame(detail);
+            }
+            Refusal::Denied => {
+                self.blame(detail);
+                self.open(now, SHUNNED);
+            }
+            Refusal::Lie => {
+                self.lies += 1;
+                self.trust *= 0.5;
+                self.failures += 1;
+                self.reason = Some(format!("lied: {detail}"));
+                if self.trust < DISTRUST {
+                    self.trust = DISTRUST * 2.0;
+                    self.open(now, SHUNNED);
+                }
+            }
+            Refusal::Timeout | Refusal::Unavailable | Refusal::Malformed | Refusal::Failed => {
+                self.blame(detail);
+                self.failed_in_row += 1;
+                if self.failed_in_row >= FAILURES || self.open_until.is_some() {
+                    let wait = doubled(OPEN, self.openings).min(OPEN_LONGEST);
+                    self.openings += 1;
+                    self.open(now, wait);
+                }
+            }
+            Refusal::WrongChain => self.reason = Some(detail.to_owned()),
+        }
+    }
+
+    fn blame(&mut self, detail: &str) {
+        self.failures += 1;
+        self.errors = self.errors * 0.9 + 0.1;
+        self.reason = Some(detail.to_owned());
+    }
+
+    /// Another server may stand behind the URL afterwards, so the chain is checked again.
+    fn open(&mut self, now: Instant, wait: Duration) {
+        self.open_until = Some(now + wait);
+        self.chain = ChainCheck::Unchecked;
+    }
+
+    /// The endpoint said its head is `head`; the chain's is at least `best`.
+    pub(super) fn saw_head(&mut self, head: u64, best: u64, tolerance: u64) {
+        self.head = Some(head);
+        self.head_at = Some(Instant::now());
+        let behind = best.saturating_sub(head);
+        self.behind = (behind > tolerance).then_some(behind);
+        if let Some(behind) = self.behind {
+            self.reason = Some(format!("its head {head} is {behind} blocks behind"));
+        }
+    }
+
+    /// Whether it has shown a head after `since`.
+    pub(super) fn head_since(&self, since: Instant) -> bool {
+        self.head_at.is_some_and(|at| at > since)
+    }
+
+    pub(super) fn doubt(&mut self, reason: &str) {
+        self.trust *= 0.8;
+        self.reason = Some(reason.to_owned());
+    }
+
+    pub(super) fn median_latency(&self) -> Option<Duration> {
+        let mut sorted = self.latencies.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+
+    /// Multiplies the configured weight.
+    pub(super) fn score(&self) -> f64 {
+        self.trust * self.trust * (1.0 - self.errors).max(0.05)
+    }
+
+    pub(super) fn error_rate(&self) -> f64 {
+        self.errors
+    }
+
+    pub(super) fn state(&self, now: Instant) -> EndpointState {
+        match self.available(now) {
+            _ if matches!(self.chain, ChainCheck::Wrong { .. }) => EndpointState::Quarantined,
+            _ if self.open_until.is_some() => EndpointState::Open,
+            Available::From(_) | Available::Never => EndpointState::Degraded,
+            Available::Now if self.errors > 0.2 || self.trust < 0.9 || self.behind.is_some() => EndpointState::Degraded,
+            Available::Now => EndpointState::Ok,
+        }
+    }
+
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vitals() -> Vitals {
+        let mut vitals = Vitals::new(10_000, 100);
+        vitals.chain = ChainCheck::Right;
+        vitals
+    }
+
+    #[test]
+    fn repeated_failures_open_the_circuit_for_longer_and_longer() {
+        let (mut vitals, now) = (vitals(), Instant::now());
+        for _ in 0..4 {
+            vitals.refused(&Refusal::Timeout, "timed out", now);
+        }
+        assert_eq!(vitals.available(now), Available::Now);
+        vitals.refused(&Refusal::Timeout, "timed out", now);
+        assert_eq!(vitals.available(now), Available::From(now + OPEN));
+        assert_eq!(
+            (vitals.state(now), vitals.chain),
+            (EndpointState::Open, ChainCheck::Unchecked)
+        );
+        // Half open: one trial at a time, and its failure opens for twice as long.
+        let later = now + OPEN;
+        assert_eq!(vitals.available(later), Available::Now);
+        assert!(vitals.begin());
+        assert_ne!(vitals.available(later), Available::Now);
+        vitals.trial = false;
+        vitals.refused(&Refusal::Timeout, "timed out", later);
+        assert_eq!(vitals.available(later), Available::From(later + OPEN * 2));
+        vitals.succeeded();
+        assert_eq!(vitals.available(later), Available::Now);
+    }
+
+    #[test]
+    fn rate_limits_pause_and_do_not_open() {
+        let (mut vitals, now) = (vitals(), Instant::now());
+        for _ in 0..10 {
+            vitals.refused(&Refusal::RateLimited(Some(Duration::from_secs(3))), "429", now);
+        }
+        assert_eq!(vitals.available(now), Available::From(now + Duration::from_secs(3)));
+        assert_eq!(vitals.state(now), EndpointState::Degraded);
+    }
+
+    #[test]
+    fn liars_lose_trust_and_the_reason_stays() {
+        let (mut vitals, now) = (vitals(), Instant::now());
+        vitals.refused(&Refusal::Lie, "logs outside the bloom", now);
+        assert!(vitals.score() < 0.5);
+        vitals.succeeded();
+        assert_eq!(vitals.reason(), Some("lied: logs outside the bloom"));
+        vitals.refused(&Refusal::Lie, "again", now);
+        vitals.refused(&Refusal::Lie, "and again", now);
+        assert_eq!(vitals.state(now), EndpointState::Open);
+        for _ in 0..200 {
+            vitals.succeeded();
+        }
+        assert_eq!((vitals.reason(), vitals.state(now)), (None, EndpointState::Ok));
+    }
+
+    #[test]
+    fn another_chain_is_quarantined_and_looked_at_again() {
+        let (mut vitals, now) = (vitals(), Instant::now());
+        vitals.chain = ChainCheck::Wrong { found: 5, at: now };
+        assert_eq!(
+            (vitals.available(now), vitals.state(now)),
+            (Available::Never, EndpointState::Quarantined)
+        );
+        assert_eq!(vitals.available(now + QUARANTINE), Available::Now);
+    }
+}

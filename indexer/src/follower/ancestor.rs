@@ -1,0 +1,87 @@
+//! How far down the stored branch is still the chain's.
+
+use std::ops::RangeInclusive;
+
+use decoders::block::BlockRef;
+use sinks::checkpoint;
+
+use crate::error::Error;
+use crate::pipeline::Pipeline;
+
+/// Blocks of the archive looked through at a time, once the kept block hashes are used up.
+const ARCHIVE_WINDOW: u64 = 2048;
+
+/// The highest stored block that the endpoints still serve under the same hash.
+///
+/// First among the kept hashes of blocks that were not final; below them among the blocks the archive holds; and when not one
+/// stored block is on the served chain, the served block below `lowest`. So no reorg is too deep.
+///
+/// # Errors
+/// Whatever the endpoints, the store or the archive answer.
+pub async fn find(pipeline: &Pipeline, lowest: u64) -> Result<BlockRef, Error> {
+    let mut kept: Vec<BlockRef> = checkpoint::kept(&pipeline.store, pipeline.chain)
+        .await?
+        .iter()
+        .map(|block| block.block_ref())
+        .collect();
+    kept.sort_unstable();
+    if let Some(ancestor) = highest_shared(pipeline, &kept).await? {
+        return Ok(ancestor);
+    }
+    let mut above = match kept.first() {
+        Some(block) => block.number,
+        None => checkpoint::read(&pipeline.store, pipeline.chain)
+            .await?
+            .map_or(0, |stored| stored.block.number),
+    };
+    while let Some(window) = window_below(above, lowest) {
+        above = *window.start();
+        let archived = pipeline.archive.read(pipeline.chain, window).await?;
+        let blocks: Vec<BlockRef> = archived.blocks.iter().map(|block| block.block_ref()).collect();
+        if let Some(ancestor) = highest_shared(pipeline, &blocks).await? {
+            return Ok(ancestor);
+        }
+    }
+    let below = lowest.saturating_sub(1);
+    let header = pipeline.endpoints.header_at(below).await?;
+    header
+        .map(|header| header.block.block_ref())
+        .ok_or_else(|| Error::Stalled(format!("no endpoint serves block {below}")))
+}
+
+fn window_below(above: u64, lowest: u64) -> Option<RangeInclusive<u64>> {
+    (above > lowest).then(|| above.saturating_sub(ARCHIVE_WINDOW).max(lowest)..=above - 1)
+}
+
+/// The highest of `blocks`, which ascend, that the chain still has. A branch that left the chain never comes back to it, so
+/// halving finds the fork in few requests.
+async fn highest_shared(pipeline: &Pipeline, blocks: &[BlockRef]) -> Result<Option<BlockRef>, Error> {
+    let (mut shared, mut left) = (0, blocks.len());
+    while shared < left {
+        let middle = shared + (left - shared) / 2;
+        if is_canonical(pipeline, blocks[middle]).await? {
+            shared = middle + 1
+        } else {
+            left = middle
+        }
+    }
+    Ok(shared.checked_sub(1).map(|index| blocks[index]))
+}
+
+/// Whether the endpoints serve `block` at its height.
+pub async fn is_canonical(pipeline: &Pipeline, block: BlockRef) -> Result<bool, Error> {
+    let served = pipeline.endpoints.header_at(block.number).await?;
+    Ok(served.is_some_and(|header| header.block.hash == block.hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::window_below;
+
+    #[test]
+    fn windows_step_down_to_the_lowest_block_and_end() {
+        assert_eq!(window_below(5000, 1000), Some(2952..=4999));
+        assert_eq!(window_below(2952, 1000), Some(1000..=2951));
+        assert_eq!(window_below(1000, 1000), None);
+    }
+}

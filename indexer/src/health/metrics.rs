@@ -1,0 +1,397 @@
+//! Every number a running process tells, by the names docs/METRICS.md explains.
+
+use decoders::block::ChainId;
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// Seconds a commit or a fetch may take, from a block on loopback to a large span far away.
+const SECONDS: &[f64] = &[
+    0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// All metrics of one process. Each process, and each test, has its own registry.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    chain: ChainFamilies,
+    endpoint: EndpointFamilies,
+    outbox_depth: IntGauge,
+    publisher_confirmed: IntCounter,
+    publisher_failed: IntCounter,
+}
+
+/// Families with a `chain` label.
+#[derive(Debug)]
+struct ChainFamilies {
+    head: IntGaugeVec,
+    checkpoint: IntGaugeVec,
+    finalized: IntGaugeVec,
+    lag_blocks: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    events: IntCounterVec,
+    blocks: IntCounterVec,
+    reorgs: IntCounterVec,
+    rewound_blocks: IntCounterVec,
+    faults: IntCounterVec,
+    commit_seconds: HistogramVec,
+    fetch_seconds: HistogramVec,
+    archive_writes: IntCounterVec,
+}
+
+/// Families with the labels `chain` and `endpoint`.
+#[derive(Debug)]
+struct EndpointFamilies {
+    state: IntGaugeVec,
+    head: IntGaugeVec,
+    latency: GaugeVec,
+    requests: IntCounterVec,
+    failures: IntCounterVec,
+    lies: IntCounterVec,
+}
+
+/// How the pool judges an endpoint, as the value of `indexer_endpoint_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EndpointState {
+    /// Serves another chain.
+    Quarantined = 0,
+    /// Failed repeatedly and is left alone for a while.
+    Open = 1,
+    /// Answers, but fails often, is rate limited, lags behind or has lied.
+    Degraded = 2,
+    /// Answers.
+    Ok = 3,
+}
+
+/// One endpoint as its pool sees it; counts are totals since the pool began.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EndpointSample {
+    /// Registry id: URLs hold keys and are no label.
+    pub id: i32,
+    /// How it stands.
+    pub state: EndpointState,
+    /// Highest block it said it has.
+    pub head: Option<u64>,
+    /// Median seconds of its recent answers.
+    pub latency_seconds: Option<f64>,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failures: u64,
+    /// Answers that failed a check.
+    pub lies: u64,
+}
+
+/// The metrics of one chain, looked up once.
+#[derive(Clone, Debug)]
+pub struct ChainMetrics {
+    /// `indexer_head_block`.
+    pub head: IntGauge,
+    /// `indexer_checkpoint_block`.
+    pub checkpoint: IntGauge,
+    /// `indexer_finalized_block`.
+    pub finalized: IntGauge,
+    /// `indexer_lag_blocks`.
+    pub lag_blocks: IntGauge,
+    /// `indexer_lag_seconds`.
+    pub lag_seconds: Gauge,
+    /// `indexer_blocks_applied_total`.
+    pub blocks: IntCounter,
+    /// `indexer_reorgs_total`.
+    pub reorgs: IntCounter,
+    /// `indexer_rewound_blocks_total`.
+    pub rewound_blocks: IntCounter,
+    /// `indexer_commit_seconds`.
+    pub commit_seconds: Histogram,
+    /// `indexer_fetch_seconds`.
+    pub fetch_seconds: Histogram,
+    /// `indexer_archive_writes_total`.
+    pub archive_writes: IntCounter,
+    events: IntCounterVec,
+    faults: IntCounterVec,
+    chain: String,
+}
+
+impl ChainMetrics {
+    /// Tells where the endpoints see the chain's head and its finalized block.
+    pub fn heads(&self, head: u64, finalized: u64) {
+        self.head.set(gauge(head));
+        self.finalized.set(gauge(finalized));
+        self.lag_blocks.set((self.head.get() - self.checkpoint.get()).max(0));
+    }
+
+    /// Tells where the follower stands: a height, and the age of that block in seconds.
+    pub fn stands(&self, checkpoint: u64, age_seconds: f64) {
+        self.checkpoint.set(gauge(checkpoint));
+        self.lag_blocks.set((self.head.get() - self.checkpoint.get()).max(0));
+        self.lag_seconds.set(age_seconds);
+    }
+
+    /// Counts `count` events of `kind` (`mint`, `burn`, `transfer`) in `indexer_events_total`.
+    pub fn events(&self, kind: &str, count: u64) {
+        self.events
+            .with_label_values(&[self.chain.as_str(), kind])
+            .inc_by(count);
+    }
+
+    /// Counts a refused log of `source` in `indexer_faults_total`.
+    pub fn fault(&self, source: &str, reason: &str) {
+        self.faults
+            .with_label_values(&[self.chain.as_str(), source, reason])
+            .inc();
+    }
+}
+
+impl Metrics {
+    /// Every family at zero.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let chain = ChainFamilies::register(&registry);
+        Metrics {
+            chain,
+            endpoint: EndpointFamilies::register(&registry),
+            outbox_depth: kept(
+                &registry,
+                IntGauge::with_opts(opts("outbox_depth", "Messages owed and not confirmed")),
+            ),
+            publisher_confirmed: kept(
+                &registry,
+                IntCounter::with_opts(opts("publisher_confirmed_total", "Messages the broker confirmed")),
+            ),
+            publisher_failed: kept(
+                &registry,
+                IntCounter::with_opts(opts(
+                    "publisher_failed_total",
+                    "Messages the broker refused or returned",
+                )),
+            ),
+            registry,
+        }
+    }
+
+    /// The metrics of `chain`; asking again gives the same ones.
+    pub fn chain(&self, chain: ChainId) -> ChainMetrics {
+        let families = &self.chain;
+        let chain = chain.to_string();
+        let label = [chain.as_str()];
+        ChainMetrics {
+            head: families.head.with_label_values(&label),
+            checkpoint: families.checkpoint.with_label_values(&label),
+            finalized: families.finalized.with_label_values(&label),
+            lag_blocks: families.lag_blocks.with_label_values(&label),
+            lag_seconds: families.lag_seconds.with_label_values(&label),
+            blocks: families.blocks.with_label_values(&label),
+            reorgs: families.reorgs.with_label_values(&label),
+            rewound_blocks: families.rewound_blocks.with_label_values(&label),
+            commit_seconds: families.commit_seconds.with_label_values(&label),
+            fetch_seconds: families.fetch_seconds.with_label_values(&label),
+            archive_writes: families.archive_writes.with_label_values(&label),
+            events: families.events.clone(),
+            faults: families.faults.clone(),
+            chain,
+        }
+    }
+
+    /// Tells what a pool says of one of its endpoints.
+    pub fn endpoint(&self, chain: ChainId, sample: &EndpointSample) {
+        let (chain, id) = (chain.to_string(), sample.id.to_string());
+        let labels = [chain.as_str(), id.as_str()];
+        let families = &self.endpoint;
+        families
+            .state
+            .with_label_values(&labels)
+            .set(i64::from(sample.state as u8));
+        if let Some(head) = sample.head {
+            families.head.with_label_values(&labels).set(gauge(head));
+        }
+        if let Some(seconds) = sample.latency_seconds {
+            families.latency.with_label_values(&labels).set(seconds);
+        }
+        raise(&families.requests.with_label_values(&labels), sample.requests);
+        raise(&families.failures.with_label_values(&labels), sample.failures);
+        raise(&families.lies.with_label_values(&labels), sample.lies);
+    }
+
+    /// Forgets an endpoint that left the registry.
+    pub fn forget_endpoint(&self, chain: ChainId, id: i32) {
+        let (chain, id) = (chain.to_string(), id.to_string());
+        let labels = [chain.as_str(), id.as_str()];
+        let families = &self.endpoint;
+        // An endpoint that was never told of has nothing to forget.
+        for removed in [
+            families.state.remove_label_values(&labels),
+            families.head.remove_label_values(&labels),
+            families.latency.remove_label_values(&labels),
+            families.requests.remove_label_values(&labels),
+            families.failures.remove_label_values(&labels),
+            families.lies.remove_label_values(&labels),
+        ] {
+            drop(removed);
+        }
+    }
+
+    /// Tells how many messages are owed.
+    pub fn outbox_depth(&self, messages: i64) {
+        self.outbox_depth.set(messages);
+    }
+
+    /// Counts messages the broker confirmed.
+    pub fn confirmed(&self, messages: u64) {
+        self.publisher_confirmed.inc_by(messages);
+    }
+
+    /// Counts messages the broker refused or returned.
+    pub fn publish_failed(&self, messages: u64) {
+        self.publisher_failed.inc_by(messages);
+    }
+
+    /// The text Prometheus reads.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl EndpointFamilies {
+    fn register(registry: &Registry) -> Self {
+        let labels = ["chain", "endpoint"];
+        let latency = GaugeVec::new(
+            opts(
+                "endpoint_latency_seconds",
+                "Median time of an endpoint's recent answers",
+            ),
+            &labels,
+        );
+        EndpointFamilies {
+            state: gauges(
+                registry,
+                "endpoint_state",
+                "0 another chain, 1 left alone, 2 degraded, 3 ok",
+                &labels,
+            ),
+            head: gauges(
+                registry,
+                "endpoint_head_block",
+                "Highest block an endpoint said it has",
+                &labels,
+            ),
+            latency: kept(registry, latency),
+            requests: counters(
+                registry,
+                "endpoint_requests_total",
+                "Requests sent to an endpoint",
+                &labels,
+            ),
+            failures: counters(
+                registry,
+                "endpoint_failures_total",
+                "Requests an endpoint failed",
+                &labels,
+            ),
+            lies: counters(
+                registry,
+                "endpoint_lies_total",
+                "Answers of an endpoint that failed a check",
+                &labels,
+            ),
+        }
+    }
+}
+
+/// Raises a counter to a total kept elsewhere. A total below the counter began anew, and so does the counter.
+fn raise(counter: &IntCounter, total: u64) {
+    if total < counter.get() {
+        counter.reset();
+    }
+    counter.inc_by(total - counter.get());
+}
+
+impl ChainFamilies {
+    fn register(registry: &Registry) -> Self {
+        let chain = ["chain"];
+        ChainFamilies {
+            head: gauges(registry, "head_block", "Highest block an endpoint told of", &chain),
+            checkpoint: gauges(registry, "checkpoint_block", "Block the follower stands on", &chain),
+            finalized: gauges(
+                registry,
+                "finalized_block",
+                "Highest block that cannot be undone",
+                &chain,
+            ),
+            lag_blocks: gauges(registry, "lag_blocks", "Head minus checkpoint", &chain),
+            lag_seconds: kept(
+                registry,
+                GaugeVec::new(opts("lag_seconds", "Age of the checkpoint's block"), &chain),
+            ),
+            events: counters(registry, "events_total", "Events applied, by kind", &["chain", "kind"]),
+            blocks: counters(registry, "blocks_applied_total", "Blocks applied", &chain),
+            reorgs: counters(
+                registry,
+                "reorgs_total",
+                "Times the chain left a branch that was applied",
+                &chain,
+            ),
+            rewound_blocks: counters(registry, "rewound_blocks_total", "Blocks undone", &chain),
+            faults: counters(
+                registry,
+                "faults_total",
+                "Logs refused by a decoder",
+                &["chain", "source", "reason"],
+            ),
+            commit_seconds: seconds(registry, "commit_seconds", "Time one span's transaction took", &chain),
+            fetch_seconds: seconds(
+                registry,
+                "fetch_seconds",
+                "Time one span took to read and check",
+                &chain,
+            ),
+            archive_writes: counters(
+                registry,
+                "archive_writes_total",
+                "Raw events written to the archive",
+                &chain,
+            ),
+        }
+    }
+}
+
+/// A height as a gauge holds it.
+fn gauge(height: u64) -> i64 {
+    i64::try_from(height).unwrap_or(i64::MAX)
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("indexer")
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    kept(registry, IntGaugeVec::new(opts(name, help), labels))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    kept(registry, IntCounterVec::new(opts(name, help), labels))
+}
+
+fn seconds(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let opts = HistogramOpts::new(name, help)
+        .namespace("indexer")
+        .buckets(SECONDS.to_vec());
+    kept(registry, HistogramVec::new(opts, labels))
+}
+
+/// Registers a collector and keeps a handle on it.
+fn kept<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("names and labels of metrics are constants a test has seen to be valid");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("every metric has a name of its own");
+    collector
+}

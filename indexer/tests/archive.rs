@@ -1,0 +1,367 @@
+//! One suite for both archives: what is put is read back, exactly and only the last put of each block, whatever happened between.
+
+#![cfg(test)]
+
+#[path = "../../sinks/tests/scratch/mod.rs"]
+mod scratch;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use decoders::block::{Block, ChainId, Log, Proof, Span};
+use indexer::archive::{Archive, ArchiveError};
+use mongodb::Client;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sinks::error::Class;
+use sinks::store::Store;
+#[cfg(feature = "embedded")]
+use sqlx::postgres::PgPoolOptions;
+
+const CHAIN: ChainId = ChainId(1);
+
+/// Runs each named test on MongoDB, on PostgreSQL with one connection, and on the embedded PostgreSQL.
+macro_rules! conformance {
+    ($($test:ident),* $(,)?) => {
+        mod mongo {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::with_mongo(super::$test).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::with_postgres(super::$test).await;
+            })*
+        }
+        #[cfg(feature = "embedded")]
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::with_embedded(super::$test).await;
+            })*
+        }
+    };
+}
+
+conformance!(
+    what_is_put_is_read_back,
+    a_repeat_writes_nothing,
+    the_last_put_of_a_range_stands_after_a_reorg,
+    a_put_cut_short_is_finished_by_the_next,
+    a_log_with_other_content_is_replaced,
+    neighbours_and_other_chains_are_left_alone,
+    writers_at_the_same_time_agree,
+    a_big_span_fits,
+    any_history_of_puts_reads_as_the_last_one_of_each_block,
+    a_broken_span_is_refused,
+);
+
+async fn with_mongo<Running: Future<Output = ()> + Send + 'static>(test: fn(Archive) -> Running) {
+    let url = scratch::service("TEST_MONGODB_URL");
+    let database = scratch::unique("test");
+    let outcome = {
+        let (url, database) = (url.clone(), database.clone());
+        tokio::spawn(async move {
+            let store = unused_store();
+            test(Archive::open(&url, &database, &store).await.unwrap()).await;
+        })
+        .await
+    };
+    Client::with_uri_str(&url)
+        .await
+        .unwrap()
+        .database(&database)
+        .drop()
+        .await
+        .unwrap();
+    if let Err(failed) = outcome {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
+async fn with_postgres<Running: Future<Output = ()> + Send + 'static>(test: fn(Archive) -> Running) {
+    scratch::with_store(1, move |store| async move {
+        test(Archive::open("", "unused", &store).await.unwrap()).await;
+    })
+    .await;
+}
+
+#[cfg(feature = "embedded")]
+async fn with_embedded<Running: Future<Output = ()> + Send + 'static>(test: fn(Archive) -> Running) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("postgres");
+    // Starting and stopping block.
+    let start = move || {
+        pglite_oxide::PgliteServer::builder()
+            .path(path)
+            .database("postgres")
+            .start()
+            .unwrap()
+    };
+    let server = tokio::task::spawn_blocking(start).await.unwrap();
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&server.database_url())
+        .await
+        .unwrap();
+    let store = Store::new(pool.clone());
+    store.migrate().await.unwrap();
+    let outcome = tokio::spawn(async move { test(Archive::open("", "unused", &store).await.unwrap()).await }).await;
+    pool.close().await;
+    tokio::task::spawn_blocking(move || server.shutdown().unwrap())
+        .await
+        .unwrap();
+    if let Err(failed) = outcome {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
+/// A store for archives that do not use one.
+fn unused_store() -> Store {
+    Store::new(sqlx::PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap())
+}
+
+/// Block `number` of the branch `branch`.
+fn block(number: u64, branch: u64) -> Block {
+    let hash = keccak256([number.to_be_bytes(), branch.to_be_bytes()].concat());
+    Block {
+        number,
+        hash,
+        time: 1_600_000_000 + 12 * number,
+    }
+}
+
+/// A log of `block`, different for every index.
+fn log(block: &Block, log_index: u32, data: Vec<u8>) -> Log {
+    let seed = keccak256([&block.hash[..], &log_index.to_be_bytes()].concat());
+    Log {
+        block_number: block.number,
+        log_index,
+        tx_index: log_index / 2,
+        tx_hash: keccak256(seed),
+        address: Address::from_slice(&seed[..20]),
+        topics: (0..log_index % 5)
+            .map(|topic| keccak256([topic as u8, seed[0]]))
+            .collect(),
+        data: Bytes::from(data),
+    }
+}
+
+/// A span over `range` on `branch` with `per_block` logs in each block.
+fn span(range: RangeInclusive<u64>, branch: u64, per_block: u32) -> Span {
+    let blocks: Vec<Block> = range.clone().map(|number| block(number, branch)).collect();
+    let logs = blocks
+        .iter()
+        .flat_map(|block| (0..per_block).map(move |index| log(block, 3 * index, vec![index as u8; index as usize])))
+        .collect();
+    Span {
+        chain: CHAIN,
+        range,
+        parent_hash: Some(B256::ZERO),
+        blocks,
+        logs,
+        proof: Proof::Bloom,
+    }
+}
+
+/// What the archive is to answer for `span`: only blocks with logs, nothing proven.
+fn archived(span: &Span) -> Span {
+    let with_logs: std::collections::BTreeSet<u64> = span.logs.iter().map(|log| log.block_number).collect();
+    let blocks = span
+        .blocks
+        .iter()
+        .filter(|block| with_logs.contains(&block.number))
+        .copied()
+        .collect();
+    Span {
+        parent_hash: None,
+        proof: Proof::Chained,
+        blocks,
+        ..span.clone()
+    }
+}
+
+async fn what_is_put_is_read_back(archive: Archive) {
+    let mut wanted = span(100..=120, 1, 6);
+    wanted.logs.retain(|log| log.block_number % 3 != 0);
+    let last = wanted.logs.last_mut().unwrap();
+    (last.data, last.log_index) = (Bytes::from(vec![0xee; 1_000_000]), decoders::id::MAX_LOG_INDEX);
+    assert_eq!(archive.put(&wanted).await.unwrap(), wanted.logs.len() as u64);
+    assert_eq!(archive.read(CHAIN, 100..=120).await.unwrap(), archived(&wanted));
+    let all = archive.read(CHAIN, 0..=u64::MAX).await.unwrap();
+    assert_eq!((all.logs, all.range), (wanted.logs, 0..=u64::MAX));
+    let none = archive.read(CHAIN, 121..=1_000).await.unwrap();
+    assert!(none.blocks.is_empty() && none.logs.is_empty());
+    archive.ping().await.unwrap();
+}
+
+async fn a_repeat_writes_nothing(archive: Archive) {
+    let wanted = span(5..=30, 1, 4);
+    assert_eq!(archive.put(&wanted).await.unwrap(), 104);
+    assert_eq!(archive.put(&wanted).await.unwrap(), 0);
+    assert_eq!(archive.put(&span(7..=8, 1, 4)).await.unwrap(), 0);
+    assert_eq!(archive.read(CHAIN, 5..=30).await.unwrap(), archived(&wanted));
+}
+
+async fn the_last_put_of_a_range_stands_after_a_reorg(archive: Archive) {
+    archive.put(&span(10..=20, 1, 5)).await.unwrap();
+    assert_eq!(archive.put(&span(15..=20, 2, 3)).await.unwrap(), 18);
+    assert_eq!(
+        archive.read(CHAIN, 10..=14).await.unwrap(),
+        archived(&span(10..=14, 1, 5))
+    );
+    assert_eq!(
+        archive.read(CHAIN, 15..=20).await.unwrap(),
+        archived(&span(15..=20, 2, 3))
+    );
+    // The branch turns out to hold nothing of interest.
+    assert_eq!(archive.put(&span(18..=20, 3, 0)).await.unwrap(), 0);
+    assert!(archive.read(CHAIN, 18..=20).await.unwrap().logs.is_empty());
+    assert_eq!(archive.read(CHAIN, 15..=17).await.unwrap().logs.len(), 9);
+}
+
+async fn a_put_cut_short_is_finished_by_the_next(archive: Archive) {
+    let whole = span(1..=40, 1, 10);
+    // A crash leaves any part of an unordered write behind, here every third log, beside leftovers of another branch.
+    let mut part = whole.clone();
+    let mut counted = 0;
+    part.logs.retain(|_| {
+        counted += 1;
+        counted % 3 == 0
+    });
+    archive.put(&part).await.unwrap();
+    archive.put(&span(30..=50, 2, 2)).await.unwrap();
+    archive.put(&whole).await.unwrap();
+    assert_eq!(archive.read(CHAIN, 1..=40).await.unwrap(), archived(&whole));
+    assert_eq!(
+        archive.read(CHAIN, 41..=50).await.unwrap(),
+        archived(&span(41..=50, 2, 2))
+    );
+}
+
+async fn a_log_with_other_content_is_replaced(archive: Archive) {
+    let told = span(1..=3, 1, 4);
+    let mut lie = told.clone();
+    lie.logs[5].data = Bytes::from_static(b"not what the chain said");
+    lie.logs[6].topics = [B256::ZERO].into_iter().collect();
+    archive.put(&lie).await.unwrap();
+    assert_eq!(archive.put(&told).await.unwrap(), 2);
+    assert_eq!(archive.read(CHAIN, 1..=3).await.unwrap(), archived(&told));
+}
+
+async fn neighbours_and_other_chains_are_left_alone(archive: Archive) {
+    let other = Span {
+        chain: ChainId(2),
+        ..span(1..=9, 1, 2)
+    };
+    let next = Span {
+        chain: ChainId(u64::MAX >> 1),
+        ..span(1..=9, 1, 2)
+    };
+    archive.put(&other).await.unwrap();
+    archive.put(&next).await.unwrap();
+    archive.put(&span(1..=9, 1, 2)).await.unwrap();
+    archive.put(&span(4..=6, 7, 0)).await.unwrap();
+    assert_eq!(archive.read(ChainId(2), 1..=9).await.unwrap(), archived(&other));
+    assert_eq!(archive.read(next.chain, 1..=9).await.unwrap(), archived(&next));
+    let left = archive.read(CHAIN, 1..=9).await.unwrap();
+    assert_eq!(
+        left.blocks.iter().map(|block| block.number).collect::<Vec<_>>(),
+        [1, 2, 3, 7, 8, 9]
+    );
+}
+
+async fn writers_at_the_same_time_agree(archive: Archive) {
+    let wanted = span(1..=200, 1, 20);
+    let puts = (0..4).map(|_| {
+        let (archive, wanted) = (archive.clone(), wanted.clone());
+        tokio::spawn(async move { archive.put(&wanted).await })
+    });
+    for put in futures::future::join_all(puts).await {
+        put.unwrap().unwrap();
+    }
+    assert_eq!(archive.read(CHAIN, 1..=200).await.unwrap(), archived(&wanted));
+}
+
+async fn a_big_span_fits(archive: Archive) {
+    let mut wanted = span(1..=3_000, 1, 20);
+    // As large as logs get: three in a row that no single message could carry together.
+    for log in &mut wanted.logs[100..103] {
+        log.data = Bytes::from(vec![7; 5_000_000]);
+    }
+    let started = Instant::now();
+    assert_eq!(archive.put(&wanted).await.unwrap(), 60_000);
+    let put = started.elapsed();
+    let read = archive.read(CHAIN, 1..=3_000).await.unwrap();
+    println!(
+        "{}: put 60,000 logs in {put:?}, read in {:?}",
+        archive.name(),
+        started.elapsed() - put
+    );
+    assert!(read == archived(&wanted));
+    let repeat = Instant::now();
+    assert_eq!(archive.put(&wanted).await.unwrap(), 0);
+    println!("{}: repeat in {:?}", archive.name(), repeat.elapsed());
+}
+
+async fn any_history_of_puts_reads_as_the_last_one_of_each_block(archive: Archive) {
+    let mut random = ChaCha8Rng::seed_from_u64(42);
+    let mut model: BTreeMap<u64, Vec<Log>> = BTreeMap::new();
+    for _ in 0..80 {
+        let from = random.random_range(0..60);
+        let to = from + random.random_range(0..20);
+        let put = span(from..=to, random.random_range(0..3), random.random_range(0..5));
+        archive.put(&put).await.unwrap();
+        for number in from..=to {
+            model.insert(
+                number,
+                put.logs
+                    .iter()
+                    .filter(|log| log.block_number == number)
+                    .cloned()
+                    .collect(),
+            );
+        }
+        let (from, to) = (random.random_range(0..40), random.random_range(40..90));
+        let wanted: Vec<Log> = model.range(from..=to).flat_map(|(_, logs)| logs.clone()).collect();
+        assert_eq!(archive.read(CHAIN, from..=to).await.unwrap().logs, wanted);
+    }
+}
+
+async fn a_broken_span_is_refused(archive: Archive) {
+    let mut swapped = span(1..=2, 1, 3);
+    swapped.logs.swap(0, 1);
+    let mut stranger = span(1..=2, 1, 3);
+    stranger.logs.push(log(&block(3, 1), 0, Vec::new()));
+    for broken in [swapped, stranger] {
+        let error = archive.put(&broken).await.unwrap_err();
+        assert!(matches!(error, ArchiveError::Span(_)), "{error}");
+        assert_eq!(error.class(), Class::Fatal);
+    }
+    assert!(archive.read(CHAIN, 0..=9).await.unwrap().logs.is_empty());
+}
+
+#[tokio::test]
+async fn an_absent_mongodb_is_told_with_its_place_and_without_its_login() {
+    let url = "mongodb://reader:hunter2@127.0.0.1:9/?serverSelectionTimeoutMS=300";
+    let error = Archive::open(url, "indexer", &unused_store()).await.unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("127.0.0.1:9") && message.contains("archive.url"),
+        "{message}"
+    );
+    assert!(!message.contains("hunter2") && !message.contains('\n'), "{message}");
+    assert_eq!(error.class(), Class::Transient);
+    let error = Archive::open("mongodb://reader:hun@ter2@/", "indexer", &unused_store())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("archive.url") && !error.to_string().contains("hun"),
+        "{error}"
+    );
+    assert_eq!(error.class(), Class::Fatal);
+}

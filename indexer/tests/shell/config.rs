@@ -1,0 +1,271 @@
+//! `config.toml`: complete, parsed, strict; the environment above it; secrets unseen.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use indexer::config::{Config, DatabaseUrl, EndpointUrl, EndpointUrlError, HeaderHash, LogFormat, Scope};
+use indexer::error::Exit;
+
+fn committed() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../config.toml")).unwrap()
+}
+
+/// The committed file with its optional keys switched on.
+fn committed_whole() -> String {
+    let on = |line: &str| {
+        line.strip_prefix('#')
+            .filter(|key| key.starts_with(|c: char| c.is_ascii_lowercase()))
+            .unwrap_or(line)
+            .to_owned()
+    };
+    committed().lines().map(on).collect::<Vec<_>>().join("\n")
+}
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+#[test]
+fn the_committed_file_parses_and_stands_at_the_defaults() {
+    let config = Config::parse(&committed(), "config.toml").unwrap();
+    let mut expected = Config::default();
+    assert_eq!(config.chains.len(), 1);
+    expected.chains = config.chains.clone();
+    assert_eq!(config, expected, "the values in config.toml are the defaults");
+}
+
+#[test]
+fn the_committed_file_names_every_key() {
+    let config = Config::parse(&committed_whole(), "config.toml").unwrap();
+    let chain = &config.chains[0];
+    assert!(chain.finality_depth.is_some() && chain.gas_policy.is_some() && chain.explorer_url.is_some());
+    assert!(chain.integrity_head.is_some() && chain.integrity_backfill.is_some());
+    assert!(chain.endpoints[0].rate_limit.is_some() && chain.contracts[0].abi.is_some());
+    // With every option on, writing the configuration names every key there is.
+    let written: toml::Table = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+    let named: toml::Table = toml::from_str(&committed_whole()).unwrap();
+    assert_eq!(
+        keys(&toml::Value::Table(named), ""),
+        keys(&toml::Value::Table(written), "")
+    );
+}
+
+fn keys(value: &toml::Value, path: &str) -> BTreeSet<String> {
+    match value {
+        toml::Value::Table(table) => table
+            .iter()
+            .flat_map(|(key, value)| {
+                let path = format!("{path}.{key}");
+                let mut inner = keys(value, &path);
+                inner.insert(path);
+                inner
+            })
+            .collect(),
+        toml::Value::Array(values) => values.iter().flat_map(|value| keys(value, path)).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
+    let chain = "[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\n";
+    let endpoint = "[[chains.endpoints]]\nurl = \"http://h\"\n";
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "[database]\nuri = 1",
+            &["c.toml:2:", "unknown field `uri`", "expected one of `url`, `data_dir`"],
+        ),
+        ("[databse]", &["c.toml:1:", "unknown field `databse`", "`database`"]),
+        (
+            "[database]\nmax_connections = 0",
+            &[
+                "c.toml:2: database.max_connections:",
+                "0 is out of range, allowed are 1 to 100",
+            ],
+        ),
+        (
+            "[database]\nmax_connections = \"x\"",
+            &["c.toml:2: database.max_connections:", "invalid type: string"],
+        ),
+        (
+            "[database]\nurl = \"mysql://u:pw@h/d\"",
+            &["database.url:", "\"mysql://h/d\"", "postgres://…", "embedded"],
+        ),
+        ("[archive]\nurl = \"http://h\"", &["archive.url:", "mongodb://…"]),
+        ("[broker]\nurl = \"http://h\"", &["broker.url:", "amqp://…"]),
+        (
+            "[api]\nlisten = \"localhost\"",
+            &["c.toml:2: api.listen:", "socket address"],
+        ),
+        (
+            "[log]\nformat = \"xml\"",
+            &["log.format:", "unknown variant `xml`, expected `human` or `json`"],
+        ),
+        ("[log]\nlevel = \"a=b=c\"", &["log.level:", "no log filter"]),
+        (
+            "[pipeline]\nintegrity_head = \"full\"",
+            &["pipeline.integrity_head:", "`chained`, `bloom`, `receipts`"],
+        ),
+        ("[pipeline]\nbackfill_workers = 65", &["allowed are 1 to 64"]),
+        ("x = ", &["c.toml:1:"]),
+        (
+            "[[chains]]\nname = \"E\"\nnative_symbol = \"E\"",
+            &["c.toml:1:", "missing field `caip2`"],
+        ),
+        (
+            "[[chains]]\ncaip2 = \"1\"\nname = \"E\"\nnative_symbol = \"E\"",
+            &["c.toml:2:", "eip155:1"],
+        ),
+        (&format!("{chain}{chain}"), &["c.toml:6:", "eip155:1 is written twice"]),
+        (&format!("{chain}{endpoint}{endpoint}"), &["c.toml:8:", "written twice"]),
+        (
+            &format!("{chain}[[chains.endpoints]]\nurl = \"ftp://h/key\""),
+            &["c.toml:6:", "\"ftp://h/…\"", "wss://…"],
+        ),
+        (
+            &format!("{chain}[[chains.endpoints]]\nurl = \"http://h/${{KEY\""),
+            &["c.toml:6:", "variable name"],
+        ),
+        (
+            &format!("{chain}{endpoint}rate_limit = 0"),
+            &["c.toml:7:", "allowed are 1 to 1000000"],
+        ),
+        (
+            &format!("{chain}[[chains.contracts]]\nname = \"\""),
+            &["1 to 128 printable characters"],
+        ),
+        (&format!("{chain}scope = \"some\""), &["expected `all` or `contracts`"]),
+    ];
+    for (text, parts) in cases {
+        let failure = Config::parse(text, "c.toml").unwrap_err();
+        assert_eq!(failure.exit, Exit::Config, "{text}");
+        assert!(!failure.message.contains('\n'), "{}", failure.message);
+        assert!(!failure.message.contains("pw"), "{}", failure.message);
+        for part in *parts {
+            assert!(
+                failure.message.contains(part),
+                "{text}\ngave {}\nwithout {part}",
+                failure.message
+            );
+        }
+    }
+}
+
+#[test]
+fn the_environment_stands_above_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(
+        &path,
+        "[database]\nurl = \"postgres://file/d\"\n[broker]\nurl = \"amqp://file\"",
+    )
+    .unwrap();
+    let environment = |name: &str| {
+        let value = match name {
+            "DATABASE_URL" => "postgres://u:pw@env:5433/d?sslmode=disable",
+            "MONGODB_URL" => "mongodb://u:pw@env:27017/?replicaSet=rs0",
+            "AMQP_URL" => "amqp://u:pw@env:5672/%2f",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    let config = Config::load(&path, &environment).unwrap();
+    assert_eq!(config.database.url.to_string(), "postgres://env:5433/d");
+    assert_eq!(config.archive.url.as_ref().unwrap().to_string(), "mongodb://env:27017/");
+    assert_eq!(config.broker.url.as_ref().unwrap().to_string(), "amqp://env:5672/%2f");
+    assert!(config.broker.url.as_ref().unwrap().expose().contains("u:pw@"));
+    assert!(
+        !format!("{config:?}").contains("pw") && !toml::to_string(&config).unwrap().contains("pw"),
+        "secrets stay unseen"
+    );
+
+    let file = Config::load(&path, &nothing).unwrap();
+    assert_eq!(file.database.url.to_string(), "postgres://file/d");
+    let empty = Config::load(&path, &|_| Some(String::new())).unwrap();
+    assert_eq!(empty, file, "an empty variable is no variable");
+
+    for name in ["DATABASE_URL", "MONGODB_URL", "AMQP_URL"] {
+        let wrong = |asked: &str| (asked == name).then(|| "http://u:pw@h".to_owned());
+        let failure = Config::load(&path, &wrong).unwrap_err();
+        assert!(
+            failure.message.starts_with(&format!("environment variable {name}: ")),
+            "{}",
+            failure.message
+        );
+        assert!(!failure.message.contains("pw"));
+        assert_eq!(failure.exit, Exit::Config);
+    }
+}
+
+#[test]
+fn relative_paths_start_from_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(&path, "").unwrap();
+    let config = Config::load(&path, &nothing).unwrap();
+    assert_eq!(
+        config.resolve(&config.database.data_dir),
+        folder.path().join("data/postgres")
+    );
+    assert_eq!(config.resolve(Path::new("/abs")), Path::new("/abs"));
+    let failure = Config::load(&folder.path().join("none.toml"), &nothing).unwrap_err();
+    assert!(
+        failure.message.contains("none.toml") && failure.message.contains("--config FILE"),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
+fn endpoint_urls_take_their_secrets_from_the_environment_and_show_none() {
+    let url = EndpointUrl::parse("https://h.example/v3/${NODE_KEY}?x=${X}").unwrap();
+    assert_eq!(
+        (url.to_string().as_str(), format!("{url:?}").as_str()),
+        ("https://h.example/…", "https://h.example/…")
+    );
+    let environment = |name: &str| Some(name.to_lowercase());
+    assert_eq!(
+        url.expand(&environment).unwrap().as_str(),
+        "https://h.example/v3/node_key?x=x"
+    );
+    let unset = url.expand(&nothing).unwrap_err();
+    assert!(matches!(&unset, EndpointUrlError::Unset { variable, .. } if variable == "NODE_KEY"));
+    for (text, shown) in [
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+        ("http://h:1/", "http://h:1/"),
+        ("wss://u:p@ss/w@h:1/k", "wss://h:1/…"),
+        ("https://h?apikey=secret", "https://h"),
+    ] {
+        assert_eq!(
+            EndpointUrl::parse(text).map_or_else(|error| error.to_string(), |url| url.to_string()),
+            shown
+        );
+    }
+    for wrong in [
+        "",
+        "h",
+        "ftp://h",
+        "http://",
+        "http://${",
+        "http://${}",
+        "http://h/${a-b}",
+    ] {
+        assert!(EndpointUrl::parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_chain_needs_only_its_names() {
+    let text = "[[chains]]\ncaip2 = \"eip155:10\"\nname = \"Optimism\"\nnative_symbol = \"ETH\"";
+    let config = Config::parse(text, "c.toml").unwrap();
+    let chain = &config.chains[0];
+    assert!(chain.enabled && chain.endpoints.is_empty() && chain.gas_policy.is_none());
+    assert_eq!(
+        (chain.decimals, chain.scope, chain.header_hash),
+        (18, Scope::All, HeaderHash::Auto)
+    );
+    assert_eq!(
+        (config.log.format, config.database.url),
+        (LogFormat::Human, DatabaseUrl::Embedded)
+    );
+}

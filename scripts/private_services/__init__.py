@@ -1,0 +1,1 @@
+"""One module per server, `process` for what they share about processes, `packages` for what is installed."""

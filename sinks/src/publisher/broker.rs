@@ -1,0 +1,202 @@
+//! The only code that speaks to RabbitMQ on the writing side: one connection, one channel in confirm mode, set up once.
+
+use std::time::Duration;
+
+use futures::future::{join_all, poll_immediate, try_join_all};
+use lapin::message::BasicReturnMessage;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use lapin::uri::AMQPUri;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind, PublisherConfirm};
+use rustc_hash::FxHashSet;
+
+use super::message::{Message, SCHEMA_VERSION};
+use super::{Options, PublisherError};
+
+/// How long connecting and setting up may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a goodbye may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Heartbeat when the address names none; a dead broker is noticed within twice this time, in seconds.
+const HEARTBEAT: u16 = 10;
+/// Persistent: written to disk before it is confirmed, on durable queues.
+const PERSISTENT: u8 = 2;
+
+/// What became of one published message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Every queue that asks for it has it.
+    Confirmed,
+    /// No queue asks for it.
+    Unroutable,
+    /// A queue could not take it.
+    Refused,
+}
+
+/// A connection with its channel.
+pub(super) struct Broker {
+    connection: Connection,
+    channel: Channel,
+    exchange: ShortString,
+    content_type: ShortString,
+    app: ShortString,
+}
+
+impl Broker {
+    /// Connects, turns confirms on and declares the durable topic exchange.
+    pub(super) async fn connect(options: &Options) -> Result<Broker, PublisherError> {
+        let connection = connect(&options.url).await?;
+        let exchange = name(&options.exchange)?;
+        let channel = tokio::time::timeout(CONNECT_TIMEOUT, set_up(&connection, exchange.clone()))
+            .await
+            .map_err(|_| PublisherError::Silent {
+                seconds: CONNECT_TIMEOUT.as_secs(),
+            })??;
+        Ok(Broker {
+            connection,
+            channel,
+            exchange,
+            content_type: "application/json".into(),
+            app: "nft-indexer".into(),
+        })
+    }
+
+    /// Whether the connection stands and the channel is open.
+    pub(super) fn connected(&self) -> bool {
+        self.connection.status().connected() && self.channel.status().connected()
+    }
+
+    /// Whether the broker stopped taking messages because it runs out of memory or disk.
+    pub(super) fn blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
+    /// Publishes `messages` in order and waits until each one is confirmed, returned or refused.
+    pub(super) async fn send(&self, messages: &[&Message]) -> Result<Vec<Verdict>, PublisherError> {
+        let written = self.write(messages).await?;
+        let confirmations = join_all(written).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let refused: Vec<bool> = confirmations
+            .iter()
+            .map(|confirmation| !confirmation.is_ack())
+            .collect();
+        // A returned message comes before its confirmation but may be attached to that of a neighbour, so it is known by its id.
+        let returned: FxHashSet<String> = confirmations
+            .into_iter()
+            .filter_map(Confirmation::take_message)
+            .filter_map(|message| id_of(&message))
+            .collect();
+        let verdict = |(message, refused): (&&Message, bool)| match refused {
+            true => Verdict::Refused,
+            false if !returned.is_empty() && returned.contains(&message.id.to_string()) => Verdict::Unroutable,
+            false => Verdict::Confirmed,
+        };
+        Ok(messages.iter().zip(refused).map(verdict).collect())
+    }
+
+    /// Hands every message to the connection, in order, without waiting for one before the next.
+    async fn write(&self, messages: &[&Message]) -> Result<Vec<PublisherConfirm>, PublisherError> {
+        let mut confirms: Vec<Option<PublisherConfirm>> = Vec::with_capacity(messages.len());
+        let mut waiting = Vec::new();
+        for (index, message) in messages.iter().enumerate() {
+            let mut publish = Box::pin(self.publish(message));
+            // The first poll queues the frames; polling one after the other is what keeps the order.
+            let written = poll_immediate(&mut publish).await.transpose()?;
+            if written.is_none() {
+                waiting.push((index, publish));
+            }
+            confirms.push(written);
+        }
+        let late = waiting
+            .into_iter()
+            .map(|(index, publish)| async move { publish.await.map(|confirm| (index, confirm)) });
+        for (index, confirm) in try_join_all(late).await? {
+            confirms[index] = Some(confirm);
+        }
+        Ok(confirms.into_iter().flatten().collect())
+    }
+
+    async fn publish(&self, message: &Message) -> Result<PublisherConfirm, PublisherError> {
+        let mut headers = FieldTable::default();
+        headers.insert("schema_version".into(), AMQPValue::LongInt(SCHEMA_VERSION.into()));
+        headers.insert(
+            "chain".into(),
+            AMQPValue::LongString(LongString::from(message.chain.as_str())),
+        );
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type(self.content_type.clone())
+            .with_message_id(message.id.to_string().into())
+            .with_type(name(&message.kind)?)
+            .with_app_id(self.app.clone())
+            .with_headers(headers);
+        let options = BasicPublishOptions {
+            mandatory: true,
+            immediate: false,
+        };
+        let key = name(&message.routing_key)?;
+        Ok(self
+            .channel
+            .basic_publish(self.exchange.clone(), key, options, &message.body, properties)
+            .await?)
+    }
+
+    /// Says goodbye, without waiting long for an answer.
+    pub(super) async fn close(self) {
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close(200, "bye".into())).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::debug!("the broker did not confirm the end of the connection");
+        }
+    }
+}
+
+/// Opens a connection, within [`CONNECT_TIMEOUT`].
+pub(super) async fn connect(url: &str) -> Result<Connection, PublisherError> {
+    // The parser's complaint may repeat the password, so it is not shown.
+    let mut uri: AMQPUri = url.parse().map_err(|_| PublisherError::Address)?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT);
+    let place = format!("{}:{}", uri.authority.host, uri.authority.port);
+    let properties = ConnectionProperties::default().with_connection_name("nft-indexer".into());
+    match tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_uri(uri, properties)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(PublisherError::Unreachable {
+            place,
+            reason: error.to_string(),
+        }),
+        Err(_) => Err(PublisherError::Unreachable {
+            place,
+            reason: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+        }),
+    }
+}
+
+async fn set_up(connection: &Connection, exchange: ShortString) -> Result<Channel, PublisherError> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    declare(&channel, exchange).await?;
+    Ok(channel)
+}
+
+/// Declares the durable topic exchange; harmless when it is there.
+pub(super) async fn declare(channel: &Channel, exchange: ShortString) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    channel
+        .exchange_declare(exchange, ExchangeKind::Topic, options, FieldTable::default())
+        .await
+}
+
+/// `text` as a name in the protocol, which holds 255 bytes.
+pub(super) fn name(text: &str) -> Result<ShortString, PublisherError> {
+    ShortString::try_new(text.to_owned()).map_err(|_| PublisherError::Name(text.to_owned()))
+}
+
+fn id_of(message: &BasicReturnMessage) -> Option<String> {
+    message
+        .delivery
+        .properties
+        .message_id()
+        .as_ref()
+        .map(ToString::to_string)
+}

@@ -1,0 +1,71 @@
+//! What can go wrong on the way to the broker.
+
+use crate::error::{Class, SinkError};
+
+/// Why publishing stopped, or could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PublisherError {
+    /// The address cannot be read. Its text is not repeated: it may hold a password.
+    #[error("broker.url is not an address such as amqp://user:password@host:5672/%2f")]
+    Address,
+    /// A name is longer than the protocol allows.
+    #[error("the name {0:?} is longer than the 255 bytes RabbitMQ allows")]
+    Name(String),
+    /// The broker cannot be reached or refused the login.
+    #[error(
+        "rabbitmq at {place} cannot be used: {reason}; start it or correct broker.url (leave it empty to keep messages in the outbox)"
+    )]
+    Unreachable {
+        /// Host and port.
+        place: String,
+        /// What the broker or the system said.
+        reason: String,
+    },
+    /// The broker took a request and did not answer.
+    #[error("rabbitmq did not answer within {seconds} s")]
+    Silent {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The connection was lost while nothing was under way.
+    #[error("rabbitmq closed the connection")]
+    Lost,
+    /// The connection or channel failed.
+    #[error("rabbitmq: {0}")]
+    Broker(#[from] lapin::Error),
+    /// A queue could not take a message.
+    #[error("rabbitmq refused a message with the routing key {0}: a queue is full or has lost its majority")]
+    Refused(String),
+    /// A stored body cannot be written as JSON.
+    #[error("outbox row {seq} has a body that cannot be sent: {reason}")]
+    Body {
+        /// The row's sequence number.
+        seq: i64,
+        /// What is wrong with it.
+        reason: serde_json::Error,
+    },
+    /// PostgreSQL failed.
+    #[error(transparent)]
+    Store(#[from] SinkError),
+}
+
+impl From<sqlx::Error> for PublisherError {
+    fn from(error: sqlx::Error) -> Self {
+        PublisherError::Store(error.into())
+    }
+}
+
+impl PublisherError {
+    /// What a caller should do about it. A broker is always tried again: it may be repaired while the daemon runs.
+    pub fn class(&self) -> Class {
+        match self {
+            PublisherError::Unreachable { .. }
+            | PublisherError::Silent { .. }
+            | PublisherError::Lost
+            | PublisherError::Broker(_)
+            | PublisherError::Refused(_) => Class::Transient,
+            PublisherError::Address | PublisherError::Name(_) | PublisherError::Body { .. } => Class::Fatal,
+            PublisherError::Store(error) => error.class(),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The publisher: pays the outbox to RabbitMQ, in order per chain, at least once. Only this module knows RabbitMQ.
+//!
+//! A batch is read (one statement), published with every message in flight at once, and settled (one statement) when the
+//! broker confirmed all of it. No connection to PostgreSQL is held while the broker is waited for. Killed before a batch is
+//! settled, the next start publishes it again under the same ids. The broker may be away for hours: rows wait, indexing goes on.
+
+mod broker;
+mod error;
+mod lane;
+mod message;
+mod owed;
+mod status;
+pub mod tail;
+mod turn;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use decoders::block::ChainId;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::broker::Broker;
+pub use self::error::PublisherError;
+use self::lane::Lane;
+pub use self::message::{Message, RETRACTION, SCHEMA_VERSION};
+pub use self::status::{State, Status};
+use self::turn::{Ended, Turn};
+use crate::error::Class;
+use crate::store::Store;
+
+/// How long giving up the claims may take at the end.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Shortest and longest pause before the broker is tried again.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// What to do with a message that no queue asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unroutable {
+    /// Keep it and all that follow on its chain owed, say so in `/readyz`, and try again until a queue is bound.
+    #[default]
+    Hold,
+    /// Count it and go on: consumers bind what they want, the rest is nobody's.
+    Drop,
+}
+
+/// How to reach the broker and how to publish.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `amqp://user:password@host:port/vhost`; `amqps` for TLS.
+    pub url: String,
+    /// Name of the topic exchange; design and documentation call it `indexer.events`.
+    pub exchange: String,
+    /// What to do with a message that no queue asks for.
+    pub unroutable: Unroutable,
+    /// Most messages in flight: read, published and confirmed together.
+    pub batch: usize,
+    /// How often the outbox is looked at when nobody rings.
+    pub poll_interval: Duration,
+    /// Name of this process among publishers of the same database.
+    pub holder: String,
+}
+
+impl Options {
+    /// The usual settings for `url`.
+    pub fn new(url: impl Into<String>, holder: impl Into<String>) -> Self {
+        Options {
+            url: url.into(),
+            exchange: "indexer.events".into(),
+            unroutable: Unroutable::Hold,
+            batch: 4_096,
+            poll_interval: Duration::from_secs(1),
+            holder: holder.into(),
+        }
+    }
+}
+
+/// Connects to the broker, declares the exchange and hangs up: for `check-config` and a start that fails early.
+pub async fn check(options: &Options) -> Result<(), PublisherError> {
+    Broker::connect(options).await?.close().await;
+    Ok(())
+}
+
+/// The task that pays the outbox.
+#[derive(Debug)]
+pub struct Publisher {
+    store: Store,
+    options: Options,
+    wake: Arc<Notify>,
+    status: watch::Sender<Status>,
+    lanes: BTreeMap<ChainId, Lane>,
+}
+
+impl Publisher {
+    /// A publisher over `store`. Ring `wake` after each commit to have its messages sent at once.
+    pub fn new(store: Store, options: Options, wake: Arc<Notify>) -> (Self, watch::Receiver<Status>) {
+        let (status, watched) = watch::channel(Status::default());
+        (
+            Publisher {
+                store,
+                options,
+                wake,
+                status,
+                lanes: BTreeMap::new(),
+            },
+            watched,
+        )
+    }
+
+    /// Pays until `cancel`; then finishes or abandons the batch under way and returns. Fails only on fatal errors.
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), PublisherError> {
+        let mut pauses = pauses();
+        loop {
+            let paid = self.status.borrow().published;
+            let Err(error) = self.session(&cancel).await else { break };
+            if error.class() == Class::Fatal {
+                return Err(error);
+            }
+            if self.status.borrow().published > paid {
+                pauses = self::pauses();
+            }
+            let pause = pauses.next().unwrap_or(RETRY_PAUSES.1);
+            let reason = error.to_string();
+            tracing::warn!(%error, pause_ms = pause.as_millis(), "publishing interrupted");
+            self.status.send_modify(|status| {
+                status.state = State::Disconnected { reason };
+                status.failures += 1;
+            });
+            if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                break;
+            }
+        }
+        let released = tokio::time::timeout(RELEASE_TIMEOUT, owed::release(&self.store, &self.options.holder)).await;
+        if !matches!(released, Ok(Ok(()))) {
+            tracing::debug!("claims were not given up; they end by themselves");
+        }
+        Ok(())
+    }
+
+    /// One connection's life: `Ok` when asked to stop.
+    async fn session(&mut self, cancel: &CancellationToken) -> Result<(), PublisherError> {
+        let Some(broker) = cancel
+            .run_until_cancelled(Broker::connect(&self.options))
+            .await
+            .transpose()?
+        else {
+            return Ok(());
+        };
+        tracing::info!(exchange = self.options.exchange, "publisher connected");
+        self.status.send_modify(|status| status.state = State::Working);
+        self.lanes.values_mut().for_each(Lane::restart);
+        while !cancel.is_cancelled() {
+            match self.round(&broker, cancel).await? {
+                Ended::Paid(0) => self.rest(&broker, cancel).await?,
+                Ended::Paid(_) => {}
+                Ended::Stopped => return Ok(()),
+            }
+        }
+        broker.close().await;
+        Ok(())
+    }
+
+    /// One turn of each chain that owes something.
+    async fn round(&mut self, broker: &Broker, cancel: &CancellationToken) -> Result<Ended, PublisherError> {
+        let Publisher {
+            store,
+            options,
+            status,
+            lanes,
+            ..
+        } = self;
+        let chains = owed::chains(store).await?;
+        status.send_if_modified(|status| status.forget_but(&chains));
+        let mut paid = 0;
+        for chain in chains {
+            let turn = Turn {
+                store,
+                options,
+                status,
+                broker,
+                cancel,
+                chain,
+            };
+            match turn.take(lanes.entry(chain).or_default()).await? {
+                Ended::Paid(rows) => paid += rows,
+                Ended::Stopped => return Ok(Ended::Stopped),
+            }
+            if cancel.is_cancelled() {
+                break;
+            }
+        }
+        Ok(Ended::Paid(paid))
+    }
+
+    /// Waits for a ring or the next look, and notices a broker that went away meanwhile.
+    async fn rest(&self, broker: &Broker, cancel: &CancellationToken) -> Result<(), PublisherError> {
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep(self.options.poll_interval) => {}
+        }
+        if broker.connected() {
+            Ok(())
+        } else {
+            Err(PublisherError::Lost)
+        }
+    }
+}
+
+/// Pauses between attempts to reach the broker: doubling, with jitter, without end.
+fn pauses() -> impl Iterator<Item = Duration> {
+    let (shortest, longest) = RETRY_PAUSES;
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(shortest)
+        .with_max_delay(longest)
+        .with_jitter();
+    pauses.without_max_times().build()
+}

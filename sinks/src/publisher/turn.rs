@@ -1,0 +1,181 @@
+//! One chain's turn: while the broker works on a batch, the one before it is settled and the next one read.
+
+use std::time::{Duration, Instant};
+
+use decoders::block::ChainId;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::broker::{Broker, Verdict};
+use super::lane::{Lane, Outcome, outcome};
+use super::message::Message;
+use super::status::{State, Status};
+use super::{Options, PublisherError, owed};
+use crate::store::Store;
+
+/// How long a publisher's claim on a chain lasts without being renewed, in seconds.
+const CLAIM_SECONDS: f64 = 10.0;
+/// How long a chain with a long backlog may go on before another has its turn. The next turn starts at the front of what is
+/// owed, and so finds rows of transactions that committed late.
+const TURN: Duration = Duration::from_secs(1);
+/// How long a batch under way may take to be confirmed once the process was asked to stop.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// How often a batch under way looks whether the broker blocks it.
+const BLOCKED_CHECK: Duration = Duration::from_secs(2);
+/// How long a broker that does not block may take to confirm a batch before the connection is given up.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How a turn ended.
+pub(super) enum Ended {
+    /// Rows paid; zero when nothing was owed or nothing may be sent now.
+    Paid(usize),
+    /// Asked to stop before the broker confirmed.
+    Stopped,
+}
+
+/// What a turn works with.
+pub(super) struct Turn<'a> {
+    pub(super) store: &'a Store,
+    pub(super) options: &'a Options,
+    pub(super) status: &'a watch::Sender<Status>,
+    pub(super) broker: &'a Broker,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) chain: ChainId,
+}
+
+/// Rows read together, sent together and settled together.
+struct Batch {
+    seqs: Vec<i64>,
+    /// Of each row; none where the fact was undone.
+    messages: Vec<Option<Message>>,
+    /// Whether there may be more rows behind it.
+    full: bool,
+}
+
+/// A batch the broker has spoken on, not written down yet.
+struct Settlement {
+    seqs: Vec<i64>,
+    outcome: Outcome,
+}
+
+impl Turn<'_> {
+    /// Pays what the chain owes until nothing is left, the turn is over, or something is in the way.
+    pub(super) async fn take(&self, lane: &mut Lane) -> Result<Ended, PublisherError> {
+        if lane.waits() || !self.claim(lane).await? {
+            return Ok(Ended::Paid(0));
+        }
+        let started = Instant::now();
+        let mut paid = 0;
+        let mut unsettled = None;
+        let mut next = self.read(0, lane.window(self.options.batch)).await?;
+        while let Some(batch) = next.take() {
+            let more = batch.full && started.elapsed() < TURN && !self.cancel.is_cancelled();
+            let last = batch.seqs.last().copied().filter(|_| more);
+            let messages: Vec<&Message> = batch.messages.iter().flatten().collect();
+            let books = self.keep_books(unsettled.take(), last, lane.window(self.options.batch));
+            let (verdicts, ahead) = tokio::join!(self.deliver(&messages), books);
+            let (verdicts, ahead) = (verdicts?, ahead?);
+            let Some(verdicts) = verdicts else {
+                return Ok(Ended::Stopped);
+            };
+            let outcome = outcome(&batch.messages, &verdicts, self.options.unroutable);
+            lane.paid(outcome.rows, outcome.held.is_some());
+            paid += outcome.rows;
+            next = ahead.filter(|_| outcome.held.is_none() && outcome.refused.is_none());
+            unsettled = Some(Settlement {
+                seqs: batch.seqs,
+                outcome,
+            });
+        }
+        match self.settle(unsettled).await? {
+            Some(key) => Err(PublisherError::Refused(key)),
+            None => Ok(Ended::Paid(paid)),
+        }
+    }
+
+    /// Makes sure that no other publisher is at work on the chain; false when one is.
+    async fn claim(&self, lane: &mut Lane) -> Result<bool, PublisherError> {
+        if lane.claim_is_old(CLAIM_SECONDS) {
+            let Options { exchange, holder, .. } = self.options;
+            if !owed::claim(self.store, self.chain, exchange, holder, CLAIM_SECONDS).await? {
+                // What holds the chain up is now the other publisher's to report.
+                self.status
+                    .send_if_modified(|status| status.held.remove(&self.chain.0).is_some());
+                return Ok(false);
+            }
+            lane.claimed();
+        }
+        Ok(true)
+    }
+
+    /// Settles the batch before, then reads the next one, above `last`. One connection, one statement after the other.
+    async fn keep_books(
+        &self,
+        before: Option<Settlement>,
+        last: Option<i64>,
+        limit: usize,
+    ) -> Result<Option<Batch>, PublisherError> {
+        self.settle(before).await?;
+        match last {
+            Some(last) => self.read(last, limit).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn read(&self, after: i64, limit: usize) -> Result<Option<Batch>, PublisherError> {
+        let rows = owed::rows(self.store, self.chain, after, &[], limit).await?;
+        let full = rows.len() == limit;
+        let (seqs, messages): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.seq, row.message)).unzip();
+        Ok(Some(Batch { seqs, messages, full }).filter(|batch| !batch.seqs.is_empty()))
+    }
+
+    /// Writes a batch down as paid, and gives back the routing key of a message that was refused in it.
+    async fn settle(&self, settlement: Option<Settlement>) -> Result<Option<String>, PublisherError> {
+        let Some(Settlement { seqs, outcome }) = settlement else {
+            return Ok(None);
+        };
+        if outcome.rows > 0 {
+            let paid = &seqs[..outcome.rows];
+            owed::settle(self.store, self.chain, &self.options.exchange, paid, outcome.receipt).await?;
+        }
+        self.status.send_modify(|status| status.record(self.chain, &outcome));
+        Ok(outcome.refused)
+    }
+
+    /// Sends `messages` and waits for the broker's word on each, watching for a blocked broker meanwhile.
+    ///
+    /// `None` when asked to stop and the broker did not answer in time: the rows stay owed.
+    async fn deliver(&self, messages: &[&Message]) -> Result<Option<Vec<Verdict>>, PublisherError> {
+        let mut sending = std::pin::pin!(self.broker.send(messages));
+        let mut stopping = std::pin::pin!(async {
+            self.cancel.cancelled().await;
+            tokio::time::sleep(FAREWELL).await;
+        });
+        let started = Instant::now();
+        loop {
+            tokio::select! {
+                verdicts = &mut sending => {
+                    self.show(State::Working);
+                    return verdicts.map(Some);
+                }
+                () = &mut stopping => return Ok(None),
+                () = tokio::time::sleep(BLOCKED_CHECK) => {}
+            }
+            if self.broker.blocked() {
+                self.show(State::Blocked);
+            } else if started.elapsed() > CONFIRM_TIMEOUT {
+                return Err(PublisherError::Silent {
+                    seconds: CONFIRM_TIMEOUT.as_secs(),
+                });
+            }
+        }
+    }
+
+    fn show(&self, state: State) {
+        self.status.send_if_modified(|status| {
+            let changed = status.state != state;
+            status.state = state;
+            changed
+        });
+    }
+}

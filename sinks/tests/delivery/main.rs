@@ -1,0 +1,10 @@
+//! Delivery against a real PostgreSQL and a real RabbitMQ: what is owed is told, at least once, in order, and can be watched.
+
+#![cfg(test)]
+
+mod broker;
+mod ledger;
+mod publisher;
+#[path = "../scratch/mod.rs"]
+mod scratch;
+mod tail;

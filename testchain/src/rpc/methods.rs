@@ -1,0 +1,279 @@
+//! The methods: from a request body to the bytes of its answer.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::request::{BlockId, Body, Call, Params};
+use super::state::{self, State};
+use super::view::View;
+use super::{Counters, Refusal, counters, encode, logs};
+use crate::block::Block;
+use crate::faults::{Failure, Faults, Settings};
+use crate::ledger::Ledger;
+
+/// What every connection of one server shares.
+pub(crate) struct Service {
+    pub(crate) view: View,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) cancel: CancellationToken,
+    state: Arc<dyn State>,
+}
+
+/// The outcome of one request.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// The body to send.
+    Answer(Vec<u8>),
+    /// The request fails as a whole, in a way the transport has to act out.
+    Failed(Failure),
+}
+
+impl Service {
+    pub(crate) fn new(
+        ledger: Ledger,
+        faults: Arc<Faults>,
+        state: Arc<dyn State>,
+        counters: Arc<Counters>,
+        cancel: CancellationToken,
+    ) -> Self {
+        let view = View::new(ledger, faults.clone());
+        Self {
+            view,
+            faults,
+            counters,
+            cancel,
+            state,
+        }
+    }
+
+    /// Answers a request after the faults had their say.
+    pub(crate) async fn turn(&self, body: &[u8]) -> Turn {
+        let settings = self.faults.settings();
+        let delay = self.faults.delay(&settings);
+        if !delay.is_zero() && self.stopped_within(delay).await {
+            return Turn::Failed(Failure::Timeout);
+        }
+        let parsed = Body::parse(body);
+        let calls = parsed.as_ref().map_or(1, Body::calls);
+        let failure = self.faults.failure(&settings, calls);
+        if failure.is_some() {
+            counters::add(&self.counters.failures, 1);
+        }
+        match failure {
+            Some(Failure::Timeout) => {
+                self.cancel.cancelled().await;
+                Turn::Failed(Failure::Timeout)
+            }
+            Some(failure @ (Failure::TooManyRequests | Failure::Status(_))) => Turn::Failed(failure),
+            Some(Failure::RateLimited) => Turn::Answer(self.refuse_all(parsed, &Refusal::rate_limited())),
+            Some(Failure::Internal) => Turn::Answer(self.refuse_all(parsed, &Refusal::internal())),
+            Some(Failure::Malformed) => {
+                let mut answer = self.answer(parsed, &settings);
+                answer.truncate(answer.len() / 2);
+                Turn::Answer(answer)
+            }
+            None => Turn::Answer(self.answer(parsed, &settings)),
+        }
+    }
+
+    async fn stopped_within(&self, delay: std::time::Duration) -> bool {
+        tokio::time::timeout(delay, self.cancel.cancelled()).await.is_ok()
+    }
+
+    fn answer(&self, body: Result<Body<'_>, Refusal>, settings: &Settings) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        match body {
+            Ok(Body::One(call)) => self.answer_call(&call, settings, &mut out),
+            Ok(Body::Batch(calls)) if settings.limits.batch.is_some_and(|limit| calls.len() > limit) => {
+                write_refusal(&mut out, "null", &Refusal::invalid_request("batch too large"));
+            }
+            Ok(Body::Batch(calls)) => encode::array(&mut out, calls, |out, call| match call {
+                Ok(call) => self.answer_call(&call, settings, out),
+                Err(refusal) => write_refusal(out, "null", &refusal),
+            }),
+            Err(refusal) => write_refusal(&mut out, "null", &refusal),
+        }
+        out
+    }
+
+    fn refuse_all(&self, body: Result<Body<'_>, Refusal>, refusal: &Refusal) -> Vec<u8> {
+        let mut out = Vec::new();
+        match body {
+            Ok(Body::Batch(calls)) => encode::array(&mut out, calls, |out, call| {
+                write_refusal(out, call.as_ref().map_or("null", |call| call.id.get()), refusal);
+            }),
+            body => {
+                let id = match &body {
+                    Ok(Body::One(call)) => call.id.get(),
+                    _ => "null",
+                };
+                write_refusal(&mut out, id, refusal);
+            }
+        }
+        out
+    }
+
+    fn answer_call(&self, call: &Call<'_>, settings: &Settings, out: &mut Vec<u8>) {
+        self.counters.count_call(&call.method);
+        let start = out.len();
+        open(out, call.id.get());
+        out.extend_from_slice(b"\"result\":");
+        let asked = Question {
+            service: self,
+            settings,
+            lies: self.faults.lies_now(settings),
+        };
+        match asked.answer(call, out) {
+            Ok(()) => out.push(b'}'),
+            Err(refusal) => {
+                out.truncate(start);
+                write_refusal(out, call.id.get(), &refusal);
+            }
+        }
+    }
+}
+
+fn open(out: &mut Vec<u8>, id: &str) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id.as_bytes());
+    out.push(b',');
+}
+
+/// Appends a whole answer with a result given as JSON.
+pub(crate) fn write_result(out: &mut Vec<u8>, id: &str, result: &str) {
+    open(out, id);
+    out.extend_from_slice(b"\"result\":");
+    out.extend_from_slice(result.as_bytes());
+    out.push(b'}');
+}
+
+/// Appends a whole answer with an error.
+pub(crate) fn write_refusal(out: &mut Vec<u8>, id: &str, refusal: &Refusal) {
+    open(out, id);
+    out.extend_from_slice(b"\"error\":");
+    refusal.write(out);
+    out.push(b'}');
+}
+
+#[derive(Debug, Deserialize)]
+struct CallObject {
+    to: Option<Address>,
+    input: Option<Bytes>,
+    data: Option<Bytes>,
+}
+
+/// One call being answered, under the settings it came in with.
+struct Question<'a> {
+    service: &'a Service,
+    settings: &'a Settings,
+    lies: bool,
+}
+
+impl Question<'_> {
+    fn answer(&self, call: &Call<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let method = &*call.method;
+        if self.settings.missing_methods.iter().any(|missing| missing == method) {
+            return Err(Refusal::unknown_method(method));
+        }
+        let params = Params::parse(call.params)?;
+        match method {
+            "eth_chainId" => encode::quantity(out, self.chain_id()),
+            "net_version" => encode::text(out, &self.chain_id().to_string()),
+            "web3_clientVersion" => encode::text(out, concat!("testchain/v", env!("CARGO_PKG_VERSION"))),
+            "eth_syncing" => out.extend_from_slice(b"false"),
+            "eth_blockNumber" => encode::quantity(out, self.view().head(self.settings).map_or(0, |head| head.number)),
+            "eth_getBlockByNumber" => self.block(params.required(0)?, &params, out)?,
+            "eth_getBlockByHash" => self.block(BlockId::Hash(params.required(0)?), &params, out)?,
+            "eth_getBlockReceipts" => self.block_receipts(params.required(0)?, out),
+            "eth_getTransactionByHash" => self.transaction(params.required(0)?, out),
+            "eth_getTransactionReceipt" => self.receipt(params.required(0)?, out),
+            "eth_getLogs" => {
+                let query = params.required(0)?;
+                let sent = logs::answer(self.view(), self.settings, self.lies, &query, out)?;
+                counters::add(&self.service.counters.logs, sent);
+            }
+            "eth_call" => self.contract_call(&params, out)?,
+            "eth_getCode" => self.code(&params, out)?,
+            "eth_subscribe" | "eth_unsubscribe" => return Err(Refusal::new(-32601, "notifications not supported")),
+            _ => return Err(Refusal::unknown_method(method)),
+        }
+        Ok(())
+    }
+
+    fn view(&self) -> &View {
+        &self.service.view
+    }
+
+    fn chain_id(&self) -> u64 {
+        self.settings.chain_id.unwrap_or_else(|| self.view().chain_id())
+    }
+
+    fn find(&self, id: BlockId) -> Option<Arc<Block>> {
+        self.view().find(id, self.settings, self.lies)
+    }
+
+    fn block(&self, id: BlockId, params: &Params<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let full = params.optional(1)?.unwrap_or(false);
+        match self.find(id) {
+            Some(block) => encode::block(out, self.chain_id(), &block, full),
+            None => out.extend_from_slice(b"null"),
+        }
+        Ok(())
+    }
+
+    fn block_receipts(&self, id: BlockId, out: &mut Vec<u8>) {
+        match self.find(id) {
+            Some(block) => {
+                let block = self.view().with_receipt_faults(block, self.settings, self.lies);
+                encode::receipts(out, &block, !self.settings.omit_log_timestamps);
+            }
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+
+    fn transaction(&self, hash: B256, out: &mut Vec<u8>) {
+        match self.view().transaction(&hash, self.settings, self.lies) {
+            Some((block, index)) => encode::transaction(out, self.chain_id(), &block, index),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+
+    fn receipt(&self, hash: B256, out: &mut Vec<u8>) {
+        match self.view().transaction(&hash, self.settings, self.lies) {
+            Some((block, index)) if !block.receipts[index].is_absent() => {
+                let block = self.view().with_receipt_faults(block, self.settings, self.lies);
+                encode::receipt(out, &block, index, !self.settings.omit_log_timestamps);
+            }
+            _ => out.extend_from_slice(b"null"),
+        }
+    }
+
+    fn state_block(&self, params: &Params<'_>, index: usize) -> Result<Arc<Block>, Refusal> {
+        let id = params.optional(index)?.unwrap_or(BlockId::Latest);
+        self.find(id).ok_or_else(|| Refusal::new(-32000, "header not found"))
+    }
+
+    fn contract_call(&self, params: &Params<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let object: CallObject = params.required(0)?;
+        let block = self.state_block(params, 1)?;
+        let to = object
+            .to
+            .ok_or_else(|| Refusal::invalid_argument(0, "contract creation is not answered"))?;
+        let input = object.input.or(object.data).unwrap_or_default();
+        let call = state::Call { to, input, block };
+        let answer = self.service.state.call(&call).map_err(state::Revert::into_refusal)?;
+        encode::data(out, &answer);
+        Ok(())
+    }
+
+    fn code(&self, params: &Params<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let address = params.required(0)?;
+        let block = self.state_block(params, 1)?;
+        encode::data(out, &self.service.state.code(address, &block));
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Refusals in the words of real providers.
+
+use serde_json::{Value, json};
+use testchain::faults::Settings;
+use testchain::rpc::limits::{Limits, Wording};
+
+use crate::chain::{Endpoint, endpoint_with};
+
+async fn limited(limits: Limits) -> Endpoint {
+    endpoint_with(Settings {
+        limits,
+        ..Settings::default()
+    })
+    .await
+}
+
+async fn refusal(endpoint: &Endpoint) -> Value {
+    let whole = json!([{"fromBlock": "0x0", "toBlock": "0x27"}]);
+    endpoint
+        .client
+        .call("eth_getLogs", whole)
+        .await
+        .expect_err("the limit is below the whole chain")
+}
+
+#[tokio::test]
+async fn block_ranges() {
+    let expected = [
+        (Wording::Infura, -32602, "range 40 exceeds limit of 10"),
+        (Wording::Ankr, -32602, "block range is too wide"),
+        (Wording::QuickNode, -32614, "eth_getLogs is limited to a 10 range"),
+        (Wording::Reth, -32602, "query exceeds max block range 10"),
+        (Wording::Bsc, -32000, "exceed maximum block range: 10"),
+        (Wording::Tenderly, -32602, "invalid params"),
+    ];
+    for (wording, code, message) in expected {
+        let endpoint = limited(Limits {
+            wording,
+            block_range: Some(10),
+            ..Limits::default()
+        })
+        .await;
+        let refused = refusal(&endpoint).await;
+        assert_eq!((&refused["code"], &refused["message"]), (&json!(code), &json!(message)));
+        endpoint
+            .client
+            .logs(json!({"fromBlock": "0x5", "toBlock": "0xe"}))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn results_with_a_suggested_range_that_works() {
+    let endpoint = limited(Limits {
+        results: Some(100),
+        ..Limits::default()
+    })
+    .await;
+    let refused = refusal(&endpoint).await;
+    assert_eq!(refused["code"], -32005);
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("query returned more than 100 results. Try with this block range [0x0, 0x"),
+        "{message}"
+    );
+    let fits = endpoint
+        .client
+        .logs(json!({"fromBlock": refused["data"]["from"], "toBlock": refused["data"]["to"]}))
+        .await;
+    assert!((1..=100).contains(&fits.len()));
+
+    for (wording, code) in [
+        (Wording::Alchemy, -32602),
+        (Wording::Reth, -32602),
+        (Wording::Bsc, -32000),
+    ] {
+        endpoint.faults.change(|settings| settings.limits.wording = wording);
+        assert_eq!(refusal(&endpoint).await["code"], code);
+    }
+}
+
+#[tokio::test]
+async fn a_single_block_is_always_answered() {
+    let endpoint = limited(Limits {
+        results: Some(0),
+        ..Limits::default()
+    })
+    .await;
+    for number in 0..40_u64 {
+        let number = crate::client::hex(number);
+        endpoint
+            .client
+            .logs(json!({"fromBlock": number, "toBlock": number}))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn sizes_of_answers_requests_and_batches() {
+    let endpoint = limited(Limits {
+        response_bytes: Some(5_000),
+        ..Limits::default()
+    })
+    .await;
+    assert_eq!(
+        refusal(&endpoint).await["message"],
+        "response size should not greater than 5000 bytes"
+    );
+
+    endpoint.faults.change(|settings| {
+        settings.limits = Limits {
+            body_bytes: Some(200),
+            ..Limits::default()
+        }
+    });
+    let long = json!({"id": 1, "method": "eth_chainId", "params": ["x".repeat(200)]});
+    assert_eq!(endpoint.client.post(long.to_string()).await.unwrap().status(), 413);
+
+    endpoint.faults.change(|settings| {
+        settings.limits = Limits {
+            batch: Some(2),
+            ..Limits::default()
+        }
+    });
+    let call = json!({"id": 1, "method": "eth_chainId"});
+    assert_eq!(endpoint.client.send(&json!([call, call])).await[1]["result"], "0x1");
+    assert_eq!(
+        endpoint.client.send(&json!([call, call, call])).await["error"]["message"],
+        "batch too large"
+    );
+}
+
+#[tokio::test]
+async fn every_wording_refuses_both_ways() {
+    for wording in Wording::ALL {
+        for limits in [
+            Limits {
+                wording,
+                block_range: Some(2),
+                ..Limits::default()
+            },
+            Limits {
+                wording,
+                results: Some(2),
+                ..Limits::default()
+            },
+            Limits {
+                wording,
+                response_bytes: Some(2),
+                ..Limits::default()
+            },
+        ] {
+            let refused = refusal(&limited(limits).await).await;
+            assert!(refused["code"].is_i64() && refused["message"].is_string(), "{refused}");
+        }
+    }
+}
