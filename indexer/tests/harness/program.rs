@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) start_block: u64,
     /// Endpoints of equal priority.
     pub(crate) endpoints: Vec<String>,
+    /// How often a new head is looked for.
+    pub(crate) poll_interval_ms: u64,
     /// Further lines of `[pipeline]`.
     pub(crate) pipeline: String,
     /// Further lines of `[[chains]]`.
@@ -51,6 +53,7 @@ impl Setup {
             chain,
             start_block: 0,
             endpoints: endpoints.to_vec(),
+            poll_interval_ms: 50,
             pipeline: String::new(),
             chain_lines: String::new(),
         }
@@ -65,6 +68,7 @@ impl Setup {
             chain,
             start_block: 0,
             endpoints: endpoints.to_vec(),
+            poll_interval_ms: 50,
             pipeline: String::new(),
             chain_lines: String::new(),
         }
@@ -89,10 +93,10 @@ impl Setup {
         if let Some((url, exchange)) = &self.broker {
             writeln!(text, "[broker]\nurl = {url:?}\nexchange = {exchange:?}").unwrap();
         }
-        let (chain, start) = (self.chain, self.start_block);
+        let (chain, start, interval) = (self.chain, self.start_block, self.poll_interval_ms);
         writeln!(
             text,
-            "[[chains]]\ncaip2 = \"{chain}\"\nname = \"Simulated\"\nnative_symbol = \"ETH\"\nstart_block = {start}\npoll_interval_ms = 50\n{}",
+            "[[chains]]\ncaip2 = \"{chain}\"\nname = \"Simulated\"\nnative_symbol = \"ETH\"\nstart_block = {start}\npoll_interval_ms = {interval}\n{}",
             self.chain_lines
         )
         .unwrap();
