@@ -24,7 +24,8 @@ does nothing when repeated. Blocks above the finalized one are refused.
 
 Examples:
   indexer backfill --chain eip155:1 --from 12287507 --to 12387507
-  indexer backfill --chain eip155:1 --from 12287507 --to 12387507 --workers 4 --rpc http://127.0.0.1:8545";
+  indexer backfill --chain eip155:1 --from 12287507 --to 12387507 --workers 4 \\
+    --rpc http://127.0.0.1:8545";
 
 /// Arguments of `indexer backfill`.
 #[derive(Clone, Debug, Args)]

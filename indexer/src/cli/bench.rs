@@ -26,8 +26,9 @@ use crate::registry;
 use crate::stores::Stores;
 
 pub(super) const EXAMPLES: &str = "\
-Simulates the benchmark chain (50 logs a block, 57 % of them NFT events), serves it over JSON-RPC on loopback and
-indexes it into the configured stores, which must not hold the chain yet: use a scratch database.
+Simulates the benchmark chain (50 logs a block, 57 % of them NFT events), serves it over JSON-RPC on
+loopback and indexes it into the configured stores, which must not hold the chain yet: use a scratch
+database.
 
 Examples:
   DATABASE_URL=postgres://127.0.0.1/scratch indexer bench backfill --blocks 20000

@@ -14,8 +14,8 @@ use crate::stores::Stores;
 use crate::{registry, retry};
 
 pub(super) const EXAMPLES: &str = "\
-Reads raw events from the archive, decodes them with this version's decoders and replaces the facts
-of the range. No endpoint is asked; blocks the archive does not cover are left as they are.
+Reads raw events from the archive, decodes them with this version's decoders and replaces the
+facts of the range. No endpoint is asked; blocks the archive does not cover are left as they are.
 
 Example:
   indexer replay --chain eip155:1 --from 12287507 --to 12387507";

@@ -18,8 +18,8 @@ use crate::{database, registry};
 const SHOWN_GAPS: usize = 5;
 
 pub(super) const EXAMPLES: &str = "\
-Per chain: head, checkpoint, lag, finalized block, coverage gaps, health of the endpoints. The embedded
-database belongs to the process that runs it: ask that one's API (GET /v1/status) instead.
+Per chain: head, checkpoint, lag, finalized block, coverage gaps, health of the endpoints. The
+embedded database belongs to the process that runs it: ask that one's API (GET /v1/status) instead.
 
 Examples:
   indexer status
