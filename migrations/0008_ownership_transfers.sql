@@ -20,14 +20,48 @@ create table if not exists catalog_service.ownership_transfers (
     item integer not null,
     primary key (chain_id, id)
 ) partition by list (chain_id);
-create index if not exists ownership_transfers_token on catalog_service.ownership_transfers (token, id);
+
+-- Partitions are made and indexed by functions, because a chain's first backfill is a bulk load: the (token, id) index costs
+-- twice as much kept row by row as built once afterwards.
+create or replace function catalog_service.transfers_of(chain text) returns name language sql immutable as $$
+    select ('ownership_transfers_' || replace(chain, ':', '_'))::name
+$$;
+
+-- Builds what reads and rewinds of a chain need; a no-op when it exists.
+create or replace function catalog_service.build_indexes(chain text) returns void language plpgsql as $$
+declare
+    partition_name name := catalog_service.transfers_of(chain);
+begin
+    if to_regclass(format('catalog_service.%I', partition_name || '_token')) is not null then
+        return;
+    end if;
+    execute format('lock table catalog_service.%I in share row exclusive mode', partition_name);
+    execute format('create index if not exists %I on catalog_service.%I (token, id)', partition_name || '_token', partition_name);
+end
+$$;
+
+-- Takes that away from a chain without facts until build_indexes is called; false for a chain that has any.
+create or replace function catalog_service.defer_indexes(chain text) returns boolean language plpgsql as $$
+declare
+    partition_name name := catalog_service.transfers_of(chain);
+    filled boolean;
+begin
+    execute format('lock table catalog_service.%I in access exclusive mode', partition_name);
+    execute format('select exists (select from catalog_service.%I)', partition_name) into filled;
+    if filled then
+        return false;
+    end if;
+    execute format('drop index if exists catalog_service.%I', partition_name || '_token');
+    return true;
+end
+$$;
 
 -- Makes the partitions of a chain; a no-op when they exist. Attaching a finished table keeps writers of other chains going.
 create or replace function catalog_service.ensure_chain(chain text) returns void language plpgsql as $$
 declare
-    partition_name text := 'ownership_transfers_' || replace(chain, ':', '_');
+    partition_name name := catalog_service.transfers_of(chain);
 begin
-    if to_regclass('catalog_service.' || quote_ident(partition_name)) is not null then
+    if to_regclass(format('catalog_service.%I', partition_name)) is not null then
         return;
     end if;
     -- What attaching needs anyway, and no two callers at once; a lock on the table also refreshes what this session believes exists.
@@ -38,5 +72,6 @@ begin
     execute format('create table catalog_service.%I (like catalog_service.ownership_transfers including all)', partition_name);
     execute format('alter table catalog_service.ownership_transfers attach partition catalog_service.%I for values in (%L)',
                    partition_name, chain);
+    perform catalog_service.build_indexes(chain);
 end
 $$;

@@ -23,8 +23,8 @@ use crate::registry;
 use crate::stores::Stores;
 
 pub(super) const EXAMPLES: &str = "\
-Indexes the recording that lives in the repository into an embedded PostgreSQL, prints a summary, and
-serves the API and metrics until Ctrl-C. A second start resumes from the state the first one kept.
+Indexes the recording that lives in the repository into an embedded PostgreSQL, prints a summary,
+and serves the API and metrics until Ctrl-C. A second start resumes from the state the first kept.
 
 Examples:
   indexer demo

@@ -22,9 +22,11 @@ const WAIT: Duration = Duration::from_millis(100);
 const WAIT_LONGEST: Duration = Duration::from_secs(5);
 /// Longest wait for a paused endpoint to come back within one question.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A request is slow after this many times its endpoint's median, but neither before nor after these.
+/// A request is slow after this many times its endpoint's median, but not sooner than this.
 const SLOW_FACTOR: u32 = 4;
 const SLOW_SOONEST: Duration = Duration::from_millis(250);
+/// Medians below this are as good as each other.
+const SWIFT: Duration = Duration::from_millis(25);
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -58,8 +60,13 @@ pub(super) enum Trouble {
     Absent,
     /// No endpoint knows the method.
     Unsupported,
-    /// Every answer failed a check; which.
-    Unproven(String),
+    /// Every answer failed a check.
+    Unproven {
+        /// Which check, per endpoint.
+        reason: String,
+        /// Endpoints whose answers were not only without proof but false.
+        liars: Vec<i32>,
+    },
     /// No endpoint answers; why.
     Unreachable(String),
     /// Every endpoint serves another chain; which.
@@ -91,8 +98,10 @@ pub(super) fn count(counter: &AtomicU64) {
 struct Tally {
     causes: Vec<String>,
     unproven: Vec<String>,
+    liars: Vec<i32>,
     absent: bool,
     unsupported: bool,
+    pruned: bool,
     /// Somebody might answer another time.
     transient: bool,
     asked: usize,
@@ -108,8 +117,13 @@ impl Tally {
             Refusal::TooMuch(hint) => return Some(Trouble::TooMuch(hint)),
             Refusal::Absent => self.absent = true,
             Refusal::Unsupported => self.unsupported = true,
-            Refusal::Lie | Refusal::Unprovable => self.unproven.push(cause.clone()),
-            Refusal::WrongChain | Refusal::Pruned => {}
+            Refusal::Unprovable => self.unproven.push(cause.clone()),
+            Refusal::Lie => {
+                self.unproven.push(cause.clone());
+                self.liars.push(by.id);
+            }
+            Refusal::Pruned => self.pruned = true,
+            Refusal::WrongChain => {}
             _ => self.transient = true,
         }
         self.causes.push(cause);
@@ -122,12 +136,14 @@ impl Tally {
             return None;
         }
         self.partly()
+            .or_else(|| self.pruned.then(|| Trouble::Unreachable(self.causes.join("; "))))
     }
 
     /// What the definite answers say.
     fn partly(&self) -> Option<Trouble> {
         if !self.unproven.is_empty() {
-            Some(Trouble::Unproven(self.unproven.join("; ")))
+            let (reason, liars) = (self.unproven.join("; "), self.liars.clone());
+            Some(Trouble::Unproven { reason, liars })
         } else if self.absent {
             Some(Trouble::Absent)
         } else if self.unsupported {
@@ -177,6 +193,8 @@ impl Inner {
                     }
                 }
             }
+            // Who only pauses for a rate limit is waited for.
+            tally.transient |= self.pausing(&tried);
             if let Some(trouble) = tally.settled().or_else(|| self.hopeless(ask)) {
                 return Err(trouble);
             }
@@ -212,6 +230,7 @@ impl Inner {
         tried.push(first.id);
         count(&self.counts.requests);
         let slow = slow_after(&first, ask.patience);
+        let suspect = Arc::clone(&first);
         let run = async |endpoint: Arc<Endpoint>| {
             let answer = self.attempt_once(&endpoint, ask, read).await;
             (endpoint, answer)
@@ -229,6 +248,8 @@ impl Inner {
             return one.await;
         };
         tried.push(second.id);
+        // The slow request may never be waited for; its endpoint is not to look fast because of that.
+        suspect.vitals().received(slow, 0);
         let mut two = Box::pin(run(second));
         let ((by, answer), rest) = tokio::select! {
             answer = &mut one => (answer, &mut two),
@@ -357,12 +378,20 @@ impl Inner {
         if endpoints.is_empty() {
             return Some(Trouble::NoEndpoints);
         }
-        let wrong: Vec<String> = endpoints.iter().filter_map(|endpoint| wrong_chain(endpoint)).collect();
+        let wrong: Vec<String> = endpoints.iter().filter_map(wrong_chain).collect();
         if wrong.len() == endpoints.len() {
             return Some(Trouble::WrongChain(wrong.join("; ")));
         }
         let useless = |endpoint: &Arc<Endpoint>| endpoint.vitals().no_receipts || wrong_chain(endpoint).is_some();
         (ask.receipts && endpoints.iter().all(useless)).then_some(Trouble::Unsupported)
+    }
+
+    /// Whether an endpoint that was not asked will be back in a moment.
+    fn pausing(&self, tried: &[i32]) -> bool {
+        let now = Instant::now();
+        self.endpoints()
+            .iter()
+            .any(|endpoint| !tried.contains(&endpoint.id) && endpoint.vitals().pausing(now))
     }
 
     /// When the next endpoint becomes available.
@@ -410,10 +439,15 @@ fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
     if endpoints.len() < 2 {
         return endpoints.into_iter().next();
     }
+    let fastest = endpoints
+        .iter()
+        .filter_map(|endpoint| endpoint.vitals().median_latency())
+        .min()
+        .unwrap_or_default();
     let mut total = 0.0;
     let mut richest: Option<(f64, Arc<Endpoint>)> = None;
     for endpoint in endpoints {
-        let pull = endpoint.pull();
+        let pull = endpoint.pull() * swiftness(endpoint.vitals().median_latency(), fastest);
         total += pull;
         let credit = {
             let mut vitals = endpoint.vitals();
@@ -427,6 +461,14 @@ fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
     let (_, taken) = richest?;
     taken.vitals().credit -= total;
     Some(taken)
+}
+
+/// Less than one for an endpoint much slower than the fastest of its class.
+fn swiftness(median: Option<Duration>, fastest: Duration) -> f64 {
+    let allowed = fastest.max(SWIFT) * SLOW_FACTOR;
+    median.map_or(1.0, |median| {
+        (allowed.as_secs_f64() / median.as_secs_f64().max(1e-3)).min(1.0)
+    })
 }
 
 /// Marks a request to an endpoint whose circuit is open as the one that tries it.

@@ -90,14 +90,16 @@ impl Inner {
     }
 
     async fn block(&self, hash: B256, want: &Arc<Want>, wanted: Proof) -> Result<(Judged, Settled), Trouble> {
+        let mut liars = Vec::new();
         if wanted == Proof::Receipts && !self.rules.opaque() {
             match self.with_receipts(hash, want).await {
                 Ok(block) => return Ok(block),
-                Err(Trouble::Unsupported | Trouble::Unproven(_) | Trouble::TooMuch(_)) => {}
+                Err(Trouble::Unproven { liars: caught, .. }) => liars = caught,
+                Err(Trouble::Unsupported | Trouble::TooMuch(_)) => {}
                 Err(trouble) => return Err(trouble),
             }
         }
-        let (judged, logs, by) = match self.with_logs(hash, want).await {
+        let (judged, logs, by) = match self.with_logs(hash, want, liars.clone()).await {
             Ok(Served {
                 value: (judged, logs),
                 by,
@@ -105,6 +107,7 @@ impl Inner {
             Err(Trouble::TooMuch(_)) => return self.dense(hash, want).await,
             Err(trouble) => return Err(trouble),
         };
+        self.trusted(&by, &liars)?;
         match inspect(&judged, &logs, want, &mut Checker::default()) {
             Finding::Fine(proof) => Ok((judged, Settled { logs, proof })),
             Finding::Doubtful if wanted == Proof::Chained => Ok((
@@ -163,10 +166,16 @@ impl Inner {
     }
 
     /// Header and matching logs in one request.
-    async fn with_logs(&self, hash: B256, want: &Arc<Want>) -> Result<Served<(Judged, Vec<Log>)>, Trouble> {
+    async fn with_logs(
+        &self,
+        hash: B256,
+        want: &Arc<Want>,
+        shun: Vec<i32>,
+    ) -> Result<Served<(Judged, Vec<Log>)>, Trouble> {
         let calls = vec![Call::header_of(hash), Call::logs_of(hash, &want.filter)];
         let ask = Ask {
             patience: self.options.logs_timeout,
+            shun,
             ..self.question(calls, format!("block {hash}"))
         };
         let served = self
@@ -228,7 +237,8 @@ impl Inner {
             }
         }
         let reason = "its endpoints keep changing branches".to_owned();
-        Err(self.error(Trouble::Unproven(reason), &Wanted::Range(range)))
+        let liars = Vec::new();
+        Err(self.error(Trouble::Unproven { reason, liars }, &Wanted::Range(range)))
     }
 
     async fn range(
@@ -242,8 +252,8 @@ impl Inner {
         let (headers, pieces) = if by_receipts {
             (self.headers(range, shun).await?, Vec::new())
         } else {
-            let (headers, pieces) = futures::join!(self.headers(range, shun), self.pieces(range, want, shun));
-            (headers?, pieces?)
+            let pieces = async { self.pieces(range, want, shun).await.map_err(Broken::from) };
+            futures::try_join!(self.headers(range, shun), pieces)?
         };
         let blocks: Vec<Block> = headers.iter().map(|judged| judged.header.block).collect();
         let parent_hash = headers.first().map(|judged| judged.header.parent_hash);
@@ -384,13 +394,17 @@ impl Inner {
             block: Some(number),
             ..self.question(vec![Call::header_at(number)], format!("block {number}"))
         };
-        let Some(other) = self.pick(&ask, &[by.id]) else {
-            return Ok(());
-        };
-        match self.hash_at(&other, &ask).await {
-            Some(hash) if hash != last.header.block.hash => Err(self.vote(last, &[by, &other]).await),
-            _ => Ok(()),
+        let mut tried = vec![by.id];
+        // One that does not answer is no witness.
+        while let Some(other) = self.pick(&ask, &tried) {
+            tried.push(other.id);
+            match self.hash_at(&other, &ask).await {
+                Some(hash) if hash == last.header.block.hash => return Ok(()),
+                Some(_) => return Err(self.vote(last, &[by, &other]).await),
+                None => {}
+            }
         }
+        Ok(())
     }
 
     async fn hash_at(&self, endpoint: &Arc<Endpoint>, ask: &Ask) -> Option<B256> {
@@ -443,7 +457,8 @@ impl Inner {
                     names.join(" and ")
                 );
                 warn!(chain = %self.chain, %reason, "endpoints disagree");
-                Broken::Trouble(Trouble::Unproven(reason))
+                let liars = Vec::new();
+                Broken::Trouble(Trouble::Unproven { reason, liars })
             }
         }
     }

@@ -132,6 +132,11 @@ impl Vitals {
         }
     }
 
+    /// Whether it only waits for a rate limit to pass.
+    pub(super) fn pausing(&self, now: Instant) -> bool {
+        self.open_until.is_none() && self.paused_until.is_some_and(|until| until > now)
+    }
+
     /// A request goes out. `true` when it is the trial of an open circuit.
     pub(super) fn begin(&mut self) -> bool {
         self.trial |= self.open_until.is_some();

@@ -14,8 +14,8 @@ use testchain::rpc::{self, Server};
 use testchain::simulation::{Settings, Simulation, Step};
 
 use super::patience::eventually;
-use super::stores::Database;
 use super::spans;
+use super::stores::Database;
 use super::tables::Tables;
 
 /// Blocks per span where a chain is indexed without an endpoint.
@@ -37,11 +37,19 @@ impl Chain {
     /// A chain of `blocks` blocks whose finalized block lies `finalized_depth` below its head.
     pub(crate) async fn start(settings: Settings, blocks: u64, finalized_depth: u64) -> Chain {
         let mut simulation = Simulation::new(settings);
-        let finality = Finality { safe_depth: finalized_depth / 2, finalized_depth };
+        let finality = Finality {
+            safe_depth: finalized_depth / 2,
+            finalized_depth,
+        };
         let ledger = Ledger::new(simulation.settings().chain_id, simulation.blocks(blocks), finality);
         let faults = Faults::new(simulation.settings().seed);
         let server = serve(&ledger, &faults).await;
-        Chain { simulation, ledger, server, faults }
+        Chain {
+            simulation,
+            ledger,
+            server,
+            faults,
+        }
     }
 
     /// The chain's name.
@@ -52,7 +60,10 @@ impl Chain {
     /// The canonical head.
     pub(crate) fn head(&self) -> BlockRef {
         let head = self.ledger.head().expect("the chain has a block");
-        BlockRef { number: head.number, hash: head.hash }
+        BlockRef {
+            number: head.number,
+            hash: head.hash,
+        }
     }
 
     /// Appends blocks.
@@ -77,12 +88,17 @@ impl Chain {
 
     /// Returns once `store` stands at the head and covers everything from `start` up to it.
     pub(crate) async fn indexed(&self, store: &Store, start: u64, context: &str) {
-        let (head, sources) = (self.head(), indexer::pipeline::sources());
-        eventually(&format!("{context}: everything up to block {head} is indexed"), async || {
-            let stored = checkpoint::read(store, self.id()).await.unwrap()?;
-            let missing = coverage::missing(store, self.id(), &sources, start..=head.number).await.unwrap();
-            (stored.block == head && missing.is_empty()).then_some(())
-        })
+        let (head, wanted) = (self.head(), indexer::pipeline::everything());
+        eventually(
+            &format!("{context}: everything up to block {head} is indexed"),
+            async || {
+                let stored = checkpoint::read(store, self.id()).await.unwrap()?;
+                let missing = coverage::missing(store, self.id(), &wanted, start..=head.number)
+                    .await
+                    .unwrap();
+                (stored.block == head && missing.is_empty()).then_some(())
+            },
+        )
         .await;
     }
 
@@ -93,8 +109,14 @@ impl Chain {
 
     /// Asserts that `store` says what the books say, and what a clean index of blocks `start` and up says.
     pub(crate) async fn assert_true(&self, store: &Store, start: u64, context: &str) {
-        Tables::read(store, self.id()).await.assert_equals(&self.expected(), context);
-        assert_eq!(digest(store, self.id()).await.unwrap(), self.clean_digest(start).await, "{context}: digests");
+        Tables::read(store, self.id())
+            .await
+            .assert_equals(&self.expected(), context);
+        assert_eq!(
+            digest(store, self.id()).await.unwrap(),
+            self.clean_digest(start).await,
+            "{context}: digests"
+        );
     }
 }
 
@@ -110,5 +132,7 @@ pub(crate) async fn clean_digest(ledger: &Ledger, range: RangeInclusive<u64>) ->
 }
 
 async fn serve(ledger: &Ledger, faults: &Arc<Faults>) -> Server {
-    rpc::serve(ledger.clone(), Arc::clone(faults), "127.0.0.1:0".parse().unwrap()).await.unwrap()
+    rpc::serve(ledger.clone(), Arc::clone(faults), "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap()
 }

@@ -37,14 +37,29 @@ impl Running {
             let mut assignments = Vec::new();
             for chain in &config.chains {
                 let entry = registry::load_chain(&stores.database.store, chain.caip2).await.unwrap();
-                assignments.push(Assignment { entry, endpoints: Vec::new(), until });
+                assignments.push(Assignment {
+                    entry,
+                    endpoints: Vec::new(),
+                    until,
+                });
             }
             let (progress, holder) = (Arc::default(), daemon::holder());
-            let daemon = Daemon { config: &config, stores: &stores, health: told, progress, holder };
+            let daemon = Daemon {
+                config: &config,
+                stores: &stores,
+                health: told,
+                progress,
+                holder,
+            };
             let outcome = Box::pin(daemon.run(assignments, None, None, &stop)).await;
             stores.close().await.and(outcome)
         });
-        Running { store, health, cancel, task }
+        Running {
+            store,
+            health,
+            cancel,
+            task,
+        }
     }
 
     /// Asks it to stop, and waits until it has.
@@ -63,5 +78,10 @@ impl Running {
 fn log_to_test() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     // A second test of the same process finds the first one's subscriber.
-    tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().with_ansi(false).try_init().ok();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_test_writer()
+        .with_ansi(false)
+        .try_init()
+        .ok();
 }

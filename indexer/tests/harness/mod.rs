@@ -2,15 +2,19 @@
 //!
 //! A test binary that uses it also has `sinks/tests/scratch` as its module `scratch`.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part of the harness")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test binary uses its part of the harness"
+)]
 
 pub(crate) mod chain;
 pub(crate) mod daemon;
 pub(crate) mod outbox;
 pub(crate) mod patience;
 pub(crate) mod program;
-pub(crate) mod stores;
 pub(crate) mod spans;
+pub(crate) mod stores;
 pub(crate) mod tables;
 
 use rand_chacha::ChaCha8Rng;

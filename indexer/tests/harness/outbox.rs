@@ -61,9 +61,20 @@ pub(crate) fn assert_tells(messages: &[Message], facts: &BTreeSet<Uuid>, context
             assert_eq!(message.id, retraction_of(message.fact), "{context}: id of a retraction");
         }
         let before = told.insert(message.fact, !message.retracts()).unwrap_or(false);
-        assert_eq!(before, message.retracts(), "{context}: {message:?} says again what was said before");
+        assert_eq!(
+            before,
+            message.retracts(),
+            "{context}: {message:?} says again what was said before"
+        );
     }
-    let standing: BTreeSet<Uuid> = told.into_iter().filter(|(_, stands)| *stands).map(|(fact, _)| fact).collect();
+    let standing: BTreeSet<Uuid> = told
+        .into_iter()
+        .filter(|(_, stands)| *stands)
+        .map(|(fact, _)| fact)
+        .collect();
     let (lost, false_) = (facts.difference(&standing).count(), standing.difference(facts).count());
-    assert!(lost == 0 && false_ == 0, "{context}: {lost} facts were never announced, {false_} announced ones are not true");
+    assert!(
+        lost == 0 && false_ == 0,
+        "{context}: {lost} facts were never announced, {false_} announced ones are not true"
+    );
 }

@@ -27,5 +27,7 @@ pub(crate) async fn within<T>(patience: Duration, mut look: impl AsyncFnMut() ->
 /// # Panics
 /// After [`PATIENCE`], naming `what` was waited for.
 pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
-    within(PATIENCE, look).await.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))
+    within(PATIENCE, look)
+        .await
+        .unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))
 }

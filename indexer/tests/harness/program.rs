@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use decoders::block::ChainId;
 use indexer::config::Config;
@@ -118,7 +118,10 @@ impl Program {
     pub(crate) fn new(setup: &Setup) -> Program {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("config.toml"), setup.toml()).unwrap();
-        Program { folder, starts: AtomicUsize::new(0) }
+        Program {
+            folder,
+            starts: AtomicUsize::new(0),
+        }
     }
 
     /// The configuration as the program reads it.
@@ -137,12 +140,20 @@ impl Program {
         let (stdout, stderr) = (path("out"), path("log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_indexer"));
         command.arg("--config").arg(self.config_path()).args(arguments);
-        command.stdin(Stdio::null()).stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        command
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout).unwrap())
+            .stderr(File::create(&stderr).unwrap());
         for variable in OVERRIDES {
             command.env_remove(variable);
         }
         let shown = format!("indexer {}", arguments.join(" "));
-        Process { child: command.spawn().unwrap(), began: Instant::now(), shown, stdout, stderr }
+        Process {
+            child: command.spawn().unwrap(),
+            shown,
+            stdout,
+            stderr,
+        }
     }
 
     /// Runs `indexer ARGUMENTS` to its end, which has to be a good one, and returns what it wrote to standard output.
@@ -151,13 +162,18 @@ impl Program {
         process.succeeds().await;
         process.stdout()
     }
+
+    /// Runs `indexer ARGUMENTS` to its end, which has to be a good one, and returns how long it took.
+    pub(crate) async fn time(&self, arguments: &[&str]) -> Duration {
+        let began = Instant::now();
+        self.run(arguments).await;
+        began.elapsed()
+    }
 }
 
 /// A started program; killed when dropped.
 pub(crate) struct Process {
     child: Child,
-    /// When it was started.
-    pub(crate) began: Instant,
     shown: String,
     stdout: PathBuf,
     stderr: PathBuf,
@@ -194,7 +210,10 @@ impl Process {
 
     /// SIGTERM, and its end.
     pub(crate) async fn stop(&mut self) -> ExitStatus {
-        let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        let signalled = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(signalled.success(), "{} has ended before it was asked to", self.shown);
         self.end().await
     }
@@ -206,7 +225,7 @@ impl Process {
 
     /// Its log so far, one JSON object a line.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.stderr).unwrap()
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
     /// The last lines of its log.
@@ -219,7 +238,9 @@ impl Process {
         eventually("the program listens", async || {
             assert!(self.ended().is_none(), "{} has ended", self.shown);
             let log = self.log();
-            let mut events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            let mut events = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
             let listening = events.find(|event| event["fields"]["message"] == "listening")?;
             Some(format!("http://{}", listening["fields"]["address"].as_str().unwrap()))
         })
@@ -229,7 +250,12 @@ impl Process {
     /// Asserts that nothing in it panicked.
     pub(crate) fn assert_no_panic(&self) {
         let log = self.log();
-        assert!(!log.contains("panicked at"), "{} panicked; its log ends\n{}", self.shown, tail(&log));
+        assert!(
+            !log.contains("panicked at"),
+            "{} panicked; its log ends\n{}",
+            self.shown,
+            tail(&log)
+        );
     }
 }
 

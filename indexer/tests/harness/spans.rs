@@ -6,7 +6,10 @@ use indexer::pipeline::ARCHIVE_SOURCE;
 
 /// The span that a faultless endpoint would serve for these blocks, which follow each other.
 pub(crate) fn span(chain: ChainId, blocks: &[&testchain::block::Block]) -> Span {
-    let (first, last) = (blocks.first().expect("a span has a block"), blocks.last().expect("a span has a block"));
+    let (first, last) = (
+        blocks.first().expect("a span has a block"),
+        blocks.last().expect("a span has a block"),
+    );
     Span {
         chain,
         range: first.number..=last.number,
@@ -26,7 +29,11 @@ pub(crate) fn facts(chain: ChainId, blocks: &[&testchain::block::Block]) -> Fact
 }
 
 fn header(block: &testchain::block::Block) -> Block {
-    Block { number: block.number, hash: block.hash, time: block.timestamp }
+    Block {
+        number: block.number,
+        hash: block.hash,
+        time: block.timestamp,
+    }
 }
 
 fn logs(block: &testchain::block::Block) -> Vec<Log> {

@@ -27,10 +27,18 @@ impl Database {
         administer(format!("create database {name}")).await;
         url.set_path(&name);
         let options: PgConnectOptions = url.as_str().parse().unwrap();
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await.unwrap();
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_with(options)
+            .await
+            .unwrap();
         let store = Store::new(pool);
         store.migrate().await.unwrap();
-        Database { url: url.into(), store, name }
+        Database {
+            url: url.into(),
+            store,
+            name,
+        }
     }
 }
 
@@ -44,7 +52,10 @@ impl Drop for Database {
 async fn administer(statement: String) {
     let server: PgConnectOptions = service("TEST_DATABASE_URL").parse().unwrap();
     let mut connection = PgConnection::connect_with(&server).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(&mut connection)
+        .await
+        .unwrap();
     connection.close().await.unwrap();
 }
 
@@ -59,7 +70,10 @@ pub(crate) struct MongoDatabase {
 impl MongoDatabase {
     /// Names the database; MongoDB makes it when something is written.
     pub(crate) fn new() -> MongoDatabase {
-        MongoDatabase { url: service("TEST_MONGODB_URL"), name: unique("test") }
+        MongoDatabase {
+            url: service("TEST_MONGODB_URL"),
+            name: unique("test"),
+        }
     }
 }
 
@@ -76,7 +90,10 @@ impl Drop for MongoDatabase {
 /// Runs `work` to its end on a thread and runtime of its own: what a destructor may wait for.
 fn finally(work: impl Future<Output = ()> + Send + 'static) {
     let work = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(work);
     });
     if work.join().is_err() && !std::thread::panicking() {

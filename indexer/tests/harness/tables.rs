@@ -28,6 +28,9 @@ pub(crate) struct Fact {
     pub(crate) kind: String,
 }
 
+/// A decimal number as the tables write it: what is false may be negative.
+pub(crate) type Quantity = String;
+
 /// Counts of a contract, as `collection_stats` answers them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stats {
@@ -49,11 +52,11 @@ pub(crate) struct Tables {
     /// Burned tokens with one owner.
     pub(crate) burned: BTreeSet<Token>,
     /// ERC-1155 balances above zero.
-    pub(crate) balances: BTreeMap<(Token, Address), U256>,
+    pub(crate) balances: BTreeMap<(Token, Address), Quantity>,
     /// Mints less burns of ERC-1155 tokens.
-    pub(crate) supply: BTreeMap<Token, U256>,
+    pub(crate) supply: BTreeMap<Token, Quantity>,
     /// Holdings as the view `token_balances` answers them.
-    pub(crate) holdings: BTreeMap<(Token, Address), U256>,
+    pub(crate) holdings: BTreeMap<(Token, Address), Quantity>,
     /// Facts per contract and kind: transfers, mints, burns.
     pub(crate) counters: BTreeMap<Address, [u64; 3]>,
     /// Per collection.
@@ -72,15 +75,26 @@ impl Tables {
             facts: transfers.iter().map(fact).collect(),
             owners: held.owners().collect(),
             burned: held.burned().collect(),
-            balances: held.balances().map(|(token, owner, quantity)| ((token, owner), quantity)).collect(),
-            supply: held.supply().collect(),
+            balances: held
+                .balances()
+                .map(|(token, owner, quantity)| ((token, owner), quantity.to_string()))
+                .collect(),
+            supply: held
+                .supply()
+                .map(|(token, quantity)| (token, quantity.to_string()))
+                .collect(),
             refused: malformed.map(|log| (log.block, log.log_index)).collect(),
             ..Tables::default()
         };
-        let single = tables.owners.iter().map(|(token, owner)| ((*token, *owner), U256::ONE));
+        let single = tables
+            .owners
+            .iter()
+            .map(|(token, owner)| ((*token, *owner), "1".to_owned()));
         tables.holdings = single.chain(tables.balances.clone()).collect();
         for transfer in &transfers {
-            let kind = [(transfer.is_mint(), 1), (transfer.is_burn(), 2)].into_iter().find(|(is, _)| *is);
+            let kind = [(transfer.is_mint(), 1), (transfer.is_burn(), 2)]
+                .into_iter()
+                .find(|(is, _)| *is);
             tables.counters.entry(transfer.contract).or_default()[kind.map_or(0, |(_, kind)| kind)] += 1;
         }
         tables.stats = tables.expected_stats(&transfers);
@@ -91,10 +105,17 @@ impl Tables {
         let moved = transfers.iter().filter(|transfer| !transfer.quantity.is_zero());
         let mut stats: BTreeMap<Address, Stats> = moved.map(|transfer| (transfer.contract, Stats::default())).collect();
         for (contract, stats) in &mut stats {
-            let live = self.supply.iter().filter(|(token, supply)| token.contract == *contract && !supply.is_zero());
+            let live = self
+                .supply
+                .iter()
+                .filter(|(token, supply)| token.contract == *contract && *supply != "0");
             let owned = self.owners.keys().filter(|token| token.contract == *contract);
-            let owners: BTreeSet<Address> =
-                self.holdings.keys().filter(|(token, _)| token.contract == *contract).map(|(_, owner)| *owner).collect();
+            let owners: BTreeSet<Address> = self
+                .holdings
+                .keys()
+                .filter(|(token, _)| token.contract == *contract)
+                .map(|(_, owner)| *owner)
+                .collect();
             stats.items = (live.count() + owned.count()) as u64;
             stats.owners = owners.len() as u64;
             stats.kinds = self.counters[contract];
@@ -129,7 +150,11 @@ impl Tables {
         differ("counters", &self.counters, &expected.counters, &mut found);
         differ("stats", &self.stats, &expected.stats, &mut found);
         differ("refused logs", &self.refused, &expected.refused, &mut found);
-        assert!(found.is_empty(), "{context}: the tables are not what the books say:\n{}", found.join("\n"));
+        assert!(
+            found.is_empty(),
+            "{context}: the tables are not what the books say:\n{}",
+            found.join("\n")
+        );
     }
 }
 
@@ -140,13 +165,19 @@ fn differ<T: Debug + PartialEq>(
     expected: &(impl Clone + IntoIterator<Item = T>),
     found: &mut Vec<String>,
 ) {
-    let [actual, expected]: [Vec<T>; 2] = [actual.clone().into_iter().collect(), expected.clone().into_iter().collect()];
+    let [actual, expected]: [Vec<T>; 2] = [
+        actual.clone().into_iter().collect(),
+        expected.clone().into_iter().collect(),
+    ];
     if actual == expected {
         return;
     }
     let texts = |rows: &[T]| rows.iter().map(|row| format!("{row:?}")).collect::<BTreeSet<String>>();
     let (actual, expected) = (texts(&actual), texts(&expected));
-    for (word, rows) in [("stored, not true", actual.difference(&expected)), ("true, not stored", expected.difference(&actual))] {
+    for (word, rows) in [
+        ("stored, not true", actual.difference(&expected)),
+        ("true, not stored", expected.difference(&actual)),
+    ] {
         let rows: Vec<&String> = rows.collect();
         found.extend(rows.iter().take(SHOWN).map(|row| format!("{what}: {word}: {row}")));
         if rows.len() > SHOWN {
@@ -168,7 +199,10 @@ fn fact(transfer: &Transfer) -> Fact {
     };
     Fact {
         place: (transfer.block, transfer.log_index, transfer.item),
-        token: Token { contract: transfer.contract, id: transfer.token },
+        token: Token {
+            contract: transfer.contract,
+            id: transfer.token,
+        },
         parties: (transfer.from, transfer.to),
         quantity: transfer.quantity,
         standard: standard.to_owned(),
@@ -177,16 +211,19 @@ fn fact(transfer: &Transfer) -> Fact {
 }
 
 fn address(text: &str) -> Address {
-    text.parse().unwrap_or_else(|error| panic!("{text:?} is no address: {error}"))
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text:?} is no address: {error}"))
 }
 
-/// A quantity, which is never negative where coverage is complete.
 fn number(text: &str) -> U256 {
-    U256::from_str_radix(text, 10).unwrap_or_else(|error| panic!("{text:?} is no quantity: {error}"))
+    U256::from_str_radix(text, 10).unwrap_or_else(|error| panic!("{text:?} is no number: {error}"))
 }
 
 fn token(contract: &str, id: &str) -> Token {
-    Token { contract: address(contract), id: number(id) }
+    Token {
+        contract: address(contract),
+        id: number(id),
+    }
 }
 
 fn count(stored: i64) -> u64 {
@@ -207,7 +244,8 @@ struct FactRow {
     kind: String,
 }
 
-async fn facts(store: &Store, chain: ChainId) -> BTreeSet<Fact> {
+/// Every fact of `chain`, which is true or not however little of the chain is covered.
+pub(crate) async fn facts(store: &Store, chain: ChainId) -> BTreeSet<Fact> {
     let rows: Vec<FactRow> = sqlx::query_as(
         "select block_number, log_index, item, contract::text, token_number, from_address::text, to_address::text, quantity::text,
                 standard, type as kind
@@ -218,7 +256,11 @@ async fn facts(store: &Store, chain: ChainId) -> BTreeSet<Fact> {
     .await
     .unwrap();
     let fact = |row: FactRow| Fact {
-        place: (count(row.block_number), u32::try_from(row.log_index).unwrap(), u32::try_from(row.item).unwrap()),
+        place: (
+            count(row.block_number),
+            u32::try_from(row.log_index).unwrap(),
+            u32::try_from(row.item).unwrap(),
+        ),
         token: token(&row.contract, &row.token_number),
         parties: (address(&row.from_address), address(&row.to_address)),
         quantity: number(&row.quantity),
@@ -237,7 +279,9 @@ async fn owners(store: &Store, chain: ChainId) -> BTreeMap<Token, Address> {
     .fetch_all(&store.pool)
     .await
     .unwrap();
-    rows.into_iter().map(|(contract, id, owner)| (token(&contract, &id), address(&owner))).collect()
+    rows.into_iter()
+        .map(|(contract, id, owner)| (token(&contract, &id), address(&owner)))
+        .collect()
 }
 
 async fn burned(store: &Store, chain: ChainId) -> BTreeSet<Token> {
@@ -252,7 +296,7 @@ async fn burned(store: &Store, chain: ChainId) -> BTreeSet<Token> {
     rows.into_iter().map(|(contract, id)| token(&contract, &id)).collect()
 }
 
-async fn balances(store: &Store, chain: ChainId) -> BTreeMap<(Token, Address), U256> {
+async fn balances(store: &Store, chain: ChainId) -> BTreeMap<(Token, Address), Quantity> {
     let rows: Vec<(String, String, String, String)> = sqlx::query_as(
         "select t.contract_address::text, t.token_number, b.owner::text, b.quantity::text
          from catalog_service.erc1155_balances b join catalog_service.tokens t on t.id = b.token
@@ -265,11 +309,11 @@ async fn balances(store: &Store, chain: ChainId) -> BTreeMap<(Token, Address), U
     rows.into_iter().map(holding).collect()
 }
 
-fn holding((contract, id, owner, quantity): (String, String, String, String)) -> ((Token, Address), U256) {
-    ((token(&contract, &id), address(&owner)), number(&quantity))
+fn holding((contract, id, owner, quantity): (String, String, String, String)) -> ((Token, Address), Quantity) {
+    ((token(&contract, &id), address(&owner)), quantity)
 }
 
-async fn supply(store: &Store, chain: ChainId) -> BTreeMap<Token, U256> {
+async fn supply(store: &Store, chain: ChainId) -> BTreeMap<Token, Quantity> {
     let rows: Vec<(String, String, String)> = sqlx::query_as(
         "select contract_address::text, token_number, supply::text from catalog_service.tokens
          where chain_id = $1 and token_standard = 'erc1155'",
@@ -278,10 +322,12 @@ async fn supply(store: &Store, chain: ChainId) -> BTreeMap<Token, U256> {
     .fetch_all(&store.pool)
     .await
     .unwrap();
-    rows.into_iter().map(|(contract, id, supply)| (token(&contract, &id), number(&supply))).collect()
+    rows.into_iter()
+        .map(|(contract, id, supply)| (token(&contract, &id), supply))
+        .collect()
 }
 
-async fn holdings(store: &Store, chain: ChainId) -> BTreeMap<(Token, Address), U256> {
+async fn holdings(store: &Store, chain: ChainId) -> BTreeMap<(Token, Address), Quantity> {
     let rows: Vec<(String, String, String, String)> = sqlx::query_as(
         "select contract::text, token_id, owner::text, quantity::text from catalog_service.token_balances where chain_id = $1",
     )
@@ -300,7 +346,9 @@ async fn counters(store: &Store, chain: ChainId) -> BTreeMap<Address, [u64; 3]> 
     .fetch_all(&store.pool)
     .await
     .unwrap();
-    rows.into_iter().map(|(contract, transfers, mints, burns)| (address(&contract), [transfers, mints, burns].map(count))).collect()
+    rows.into_iter()
+        .map(|(contract, transfers, mints, burns)| (address(&contract), [transfers, mints, burns].map(count)))
+        .collect()
 }
 
 async fn stats(store: &Store, chain: ChainId) -> BTreeMap<Address, Stats> {
@@ -314,7 +362,11 @@ async fn stats(store: &Store, chain: ChainId) -> BTreeMap<Address, Stats> {
     .unwrap();
     rows.into_iter()
         .map(|(contract, items, owners, transfers, mints, burns)| {
-            let stats = Stats { items: count(items), owners: count(owners), kinds: [transfers, mints, burns].map(count) };
+            let stats = Stats {
+                items: count(items),
+                owners: count(owners),
+                kinds: [transfers, mints, burns].map(count),
+            };
             (address(&contract), stats)
         })
         .collect()

@@ -28,40 +28,76 @@ async fn law_3_a_publisher_killed_in_the_middle_tells_everything_in_order_and_re
     let mut chain = Chain::start(Settings::small(seed), 260, FINALIZED_DEPTH).await;
     let (database, exchange) = (Database::new().await, unique("laws"));
     let setup = Setup::new(&database, chain.id(), &[chain.server.http_url()]);
-    let (name, to) = (chain.id().to_string(), (chain.head().number - FINALIZED_DEPTH).to_string());
-    Program::new(&setup).run(&["backfill", "--chain", &name, "--from", "0", "--to", &to]).await;
-    let backlog: Vec<Uuid> = outbox::owed(&database.store, chain.id()).await.iter().map(|message| message.id).collect();
+    let (name, to) = (
+        chain.id().to_string(),
+        (chain.head().number - FINALIZED_DEPTH).to_string(),
+    );
+    Program::new(&setup)
+        .run(&["backfill", "--chain", &name, "--from", "0", "--to", &to])
+        .await;
+    let backlog: Vec<Uuid> = outbox::owed(&database.store, chain.id())
+        .await
+        .iter()
+        .map(|message| message.id)
+        .collect();
 
     let consumer = Consumer::bind(&exchange, "#").await;
-    let program = Program::new(&Setup { broker: Some((url(), exchange)), ..setup });
+    let program = Program::new(&Setup {
+        broker: Some((url(), exchange)),
+        ..setup
+    });
     for branch in 1..=5 {
         let mut process = program.start(&["run"]);
         let before = unpaid(&database.store).await;
-        eventually("the publisher pays", async || (unpaid(&database.store).await < before).then_some(())).await;
+        eventually("the publisher pays", async || {
+            (unpaid(&database.store).await < before).then_some(())
+        })
+        .await;
         tokio::time::sleep(Duration::from_millis(dice.random_range(0..60))).await;
         process.kill();
         process.assert_no_panic();
-        chain.play(Step::Reorg { depth: dice.random_range(1..4), blocks: 6, branch });
+        chain.play(Step::Reorg {
+            depth: dice.random_range(1..4),
+            blocks: 6,
+            branch,
+        });
     }
     let mut process = program.start(&["run"]);
     chain.indexed(&database.store, 0, "after the last kill").await;
-    eventually("everything owed is paid", async || (unpaid(&database.store).await == 0).then_some(())).await;
+    eventually("everything owed is paid", async || {
+        (unpaid(&database.store).await == 0).then_some(())
+    })
+    .await;
     assert!(process.stop().await.success());
 
     let received = consumer.drain().await;
     consumer.delete().await;
-    let context = format!("seed {seed}, {} messages of which {} are repeats", received.len(), repeats(&received));
+    let context = format!(
+        "seed {seed}, {} messages of which {} are repeats",
+        received.len(),
+        repeats(&received)
+    );
     assert_repeats_are_equal(&received, &context);
     let first = first_deliveries(&received);
     let in_backlog: BTreeSet<Uuid> = backlog.iter().copied().collect();
-    let told: Vec<Uuid> = first.iter().map(|message| message.id).filter(|id| in_backlog.contains(id)).collect();
+    let told: Vec<Uuid> = first
+        .iter()
+        .map(|message| message.id)
+        .filter(|id| in_backlog.contains(id))
+        .collect();
     assert_eq!(told, backlog, "{context}: the backlog is paid in its order");
-    assert_in_order(first.iter().filter(|message| !in_backlog.contains(&message.id)), &context);
+    assert_in_order(
+        first.iter().filter(|message| !in_backlog.contains(&message.id)),
+        &context,
+    );
     assert_stands(&first, &outbox::fact_ids(&database.store, chain.id()).await, &context);
 }
 
 async fn unpaid(store: &Store) -> i64 {
-    sqlx::query_scalar("select count(*) from indexer_service.outbox").fetch_one(&store.pool).await.unwrap()
+    sqlx::query_scalar("select count(*) from indexer_service.outbox")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap()
 }
 
 fn repeats(received: &[Received]) -> usize {
@@ -105,5 +141,8 @@ fn assert_stands(messages: &[&Received], facts: &BTreeSet<Uuid>, context: &str) 
         };
     }
     let (lost, untrue) = (facts.difference(&standing).count(), standing.difference(facts).count());
-    assert!(lost == 0 && untrue == 0, "{context}: {lost} facts were not told, {untrue} told ones are not true");
+    assert!(
+        lost == 0 && untrue == 0,
+        "{context}: {lost} facts were not told, {untrue} told ones are not true"
+    );
 }

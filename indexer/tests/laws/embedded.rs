@@ -28,9 +28,15 @@ async fn law_1_any_split_order_and_repetition_ends_the_same_on_the_embedded_data
     let store = &stores.database.store;
     order::apply_in_disorder(store, &chain, &mut dice(seed)).await;
     let context = format!("embedded, seed {seed}");
-    Tables::read(store, chain.id()).await.assert_equals(&chain.expected(), &context);
+    Tables::read(store, chain.id())
+        .await
+        .assert_equals(&chain.expected(), &context);
     let ledger = Ledger::new(chain.id().0, chain.blocks.clone(), Finality::default());
-    assert_eq!(digest(store, chain.id()).await.unwrap(), clean_digest(&ledger, 0..=39).await, "{context}");
+    assert_eq!(
+        digest(store, chain.id()).await.unwrap(),
+        clean_digest(&ledger, 0..=39).await,
+        "{context}"
+    );
     stores.close().await.unwrap();
 }
 
@@ -43,7 +49,11 @@ async fn law_2_a_follower_ends_at_the_canonical_chain_on_the_embedded_database()
     for (number, step) in schedule(seed, 9, 14).into_iter().enumerate() {
         chain.play(step);
         match number % 3 {
-            0 => chain.indexed(&daemon.store, 0, &format!("embedded, seed {seed}, after {step:?}")).await,
+            0 => {
+                chain
+                    .indexed(&daemon.store, 0, &format!("embedded, seed {seed}, after {step:?}"))
+                    .await
+            }
             1 => {}
             _ => {
                 daemon.stop().await;
@@ -65,10 +75,7 @@ async fn laws_3_and_5_a_program_killed_again_and_again_ends_equal_and_replays_eq
     let (name, until) = (chain.id().to_string(), chain.head().number.to_string());
     let arguments = ["run", "--chain", &name, "--until", &until];
 
-    let mut process = Program::new(&setup).start(&arguments);
-    process.succeeds().await;
-    let whole = process.began.elapsed();
-
+    let whole = Program::new(&setup).time(&arguments).await;
     let program = Program::new(&setup);
     kill_at_random(&program, &arguments, whole, 5, &mut dice(seed)).await;
     program.run(&arguments).await;
@@ -77,7 +84,9 @@ async fn laws_3_and_5_a_program_killed_again_and_again_ends_equal_and_replays_eq
     assert_true_and_told(&stores.database.store, &chain, &context).await;
     stores.close().await.unwrap();
 
-    let said = program.run(&["replay", "--chain", &name, "--from", "0", "--to", &until]).await;
+    let said = program
+        .run(&["replay", "--chain", &name, "--from", "0", "--to", &until])
+        .await;
     assert!(said.contains(" 0 new, 0 retracted"), "{context}: replay said {said:?}");
     let stores = Stores::open(&program.config()).await.unwrap();
     assert_true_and_told(&stores.database.store, &chain, &format!("{context}, replayed")).await;

@@ -28,16 +28,22 @@ async fn law_3_a_run_killed_at_any_moment_and_restarted_ends_equal_to_one_never_
         let setup = |database| Setup::new(database, chain.id(), &[chain.server.http_url()]);
 
         let untouched = Database::new().await;
-        let mut process = Program::new(&setup(&untouched)).start(&arguments);
-        process.succeeds().await;
-        let whole = process.began.elapsed();
+        let whole = Program::new(&setup(&untouched)).time(&arguments).await;
 
         let (killed, mongo) = (Database::new().await, MongoDatabase::new());
-        let program = Program::new(&if seed % 2 == 0 { setup(&killed) } else { setup(&killed).archived_in(&mongo) });
+        let program = Program::new(&if seed % 2 == 0 {
+            setup(&killed)
+        } else {
+            setup(&killed).archived_in(&mongo)
+        });
         let context = format!("seed {seed}, killed within {whole:?}");
         kill_at_random(&program, &arguments, whole + LEASE, 7, &mut dice(seed)).await;
         program.run(&arguments).await;
-        assert_eq!(digest(&killed.store, chain.id()).await.unwrap(), digest(&untouched.store, chain.id()).await.unwrap(), "{context}");
+        assert_eq!(
+            digest(&killed.store, chain.id()).await.unwrap(),
+            digest(&untouched.store, chain.id()).await.unwrap(),
+            "{context}"
+        );
         chain.assert_true(&killed.store, 0, &context).await;
         assert_each_told_once(&killed.store, &chain, &context).await;
     }
@@ -49,13 +55,21 @@ async fn law_3_a_backfill_killed_at_any_moment_resumes_to_the_same_tables_and_th
     let chain = Chain::start(Settings::small(seed), 400, FINALIZED_DEPTH).await;
     let last = chain.head().number - FINALIZED_DEPTH;
     let (name, to) = (chain.id().to_string(), last.to_string());
-    let arguments = ["backfill", "--chain", &name, "--from", "0", "--to", &to, "--workers", "3"];
+    let arguments = [
+        "backfill",
+        "--chain",
+        &name,
+        "--from",
+        "0",
+        "--to",
+        &to,
+        "--workers",
+        "3",
+    ];
     let setup = |database| Setup::new(database, chain.id(), &[chain.server.http_url()]);
 
     let untouched = Database::new().await;
-    let mut process = Program::new(&setup(&untouched)).start(&arguments);
-    process.succeeds().await;
-    let whole = process.began.elapsed();
+    let whole = Program::new(&setup(&untouched)).time(&arguments).await;
 
     let (killed, mongo) = (Database::new().await, MongoDatabase::new());
     let program = Program::new(&setup(&killed).archived_in(&mongo));
@@ -63,12 +77,20 @@ async fn law_3_a_backfill_killed_at_any_moment_resumes_to_the_same_tables_and_th
     kill_at_random(&program, &arguments, whole, 8, &mut dice(seed)).await;
     program.run(&arguments).await;
     let digests = digest(&killed.store, chain.id()).await.unwrap();
-    assert_eq!(digests, digest(&untouched.store, chain.id()).await.unwrap(), "{context}");
+    assert_eq!(
+        digests,
+        digest(&untouched.store, chain.id()).await.unwrap(),
+        "{context}"
+    );
     assert_each_told_once(&killed.store, &chain, &context).await;
 
     let said = program.run(&arguments).await;
     assert!(said.contains("nothing to do"), "{context}: repeated, it said {said:?}");
-    assert_eq!(digest(&killed.store, chain.id()).await.unwrap(), digests, "{context}: a repetition changes nothing");
+    assert_eq!(
+        digest(&killed.store, chain.id()).await.unwrap(),
+        digests,
+        "{context}: a repetition changes nothing"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +100,11 @@ async fn law_3_a_follower_killed_amid_reorgs_ends_at_the_canonical_chain_and_tel
         let mut chain = Chain::start(Settings::small(seed), 30, FINALIZED_DEPTH).await;
         let (database, mongo) = (Database::new().await, MongoDatabase::new());
         let setup = Setup::new(&database, chain.id(), &[chain.server.http_url()]);
-        let program = Program::new(&if seed % 2 == 0 { setup } else { setup.archived_in(&mongo) });
+        let program = Program::new(&if seed % 2 == 0 {
+            setup
+        } else {
+            setup.archived_in(&mongo)
+        });
         let mut process = program.start(&["run"]);
         let mut steps = schedule(seed, 30, 6).into_iter().peekable();
         while steps.peek().is_some() {
@@ -101,7 +127,13 @@ async fn law_3_a_follower_killed_amid_reorgs_ends_at_the_canonical_chain_and_tel
 }
 
 /// Starts the program and kills it `times` times, each at a random moment of a life that takes `whole` undisturbed.
-pub(crate) async fn kill_at_random(program: &Program, arguments: &[&str], whole: Duration, times: u32, dice: &mut Dice) {
+pub(crate) async fn kill_at_random(
+    program: &Program,
+    arguments: &[&str],
+    whole: Duration,
+    times: u32,
+    dice: &mut Dice,
+) {
     for _ in 0..times {
         let mut process = program.start(arguments);
         tokio::time::sleep(whole.mul_f64(dice.random_range(0.0..1.0))).await;
@@ -114,7 +146,10 @@ pub(crate) async fn kill_at_random(program: &Program, arguments: &[&str], whole:
 
 /// Without reorgs every fact is announced once, however often the writer died.
 async fn assert_each_told_once(store: &Store, chain: &Chain, context: &str) {
-    let (owed, facts) = (outbox::owed(store, chain.id()).await, outbox::fact_ids(store, chain.id()).await);
+    let (owed, facts) = (
+        outbox::owed(store, chain.id()).await,
+        outbox::fact_ids(store, chain.id()).await,
+    );
     assert_eq!(owed.len(), facts.len(), "{context}: messages owed");
     outbox::assert_tells(&owed, &facts, context);
 }

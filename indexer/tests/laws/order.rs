@@ -65,14 +65,24 @@ async fn law_1_any_split_order_and_repetition_of_spans_ends_equal_to_applying_th
         for range in cut(&mut dice(seed), BLOCKS) {
             apply(&reference.store, &chain, &range).await.unwrap();
         }
-        Tables::read(&reference.store, chain.id()).await.assert_equals(&chain.expected(), &format!("in order once, seed {seed}"));
+        Tables::read(&reference.store, chain.id())
+            .await
+            .assert_equals(&chain.expected(), &format!("in order once, seed {seed}"));
 
         apply_in_disorder(&shuffled.store, &chain, &mut dice(seed + 100)).await;
         let context = format!("in disorder, seed {seed}");
-        Tables::read(&shuffled.store, chain.id()).await.assert_equals(&chain.expected(), &context);
-        let digests = [digest(&reference.store, chain.id()).await.unwrap(), digest(&shuffled.store, chain.id()).await.unwrap()];
+        Tables::read(&shuffled.store, chain.id())
+            .await
+            .assert_equals(&chain.expected(), &context);
+        let digests = [
+            digest(&reference.store, chain.id()).await.unwrap(),
+            digest(&shuffled.store, chain.id()).await.unwrap(),
+        ];
         assert_eq!(digests[0], digests[1], "{context}");
-        let (owed, facts) = (outbox::owed(&shuffled.store, chain.id()).await, outbox::fact_ids(&shuffled.store, chain.id()).await);
+        let (owed, facts) = (
+            outbox::owed(&shuffled.store, chain.id()).await,
+            outbox::fact_ids(&shuffled.store, chain.id()).await,
+        );
         assert_eq!(owed.len(), facts.len(), "{context}: each fact is announced once");
         outbox::assert_tells(&owed, &facts, &context);
     }
@@ -85,12 +95,21 @@ async fn law_1_a_head_that_moves_up_while_workers_fill_the_same_blocks_from_belo
         let database = Database::new().await;
         let stand = BLOCKS / 2;
         let (store, below) = (&database.store, dice(seed));
-        tokio::join!(follow(store, &chain, stand), apply_in_disorder_with(store, &chain, below));
+        tokio::join!(
+            follow(store, &chain, stand),
+            apply_in_disorder_with(store, &chain, below)
+        );
         let context = format!("head and workers, seed {seed}");
-        Tables::read(store, chain.id()).await.assert_equals(&chain.expected(), &context);
+        Tables::read(store, chain.id())
+            .await
+            .assert_equals(&chain.expected(), &context);
         let in_order = Database::new().await;
         apply(&in_order.store, &chain, &(0..=BLOCKS - 1)).await.unwrap();
-        assert_eq!(digest(store, chain.id()).await.unwrap(), digest(&in_order.store, chain.id()).await.unwrap(), "{context}");
+        assert_eq!(
+            digest(store, chain.id()).await.unwrap(),
+            digest(&in_order.store, chain.id()).await.unwrap(),
+            "{context}"
+        );
     }
 }
 
@@ -122,18 +141,25 @@ async fn apply_in_disorder_with(store: &Store, chain: &Chain, mut dice: Dice) {
 
 /// Moves the head block by block from `stand` to the end.
 async fn follow(store: &Store, chain: &Chain, stand: u64) {
-    let lease = lease::acquire(store, chain.id(), "head", Duration::from_secs(60)).await.unwrap().unwrap();
+    let lease = lease::acquire(store, chain.id(), "head", Duration::from_secs(60))
+        .await
+        .unwrap()
+        .unwrap();
     let mut from: Option<BlockRef> = None;
     for number in stand..chain.blocks.len() as u64 {
         let facts = chain.facts(&(number..=number));
         let step = Move::Head { from, lease: &lease };
-        persist(async || commit::apply(store, &facts, step).await).await.unwrap();
+        persist(async || commit::apply(store, &facts, step).await)
+            .await
+            .unwrap();
         from = facts.blocks.last().map(|block| block.block_ref());
     }
 }
 
 async fn apply(store: &Store, chain: &Chain, range: &RangeInclusive<u64>) -> Result<(), SinkError> {
-    commit::apply(store, &chain.facts(range), Move::Backfill).await.map(drop)
+    commit::apply(store, &chain.facts(range), Move::Backfill)
+        .await
+        .map(drop)
 }
 
 /// Tries again what fails for a moment, as every caller of `apply` does.

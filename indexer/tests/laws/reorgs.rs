@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use decoders::block::{BlockRef, ChainId};
 use rand::RngExt;
+use sinks::checkpoint;
 use sinks::commit::{self, Move};
 use sinks::digest::digest;
 use sinks::lease::{self, Lease};
 use sinks::store::Store;
-use sinks::checkpoint;
 use testchain::ledger::{Finality, Ledger};
 use testchain::simulation::{Settings, Simulation, Step, schedule};
 
@@ -30,7 +30,11 @@ async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
     for seed in [21, 22] {
         let mut dice = dice(seed);
         let mut simulation = Simulation::new(Settings::small(seed));
-        let ledger = Ledger::new(simulation.settings().chain_id, simulation.blocks(60), Finality::default());
+        let ledger = Ledger::new(
+            simulation.settings().chain_id,
+            simulation.blocks(60),
+            Finality::default(),
+        );
         let head = Head::stand(&ledger, dice.random_range(0..60)).await;
         for branch in 1..=4 {
             head.advance(&ledger).await;
@@ -38,14 +42,31 @@ async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
             let depth = [1, dice.random_range(1..=height), height, 2][(branch - 1) as usize];
             let context = format!("seed {seed}, {depth} of {height} blocks rewound");
             head.rewind(&ledger, height - depth).await;
-            assert_eq!(digest(head.store(), head.chain).await.unwrap(), clean_digest(&ledger, 0..=height - depth).await, "{context}");
-            simulation.play(Step::Reorg { depth, blocks: dice.random_range(1..=depth + 2), branch }, &ledger);
+            assert_eq!(
+                digest(head.store(), head.chain).await.unwrap(),
+                clean_digest(&ledger, 0..=height - depth).await,
+                "{context}"
+            );
+            simulation.play(
+                Step::Reorg {
+                    depth,
+                    blocks: dice.random_range(1..=depth + 2),
+                    branch,
+                },
+                &ledger,
+            );
         }
         head.advance(&ledger).await;
         let context = format!("seed {seed}, at the end");
         let height = simulation.height().unwrap();
-        Tables::read(head.store(), head.chain).await.assert_equals(&Tables::of(simulation.books(), height), &context);
-        assert_eq!(digest(head.store(), head.chain).await.unwrap(), clean_digest(&ledger, 0..=height).await, "{context}");
+        Tables::read(head.store(), head.chain)
+            .await
+            .assert_equals(&Tables::of(simulation.books(), height), &context);
+        assert_eq!(
+            digest(head.store(), head.chain).await.unwrap(),
+            clean_digest(&ledger, 0..=height).await,
+            "{context}"
+        );
         head.assert_told(&context).await;
     }
 }
@@ -57,7 +78,11 @@ async fn law_2_a_follower_ends_at_the_canonical_chain_after_any_schedule_of_reor
         let mut chain = Chain::start(Settings::small(seed), dice.random_range(1..60), FINALIZED_DEPTH).await;
         let (database, mongo) = (Database::new().await, MongoDatabase::new());
         let setup = Setup::new(&database, chain.id(), &[chain.server.http_url()]);
-        let program = Program::new(&if seed % 2 == 0 { setup } else { setup.archived_in(&mongo) });
+        let program = Program::new(&if seed % 2 == 0 {
+            setup
+        } else {
+            setup.archived_in(&mongo)
+        });
         let mut daemon = Running::start(&program, None).await;
         for step in schedule(seed, 14, DEEPEST) {
             chain.play(step);
@@ -85,25 +110,45 @@ async fn law_2_a_follower_ends_at_the_canonical_chain_after_any_schedule_of_reor
 async fn law_2_a_chain_that_is_replaced_down_to_its_first_block_is_followed_all_the_same() {
     let mut chain = Chain::start(Settings::small(41), 40, FINALIZED_DEPTH).await;
     let database = Database::new().await;
-    let daemon = Running::start(&Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()])), None).await;
+    let daemon = Running::start(
+        &Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()])),
+        None,
+    )
+    .await;
     chain.indexed(&database.store, 0, "before the reorg").await;
-    chain.play(Step::Reorg { depth: 39, blocks: 45, branch: 1 });
+    chain.play(Step::Reorg {
+        depth: 39,
+        blocks: 45,
+        branch: 1,
+    });
     chain.indexed(&database.store, 0, "after the reorg").await;
     daemon.stop().await;
-    chain.assert_true(&database.store, 0, "replaced down to its first block").await;
+    chain
+        .assert_true(&database.store, 0, "replaced down to its first block")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_2_a_reorg_below_the_first_block_wanted_is_followed_all_the_same() {
     let mut chain = Chain::start(Settings::small(42), 60, FINALIZED_DEPTH).await;
     let (start, database) = (30, Database::new().await);
-    let setup = Setup { start_block: start, ..Setup::new(&database, chain.id(), &[chain.server.http_url()]) };
+    let setup = Setup {
+        start_block: start,
+        ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
+    };
     let daemon = Running::start(&Program::new(&setup), None).await;
     chain.indexed(&database.store, start, "before the reorg").await;
-    chain.play(Step::Reorg { depth: 45, blocks: 50, branch: 1 });
+    chain.play(Step::Reorg {
+        depth: 45,
+        blocks: 50,
+        branch: 1,
+    });
     chain.indexed(&database.store, start, "after the reorg").await;
     daemon.stop().await;
-    assert_eq!(digest(&database.store, chain.id()).await.unwrap(), chain.clean_digest(start).await);
+    assert_eq!(
+        digest(&database.store, chain.id()).await.unwrap(),
+        chain.clean_digest(start).await
+    );
 }
 
 /// Returns once the checkpoint is the chain's head.
@@ -127,12 +172,24 @@ impl Head {
     /// Takes the blocks below `number` as backfill, and stands at it.
     async fn stand(ledger: &Ledger, number: u64) -> Head {
         let (database, chain) = (Database::new().await, ChainId(ledger.chain_id()));
-        let lease = lease::acquire(&database.store, chain, "head", Duration::from_secs(600)).await.unwrap().unwrap();
+        let lease = lease::acquire(&database.store, chain, "head", Duration::from_secs(600))
+            .await
+            .unwrap()
+            .unwrap();
         let head = Head { database, chain, lease };
         if number > 0 {
             head.apply(ledger, 0, number - 1, Move::Backfill).await;
         }
-        head.apply(ledger, number, number, Move::Head { from: None, lease: &head.lease }).await;
+        head.apply(
+            ledger,
+            number,
+            number,
+            Move::Head {
+                from: None,
+                lease: &head.lease,
+            },
+        )
+        .await;
         head
     }
 
@@ -159,14 +216,28 @@ impl Head {
                 return;
             }
             let to = last.min(from.number + 1 + from.number % 5);
-            self.apply(ledger, from.number + 1, to, Move::Head { from: Some(from), lease: &self.lease }).await;
+            self.apply(
+                ledger,
+                from.number + 1,
+                to,
+                Move::Head {
+                    from: Some(from),
+                    lease: &self.lease,
+                },
+            )
+            .await;
         }
     }
 
     async fn rewind(&self, ledger: &Ledger, ancestor: u64) {
         let block = ledger.by_number(ancestor).unwrap();
-        let ancestor = BlockRef { number: block.number, hash: block.hash };
-        commit::rewind(self.store(), self.chain, self.at().await, ancestor, &self.lease).await.unwrap();
+        let ancestor = BlockRef {
+            number: block.number,
+            hash: block.hash,
+        };
+        commit::rewind(self.store(), self.chain, self.at().await, ancestor, &self.lease)
+            .await
+            .unwrap();
     }
 
     async fn assert_told(&self, context: &str) {

@@ -1,8 +1,8 @@
 //! Law 5: replay from the archive = live.
 
+use alloy_primitives::{Address, U256};
 use decoders::block::ChainId;
 use decoders::fact::Facts;
-use alloy_primitives::{Address, U256};
 use sinks::commit;
 use sinks::digest::digest;
 use testchain::simulation::{Settings, Step};
@@ -39,7 +39,10 @@ async fn law_5_replaying_a_range_that_other_decoders_wrote_restores_what_live_wr
     let mut facts = spans::facts(chain.id(), &blocks.iter().map(AsRef::as_ref).collect::<Vec<_>>());
     distort(&mut facts, chain.id());
     let replaced = commit::replace(&database.store, &facts).await.unwrap();
-    assert!(replaced.retracted > 0 && replaced.announced > 0 && replaced.kept > 0, "{replaced:?}");
+    assert!(
+        replaced.retracted > 0 && replaced.announced > 0 && replaced.kept > 0,
+        "{replaced:?}"
+    );
     assert_ne!(digest(&database.store, chain.id()).await.unwrap(), live);
 
     replay(&program, &chain, 20, 45).await;
@@ -57,7 +60,9 @@ async fn replay_changes_nothing(seed: u64, database: &Database, archived: impl F
     let daemon = Running::start(&program, None).await;
     // The second and third branch are shorter: what the archive holds above them belongs to no chain.
     for (branch, depth, blocks) in [(1, 3, 9), (2, 20, 21), (3, 5, 3), (4, 2, 6)] {
-        chain.indexed(&database.store, 0, &format!("seed {seed}, before branch {branch}")).await;
+        chain
+            .indexed(&database.store, 0, &format!("seed {seed}, before branch {branch}"))
+            .await;
         chain.play(Step::Reorg { depth, blocks, branch });
     }
     let context = format!("seed {seed}, followed");
@@ -68,9 +73,20 @@ async fn replay_changes_nothing(seed: u64, database: &Database, archived: impl F
     let owed = outbox::owed(&database.store, chain.id()).await;
 
     let said = replay(&program, &chain, 0, chain.head().number).await;
-    assert!(said.contains(" 0 new, 0 retracted"), "seed {seed}: replay said {said:?}");
-    assert_eq!(digest(&database.store, chain.id()).await.unwrap(), live, "seed {seed}, replayed");
-    assert_eq!(outbox::owed(&database.store, chain.id()).await, owed, "seed {seed}: a replay that changes nothing tells nothing");
+    assert!(
+        said.contains(" 0 new, 0 retracted"),
+        "seed {seed}: replay said {said:?}"
+    );
+    assert_eq!(
+        digest(&database.store, chain.id()).await.unwrap(),
+        live,
+        "seed {seed}, replayed"
+    );
+    assert_eq!(
+        outbox::owed(&database.store, chain.id()).await,
+        owed,
+        "seed {seed}: a replay that changes nothing tells nothing"
+    );
 }
 
 async fn follow(program: &Program, chain: &Chain, database: &Database) {
@@ -81,7 +97,9 @@ async fn follow(program: &Program, chain: &Chain, database: &Database) {
 
 async fn replay(program: &Program, chain: &Chain, from: u64, to: u64) -> String {
     let (chain, from, to) = (chain.id().to_string(), from.to_string(), to.to_string());
-    program.run(&["replay", "--chain", &chain, "--from", &from, "--to", &to]).await
+    program
+        .run(&["replay", "--chain", &chain, "--from", &from, "--to", &to])
+        .await
 }
 
 /// What decoders with mistakes would have said: some facts missing, some with another receiver or quantity, one invented.

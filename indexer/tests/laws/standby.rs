@@ -26,10 +26,15 @@ async fn one_head_per_chain_a_standby_takes_over_within_seconds_of_a_sigkill_and
     let mut steps = schedule(seed, 24, 5).into_iter();
     for handover in 1..=2 {
         let standby = program.start(&["run"]);
-        eventually("the second daemon stands by", async || standby.log().contains("standing by").then_some(())).await;
+        eventually("the second daemon stands by", async || {
+            standby.log().contains("standing by").then_some(())
+        })
+        .await;
         for step in steps.by_ref().take(8) {
             chain.play(step);
-            chain.indexed(&database.store, 0, &format!("seed {seed}, before handover {handover}")).await;
+            chain
+                .indexed(&database.store, 0, &format!("seed {seed}, before handover {handover}"))
+                .await;
         }
         leader.kill();
         let killed = Instant::now();
@@ -38,7 +43,9 @@ async fn one_head_per_chain_a_standby_takes_over_within_seconds_of_a_sigkill_and
         leader = standby;
     }
     steps.for_each(|step| chain.play(step));
-    chain.indexed(&database.store, 0, &format!("seed {seed}, after the handovers")).await;
+    chain
+        .indexed(&database.store, 0, &format!("seed {seed}, after the handovers"))
+        .await;
     assert!(leader.stop().await.success());
     leader.assert_no_panic();
     let context = format!("seed {seed}, two handovers");
@@ -51,11 +58,12 @@ async fn one_head_per_chain_a_standby_takes_over_within_seconds_of_a_sigkill_and
 async fn leads(store: &Store, chain: ChainId, process: &Process) {
     let own = format!("-{}-", process.id());
     eventually(&format!("process {} leads {chain}", process.id()), async || {
-        let holder: Option<Option<String>> = sqlx::query_scalar("select holder from indexer_service.chain_leases where chain_id = $1")
-            .bind(chain.to_string())
-            .fetch_optional(&store.pool)
-            .await
-            .unwrap();
+        let holder: Option<Option<String>> =
+            sqlx::query_scalar("select holder from indexer_service.chain_leases where chain_id = $1")
+                .bind(chain.to_string())
+                .fetch_optional(&store.pool)
+                .await
+                .unwrap();
         holder.flatten().filter(|holder| holder.contains(&own)).map(drop)
     })
     .await;

@@ -1,0 +1,9 @@
+//! The endpoint pool against real HTTP and WebSocket servers that fail, lag, disagree and lie.
+
+#![cfg(test)]
+
+mod fixtures;
+mod limits;
+mod sockets;
+mod truth;
+mod world;

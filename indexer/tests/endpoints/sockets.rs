@@ -1,0 +1,114 @@
+//! WebSockets: requests over them, announcements of heads, and what happens when they drop or fall silent.
+
+use std::time::{Duration, Instant};
+
+use decoders::block::{ChainId, Proof};
+use indexer::endpoints::{EndpointSettings, Pool};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, nft, options, setting};
+
+async fn pool(world: &World, poll: Duration) -> Pool {
+    let settings: Vec<EndpointSettings> = world
+        .servers
+        .iter()
+        .enumerate()
+        .map(|(id, (server, _))| setting(id as i32, &server.ws_url()))
+        .collect();
+    let options = indexer::endpoints::PoolOptions {
+        poll_interval: poll,
+        ..options()
+    };
+    Pool::connect(ChainId(1), settings, options, CancellationToken::new())
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_are_read_over_a_websocket() {
+    let world = World::new(150, 1).await;
+    let pool = pool(&world, Duration::from_secs(1)).await;
+    for wanted in [Proof::Bloom, Proof::Receipts] {
+        let span = pool.range_span(0..=149, &nft(), wanted).await.unwrap();
+        assert_eq!((span.proof, span.logs), (wanted, world.truth(0..=149, &nft())));
+    }
+    assert_eq!(pool.heads().await.unwrap().latest.number, 149);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announced_head_wakes_before_the_poll() {
+    let mut world = World::new(10, 1).await;
+    let pool = pool(&world, Duration::from_secs(20)).await;
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.next_head().await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
+    let start = Instant::now();
+    world.ledger.extend(world.simulation.blocks(1));
+    timeout(Duration::from_secs(2), waiting).await.expect("woken").unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(pool.heads().await.unwrap().latest.number, 10);
+    assert_eq!(pool.counters().announced, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_socket_is_noticed_and_opened_again() {
+    let mut world = World::new(10, 1).await;
+    let pool = pool(&world, Duration::from_secs(5)).await;
+    drop(timeout(Duration::from_millis(200), pool.next_head()).await);
+    world.servers[0].1.drop_sockets();
+    // The drop itself wakes whoever waits, and the next wait subscribes anew.
+    timeout(Duration::from_secs(2), pool.next_head())
+        .await
+        .expect("woken by the drop");
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.next_head().await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.ledger.extend(world.simulation.blocks(1));
+    timeout(Duration::from_secs(2), waiting)
+        .await
+        .expect("announced again")
+        .unwrap();
+    assert_eq!(pool.heads().await.unwrap().latest.number, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mute_subscription_is_polled_around() {
+    let world = World::new(10, 1).await;
+    world.change(0, |faults| faults.mute_subscriptions = true);
+    let pool = pool(&world, Duration::from_millis(100)).await;
+    timeout(Duration::from_secs(2), pool.next_head()).await.expect("polled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_survive_sockets_that_keep_dropping() {
+    let world = World::new(60, 2).await;
+    world.change(0, |faults| faults.socket_drop_rate = 0.3);
+    let pool = pool(&world, Duration::from_secs(1)).await;
+    for _ in 0..5 {
+        let span = pool.range_span(0..=59, &nft(), Proof::Bloom).await.unwrap();
+        assert_eq!(span.logs, world.truth(0..=59, &nft()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_sockets_fall_back_to_other_endpoints_and_polling() {
+    let world = World::new(20, 2).await;
+    world.change(0, |faults| faults.refuse_sockets = true);
+    let mut settings = world.settings();
+    settings[0].url = world.servers[0].0.ws_url().parse().unwrap();
+    let options = indexer::endpoints::PoolOptions {
+        poll_interval: Duration::from_millis(100),
+        ..options()
+    };
+    let pool = Pool::connect(ChainId(1), settings, options, CancellationToken::new())
+        .await
+        .unwrap();
+    timeout(Duration::from_secs(2), pool.next_head()).await.expect("polled");
+    assert_eq!(pool.heads().await.unwrap().latest.number, 19);
+}

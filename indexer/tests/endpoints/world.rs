@@ -1,0 +1,136 @@
+//! A simulated chain behind several endpoints, each with faults of its own.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{B256, b256};
+use decoders::block::{ChainId, Log};
+use indexer::endpoints::{EndpointError, EndpointHealth, EndpointSettings, Filter, HeaderHash, Pool, PoolOptions};
+use testchain::faults::{Faults, Settings as FaultSettings};
+use testchain::ledger::{Finality, Ledger};
+use testchain::rpc::{Server, serve};
+use testchain::simulation::{Settings, Simulation};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+pub(crate) const SINGLE: B256 = b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
+pub(crate) const BATCH: B256 = b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
+
+/// The endpoints of one chain.
+pub(crate) struct World {
+    pub(crate) ledger: Ledger,
+    pub(crate) simulation: Simulation,
+    pub(crate) servers: Vec<(Server, Arc<Faults>)>,
+}
+
+impl World {
+    /// A simulated chain of `blocks` blocks behind `endpoints` faultless endpoints.
+    pub(crate) async fn new(blocks: u64, endpoints: usize) -> Self {
+        let mut simulation = Simulation::new(Settings::small(7));
+        let ledger = Ledger::new(
+            1,
+            simulation.blocks(blocks),
+            Finality {
+                safe_depth: 2,
+                finalized_depth: 4,
+            },
+        );
+        let mut world = World {
+            ledger,
+            simulation,
+            servers: Vec::new(),
+        };
+        for _ in 0..endpoints {
+            world.add(FaultSettings::default()).await;
+        }
+        world
+    }
+
+    /// One more endpoint.
+    pub(crate) async fn add(&mut self, settings: FaultSettings) -> Arc<Faults> {
+        let faults = Faults::with(self.servers.len() as u64 + 1, settings);
+        let server = serve(self.ledger.clone(), faults.clone(), "127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        self.servers.push((server, faults.clone()));
+        faults
+    }
+
+    pub(crate) fn change(&self, endpoint: usize, edit: impl FnOnce(&mut FaultSettings)) {
+        self.servers[endpoint].1.change(edit);
+    }
+
+    /// Settings of the endpoints, all of one class.
+    pub(crate) fn settings(&self) -> Vec<EndpointSettings> {
+        let settings = |(id, (server, _)): (usize, &(Server, Arc<Faults>))| setting(id as i32, &server.http_url());
+        self.servers.iter().enumerate().map(settings).collect()
+    }
+
+    pub(crate) async fn pool(&self) -> Pool {
+        self.pool_with(|_| {}).await.unwrap()
+    }
+
+    pub(crate) async fn pool_with(&self, edit: impl FnOnce(&mut PoolOptions)) -> Result<Pool, EndpointError> {
+        let mut options = options();
+        edit(&mut options);
+        Pool::connect(ChainId(1), self.settings(), options, CancellationToken::new()).await
+    }
+
+    /// What a faultless reader would find.
+    pub(crate) fn truth(&self, range: RangeInclusive<u64>, filter: &Filter) -> Vec<Log> {
+        let mut logs = Vec::new();
+        for block in self.ledger.range(*range.start(), *range.end()) {
+            for (place, receipt) in block.receipts.iter().enumerate() {
+                for log in &receipt.logs {
+                    let wanted =
+                        filter.topics.is_empty() || log.topics.first().is_some_and(|t| filter.topics.contains(t));
+                    if wanted && (filter.addresses.is_empty() || filter.addresses.contains(&log.address)) {
+                        logs.push(Log {
+                            block_number: block.number,
+                            log_index: log.log_index,
+                            tx_index: place as u32,
+                            tx_hash: block.transactions[place].hash,
+                            address: log.address,
+                            topics: log.topics.iter().copied().collect(),
+                            data: log.data.clone(),
+                        });
+                    }
+                }
+            }
+        }
+        logs
+    }
+}
+
+pub(crate) fn options() -> PoolOptions {
+    PoolOptions {
+        header_hash: HeaderHash::Ethereum,
+        request_timeout: Duration::from_secs(2),
+        logs_timeout: Duration::from_secs(2),
+        poll_interval: Duration::from_millis(50),
+        rounds: 4,
+        ..PoolOptions::default()
+    }
+}
+
+pub(crate) fn setting(id: i32, url: &str) -> EndpointSettings {
+    EndpointSettings {
+        id,
+        url: url.parse().unwrap(),
+        priority: 0,
+        weight: 1,
+        rate_limit: None,
+    }
+}
+
+pub(crate) fn nft() -> Filter {
+    Filter {
+        topics: vec![TRANSFER, SINGLE, BATCH],
+        addresses: vec![],
+    }
+}
+
+pub(crate) fn health(pool: &Pool, id: i32) -> EndpointHealth {
+    pool.health().into_iter().find(|health| health.id == id).unwrap()
+}
