@@ -75,13 +75,15 @@ async fn follow(node: &Node, endpoint: &str, poll_interval_ms: u64, seed: u64) {
 /// Waits until `store` is at the node's head, then asserts that it says what the node says.
 async fn agree(store: &Store, node: &Node, market: &Market<'_>, context: &str) {
     let (head, chain) = (node.head().await, node.chain());
+    let began = Instant::now();
     eventually(&format!("{context}: everything up to block {head} is indexed"), async || {
         let stored = checkpoint::read(store, chain).await.unwrap()?;
         let missing = coverage::missing(store, chain, &indexer::pipeline::sources(), 0..=head.number).await.unwrap();
         (stored.block == head && missing.is_empty()).then_some(())
     })
     .await;
-    let (tables, node) = (Tables::read(store, chain).await, market.holdings().await);
+    println!("{context}: at block {} after {:?}", head.number, began.elapsed());
+    let (tables, node) = (Tables::read(store, chain).await, market.everything().await);
     assert!(node.owners.len() > 400 && node.balances.len() > 4, "{context}: the node answers");
     assert_eq!(Holdings::of(&tables), node, "{context}");
     assert_eq!(tables.holdings, node.merged(), "{context}: the view of all holdings");
