@@ -2,12 +2,18 @@
 //! repository, and services that are missing, wrong or go away.
 
 #[path = "../../../sinks/tests/delivery/broker.rs"]
-#[expect(dead_code, reason = "its wire leads to the broker only, and some messages' fields are looked at elsewhere")]
+#[expect(
+    dead_code,
+    reason = "its wire leads to the broker only, and some messages' fields are looked at elsewhere"
+)]
 mod broker;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../../../sinks/tests/scratch/mod.rs"]
-#[expect(dead_code, reason = "the harness makes databases whose URL can be given to a program")]
+#[expect(
+    dead_code,
+    reason = "the harness makes databases whose URL can be given to a program"
+)]
 mod scratch;
 
 mod anvil;

@@ -23,15 +23,30 @@ fn folder() -> PathBuf {
 /// The creation code, arguments included, of the collections with these names.
 pub(crate) fn creations(names: &[&str]) -> Vec<Bytes> {
     let (expected, recorded) = (expected(), recorded());
-    let transactions: Vec<_> = recorded.blocks.iter().flat_map(|block| block.transactions.iter().zip(&block.receipts)).collect();
+    let transactions: Vec<_> = recorded
+        .blocks
+        .iter()
+        .flat_map(|block| block.transactions.iter().zip(&block.receipts))
+        .collect();
     let creation = |name: &&str| {
-        let collection = expected["collections"].as_array().unwrap().iter().find(|collection| collection["name"] == **name).unwrap();
+        let collection = expected["collections"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|collection| collection["name"] == **name)
+            .unwrap();
         let contract: Address = collection["address"].as_str().unwrap().parse().unwrap();
         let created = transactions.iter().find(|(_, receipt)| {
             let verbatim: Value = serde_json::from_str(receipt.verbatim.as_ref().unwrap().get()).unwrap();
-            verbatim["contractAddress"].as_str().is_some_and(|address| address.parse() == Ok(contract))
+            verbatim["contractAddress"]
+                .as_str()
+                .is_some_and(|address| address.parse() == Ok(contract))
         });
-        created.unwrap_or_else(|| panic!("{name} was not created in the recording")).0.input.clone()
+        created
+            .unwrap_or_else(|| panic!("{name} was not created in the recording"))
+            .0
+            .input
+            .clone()
     };
     names.iter().map(creation).collect()
 }
