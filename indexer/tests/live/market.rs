@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom;
 use serde_json::Value;
 use testchain::simulation::Token;
 
-use crate::harness::tables::Tables;
+use crate::harness::tables::{Quantity, Tables};
 use crate::harness::{Dice, dice};
 use crate::node::{Node, transaction};
 use crate::recording;
@@ -72,7 +72,7 @@ pub(crate) struct Holdings {
 impl Holdings {
     /// What the tables say.
     pub(crate) fn of(tables: &Tables) -> Holdings {
-        Holdings { owners: tables.owners.clone(), balances: tables.balances.clone() }
+        Holdings { owners: tables.owners.clone(), balances: numbers(&tables.balances) }
     }
 
     /// Both kinds in the form of the view `token_balances`.
@@ -89,6 +89,12 @@ impl Holdings {
         }
         supply
     }
+}
+
+/// Quantities as numbers, which none of them may be below zero for.
+pub(crate) fn numbers<K: Clone + Ord>(quantities: &BTreeMap<K, Quantity>) -> BTreeMap<K, U256> {
+    let number = |quantity: &Quantity| U256::from_str_radix(quantity, 10).unwrap();
+    quantities.iter().map(|(key, quantity)| (key.clone(), number(quantity))).collect()
 }
 
 impl<'a> Market<'a> {
