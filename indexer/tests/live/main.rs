@@ -1,6 +1,8 @@
 //! The program against what it meets outside: a real node that mines and reorganises, real blocks, the recording in the
 //! repository, and services that are missing, wrong or go away.
 
+#![cfg(test)]
+
 #[path = "../../../sinks/tests/delivery/broker.rs"]
 #[expect(
     dead_code,
