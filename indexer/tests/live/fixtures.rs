@@ -139,7 +139,7 @@ async fn take(pipeline: &Pipeline, blocks: &[&Fixture], way: Way) {
             for block in blocks {
                 let span = pipeline.endpoints.block_span(block.hash, &pipeline.filter, Proof::Receipts).await.unwrap();
                 assert_eq!((span.range.clone(), span.blocks.len()), (block.number..=block.number, 1));
-                pipeline.write(&span, Move::Backfill).await.unwrap();
+                pipeline.write(&span, Move::Backfill { branch: 0 }).await.unwrap();
             }
         }
     }
