@@ -22,7 +22,7 @@ use crate::{balances, checkpoint, collections, counters, faults, outbox, tokens,
 pub enum Move<'a> {
     /// A backfill worker: final blocks only, in any order, without a lease. The commit may be lost in a crash, whole.
     Backfill,
-    /// The holder of the chain's lease: the blocks directly above the checkpoint, which moves to the last of them.
+    /// The holder of the chain's lease: blocks above the checkpoint, which moves to the last of them.
     Head {
         /// Where the checkpoint stands; `None` on a chain without one.
         from: Option<BlockRef>,

@@ -355,6 +355,7 @@ mod tests {
     }
 
     /// Code, HTTP status, text as providers send it, meaning as an answer to `eth_getLogs`.
+    #[expect(clippy::too_many_lines, reason = "a table of what providers say")]
     fn log_errors() -> Vec<(i64, u16, &'static str, Refusal)> {
         let limit = |n| Refusal::TooMuch(Some(Hint::Limit(n)));
         let attempt = |n| Refusal::TooMuch(Some(Hint::Try(n)));

@@ -345,6 +345,9 @@ impl Follower {
             Some(block) if block.hash == latest.hash => Ok(Outcome::AtHead),
             Some(_) => self.rewind(from, lease).await,
             None if latest.number == from.number => self.rewind(from, lease).await,
+            None if ancestor::left_below(&self.pipeline, latest.number, self.settings.start_block).await? => {
+                self.rewind(from, lease).await
+            }
             None => Err(Error::Stalled(format!(
                 "every endpoint's head ({latest}) is far below the checkpoint ({from})"
             ))),

@@ -13,6 +13,8 @@ use testchain::ledger::{Finality, Ledger};
 use testchain::rpc::{self, Server};
 use testchain::simulation::{Settings, Simulation, Step};
 
+use tokio::sync::OnceCell;
+
 use super::patience::eventually;
 use super::spans;
 use super::stores::Database;
@@ -31,6 +33,8 @@ pub(crate) struct Chain {
     pub(crate) server: Server,
     /// The endpoint's faults; none at first.
     pub(crate) faults: Arc<Faults>,
+    /// Where the canonical chain is indexed for comparison; made when first needed.
+    reference: OnceCell<Database>,
 }
 
 impl Chain {
@@ -49,6 +53,7 @@ impl Chain {
             ledger,
             server,
             faults,
+            reference: OnceCell::new(),
         }
     }
 
@@ -102,9 +107,10 @@ impl Chain {
         .await;
     }
 
-    /// The digests of the canonical blocks from `start` on, indexed once and in order into a database of their own.
+    /// The digests of the canonical blocks from `start` on, indexed once and in order.
     pub(crate) async fn clean_digest(&self, start: u64) -> Vec<TableDigest> {
-        clean_digest(&self.ledger, start..=self.head().number).await
+        let database = self.reference.get_or_init(Database::new).await;
+        clean_digest(database, &self.ledger, start..=self.head().number).await
     }
 
     /// Asserts that `store` says what the books say, and what a clean index of blocks `start` and up says.
@@ -120,9 +126,10 @@ impl Chain {
     }
 }
 
-/// The digests of the canonical blocks in `range`, indexed once and in order into a database of their own.
-pub(crate) async fn clean_digest(ledger: &Ledger, range: RangeInclusive<u64>) -> Vec<TableDigest> {
-    let (database, chain) = (Database::new().await, ChainId(ledger.chain_id()));
+/// The digests of the canonical blocks in `range`, indexed once and in order into `database`, which holds nothing else then.
+pub(crate) async fn clean_digest(database: &Database, ledger: &Ledger, range: RangeInclusive<u64>) -> Vec<TableDigest> {
+    database.clear().await;
+    let chain = ChainId(ledger.chain_id());
     let blocks = ledger.range(*range.start(), *range.end());
     for chunk in blocks.chunks(CLEAN_SPAN) {
         let facts = spans::facts(chain, &chunk.iter().map(AsRef::as_ref).collect::<Vec<_>>());

@@ -35,6 +35,10 @@ pub(crate) struct Setup {
     pub(crate) start_block: u64,
     /// Endpoints of equal priority.
     pub(crate) endpoints: Vec<String>,
+    /// Where the API listens.
+    pub(crate) listen: String,
+    /// How often a new head is looked for.
+    pub(crate) poll_interval_ms: u64,
     /// Further lines of `[pipeline]`.
     pub(crate) pipeline: String,
     /// Further lines of `[[chains]]`.
@@ -51,6 +55,8 @@ impl Setup {
             chain,
             start_block: 0,
             endpoints: endpoints.to_vec(),
+            listen: "127.0.0.1:0".to_owned(),
+            poll_interval_ms: 50,
             pipeline: String::new(),
             chain_lines: String::new(),
         }
@@ -65,6 +71,8 @@ impl Setup {
             chain,
             start_block: 0,
             endpoints: endpoints.to_vec(),
+            listen: "127.0.0.1:0".to_owned(),
+            poll_interval_ms: 50,
             pipeline: String::new(),
             chain_lines: String::new(),
         }
@@ -79,9 +87,9 @@ impl Setup {
     /// The file's text.
     pub(crate) fn toml(&self) -> String {
         let mut text = format!(
-            "[database]\nurl = {:?}\ndata_dir = \"postgres\"\n[api]\nlisten = \"127.0.0.1:0\"\n\
+            "[database]\nurl = {:?}\ndata_dir = \"postgres\"\n[api]\nlisten = {:?}\n\
              [log]\nlevel = \"info\"\nformat = \"json\"\n[pipeline]\nlease_ttl_ms = 1000\n{}\n",
-            self.database, self.pipeline
+            self.database, self.listen, self.pipeline
         );
         if let Some((url, database)) = &self.archive {
             writeln!(text, "[archive]\nurl = {url:?}\ndatabase = {database:?}").unwrap();
@@ -89,10 +97,10 @@ impl Setup {
         if let Some((url, exchange)) = &self.broker {
             writeln!(text, "[broker]\nurl = {url:?}\nexchange = {exchange:?}").unwrap();
         }
-        let (chain, start) = (self.chain, self.start_block);
+        let (chain, start, interval) = (self.chain, self.start_block, self.poll_interval_ms);
         writeln!(
             text,
-            "[[chains]]\ncaip2 = \"{chain}\"\nname = \"Simulated\"\nnative_symbol = \"ETH\"\nstart_block = {start}\npoll_interval_ms = 50\n{}",
+            "[[chains]]\ncaip2 = \"{chain}\"\nname = \"Simulated\"\nnative_symbol = \"ETH\"\nstart_block = {start}\npoll_interval_ms = {interval}\n{}",
             self.chain_lines
         )
         .unwrap();
@@ -167,6 +175,13 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Runs `indexer ARGUMENTS`, which has to end with `code` and one line that has every one of `parts`.
+    pub(crate) async fn fails(&self, arguments: &[&str], code: i32, parts: &[&str]) {
+        self.start(arguments).fails(code, parts).await;
+    }
+}
+
 /// A started program; killed when dropped.
 pub(crate) struct Process {
     child: Child,
@@ -198,19 +213,40 @@ impl Process {
         assert!(status.success(), "{} ended with {status}", self.shown);
     }
 
+    /// Waits for its end, which has to be one with `code` and a last line on standard error that has every one of `parts`.
+    pub(crate) async fn fails(&mut self, code: i32, parts: &[&str]) {
+        let status = self.end().await;
+        let log = self.log();
+        // Everything else is the log, one JSON object a line.
+        let said: Vec<&str> = log.lines().filter(|line| !line.starts_with('{')).collect();
+        let [line] = said[..] else {
+            panic!("{} did not say one line: {said:?}", self.shown)
+        };
+        assert_eq!(status.code(), Some(code), "{} said {line}", self.shown);
+        assert!(line.starts_with("error: "), "{} said {line}", self.shown);
+        for part in parts {
+            assert!(line.contains(part), "{} said {line} without {part}", self.shown);
+        }
+    }
+
     /// SIGKILL, wherever it is.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and its end.
-    pub(crate) async fn stop(&mut self) -> ExitStatus {
+    /// Sends it a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
         let signalled = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([&format!("-{name}"), &self.child.id().to_string()])
             .status()
             .unwrap();
         assert!(signalled.success(), "{} has ended before it was asked to", self.shown);
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
         self.end().await
     }
 

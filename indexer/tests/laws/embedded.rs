@@ -11,6 +11,7 @@ use testchain::simulation::{Settings, schedule};
 use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
 use crate::harness::program::{Program, Setup};
+use crate::harness::stores::Database;
 use crate::harness::tables::Tables;
 use crate::harness::{dice, outbox};
 use crate::kills::kill_at_random;
@@ -34,7 +35,7 @@ async fn law_1_any_split_order_and_repetition_ends_the_same_on_the_embedded_data
     let ledger = Ledger::new(chain.id().0, chain.blocks.clone(), Finality::default());
     assert_eq!(
         digest(store, chain.id()).await.unwrap(),
-        clean_digest(&ledger, 0..=39).await,
+        clean_digest(&Database::new().await, &ledger, 0..=39).await,
         "{context}"
     );
     stores.close().await.unwrap();

@@ -1,11 +1,7 @@
 //! The shell around the pipeline: configuration, command line, database, registry, API, health.
 
 #![cfg(test)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::too_many_lines,
-    reason = "a test may unwrap, and reads from top to bottom"
-)]
+#![expect(clippy::too_many_lines, reason = "a test reads from top to bottom")]
 
 mod api;
 mod commands;

@@ -1,26 +1,22 @@
 //! The laws of docs/ARCHITECTURE.md over random facts: any order, any split, any repeats; rewind undoes apply; any schedule of
 //! reorganisations ends as a clean index. Each schedule is a seed, so that a failure names what to run again.
 
-#![cfg(test)]
-
-mod scratch;
-mod world;
-
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::books::Books;
+use crate::scratch::with_store;
+use crate::world::{CHAIN, SOURCES, World, wanted};
 use decoders::block::BlockRef;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use scratch::with_store;
 use sinks::commit::{Move, apply, replace, rewind};
 use sinks::digest::{TableDigest, digest};
 use sinks::error::{Class, SinkError};
 use sinks::lease::{Lease, acquire, release};
 use sinks::store::Store;
 use sinks::{checkpoint, coverage};
-use world::{Books, CHAIN, SOURCES, World, wanted};
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -271,7 +267,7 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
                 .filter(|fact| (low..=high).contains(&fact.block_number))
             {
                 if fact.log_index.is_multiple_of(4) {
-                    std::mem::swap(&mut fact.token, &mut alloy_primitives::U256::from(9));
+                    fact.token = alloy_primitives::U256::from(9);
                 }
             }
             clear(&store).await;

@@ -1,22 +1,17 @@
 //! What a commit refuses, and what it owes.
 
-#![cfg(test)]
-
-mod scratch;
-mod world;
-
 use std::time::Duration;
 
+use crate::scratch::with_store;
+use crate::world::{CHAIN, SOURCES, World, wanted};
 use alloy_primitives::{Address, B256};
 use decoders::block::{BlockRef, ChainId, Proof};
-use scratch::with_store;
 use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Applied, Move, apply, rewind};
 use sinks::coverage::{self, Covered, Wanted};
 use sinks::digest::digest;
 use sinks::error::{Class, SinkError};
 use sinks::lease::{acquire, release, renew};
-use world::{CHAIN, SOURCES, World, wanted};
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -326,6 +321,34 @@ async fn heads_are_observed_before_and_after_the_first_block() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_may_jump_and_what_it_leaves_out_stays_a_gap() {
+    with_store(1, |store| async move {
+        let world = World::new(11, 30);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        let step = Move::Head {
+            from: None,
+            lease: &lease,
+        };
+        apply(&store, &world.facts(0..=4), step).await.unwrap();
+        let from = Some(world.block(4));
+        apply(&store, &world.facts(20..=24), Move::Head { from, lease: &lease })
+            .await
+            .unwrap();
+        assert_eq!(
+            coverage::missing(&store, CHAIN, &wanted(&SOURCES), 0..=24)
+                .await
+                .unwrap(),
+            [5..=19]
+        );
+        assert_eq!(
+            checkpoint::read(&store, CHAIN).await.unwrap().unwrap().block,
+            world.block(24)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_span_is_refused_whole() {
     with_store(1, |store| async move {
         let world = World::new(7, 30);
@@ -357,11 +380,11 @@ async fn a_broken_span_is_refused_whole() {
         .await
         .unwrap_err();
         assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
-        let gap = Move::Head {
-            from: Some(world.block(3)),
+        let overlap = Move::Head {
+            from: Some(world.block(5)),
             lease: &lease,
         };
-        let refused = apply(&store, &world.facts(5..=6), gap).await.unwrap_err();
+        let refused = apply(&store, &world.facts(5..=6), overlap).await.unwrap_err();
         assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
         assert!(digest(&store, CHAIN).await.unwrap().iter().all(|table| table.rows == 0));
     })
