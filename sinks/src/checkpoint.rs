@@ -181,8 +181,7 @@ const KEEP: &str = "insert into indexer_service.indexer_blocks (chain_id, number
     from unnest($2::int8[], $3::text[], $4::timestamptz[]) as s (number, hash, block_time)
     on conflict (chain_id, number) do update set hash = excluded.hash, block_time = excluded.block_time";
 
-const BRANCH: &str =
-    "select coalesce((select branch from indexer_service.indexer_checkpoints where chain_id = $1), 0)";
+const BRANCH: &str = "select coalesce((select branch from indexer_service.indexer_checkpoints where chain_id = $1), 0)";
 
 const BRANCH_OFF: &str = "update indexer_service.indexer_checkpoints set branch = branch + 1 where chain_id = $1";
 

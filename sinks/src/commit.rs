@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use alloy_primitives::Address;
 use decoders::block::{BlockRef, ChainId};
 use decoders::fact::Facts;
-use decoders::id::MAX_BLOCK;
+use decoders::id::{MAX_BLOCK, Position};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -80,7 +80,10 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     if let Move::Backfill { branch } = step
         && checkpoint::branch_of(&mut *tx, &chain).await? != branch
     {
-        return Err(SinkError::Raced { chain: facts.chain, range: facts.range.clone() });
+        return Err(SinkError::Raced {
+            chain: facts.chain,
+            range: facts.range.clone(),
+        });
     }
 
     let sources = Sources::of(facts);
@@ -187,6 +190,15 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
     })
 }
 
+/// Whether the tables hold any fact of `range`.
+pub async fn holds_facts(store: &Store, chain: ChainId, range: &RangeInclusive<u64>) -> Result<bool, SinkError> {
+    let held = sqlx::query_scalar(HOLDS_FACTS)
+        .bind(chain.to_string())
+        .bind(Position::floor(*range.start()))
+        .bind(Position::floor(range.end() + 1));
+    Ok(held.fetch_one(&store.pool).await?)
+}
+
 /// Every table a transfer touches, in the order in which all writers lock them: the most contended last.
 async fn write(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     if batch.is_empty() {
@@ -261,6 +273,9 @@ fn check(facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
     }
     Ok(())
 }
+
+const HOLDS_FACTS: &str =
+    "select exists (select from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 and id < $3)";
 
 const BEGIN: &str = "begin";
 

@@ -218,7 +218,9 @@ async fn a_retraction_carries_the_fact() {
 async fn coverage_says_what_is_missing_and_how_the_rest_was_proven() {
     with_store(1, |store| async move {
         let world = World::new(5, 30);
-        apply(&store, &world.facts(5..=9), Move::Backfill { branch: 0 }).await.unwrap();
+        apply(&store, &world.facts(5..=9), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
         let mut strong = world.facts_of(8..=14, &["erc721"]);
         strong.proof = Proof::Receipts;
         apply(&store, &strong, Move::Backfill { branch: 0 }).await.unwrap();
@@ -406,7 +408,9 @@ async fn a_first_backfill_may_go_without_indexes_until_someone_needs_them() {
         let world = World::new(9, 30);
         assert!(store.defer_indexes(CHAIN).await.unwrap());
         assert!(!indexed().await);
-        apply(&store, &world.facts(0..=9), Move::Backfill { branch: 0 }).await.unwrap();
+        apply(&store, &world.facts(0..=9), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
         assert!(!store.defer_indexes(CHAIN).await.unwrap(), "the chain has facts now");
         store.build_indexes(CHAIN).await.unwrap();
         assert!(indexed().await);
@@ -514,18 +518,27 @@ async fn a_backfill_that_was_read_before_a_rewind_is_refused() {
     with_store(1, |store| async move {
         let world = World::new(3, 12);
         let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
-        let head = Move::Head { from: None, lease: &lease };
+        let head = Move::Head {
+            from: None,
+            lease: &lease,
+        };
         apply(&store, &world.facts(9..=11), head).await.unwrap();
         let branch = checkpoint::branch(&store, CHAIN).await.unwrap();
-        rewind(&store, CHAIN, world.block(11), world.block(9), &lease).await.unwrap();
+        rewind(&store, CHAIN, world.block(11), world.block(9), &lease)
+            .await
+            .unwrap();
 
         let before = digest(&store, CHAIN).await.unwrap();
-        let refused = apply(&store, &world.facts(0..=4), Move::Backfill { branch }).await.unwrap_err();
+        let refused = apply(&store, &world.facts(0..=4), Move::Backfill { branch })
+            .await
+            .unwrap_err();
         assert_eq!(refused.class(), Class::Transient);
         assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
 
         let branch = checkpoint::branch(&store, CHAIN).await.unwrap();
-        apply(&store, &world.facts(0..=4), Move::Backfill { branch }).await.unwrap();
+        apply(&store, &world.facts(0..=4), Move::Backfill { branch })
+            .await
+            .unwrap();
     })
     .await;
 }

@@ -75,7 +75,9 @@ async fn any_order_any_split_any_repeats_end_alike() {
             ranges.shuffle(&mut rng);
             let (mut written, mut skipped) = (0, 0);
             for range in ranges {
-                let applied = apply(&store, &world.facts(range), Move::Backfill { branch: 0 }).await.unwrap();
+                let applied = apply(&store, &world.facts(range), Move::Backfill { branch: 0 })
+                    .await
+                    .unwrap();
                 written += applied.transfers;
                 skipped += applied.skipped;
             }
@@ -276,7 +278,9 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
 
             clear(&store).await;
             for range in cuts(&mut rng, 19) {
-                apply(&store, &world.facts(range), Move::Backfill { branch: 0 }).await.unwrap();
+                apply(&store, &world.facts(range), Move::Backfill { branch: 0 })
+                    .await
+                    .unwrap();
             }
             let mut span = world.facts(low..=high);
             span.transfers = told
@@ -302,7 +306,8 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
 async fn apply_patiently(store: &Store, world: &World, range: RangeInclusive<u64>) -> u32 {
     let facts = world.facts(range);
     for retries in 0.. {
-        match apply(store, &facts, Move::Backfill { branch: 0 }).await {
+        let branch = checkpoint::branch(store, CHAIN).await.unwrap();
+        match apply(store, &facts, Move::Backfill { branch }).await {
             Ok(_) => return retries,
             Err(error) => assert_eq!(error.class(), Class::Transient, "{error}"),
         }
