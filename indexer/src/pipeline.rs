@@ -10,6 +10,7 @@ use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::coverage::Wanted;
 use sinks::store::Store;
 use tokio::sync::Notify;
+use tracing::{debug, instrument};
 
 use crate::archive::Archive;
 use crate::endpoints::{Filter, Pool};
@@ -68,12 +69,19 @@ impl Pipeline {
     ///
     /// # Errors
     /// Whatever the archive or the store answers; nothing of the span is then visible in the tables.
+    #[instrument(name = "apply", skip_all, fields(from = span.range.start(), to = span.range.end()))]
     pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
         let archived = self.archive.put(span).await?;
         let facts = facts_of(span, &self.filter.addresses);
         let timer = self.metrics.commit_seconds.start_timer();
         let applied = commit::apply(&self.store, &facts, step).await?;
         timer.stop_and_record();
+        debug!(
+            logs = span.logs.len(),
+            transfers = applied.transfers,
+            archived,
+            "committed"
+        );
         self.committed.notify_one();
         self.count(&facts, archived);
         Ok(applied)

@@ -62,7 +62,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the first backfill of `chain` a bulk load: facts go without the indexes that only readers and rewinds need, until
+    /// Makes the first backfill of `chain` a bulk load: rows go without the indexes that only readers and rewinds need, until
     /// [`Store::build_indexes`]. False, and nothing changes, for a chain that has facts already.
     pub async fn defer_indexes(&self, chain: ChainId) -> Result<bool, SinkError> {
         self.ensure_chain(chain).await?;

@@ -131,11 +131,7 @@ impl Chain {
 }
 
 /// The digests of the canonical blocks in `range`, indexed once and in order into `database`, which holds nothing else then.
-pub(crate) async fn clean_digest(
-    database: &Database,
-    ledger: &Ledger,
-    range: RangeInclusive<u64>,
-) -> Vec<TableDigest> {
+pub(crate) async fn clean_digest(database: &Database, ledger: &Ledger, range: RangeInclusive<u64>) -> Vec<TableDigest> {
     database.clear().await;
     let chain = ChainId(ledger.chain_id());
     let blocks = ledger.range(*range.start(), *range.end());

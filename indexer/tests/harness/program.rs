@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) start_block: u64,
     /// Endpoints of equal priority.
     pub(crate) endpoints: Vec<String>,
+    /// Where the API listens.
+    pub(crate) listen: String,
     /// How often a new head is looked for.
     pub(crate) poll_interval_ms: u64,
     /// Further lines of `[pipeline]`.
@@ -53,6 +55,7 @@ impl Setup {
             chain,
             start_block: 0,
             endpoints: endpoints.to_vec(),
+            listen: "127.0.0.1:0".to_owned(),
             poll_interval_ms: 50,
             pipeline: String::new(),
             chain_lines: String::new(),
@@ -68,6 +71,7 @@ impl Setup {
             chain,
             start_block: 0,
             endpoints: endpoints.to_vec(),
+            listen: "127.0.0.1:0".to_owned(),
             poll_interval_ms: 50,
             pipeline: String::new(),
             chain_lines: String::new(),
@@ -83,9 +87,9 @@ impl Setup {
     /// The file's text.
     pub(crate) fn toml(&self) -> String {
         let mut text = format!(
-            "[database]\nurl = {:?}\ndata_dir = \"postgres\"\n[api]\nlisten = \"127.0.0.1:0\"\n\
+            "[database]\nurl = {:?}\ndata_dir = \"postgres\"\n[api]\nlisten = {:?}\n\
              [log]\nlevel = \"info\"\nformat = \"json\"\n[pipeline]\nlease_ttl_ms = 1000\n{}\n",
-            self.database, self.pipeline
+            self.database, self.listen, self.pipeline
         );
         if let Some((url, database)) = &self.archive {
             writeln!(text, "[archive]\nurl = {url:?}\ndatabase = {database:?}").unwrap();
@@ -171,6 +175,13 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Runs `indexer ARGUMENTS`, which has to end with `code` and one line that has every one of `parts`.
+    pub(crate) async fn fails(&self, arguments: &[&str], code: i32, parts: &[&str]) {
+        self.start(arguments).fails(code, parts).await;
+    }
+}
+
 /// A started program; killed when dropped.
 pub(crate) struct Process {
     child: Child,
@@ -202,19 +213,40 @@ impl Process {
         assert!(status.success(), "{} ended with {status}", self.shown);
     }
 
+    /// Waits for its end, which has to be one with `code` and a last line on standard error that has every one of `parts`.
+    pub(crate) async fn fails(&mut self, code: i32, parts: &[&str]) {
+        let status = self.end().await;
+        let log = self.log();
+        // Everything else is the log, one JSON object a line.
+        let said: Vec<&str> = log.lines().filter(|line| !line.starts_with('{')).collect();
+        let [line] = said[..] else {
+            panic!("{} did not say one line: {said:?}", self.shown)
+        };
+        assert_eq!(status.code(), Some(code), "{} said {line}", self.shown);
+        assert!(line.starts_with("error: "), "{} said {line}", self.shown);
+        for part in parts {
+            assert!(line.contains(part), "{} said {line} without {part}", self.shown);
+        }
+    }
+
     /// SIGKILL, wherever it is.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and its end.
-    pub(crate) async fn stop(&mut self) -> ExitStatus {
+    /// Sends it a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
         let signalled = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([&format!("-{name}"), &self.child.id().to_string()])
             .status()
             .unwrap();
         assert!(signalled.success(), "{} has ended before it was asked to", self.shown);
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
         self.end().await
     }
 

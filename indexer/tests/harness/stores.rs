@@ -45,7 +45,8 @@ impl Database {
 impl Database {
     /// Forgets everything that was indexed.
     pub(crate) async fn clear(&self) {
-        let tables = "truncate catalog_service.collections, catalog_service.tokens, catalog_service.ownership_transfers,
+        let tables =
+            "truncate catalog_service.collections, catalog_service.tokens, catalog_service.ownership_transfers,
              catalog_service.erc1155_balances, catalog_service.collection_counters, indexer_service.decode_faults,
              indexer_service.indexer_coverage, indexer_service.outbox cascade";
         sqlx::raw_sql(tables).execute(&self.store.pool).await.unwrap();

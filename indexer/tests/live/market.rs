@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom;
 use serde_json::Value;
 use testchain::simulation::Token;
 
-use crate::harness::tables::Tables;
+use crate::harness::tables::{Quantity, Tables};
 use crate::harness::{Dice, dice};
 use crate::node::{Node, transaction};
 use crate::recording;
@@ -39,8 +39,10 @@ sol! {
 const EDITIONS: u64 = 8;
 /// Tokens the ERC-2309 contract mints when it is created, from id zero on.
 const GENESIS_TOKENS: u64 = 500;
-/// Genesis tokens of which the node is asked: those that move, and one more of each range it minted.
-const GENESIS_MOVING: u64 = 40;
+/// Those of them that move.
+const GENESIS_MOVING: u64 = 30;
+/// Blocks of traffic made with one look at who holds what. What such a block takes may have been moved in one before it, and reverts.
+const GLANCE_BLOCKS: u64 = 4;
 
 /// The market.
 pub(crate) struct Market<'a> {
@@ -70,7 +72,7 @@ pub(crate) struct Holdings {
 impl Holdings {
     /// What the tables say.
     pub(crate) fn of(tables: &Tables) -> Holdings {
-        Holdings { owners: tables.owners.clone(), balances: tables.balances.clone() }
+        Holdings { owners: tables.owners.clone(), balances: numbers(&tables.balances) }
     }
 
     /// Both kinds in the form of the view `token_balances`.
@@ -89,6 +91,12 @@ impl Holdings {
     }
 }
 
+/// Quantities as numbers, which none of them may be below zero for.
+pub(crate) fn numbers<K: Clone + Ord>(quantities: &BTreeMap<K, Quantity>) -> BTreeMap<K, U256> {
+    let number = |quantity: &Quantity| U256::from_str_radix(quantity, 10).unwrap();
+    quantities.iter().map(|(key, quantity)| (key.clone(), number(quantity))).collect()
+}
+
 impl<'a> Market<'a> {
     /// Deploys the contracts.
     pub(crate) async fn open(node: &'a Node, seed: u64) -> Market<'a> {
@@ -103,8 +111,12 @@ impl<'a> Market<'a> {
 
     /// Mines `blocks` blocks of chance traffic, some of them empty.
     pub(crate) async fn play(&mut self, blocks: u64) {
-        for _ in 0..blocks {
-            for request in self.traffic(5).await {
+        let mut held = Holdings::default();
+        for block in 0..blocks {
+            if block % GLANCE_BLOCKS == 0 {
+                held = self.holdings(GENESIS_MOVING).await;
+            }
+            for request in self.traffic(&held, 5) {
                 self.node.send(&request).await;
             }
             self.node.mine().await;
@@ -122,7 +134,8 @@ impl<'a> Market<'a> {
     pub(crate) async fn reorganise(&mut self, depth: u64, busy: bool) {
         let mut transactions = Vec::new();
         if busy {
-            for request in self.traffic(2 * usize::try_from(depth).unwrap() + 2).await {
+            let held = self.holdings(GENESIS_MOVING).await;
+            for request in self.traffic(&held, 2 * usize::try_from(depth).unwrap() + 2) {
                 transactions.push((request, self.dice.random_range(0..depth)));
             }
         }
@@ -131,11 +144,10 @@ impl<'a> Market<'a> {
         self.node.reorganise(depth, &transactions).await;
     }
 
-    /// Up to `most` transactions that were possible at the head: of two that move one token the second reverts.
-    async fn traffic(&mut self, most: usize) -> Vec<Value> {
-        let held = self.holdings().await;
+    /// Up to `most` transactions that are possible when this is `held`: of two that move one token the second reverts.
+    fn traffic(&mut self, held: &Holdings, most: usize) -> Vec<Value> {
         let count = self.dice.random_range(0..=most);
-        (0..count).map(|_| self.request(&held)).collect()
+        (0..count).map(|_| self.request(held)).collect()
     }
 
     fn request(&mut self, held: &Holdings) -> Value {
@@ -183,9 +195,6 @@ impl<'a> Market<'a> {
     fn move_token(&mut self, held: &Holdings) -> Value {
         let tokens: Vec<(&Token, &Address)> = held.owners.iter().collect();
         let (token, from) = **tokens.choose(&mut self.dice).as_ref().unwrap();
-        if token.contract == self.genesis && token.id >= U256::from(GENESIS_MOVING) {
-            return self.mint_one();
-        }
         if self.dice.random_range(0..4) == 0 {
             return transaction(*from, token.contract, &Meadow::burnCall { id: token.id });
         }
@@ -211,11 +220,16 @@ impl<'a> Market<'a> {
     }
 
     /// What the node itself says of every token that can exist.
-    pub(crate) async fn holdings(&self) -> Holdings {
+    pub(crate) async fn everything(&self) -> Holdings {
+        self.holdings(GENESIS_TOKENS).await
+    }
+
+    /// The same, of the first tokens of Genesis only.
+    async fn holdings(&self, genesis: u64) -> Holdings {
         let range = |contract: Address, ids: std::ops::Range<u64>| ids.map(move |id| Token { contract, id: U256::from(id) });
         let tokens: Vec<Token> = range(self.meadow, 0..self.sent.0)
             .chain(range(self.strata, 1..self.sent.1 + 1))
-            .chain(range(self.genesis, 0..GENESIS_TOKENS))
+            .chain(range(self.genesis, 0..genesis))
             .collect();
         let calls = tokens.iter().map(|token| (token.contract, Meadow::ownerOfCall { id: token.id }));
         let owners = self.node.views(calls).await;

@@ -51,7 +51,13 @@ impl Node {
             Some(told.to_owned())
         })
         .await;
-        let mut node = Node { child, address, client: reqwest::Client::new(), accounts: Vec::new(), _folder: folder };
+        let mut node = Node {
+            child,
+            address,
+            client: reqwest::Client::new(),
+            accounts: Vec::new(),
+            _folder: folder,
+        };
         node.accounts = serde_json::from_value(node.call("eth_accounts", json!([])).await).unwrap();
         node
     }
@@ -74,24 +80,53 @@ impl Node {
     /// Asks one question, which has to be answered.
     pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
         let mut answers = self.batch(&[(method, params.clone())]).await;
-        answers.remove(0).unwrap_or_else(|error| panic!("{method} {params}: {error}"))
+        answers
+            .remove(0)
+            .unwrap_or_else(|error| panic!("{method} {params}: {error}"))
     }
 
     /// Asks many questions at once; what the node refuses is an error.
     async fn batch(&self, calls: &[(&str, Value)]) -> Vec<Result<Value, Value>> {
         let call = |(id, (method, params)): (usize, &(&str, Value))| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         let body: Vec<Value> = calls.iter().enumerate().map(call).collect();
-        let request = self.client.post(self.http_url()).header("content-type", "application/json");
-        let text = request.body(Value::from(body).to_string()).send().await.unwrap().text().await.unwrap();
+        let request = self
+            .client
+            .post(self.http_url())
+            .header("content-type", "application/json");
+        let text = request
+            .body(Value::from(body).to_string())
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         let mut answers: Vec<Value> = serde_json::from_str(&text).unwrap();
         answers.sort_by_key(|answer| answer["id"].as_u64());
         assert_eq!(answers.len(), calls.len(), "{text}");
-        answers.into_iter().map(|answer| if answer["error"].is_null() { Ok(answer["result"].clone()) } else { Err(answer["error"].clone()) }).collect()
+        answers
+            .into_iter()
+            .map(|answer| {
+                if answer["error"].is_null() {
+                    Ok(answer["result"].clone())
+                } else {
+                    Err(answer["error"].clone())
+                }
+            })
+            .collect()
     }
 
     /// What each view function returns at the head; `None` where it reverts.
-    pub(crate) async fn views<C: SolCall>(&self, calls: impl IntoIterator<Item = (Address, C)>) -> Vec<Option<C::Return>> {
-        let ask = |(to, call): (Address, C)| ("eth_call", json!([{ "to": to, "data": Bytes::from(call.abi_encode()) }, "latest"]));
+    pub(crate) async fn views<C: SolCall>(
+        &self,
+        calls: impl IntoIterator<Item = (Address, C)>,
+    ) -> Vec<Option<C::Return>> {
+        let ask = |(to, call): (Address, C)| {
+            (
+                "eth_call",
+                json!([{ "to": to, "data": Bytes::from(call.abi_encode()) }, "latest"]),
+            )
+        };
         let calls: Vec<(&str, Value)> = calls.into_iter().map(ask).collect();
         let answers = self.batch(&calls).await;
         let read = |answer: Result<Value, Value>| {
@@ -105,7 +140,10 @@ impl Node {
     pub(crate) async fn head(&self) -> BlockRef {
         let head = self.call("eth_getBlockByNumber", json!(["latest", false])).await;
         let number = u64::from_str_radix(head["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
-        BlockRef { number, hash: head["hash"].as_str().unwrap().parse().unwrap() }
+        BlockRef {
+            number,
+            hash: head["hash"].as_str().unwrap().parse().unwrap(),
+        }
     }
 
     /// Puts a transaction into the pool.
