@@ -609,7 +609,8 @@ fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: Proof) -> S
             while let Some(log) = rest.next_if(|log| log.block_number == number) {
                 sifted.logs.push(log);
             }
-            let finding = if block.is_some_and(|block| block.hash != judged.header.block.hash) {
+            let elsewhere = block.is_some_and(|block| block.hash != judged.header.block.hash);
+            let finding = if elsewhere {
                 Finding::Wrong("its logs name another block")
             } else if whole {
                 inspect(judged, &sifted.logs[first..], want, &mut checker)
@@ -634,7 +635,8 @@ fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: Proof) -> S
             sifted.suspects.push(Suspect {
                 place: at,
                 logs,
-                by: by.clone(),
+                // The chain may have moved between two requests: logs of another block are no lie about this one.
+                by: by.clone().filter(|_| !elsewhere),
                 reason,
             });
             at += 1;

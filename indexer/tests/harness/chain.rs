@@ -93,18 +93,22 @@ impl Chain {
 
     /// Returns once `store` stands at the head and covers everything from `start` up to it.
     pub(crate) async fn indexed(&self, store: &Store, start: u64, context: &str) {
-        let (head, wanted) = (self.head(), indexer::pipeline::everything());
+        let head = self.head();
         eventually(
             &format!("{context}: everything up to block {head} is indexed"),
             async || {
                 let stored = checkpoint::read(store, self.id()).await.unwrap()?;
-                let missing = coverage::missing(store, self.id(), &wanted, start..=head.number)
-                    .await
-                    .unwrap();
-                (stored.block == head && missing.is_empty()).then_some(())
+                (stored.block == head && self.missing(store, start).await == 0).then_some(())
             },
         )
         .await;
+    }
+
+    /// Blocks from `start` up to the head that `store` does not cover.
+    pub(crate) async fn missing(&self, store: &Store, start: u64) -> u64 {
+        let (wanted, range) = (indexer::pipeline::everything(), start..=self.head().number);
+        let gaps = coverage::missing(store, self.id(), &wanted, range).await.unwrap();
+        gaps.iter().map(|gap| gap.end() - gap.start() + 1).sum()
     }
 
     /// The digests of the canonical blocks from `start` on, indexed once and in order.

@@ -27,3 +27,11 @@ pub(crate) type Dice = ChaCha8Rng;
 pub(crate) fn dice(seed: u64) -> Dice {
     Dice::seed_from_u64(seed)
 }
+
+/// `usual`, or what the environment variable `LAW_SEEDS` names instead: `LAW_SEEDS=7,8,9 cargo nextest run …` tries other chance.
+pub(crate) fn seeds(usual: &[u64]) -> Vec<u64> {
+    match std::env::var("LAW_SEEDS") {
+        Ok(listed) => listed.split(',').map(|seed| seed.trim().parse().unwrap()).collect(),
+        Err(_) => usual.to_vec(),
+    }
+}

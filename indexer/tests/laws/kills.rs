@@ -11,7 +11,7 @@ use testchain::simulation::{Settings, schedule};
 use crate::harness::chain::Chain;
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::{Dice, dice, outbox};
+use crate::harness::{Dice, dice, outbox, seeds};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 40;
@@ -20,7 +20,7 @@ const LEASE: Duration = Duration::from_millis(1_400);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_a_run_killed_at_any_moment_and_restarted_ends_equal_to_one_never_killed() {
-    for seed in [51, 52] {
+    for seed in seeds(&[51, 52]) {
         let chain = Chain::start(Settings::small(seed), 220, FINALIZED_DEPTH).await;
         let until = chain.head().number.to_string();
         let name = chain.id().to_string();
@@ -95,7 +95,7 @@ async fn law_3_a_backfill_killed_at_any_moment_resumes_to_the_same_tables_and_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_a_follower_killed_amid_reorgs_ends_at_the_canonical_chain_and_tells_no_fact_twice() {
-    for seed in [71, 72] {
+    for seed in seeds(&[71, 72]) {
         let mut dice = dice(seed);
         let mut chain = Chain::start(Settings::small(seed), 30, FINALIZED_DEPTH).await;
         let (database, mongo) = (Database::new().await, MongoDatabase::new());

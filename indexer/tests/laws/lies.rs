@@ -13,7 +13,7 @@ use crate::harness::daemon::Running;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::Database;
-use crate::harness::{dice, outbox, tables};
+use crate::harness::{dice, outbox, seeds, tables};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;
@@ -22,7 +22,7 @@ const PROVEN: &str = "integrity_head = \"receipts\"\nintegrity_backfill = \"rece
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_4_one_honest_endpoint_among_liars_is_enough_to_end_equal_to_the_books() {
-    for seed in [121, 122] {
+    for seed in seeds(&[121, 122]) {
         let mut dice = dice(seed);
         let mut chain = Chain::start(Settings::small(seed), 80, FINALIZED_DEPTH).await;
         let alone = (

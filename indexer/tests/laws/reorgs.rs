@@ -18,7 +18,7 @@ use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::{Database, MongoDatabase};
 use crate::harness::tables::Tables;
-use crate::harness::{dice, outbox, spans};
+use crate::harness::{dice, outbox, seeds, spans};
 
 /// How far below the head the finalized block lies: reorgs of the schedules go deeper.
 const FINALIZED_DEPTH: u64 = 8;
@@ -28,7 +28,7 @@ const DEEPEST: u64 = 24;
 #[tokio::test(flavor = "multi_thread")]
 async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
     let reference = Database::new().await;
-    for seed in [21, 22] {
+    for seed in seeds(&[21, 22]) {
         let mut dice = dice(seed);
         let mut simulation = Simulation::new(Settings::small(seed));
         let ledger = Ledger::new(
@@ -74,7 +74,7 @@ async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_2_a_follower_ends_at_the_canonical_chain_after_any_schedule_of_reorgs() {
-    for seed in [31, 32, 33] {
+    for seed in seeds(&[31, 32, 33]) {
         let mut dice = dice(seed);
         let mut chain = Chain::start(Settings::small(seed), dice.random_range(1..60), FINALIZED_DEPTH).await;
         let (database, mongo) = (Database::new().await, MongoDatabase::new());
@@ -177,6 +177,42 @@ async fn law_2_a_chain_that_becomes_much_shorter_is_followed_and_an_endpoint_tha
     chain.indexed(&database.store, 0, "after the reorg").await;
     daemon.stop().await;
     chain.assert_true(&database.store, 0, "much shorter").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_a_reorg_below_blocks_that_are_just_being_backfilled_leaves_nothing_of_the_branch_left_behind() {
+    for seed in seeds(&[44]) {
+        let mut dice = dice(seed);
+        let mut chain = Chain::start(Settings::small(seed), 300, FINALIZED_DEPTH).await;
+        // Slow enough that spans of the branch left behind are under way when the follower rewinds.
+        chain.faults.change(|faults| {
+            faults.latency = Duration::from_millis(60);
+            faults.jitter = Duration::from_millis(120);
+            faults.limits.block_range = Some(10);
+        });
+        let database = Database::new().await;
+        let setup = Setup::new(&database, chain.id(), &[chain.server.http_url()]);
+        let daemon = Running::start(&Program::new(&setup), None).await;
+        for branch in 1..=3 {
+            let missing = chain.missing(&database.store, 0).await;
+            eventually("gaps are being filled", async || {
+                let left = chain.missing(&database.store, 0).await;
+                (left == 0 || left < missing).then_some(())
+            })
+            .await;
+            tokio::time::sleep(Duration::from_millis(dice.random_range(0..300))).await;
+            let depth = dice.random_range(100..250);
+            chain.play(Step::Reorg {
+                depth,
+                blocks: depth + 2,
+                branch,
+            });
+        }
+        let context = format!("seed {seed}, reorgs below blocks being backfilled");
+        chain.indexed(&database.store, 0, &context).await;
+        daemon.stop().await;
+        chain.assert_true(&database.store, 0, &context).await;
+    }
 }
 
 /// Returns once the checkpoint is the chain's head.
