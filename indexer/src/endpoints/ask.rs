@@ -125,7 +125,8 @@ impl Tally {
         if self.transient || self.asked == 0 {
             return None;
         }
-        self.partly().or_else(|| self.pruned.then(|| Trouble::Unreachable(self.causes.join("; "))))
+        self.partly()
+            .or_else(|| self.pruned.then(|| Trouble::Unreachable(self.causes.join("; "))))
     }
 
     /// What the definite answers say.
@@ -377,7 +378,9 @@ impl Inner {
     /// Whether an endpoint that was not asked will be back in a moment.
     fn pausing(&self, tried: &[i32]) -> bool {
         let now = Instant::now();
-        self.endpoints().iter().any(|endpoint| !tried.contains(&endpoint.id) && endpoint.vitals().pausing(now))
+        self.endpoints()
+            .iter()
+            .any(|endpoint| !tried.contains(&endpoint.id) && endpoint.vitals().pausing(now))
     }
 
     /// When the next endpoint becomes available.
@@ -425,7 +428,11 @@ fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
     if endpoints.len() < 2 {
         return endpoints.into_iter().next();
     }
-    let fastest = endpoints.iter().filter_map(|endpoint| endpoint.vitals().median_latency()).min().unwrap_or_default();
+    let fastest = endpoints
+        .iter()
+        .filter_map(|endpoint| endpoint.vitals().median_latency())
+        .min()
+        .unwrap_or_default();
     let mut total = 0.0;
     let mut richest: Option<(f64, Arc<Endpoint>)> = None;
     for endpoint in endpoints {
@@ -448,7 +455,9 @@ fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
 /// Less than one for an endpoint much slower than the fastest of its class.
 fn swiftness(median: Option<Duration>, fastest: Duration) -> f64 {
     let allowed = fastest.max(SWIFT) * SLOW_FACTOR;
-    median.map_or(1.0, |median| (allowed.as_secs_f64() / median.as_secs_f64().max(1e-3)).min(1.0))
+    median.map_or(1.0, |median| {
+        (allowed.as_secs_f64() / median.as_secs_f64().max(1e-3)).min(1.0)
+    })
 }
 
 /// Marks a request to an endpoint whose circuit is open as the one that tries it.

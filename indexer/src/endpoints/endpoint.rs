@@ -191,7 +191,7 @@ impl Endpoint {
         let limiter = self.tuning().limiter.clone();
         if let (Some(limiter), Some(cells)) = (limiter, u32::try_from(count).ok().and_then(NonZeroU32::new)) {
             // Batches are cut to the burst before; if the limit fell meanwhile, the server will say so itself.
-            drop(limiter.until_n_ready(cells).await);
+            limiter.until_n_ready(cells).await.ok();
         }
         let id = self
             .next_id

@@ -141,7 +141,6 @@ const ABSENT: &[&str] = &[
 const DENIED: &[&str] = &[
     "monthly capacity",
     "monthly quota",
-    "daily request count exceeded",
     "unauthorized",
     "api key",
     "apikey",
@@ -160,6 +159,7 @@ const RATE: &[&str] = &[
     "rate-limit",
     "ratelimit",
     "request rate exceeded",
+    "request count exceeded",
     "request limit reached",
     "requests per",
     "per second",
@@ -201,6 +201,8 @@ const TOO_MUCH: &[&str] = &[
     "too many",
     "max results",
     "exceeds max",
+    "response exceeds",
+    "bigger than",
     "exceeds limit",
     "exceeds the limit",
     "limit exceeded",
@@ -303,7 +305,7 @@ fn stated(text: &str) -> Option<u64> {
         .collect();
     words.iter().enumerate().find_map(|(at, word)| {
         let blocks = number(word).filter(|n| (1..=WIDEST).contains(n))?;
-        let before = &words[at.saturating_sub(4)..at];
+        let before = &words[at.saturating_sub(5)..at];
         let limiting = before.iter().any(|word| LIMITING.contains(word));
         let after = words.get(at + 1).map_or("", |word| word.trim_end_matches(['.', ',']));
         (limiting && !NOT_BLOCKS.contains(&after)).then_some(blocks)
@@ -321,8 +323,12 @@ fn number(word: &str) -> Option<u64> {
     grouped.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// `retry in 10s`.
+/// `retry in 10s`, `"backoff_seconds":30`.
 fn retry_in(text: &str) -> Option<Duration> {
+    if let Some(rest) = text.split("\"backoff_seconds\":").nth(1) {
+        let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+        return digits.parse().ok().map(Duration::from_secs);
+    }
     let rest = text
         .split("retry in ")
         .nth(1)
@@ -558,6 +564,19 @@ mod tests {
                 200,
                 "ranges over 10000 blocks are not supported on freetier",
                 limit(10_000),
+            ),
+            (-32602, 200, "range 300 exceeds limit of 40", limit(40)),
+            (
+                -32602,
+                200,
+                "invalid params {\"payload\":\"range 300 is bigger than range limit 40\"}",
+                limit(40),
+            ),
+            (
+                -32602,
+                200,
+                "invalid params {\"payload\":\"response exceeds 150 logs\"}",
+                split,
             ),
             (-32603, 500, "internal error", Refusal::Unavailable),
             (0, 200, "", Refusal::Failed),

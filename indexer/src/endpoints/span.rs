@@ -106,17 +106,14 @@ impl Inner {
             Err(trouble) => return Err(trouble),
         };
         match inspect(&judged, &logs, want, &mut Checker::default()) {
-            Finding::Fine(proof) => Ok((judged, Settled { logs, proof })),
-            Finding::Doubtful if wanted == Proof::Chained => Ok((
-                judged,
-                Settled {
-                    logs,
-                    proof: Proof::Chained,
-                },
-            )),
+            Finding::Fine(proof) => Ok((judged, Settled::new(logs, proof))),
+            Finding::Doubtful if wanted == Proof::Chained => Ok((judged, Settled::new(logs, Proof::Chained))),
             Finding::Doubtful | Finding::Wrong(_) => {
                 count(&self.counts.suspects);
                 let settled = self.settle(&judged, want, Some((&logs, &by))).await?;
+                if settled.corrected {
+                    self.blame_for_logs(&by, &[judged.header.block.number]);
+                }
                 Ok((judged, settled))
             }
         }
@@ -300,23 +297,47 @@ impl Inner {
                 }
                 let first = suspect.by.as_ref().map(|by| (suspect.logs.as_slice(), by));
                 let settled = self.settle(judged, want, first).await?;
-                Ok::<_, Trouble>((judged.header.block.number, settled))
+                Ok::<_, Trouble>((judged.header.block.number, settled, suspect.by))
             }
         });
-        let settled: BTreeMap<u64, Settled> = stream::iter(settling)
+        let settled: Vec<(u64, Settled, Option<Arc<Endpoint>>)> = stream::iter(settling)
             .buffer_unordered(BLOCKS_UNDER_WAY)
             .try_collect()
             .await?;
         let mut added = false;
-        for (_, block) in settled {
+        let mut wrong: BTreeMap<i32, (Arc<Endpoint>, Vec<u64>)> = BTreeMap::new();
+        for (number, block, by) in settled {
+            if let Some(by) = by.filter(|_| block.corrected) {
+                wrong.entry(by.id).or_insert_with(|| (by, Vec::new())).1.push(number);
+            }
             proof = proof.min(block.proof);
             added |= !block.logs.is_empty();
             logs.extend(block.logs);
+        }
+        for (by, blocks) in wrong.into_values() {
+            self.blame_for_logs(&by, &blocks);
         }
         if added {
             logs.sort_by_key(|log| (log.block_number, log.log_index));
         }
         Ok((logs, proof))
+    }
+
+    /// One answer, one blame, however many blocks it was wrong about.
+    fn blame_for_logs(&self, by: &Endpoint, blocks: &[u64]) {
+        let (first, last) = (blocks.iter().min().copied(), blocks.iter().max().copied());
+        let (Some(first), Some(last)) = (first, last) else {
+            return;
+        };
+        let repaired = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
+        self.counts
+            .repaired
+            .fetch_add(repaired, std::sync::atomic::Ordering::Relaxed);
+        let (count, noun) = (blocks.len(), if blocks.len() == 1 { "block" } else { "blocks" });
+        self.blame(
+            by,
+            &format!("its logs of {count} {noun} from {first} to {last} were wrong"),
+        );
     }
 
     /// Every header of the range, linked; and the last one known to a second endpoint.

@@ -29,7 +29,12 @@ async fn ranges_shrink_to_what_a_provider_allows_in_whatever_words() {
         // What was learned lasts: the next span is not refused again.
         pool.range_span(0..=299, &nft(), Proof::Bloom).await.unwrap();
         assert!(pool.counters().splits <= splits + 8, "{wording:?}");
-        assert_eq!(health(&pool, 0).state, EndpointState::Ok, "{wording:?} {:?}", pool.health());
+        assert_eq!(
+            health(&pool, 0).state,
+            EndpointState::Ok,
+            "{wording:?} {:?}",
+            pool.health()
+        );
     }
 }
 
@@ -59,7 +64,10 @@ async fn a_block_with_more_logs_than_any_answer_may_have_is_read_from_its_receip
     assert_eq!((span.proof, span.logs), (Proof::Bloom, world.truth(0..=59, &nft())));
     for block in world.ledger.range(40, 59) {
         let live = pool.block_span(block.hash, &nft(), Proof::Bloom).await.unwrap();
-        assert_eq!((live.proof, live.logs), (Proof::Bloom, world.truth(block.number..=block.number, &nft())));
+        assert_eq!(
+            (live.proof, live.logs),
+            (Proof::Bloom, world.truth(block.number..=block.number, &nft()))
+        );
     }
 }
 
@@ -76,7 +84,10 @@ async fn long_answers_and_long_batches_are_asked_in_parts() {
 
     // The pool's own limit on what it is willing to hold.
     world.servers[0].1.clear();
-    let pool = world.pool_with(|options| options.response_bytes = 60_000).await.unwrap();
+    let pool = world
+        .pool_with(|options| options.response_bytes = 60_000)
+        .await
+        .unwrap();
     let span = pool.range_span(0..=299, &nft(), Proof::Bloom).await.unwrap();
     assert_eq!(span.logs, world.truth(0..=299, &nft()));
 }
@@ -84,7 +95,10 @@ async fn long_answers_and_long_batches_are_asked_in_parts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_that_times_out_is_split() {
     let world = World::new(200, 1).await;
-    let pool = world.pool_with(|options| options.logs_timeout = Duration::from_millis(300)).await.unwrap();
+    let pool = world
+        .pool_with(|options| options.logs_timeout = Duration::from_millis(300))
+        .await
+        .unwrap();
     world.servers[0].1.fail_next(Failure::Timeout, 1);
     let span = pool.range_span(0..=199, &nft(), Proof::Bloom).await;
     // The scripted timeout may have hit a batch of headers instead; then it is retried.
@@ -114,28 +128,43 @@ async fn a_configured_rate_limit_is_kept() {
     world.change(0, |faults| faults.calls_per_second = Some(60));
     let mut settings = world.settings();
     settings[0].rate_limit = Some(40);
-    let pool = Pool::connect(ChainId(1), settings, options(), CancellationToken::new()).await.unwrap();
+    let pool = Pool::connect(ChainId(1), settings, options(), CancellationToken::new())
+        .await
+        .unwrap();
     let start = Instant::now();
     let span = pool.range_span(0..=99, &nft(), Proof::Bloom).await.unwrap();
     assert_eq!(span.logs, world.truth(0..=99, &nft()));
     assert!(start.elapsed() > Duration::from_millis(1500), "{:?}", start.elapsed());
     let endpoint = health(&pool, 0);
-    assert_eq!((endpoint.failures, endpoint.state), (0, EndpointState::Ok), "{endpoint:?}");
+    assert_eq!(
+        (endpoint.failures, endpoint.state),
+        (0, EndpointState::Ok),
+        "{endpoint:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_without_block_receipts_is_read_by_logs() {
     let world = World::new(60, 1).await;
-    world.change(0, |faults| faults.missing_methods = vec!["eth_getBlockReceipts".to_owned()]);
+    world.change(0, |faults| {
+        faults.missing_methods = vec!["eth_getBlockReceipts".to_owned()]
+    });
     let pool = world.pool().await;
     let block = world.ledger.head().unwrap();
     for _ in 0..3 {
         let span = pool.block_span(block.hash, &nft(), Proof::Receipts).await.unwrap();
-        assert_eq!((span.proof, span.logs), (Proof::Bloom, world.truth(block.number..=block.number, &nft())));
+        assert_eq!(
+            (span.proof, span.logs),
+            (Proof::Bloom, world.truth(block.number..=block.number, &nft()))
+        );
     }
     let before = health(&pool, 0).requests;
     let span = pool.range_span(0..=59, &nft(), Proof::Receipts).await.unwrap();
     assert_eq!(span.logs, world.truth(0..=59, &nft()));
     // Remembered: it is not asked for receipts block by block.
-    assert!(health(&pool, 0).requests - before < 20, "{}", health(&pool, 0).requests - before);
+    assert!(
+        health(&pool, 0).requests - before < 20,
+        "{}",
+        health(&pool, 0).requests - before
+    );
 }

@@ -10,10 +10,19 @@ use tokio_util::sync::CancellationToken;
 use crate::world::{World, nft, options, setting};
 
 async fn pool(world: &World, poll: Duration) -> Pool {
-    let settings: Vec<EndpointSettings> =
-        world.servers.iter().enumerate().map(|(id, (server, _))| setting(id as i32, &server.ws_url())).collect();
-    let options = indexer::endpoints::PoolOptions { poll_interval: poll, ..options() };
-    Pool::connect(ChainId(1), settings, options, CancellationToken::new()).await.unwrap()
+    let settings: Vec<EndpointSettings> = world
+        .servers
+        .iter()
+        .enumerate()
+        .map(|(id, (server, _))| setting(id as i32, &server.ws_url()))
+        .collect();
+    let options = indexer::endpoints::PoolOptions {
+        poll_interval: poll,
+        ..options()
+    };
+    Pool::connect(ChainId(1), settings, options, CancellationToken::new())
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,14 +61,19 @@ async fn a_dropped_socket_is_noticed_and_opened_again() {
     drop(timeout(Duration::from_millis(200), pool.next_head()).await);
     world.servers[0].1.drop_sockets();
     // The drop itself wakes whoever waits, and the next wait subscribes anew.
-    timeout(Duration::from_secs(2), pool.next_head()).await.expect("woken by the drop");
+    timeout(Duration::from_secs(2), pool.next_head())
+        .await
+        .expect("woken by the drop");
     let waiting = tokio::spawn({
         let pool = pool.clone();
         async move { pool.next_head().await }
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
     world.ledger.extend(world.simulation.blocks(1));
-    timeout(Duration::from_secs(2), waiting).await.expect("announced again").unwrap();
+    timeout(Duration::from_secs(2), waiting)
+        .await
+        .expect("announced again")
+        .unwrap();
     assert_eq!(pool.heads().await.unwrap().latest.number, 10);
 }
 
@@ -88,8 +102,13 @@ async fn refused_sockets_fall_back_to_other_endpoints_and_polling() {
     world.change(0, |faults| faults.refuse_sockets = true);
     let mut settings = world.settings();
     settings[0].url = world.servers[0].0.ws_url().parse().unwrap();
-    let options = indexer::endpoints::PoolOptions { poll_interval: Duration::from_millis(100), ..options() };
-    let pool = Pool::connect(ChainId(1), settings, options, CancellationToken::new()).await.unwrap();
+    let options = indexer::endpoints::PoolOptions {
+        poll_interval: Duration::from_millis(100),
+        ..options()
+    };
+    let pool = Pool::connect(ChainId(1), settings, options, CancellationToken::new())
+        .await
+        .unwrap();
     timeout(Duration::from_secs(2), pool.next_head()).await.expect("polled");
     assert_eq!(pool.heads().await.unwrap().latest.number, 19);
 }

@@ -32,7 +32,10 @@ async fn a_filter_by_contract_finds_only_its_logs() {
     let world = World::new(60, 1).await;
     let pool = world.pool().await;
     let address = world.truth(0..=59, &nft())[0].address;
-    let filter = Filter { addresses: vec![address], ..nft() };
+    let filter = Filter {
+        addresses: vec![address],
+        ..nft()
+    };
     for wanted in [Proof::Bloom, Proof::Receipts] {
         let span = pool.range_span(0..=59, &filter, wanted).await.unwrap();
         assert_eq!((span.proof, span.logs), (wanted, world.truth(0..=59, &filter)));
@@ -46,8 +49,14 @@ async fn a_block_is_read_by_hash() {
     for block in world.ledger.range(0, 39) {
         for wanted in [Proof::Chained, Proof::Bloom, Proof::Receipts] {
             let span = pool.block_span(block.hash, &nft(), wanted).await.unwrap();
-            assert_eq!((span.range.clone(), span.parent_hash), (block.number..=block.number, Some(block.parent_hash)));
-            assert_eq!((span.proof, span.logs), (wanted, world.truth(block.number..=block.number, &nft())));
+            assert_eq!(
+                (span.range.clone(), span.parent_hash),
+                (block.number..=block.number, Some(block.parent_hash))
+            );
+            assert_eq!(
+                (span.proof, span.logs),
+                (wanted, world.truth(block.number..=block.number, &nft()))
+            );
         }
     }
 }
@@ -56,11 +65,17 @@ async fn a_block_is_read_by_hash() {
 async fn what_is_not_there_is_not_found() {
     let world = World::new(10, 2).await;
     let pool = world.pool().await;
-    let missing = pool.block_span([1; 32].into(), &nft(), Proof::Receipts).await.unwrap_err();
+    let missing = pool
+        .block_span([1; 32].into(), &nft(), Proof::Receipts)
+        .await
+        .unwrap_err();
     assert!(matches!(missing, EndpointError::NotFound { .. }), "{missing}");
     assert_eq!(missing.class(), Class::Reorg);
     let early = pool.range_span(5..=12, &nft(), Proof::Bloom).await.unwrap_err();
-    assert_eq!((early.class(), matches!(early, EndpointError::NotFound { .. })), (Class::Transient, true));
+    assert_eq!(
+        (early.class(), matches!(early, EndpointError::NotFound { .. })),
+        (Class::Transient, true)
+    );
     assert_eq!(pool.header_at(10).await.unwrap(), None);
     assert_eq!(pool.header_of([1; 32].into()).await.unwrap(), None);
     assert_eq!(pool.header_at(9).await.unwrap().unwrap().block.number, 9);
@@ -98,7 +113,11 @@ async fn empty_logs_are_not_believed() {
         assert_eq!(live.logs, world.truth(block.number..=block.number, &nft()));
     }
     let liar = health(&pool, 0);
-    assert!(liar.lies > 0 && liar.reason.unwrap().starts_with("lied"), "{:?}", pool.health());
+    assert!(
+        liar.lies > 0 && liar.reason.unwrap().starts_with("lied"),
+        "{:?}",
+        pool.health()
+    );
     assert_eq!(health(&pool, 1).lies, 0);
     assert!(pool.counters().repaired > 0);
 }
@@ -154,7 +173,13 @@ async fn lies_every_endpoint_tells_are_transient_errors() {
     }
     let pool = world.pool().await;
     let error = pool.range_span(10..=30, &nft(), Proof::Bloom).await.unwrap_err();
-    assert!(matches!(error, EndpointError::Unproven { .. } | EndpointError::Unreachable { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            EndpointError::Unproven { .. } | EndpointError::Unreachable { .. }
+        ),
+        "{error}"
+    );
     assert_eq!(error.class(), Class::Transient);
 }
 
@@ -185,7 +210,11 @@ async fn an_endpoint_on_its_own_branch_is_outvoted() {
             assert!(span.blocks.iter().all(|block| world.ledger.is_canonical(&block.hash)));
             assert_eq!(span.logs, world.truth(0..=199, &nft()));
         }
-        assert!(health(&pool, 1).reason.unwrap().contains("branch"), "{:?}", pool.health());
+        assert!(
+            health(&pool, 1).reason.unwrap().contains("branch"),
+            "{:?}",
+            pool.health()
+        );
     }
 }
 
@@ -195,7 +224,10 @@ async fn two_endpoints_that_disagree_are_both_doubted() {
     world.change(1, |faults| faults.branch_from = Some(20));
     let pool = world.pool().await;
     let error = pool.range_span(0..=59, &nft(), Proof::Bloom).await.unwrap_err();
-    assert!(matches!(&error, EndpointError::Unproven { reason, .. } if reason.contains("disagree")), "{error}");
+    assert!(
+        matches!(&error, EndpointError::Unproven { reason, .. } if reason.contains("disagree")),
+        "{error}"
+    );
     assert_eq!(error.class(), Class::Transient);
 }
 
@@ -207,14 +239,20 @@ async fn a_stale_endpoint_neither_lowers_the_head_nor_is_asked_beyond_its_own() 
     for _ in 0..5 {
         let heads = pool.heads().await.unwrap();
         let head = world.ledger.head().unwrap();
-        assert_eq!((heads.latest.number, heads.latest.hash, heads.latest_parent), (299, head.hash, head.parent_hash));
+        assert_eq!(
+            (heads.latest.number, heads.latest.hash, heads.latest_parent),
+            (299, head.hash, head.parent_hash)
+        );
         assert_eq!(heads.safe.map(|block| block.number), Some(297));
         assert_eq!(heads.finalized.map(|block| block.number), Some(295));
     }
     let span = pool.range_span(250..=295, &nft(), Proof::Bloom).await.unwrap();
     assert_eq!(span.logs, world.truth(250..=295, &nft()));
     let stale = health(&pool, 0);
-    assert_eq!((stale.state, stale.head, stale.lies), (EndpointState::Degraded, Some(199), 0));
+    assert_eq!(
+        (stale.state, stale.head, stale.lies),
+        (EndpointState::Degraded, Some(199), 0)
+    );
     assert!(stale.reason.unwrap().contains("100 blocks behind"));
 }
 
@@ -242,7 +280,10 @@ async fn a_wrong_chain_is_quarantined_and_alone_it_is_fatal() {
 
     world.change(0, |faults| faults.chain_id = Some(5));
     let error = world.pool_with(|_| {}).await.unwrap_err();
-    assert!(matches!(&error, EndpointError::WrongChain { found, .. } if found.contains("eip155:5")), "{error}");
+    assert!(
+        matches!(&error, EndpointError::WrongChain { found, .. } if found.contains("eip155:5")),
+        "{error}"
+    );
     assert_eq!(error.class(), Class::Fatal);
 }
 
@@ -250,7 +291,9 @@ async fn a_wrong_chain_is_quarantined_and_alone_it_is_fatal() {
 async fn endpoints_come_and_go_without_a_new_pool() {
     let world = World::new(30, 2).await;
     let all = world.settings();
-    let pool = Pool::connect(ChainId(1), all[..1].to_vec(), options(), CancellationToken::new()).await.unwrap();
+    let pool = Pool::connect(ChainId(1), all[..1].to_vec(), options(), CancellationToken::new())
+        .await
+        .unwrap();
     let before = health(&pool, 0).requests;
     world.change(1, |faults| faults.chain_id = Some(9));
     pool.replace_endpoints(all.clone());
@@ -271,15 +314,25 @@ async fn endpoints_come_and_go_without_a_new_pool() {
 async fn nobody_there_is_unreachable_without_secrets() {
     let gone = World::new(1, 1).await.settings()[0].url.clone();
     let url = format!("{}v2/S3CRETKEYS3CRET?token=T0PS3CRET", gone.as_str());
-    let error = Pool::connect(ChainId(1), vec![setting(1, &url)], options(), CancellationToken::new()).await.unwrap_err();
+    let error = Pool::connect(ChainId(1), vec![setting(1, &url)], options(), CancellationToken::new())
+        .await
+        .unwrap_err();
     assert!(matches!(error, EndpointError::Unreachable { .. }), "{error}");
     assert_eq!(error.class(), Class::Transient);
     for text in [format!("{error}"), format!("{error:?}")] {
         assert!(!text.contains("S3CRET") && text.contains("http://127.0.0.1"), "{text}");
     }
-    let none = Pool::connect(ChainId(1), vec![], options(), CancellationToken::new()).await.unwrap_err();
+    let none = Pool::connect(ChainId(1), vec![], options(), CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!(none, EndpointError::NoEndpoints { chain: ChainId(1) });
-    let ftp = Pool::connect(ChainId(1), vec![setting(1, "ftp://x.example/")], options(), CancellationToken::new()).await;
+    let ftp = Pool::connect(
+        ChainId(1),
+        vec![setting(1, "ftp://x.example/")],
+        options(),
+        CancellationToken::new(),
+    )
+    .await;
     assert_eq!(ftp.unwrap_err().class(), Class::Fatal);
 }
 
@@ -287,7 +340,9 @@ async fn nobody_there_is_unreachable_without_secrets() {
 async fn cancelling_ends_every_wait() {
     let world = World::new(20, 1).await;
     let cancel = CancellationToken::new();
-    let pool = Pool::connect(ChainId(1), world.settings(), options(), cancel.clone()).await.unwrap();
+    let pool = Pool::connect(ChainId(1), world.settings(), options(), cancel.clone())
+        .await
+        .unwrap();
     world.change(0, |faults| faults.timeout_rate = 1.0);
     let reading = tokio::spawn({
         let pool = pool.clone();
@@ -295,9 +350,14 @@ async fn cancelling_ends_every_wait() {
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     cancel.cancel();
-    let ended = tokio::time::timeout(Duration::from_millis(500), reading).await.expect("ends at once").unwrap();
+    let ended = tokio::time::timeout(Duration::from_millis(500), reading)
+        .await
+        .expect("ends at once")
+        .unwrap();
     assert_eq!(ended.unwrap_err(), EndpointError::Cancelled);
-    tokio::time::timeout(Duration::from_millis(500), pool.next_head()).await.expect("ends at once");
+    tokio::time::timeout(Duration::from_millis(500), pool.next_head())
+        .await
+        .expect("ends at once");
     assert_eq!(pool.heads().await.unwrap_err().class(), Class::Cancelled);
 }
 
@@ -374,12 +434,19 @@ async fn classes_are_asked_in_their_order_and_weights_share() {
     let mut settings = world.settings();
     settings[0].weight = 3;
     settings[2].priority = 1;
-    let pool = Pool::connect(ChainId(1), settings, options(), CancellationToken::new()).await.unwrap();
+    let pool = Pool::connect(ChainId(1), settings, options(), CancellationToken::new())
+        .await
+        .unwrap();
     let before: Vec<u64> = pool.health().iter().map(|health| health.requests).collect();
     for number in 0..20 {
         pool.header_at(number).await.unwrap();
     }
-    let asked: Vec<u64> = pool.health().iter().zip(before).map(|(health, before)| health.requests - before).collect();
+    let asked: Vec<u64> = pool
+        .health()
+        .iter()
+        .zip(before)
+        .map(|(health, before)| health.requests - before)
+        .collect();
     assert_eq!((asked[0] + asked[1], asked[2]), (20, 0));
     assert!((13..=17).contains(&asked[0]), "{asked:?}");
     world.change(0, |faults| faults.server_error_rate = 1.0);

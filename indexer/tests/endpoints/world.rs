@@ -27,9 +27,27 @@ pub struct World {
 impl World {
     /// A simulated chain of `blocks` blocks behind `endpoints` faultless endpoints.
     pub async fn new(blocks: u64, endpoints: usize) -> Self {
+        // `RUST_LOG=indexer=debug` shows what the pool does when a test fails.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init()
+            .ok();
         let mut simulation = Simulation::new(Settings::small(7));
-        let ledger = Ledger::new(1, simulation.blocks(blocks), Finality { safe_depth: 2, finalized_depth: 4 });
-        let mut world = World { ledger, simulation, servers: Vec::new() };
+        let ledger = Ledger::new(
+            1,
+            simulation.blocks(blocks),
+            Finality {
+                safe_depth: 2,
+                finalized_depth: 4,
+            },
+        );
+        let mut world = World {
+            ledger,
+            simulation,
+            servers: Vec::new(),
+        };
         for _ in 0..endpoints {
             world.add(FaultSettings::default()).await;
         }
@@ -39,7 +57,9 @@ impl World {
     /// One more endpoint.
     pub async fn add(&mut self, settings: FaultSettings) -> Arc<Faults> {
         let faults = Faults::with(self.servers.len() as u64 + 1, settings);
-        let server = serve(self.ledger.clone(), faults.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let server = serve(self.ledger.clone(), faults.clone(), "127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
         self.servers.push((server, faults.clone()));
         faults
     }
@@ -70,7 +90,8 @@ impl World {
         for block in self.ledger.range(*range.start(), *range.end()) {
             for (place, receipt) in block.receipts.iter().enumerate() {
                 for log in &receipt.logs {
-                    let wanted = filter.topics.is_empty() || log.topics.first().is_some_and(|t| filter.topics.contains(t));
+                    let wanted =
+                        filter.topics.is_empty() || log.topics.first().is_some_and(|t| filter.topics.contains(t));
                     if wanted && (filter.addresses.is_empty() || filter.addresses.contains(&log.address)) {
                         logs.push(Log {
                             block_number: block.number,
@@ -101,11 +122,20 @@ pub fn options() -> PoolOptions {
 }
 
 pub fn setting(id: i32, url: &str) -> EndpointSettings {
-    EndpointSettings { id, url: url.parse().unwrap(), priority: 0, weight: 1, rate_limit: None }
+    EndpointSettings {
+        id,
+        url: url.parse().unwrap(),
+        priority: 0,
+        weight: 1,
+        rate_limit: None,
+    }
 }
 
 pub fn nft() -> Filter {
-    Filter { topics: vec![TRANSFER, SINGLE, BATCH], addresses: vec![] }
+    Filter {
+        topics: vec![TRANSFER, SINGLE, BATCH],
+        addresses: vec![],
+    }
 }
 
 pub fn health(pool: &Pool, id: i32) -> EndpointHealth {
