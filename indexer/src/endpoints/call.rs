@@ -85,10 +85,7 @@ fn filter_json(filter: &Filter) -> String {
         json.push_str(r#","address":["#);
         push_all(
             &mut json,
-            filter
-                .addresses
-                .iter()
-                .map(|address| alloy_primitives::hex::encode_prefixed(address)),
+            filter.addresses.iter().map(alloy_primitives::hex::encode_prefixed),
         );
         json.push(']');
     }

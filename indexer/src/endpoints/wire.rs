@@ -395,16 +395,16 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = single::<Word>(&bytes).is_ok();
-            let _ = refusal_in(&bytes).is_some();
-            let _ = replies(&[Body { id: 0, count: 2, bytes }]).is_ok();
+            drop(single::<Word>(&bytes));
+            drop(refusal_in(&bytes));
+            drop(replies(&[Body { id: 0, count: 2, bytes }]));
         }
 
         #[test]
         fn any_json_like_text_is_read_without_panic(text in r#"[\[\]{}",:0-9a-fx]{0,60}"#) {
-            let _ = single::<Quantity>(text.as_bytes()).is_ok();
-            let _ = replies(&[body(1, &text)]).is_ok();
-            let _ = quantity(&text);
+            drop(single::<Quantity>(text.as_bytes()));
+            drop(replies(&[body(1, &text)]));
+            quantity(&text);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A simulated chain behind several endpoints, each with faults of its own.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +14,23 @@ use testchain::rpc::{Server, serve};
 use testchain::simulation::{Settings, Simulation};
 use tokio_util::sync::CancellationToken;
 
-pub const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
-pub const SINGLE: B256 = b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
-pub const BATCH: B256 = b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
+pub(crate) const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+pub(crate) const SINGLE: B256 = b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
+pub(crate) const BATCH: B256 = b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
+
+/// Any free port of this machine.
+pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The endpoints of one chain.
-pub struct World {
-    pub ledger: Ledger,
-    pub simulation: Simulation,
-    pub servers: Vec<(Server, Arc<Faults>)>,
+pub(crate) struct World {
+    pub(crate) ledger: Ledger,
+    pub(crate) simulation: Simulation,
+    pub(crate) servers: Vec<(Server, Arc<Faults>)>,
 }
 
 impl World {
     /// A simulated chain of `blocks` blocks behind `endpoints` faultless endpoints.
-    pub async fn new(blocks: u64, endpoints: usize) -> Self {
+    pub(crate) async fn new(blocks: u64, endpoints: usize) -> Self {
         // `RUST_LOG=indexer=debug` shows what the pool does when a test fails.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         tracing_subscriber::fmt()
@@ -55,37 +59,37 @@ impl World {
     }
 
     /// One more endpoint.
-    pub async fn add(&mut self, settings: FaultSettings) -> Arc<Faults> {
+    pub(crate) async fn add(&mut self, settings: FaultSettings) -> Arc<Faults> {
         let faults = Faults::with(self.servers.len() as u64 + 1, settings);
-        let server = serve(self.ledger.clone(), faults.clone(), "127.0.0.1:0".parse().unwrap())
+        let server = serve(self.ledger.clone(), faults.clone(), LOOPBACK)
             .await
-            .unwrap();
+            .expect("a free port");
         self.servers.push((server, faults.clone()));
         faults
     }
 
-    pub fn change(&self, endpoint: usize, edit: impl FnOnce(&mut FaultSettings)) {
+    pub(crate) fn change(&self, endpoint: usize, edit: impl FnOnce(&mut FaultSettings)) {
         self.servers[endpoint].1.change(edit);
     }
 
     /// Settings of the endpoints, all of one class.
-    pub fn settings(&self) -> Vec<EndpointSettings> {
+    pub(crate) fn settings(&self) -> Vec<EndpointSettings> {
         let settings = |(id, (server, _)): (usize, &(Server, Arc<Faults>))| setting(id as i32, &server.http_url());
         self.servers.iter().enumerate().map(settings).collect()
     }
 
-    pub async fn pool(&self) -> Pool {
-        self.pool_with(|_| {}).await.unwrap()
+    pub(crate) async fn pool(&self) -> Pool {
+        self.pool_with(|_| {}).await.expect("a healthy endpoint")
     }
 
-    pub async fn pool_with(&self, edit: impl FnOnce(&mut PoolOptions)) -> Result<Pool, EndpointError> {
+    pub(crate) async fn pool_with(&self, edit: impl FnOnce(&mut PoolOptions)) -> Result<Pool, EndpointError> {
         let mut options = options();
         edit(&mut options);
         Pool::connect(ChainId(1), self.settings(), options, CancellationToken::new()).await
     }
 
     /// What a faultless reader would find.
-    pub fn truth(&self, range: RangeInclusive<u64>, filter: &Filter) -> Vec<Log> {
+    pub(crate) fn truth(&self, range: RangeInclusive<u64>, filter: &Filter) -> Vec<Log> {
         let mut logs = Vec::new();
         for block in self.ledger.range(*range.start(), *range.end()) {
             for (place, receipt) in block.receipts.iter().enumerate() {
@@ -110,7 +114,7 @@ impl World {
     }
 }
 
-pub fn options() -> PoolOptions {
+pub(crate) fn options() -> PoolOptions {
     PoolOptions {
         header_hash: HeaderHash::Ethereum,
         request_timeout: Duration::from_secs(2),
@@ -121,23 +125,26 @@ pub fn options() -> PoolOptions {
     }
 }
 
-pub fn setting(id: i32, url: &str) -> EndpointSettings {
+pub(crate) fn setting(id: i32, url: &str) -> EndpointSettings {
     EndpointSettings {
         id,
-        url: url.parse().unwrap(),
+        url: url.parse().expect("a URL"),
         priority: 0,
         weight: 1,
         rate_limit: None,
     }
 }
 
-pub fn nft() -> Filter {
+pub(crate) fn nft() -> Filter {
     Filter {
         topics: vec![TRANSFER, SINGLE, BATCH],
         addresses: vec![],
     }
 }
 
-pub fn health(pool: &Pool, id: i32) -> EndpointHealth {
-    pool.health().into_iter().find(|health| health.id == id).unwrap()
+pub(crate) fn health(pool: &Pool, id: i32) -> EndpointHealth {
+    pool.health()
+        .into_iter()
+        .find(|health| health.id == id)
+        .expect("an endpoint of the pool")
 }
