@@ -59,4 +59,5 @@ create table if not exists catalog_service.tokens (
     ) stored,
     unique (collection_id, token_number)
 ) with (fillfactor = 80);
+-- Taken away and built again around a first backfill: 0012_chain_partitions.sql.
 create index if not exists tokens_owner on catalog_service.tokens (owner_address) where owner_address is not null;

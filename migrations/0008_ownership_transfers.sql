@@ -20,23 +20,3 @@ create table if not exists catalog_service.ownership_transfers (
     item integer not null,
     primary key (chain_id, id)
 ) partition by list (chain_id);
-create index if not exists ownership_transfers_token on catalog_service.ownership_transfers (token, id);
-
--- Makes the partitions of a chain; a no-op when they exist. Attaching a finished table keeps writers of other chains going.
-create or replace function catalog_service.ensure_chain(chain text) returns void language plpgsql as $$
-declare
-    partition_name text := 'ownership_transfers_' || replace(chain, ':', '_');
-begin
-    if to_regclass('catalog_service.' || quote_ident(partition_name)) is not null then
-        return;
-    end if;
-    -- What attaching needs anyway, and no two callers at once; a lock on the table also refreshes what this session believes exists.
-    lock table catalog_service.ownership_transfers in share update exclusive mode;
-    if exists (select from pg_class where relnamespace = 'catalog_service'::regnamespace and relname = partition_name) then
-        return;
-    end if;
-    execute format('create table catalog_service.%I (like catalog_service.ownership_transfers including all)', partition_name);
-    execute format('alter table catalog_service.ownership_transfers attach partition catalog_service.%I for values in (%L)',
-                   partition_name, chain);
-end
-$$;

@@ -6,6 +6,7 @@ create table if not exists catalog_service.erc1155_balances (
     quantity numeric not null,
     primary key (token, owner)
 ) with (fillfactor = 80);
+-- Taken away and built again around a first backfill: 0012_chain_partitions.sql.
 create index if not exists erc1155_balances_owner on catalog_service.erc1155_balances (owner);
 
 -- Facts per contract and kind. Keyed by contract, because a contract of zero-unit transfers has counts and no collection.

@@ -168,8 +168,10 @@ pub struct Facts {
     pub blocks: Vec<Block>,
     /// What was proven of the span.
     pub proof: Proof,
-    /// Coverage sources whose logs were looked at, sorted.
+    /// Decoders whose logs were looked at, and `archive` where the raw events are kept; sorted.
     pub sources: Vec<&'static str>,
+    /// Contracts the span was read for; empty when it was read for all. Coverage is then kept per contract.
+    pub contracts: Vec<Address>,
     /// Transfers in chain order.
     pub transfers: Vec<Transfer>,
     /// Logs refused, in chain order.
@@ -185,6 +187,7 @@ impl Facts {
             blocks: span.blocks.clone(),
             proof: span.proof,
             sources: Vec::new(),
+            contracts: Vec::new(),
             transfers: Vec::new(),
             faults: Vec::new(),
         }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
 use crate::error::Error;
-use crate::pipeline::{Pipeline, sources};
+use crate::pipeline::Pipeline;
 use crate::retry;
 
 /// Blocks one backfill span holds at most, however empty they are.
@@ -85,7 +85,7 @@ pub async fn fill(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let missing = retry::persist(cancel, "planning a backfill", || async {
-        Ok(coverage::missing(&pipeline.store, pipeline.chain, &sources(), wanted.clone()).await?)
+        Ok(coverage::missing(&pipeline.store, pipeline.chain, &pipeline.wanted, wanted.clone()).await?)
     })
     .await?;
     progress.blocks_planned.fetch_add(count(&missing), Ordering::Relaxed);
@@ -114,6 +114,25 @@ pub async fn fill(
     outcome
 }
 
+/// Like [`fill`], but a chain without facts is loaded in bulk: indexes that only readers and rewinds need are built at the end.
+///
+/// After a load that was cut short the next one builds them, or the daemon when it starts.
+///
+/// # Errors
+/// As for [`fill`].
+pub async fn load(
+    pipeline: &Pipeline,
+    wanted: RangeInclusive<u64>,
+    proof: Proof,
+    workers: usize,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    pipeline.store.defer_indexes(pipeline.chain).await?;
+    fill(pipeline, wanted, proof, workers, progress, cancel).await?;
+    Ok(pipeline.store.build_indexes(pipeline.chain).await?)
+}
+
 struct Worker {
     pipeline: Pipeline,
     plan: Arc<Plan>,
@@ -136,11 +155,7 @@ impl Worker {
     }
 
     async fn write(&self, range: RangeInclusive<u64>) -> Result<(), Error> {
-        let span = self
-            .pipeline
-            .endpoints
-            .range_span(range, &self.pipeline.filter, self.proof)
-            .await?;
+        let span = self.pipeline.read_range(range, self.proof).await?;
         let applied = self.pipeline.write(&span, Move::Backfill).await?;
         self.progress
             .blocks_done

@@ -57,7 +57,7 @@ impl Failure {
 pub enum Error {
     /// Reading the chain failed.
     #[error(transparent)]
-    Endpoint(#[from] EndpointError),
+    Endpoint(EndpointError),
     /// Reading or writing raw events failed.
     #[error(transparent)]
     Archive(#[from] crate::archive::ArchiveError),
@@ -73,6 +73,16 @@ pub enum Error {
     /// Asked to stop.
     #[error("stopped on request")]
     Cancelled,
+}
+
+impl From<EndpointError> for Error {
+    /// A pool that was told to stop is no failure of its endpoints.
+    fn from(error: EndpointError) -> Self {
+        match error {
+            EndpointError::Cancelled => Error::Cancelled,
+            error => Error::Endpoint(error),
+        }
+    }
 }
 
 impl Error {

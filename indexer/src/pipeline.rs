@@ -3,10 +3,14 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use decoders::block::{ChainId, Span};
+use alloy_primitives::{Address, B256};
+use decoders::block::{ChainId, Proof, Span};
 use decoders::fact::{Facts, TransferKind};
 use sinks::commit::{self, Applied, Move, Replaced};
+use sinks::coverage::Wanted;
 use sinks::store::Store;
+use tokio::sync::Notify;
+use tracing::{debug, instrument};
 
 use crate::archive::Archive;
 use crate::endpoints::{Filter, Pool};
@@ -32,19 +36,53 @@ pub struct Pipeline {
     pub metrics: ChainMetrics,
     /// Which logs are asked for.
     pub filter: Arc<Filter>,
+    /// What coverage is to be complete of.
+    pub wanted: Arc<[Wanted]>,
+    /// Rung after every commit, so that the publisher sends at once.
+    pub committed: Arc<Notify>,
 }
 
 impl Pipeline {
+    /// Reads the block with this hash, proven as far as `wanted` where the chain allows.
+    ///
+    /// # Errors
+    /// Whatever the endpoints answer.
+    pub async fn read_block(&self, hash: B256, wanted: Proof) -> Result<Span, Error> {
+        let timer = self.metrics.fetch_seconds.start_timer();
+        let span = self.endpoints.block_span(hash, &self.filter, wanted).await?;
+        timer.stop_and_record();
+        Ok(span)
+    }
+
+    /// Reads the blocks of `range`, proven as far as `wanted` where the chain allows.
+    ///
+    /// # Errors
+    /// Whatever the endpoints answer.
+    pub async fn read_range(&self, range: RangeInclusive<u64>, wanted: Proof) -> Result<Span, Error> {
+        let timer = self.metrics.fetch_seconds.start_timer();
+        let span = self.endpoints.range_span(range, &self.filter, wanted).await?;
+        timer.stop_and_record();
+        Ok(span)
+    }
+
     /// Takes one span all the way: raw events first, then facts, projections, coverage and checkpoint in one transaction.
     ///
     /// # Errors
     /// Whatever the archive or the store answers; nothing of the span is then visible in the tables.
+    #[instrument(name = "apply", skip_all, fields(from = span.range.start(), to = span.range.end()))]
     pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
         let archived = self.archive.put(span).await?;
-        let facts = facts_of(span);
+        let facts = facts_of(span, &self.filter.addresses);
         let timer = self.metrics.commit_seconds.start_timer();
         let applied = commit::apply(&self.store, &facts, step).await?;
         timer.stop_and_record();
+        debug!(
+            logs = span.logs.len(),
+            transfers = applied.transfers,
+            archived,
+            "committed"
+        );
+        self.committed.notify_one();
         self.count(&facts, archived);
         Ok(applied)
     }
@@ -62,27 +100,36 @@ impl Pipeline {
     }
 }
 
-/// Decodes what the archive holds of `range` and replaces what the tables say of it; no endpoint is asked.
+/// Decodes what the archive holds of `range`, for `contracts` or for all, and replaces what the tables say of it.
 ///
 /// # Errors
 /// Whatever the archive or the store answers; the range is then as it was.
-pub async fn rewrite(stores: &Stores, chain: ChainId, range: RangeInclusive<u64>) -> Result<Replaced, Error> {
+pub async fn rewrite(
+    stores: &Stores,
+    chain: ChainId,
+    range: RangeInclusive<u64>,
+    contracts: &[Address],
+) -> Result<Replaced, Error> {
     let span = stores.archive.read(chain, range).await?;
-    Ok(commit::replace(&stores.database.store, &facts_of(&span)).await?)
+    Ok(commit::replace(&stores.database.store, &facts_of(&span, contracts)).await?)
 }
 
-/// The facts of an archived span, with the archive among the sources they cover.
-fn facts_of(span: &Span) -> Facts {
+/// The facts of an archived span that was read for `contracts`, or for all; with the archive among the sources they cover.
+fn facts_of(span: &Span, contracts: &[Address]) -> Facts {
     let mut facts = decoders::decode(span);
+    facts.contracts = contracts.to_vec();
     facts.sources.push(ARCHIVE_SOURCE);
     facts.sources.sort_unstable();
     facts
 }
 
-/// Every coverage source a complete range has: each decoder, and the archive.
-pub fn sources() -> Vec<&'static str> {
-    let mut sources = decoders::sources().to_vec();
-    sources.push(ARCHIVE_SOURCE);
-    sources.sort_unstable();
+/// What coverage of a chain that follows every contract is complete of: each decoder, and the archive.
+pub fn everything() -> Vec<Wanted> {
+    let sources = decoders::sources().iter().chain(&[ARCHIVE_SOURCE]);
     sources
+        .map(|source| Wanted {
+            source: (*source).to_owned(),
+            from: 0,
+        })
+        .collect()
 }

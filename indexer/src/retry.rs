@@ -55,7 +55,7 @@ where
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn transient_errors_are_repeated_and_others_are_not() {
         let mut left = 3;
         let cancel = CancellationToken::new();
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(error.class(), Class::Cancelled);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn cancelling_ends_the_wait() {
         let cancel = CancellationToken::new();
         cancel.cancel();

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::archive::Archive;
 use crate::config::Config;
 use crate::database::{self, Database};
@@ -15,6 +17,8 @@ pub struct Stores {
     pub database: Database,
     /// Raw events.
     pub archive: Arc<Archive>,
+    /// Rung after every commit, so that the publisher sends at once.
+    pub committed: Arc<Notify>,
 }
 
 impl Stores {
@@ -25,7 +29,11 @@ impl Stores {
     pub async fn open(config: &Config) -> Result<Stores, Failure> {
         let database = database::open(config).await?;
         match open_archive(config, &database).await {
-            Ok(archive) => Ok(Stores { database, archive }),
+            Ok(archive) => Ok(Stores {
+                database,
+                archive,
+                committed: Arc::default(),
+            }),
             Err(failure) => {
                 database.close().await?;
                 Err(failure)

@@ -2,6 +2,8 @@
 //!
 //! The books are kept by the generator while it draws the traffic and never see a log, so they are an independent count.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, U256};

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-START_DEADLINE_SECONDS = 90
+START_DEADLINE_SECONDS = 180
 STOP_DEADLINE_SECONDS = 30
 
 

@@ -1,7 +1,7 @@
 //! How fast `apply` writes: the workload of a busy market, one connection, printed as items per second.
 //!
-//! `TEST_DATABASE_URL=postgres://… cargo run --release -p sinks --example apply_rate -- [blocks per span] [connections]`
-//! needs an empty database of its own, which it migrates. 20,000 blocks hold 355,000 ERC-721 transfers and 323,000 ERC-1155
+//! `TEST_DATABASE_URL=postgres://… cargo run --release -p sinks --example apply_rate -- [blocks per span] [connections] [defer]`
+//! needs an empty database of its own, which it migrates. With `defer` the indexes are built at the end, within the time told. 20,000 blocks hold 355,000 ERC-721 transfers and 323,000 ERC-1155
 //! items (half of them in batches) over 186,000 tokens of 200 contracts.
 
 use std::error::Error;
@@ -29,15 +29,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let blocks_per_span: u64 = arguments.next().map_or(Ok(500), |text| text.parse())?;
     let connections: u32 = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    let defer = arguments.next().is_some_and(|word| word == "defer");
     let url = std::env::var("TEST_DATABASE_URL")?;
     let store = Store::new(PgPoolOptions::new().max_connections(connections).connect(&url).await?);
     store.migrate().await?;
-    if let Ok(sql) = std::env::var("BENCH_SQL") { sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&store.pool).await?; }
 
     let mut market = Market::new();
-    let mut spans: Vec<Facts> =
-        (0..BLOCKS).step_by(usize::try_from(blocks_per_span)?).map(|low| market.span(low, blocks_per_span)).collect();
+    let mut spans: Vec<Facts> = (0..BLOCKS)
+        .step_by(usize::try_from(blocks_per_span)?)
+        .map(|low| market.span(low, blocks_per_span))
+        .collect();
     let items: usize = spans.iter().map(|span| span.transfers.len()).sum();
+    if defer {
+        store.defer_indexes(CHAIN).await?;
+    }
     let started = Instant::now();
     let queue = std::sync::Arc::new(std::sync::Mutex::new({
         spans.reverse();
@@ -55,6 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for worker in futures::future::join_all(workers).await {
         worker??;
     }
+    store.build_indexes(CHAIN).await?;
     let seconds = started.elapsed().as_secs_f64();
     writeln!(
         std::io::stdout(),
@@ -90,11 +96,16 @@ impl Market {
             blocks: Vec::new(),
             proof: Proof::Bloom,
             sources: vec!["erc1155", "erc721"],
+            contracts: Vec::new(),
             transfers: Vec::new(),
             faults: Vec::new(),
         };
         for number in low..=high {
-            facts.blocks.push(Block { number, hash: keccak256(number.to_be_bytes()), time: 1_600_000_000 + number * 12 });
+            facts.blocks.push(Block {
+                number,
+                hash: keccak256(number.to_be_bytes()),
+                time: 1_600_000_000 + number * 12,
+            });
             // 17.75 ERC-721 logs, 7.6 single and 2.9 batch logs of three items a block.
             for log_index in 0..28u32 {
                 match log_index {
@@ -115,7 +126,9 @@ impl Market {
         let to = person(self.rng.random_range(0..PEOPLE));
         let owner = &mut self.owners[usize::try_from(token).expect("fits")];
         let from = owner.replace(to).unwrap_or_default();
-        facts.transfers.push(transfer(facts, number, log_index, 0, Standard::Erc721, token, from, to));
+        facts
+            .transfers
+            .push(transfer(facts, number, log_index, 0, Standard::Erc721, token, from, to));
     }
 
     fn multi(&mut self, facts: &mut Facts, number: u64, log_index: u32, items: u32) {
@@ -125,9 +138,22 @@ impl Market {
             let to = person(self.rng.random_range(0..PEOPLE));
             let holders = &mut self.holders[usize::try_from(number_in_kind).expect("fits")];
             let minted = holders.is_empty() || self.rng.random_ratio(1, 3);
-            let from = if minted { Address::ZERO } else { holders[self.rng.random_range(0..holders.len())] };
+            let from = if minted {
+                Address::ZERO
+            } else {
+                holders[self.rng.random_range(0..holders.len())]
+            };
             holders.push(to);
-            facts.transfers.push(transfer(facts, number, log_index, item, Standard::Erc1155, token, from, to));
+            facts.transfers.push(transfer(
+                facts,
+                number,
+                log_index,
+                item,
+                Standard::Erc1155,
+                token,
+                from,
+                to,
+            ));
         }
     }
 }
@@ -158,8 +184,16 @@ fn transfer(
         token: U256::from(token),
         from,
         to,
-        quantity: if standard.single_owner() { U256::ONE } else { U256::from(1 + token % 5) },
+        quantity: if standard.single_owner() {
+            U256::ONE
+        } else {
+            U256::from(1 + token % 5)
+        },
         standard,
-        kind: if from.is_zero() { TransferKind::Mint } else { TransferKind::Transfer },
+        kind: if from.is_zero() {
+            TransferKind::Mint
+        } else {
+            TransferKind::Transfer
+        },
     }
 }

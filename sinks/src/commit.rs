@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use alloy_primitives::Address;
 use decoders::block::{BlockRef, ChainId};
 use decoders::fact::Facts;
 use decoders::id::MAX_BLOCK;
@@ -10,7 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::batch::Batch;
-use crate::coverage::{self, Known};
+use crate::coverage::{self, Known, Sources};
 use crate::error::SinkError;
 use crate::lease::Lease;
 use crate::store::Store;
@@ -21,7 +22,7 @@ use crate::{balances, checkpoint, collections, counters, faults, outbox, tokens,
 pub enum Move<'a> {
     /// A backfill worker: final blocks only, in any order, without a lease. The commit may be lost in a crash, whole.
     Backfill,
-    /// The holder of the chain's lease: the blocks directly above the checkpoint, which moves to the last of them.
+    /// The holder of the chain's lease: blocks above the checkpoint, which moves to the last of them.
     Head {
         /// Where the checkpoint stands; `None` on a chain without one.
         from: Option<BlockRef>,
@@ -74,11 +75,20 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     let chain = facts.chain.to_string();
     coverage::share(&mut tx, &chain).await?;
 
-    let known = Known::read(&mut tx, facts.chain, &facts.sources, &facts.range).await?;
-    let batch = Batch::of(facts, |fact| !known.holds(fact.source, fact.block_number))?;
+    let sources = Sources::of(facts);
+    let known = Known::read(&mut tx, facts.chain, sources.names(), &facts.range).await?;
+    let is_new = |decoder: &str, contract: &Address, block: u64| {
+        sources
+            .name(decoder, contract)
+            .is_some_and(|source| !known.holds(source, block))
+    };
+    let batch = Batch::of(facts, |fact| is_new(fact.source, &fact.contract, fact.block_number))?;
     write(&mut tx, &batch).await?;
-    let refused = faults::apply(&mut tx, facts, |fault| !known.holds(fault.source, fault.block_number)).await?;
-    cover(&mut tx, facts, Some(&known)).await?;
+    let refused = faults::apply(&mut tx, facts, |fault| {
+        is_new(fault.source, &fault.contract, fault.block_number)
+    })
+    .await?;
+    cover(&mut tx, facts, &sources, Some(&known)).await?;
     if let Move::Head { from, lease } = step {
         let last = facts
             .blocks
@@ -115,7 +125,7 @@ pub async fn rewind(
             reason,
         });
     }
-    store.ensure_chain(chain).await?;
+    store.build_indexes(chain).await?;
     let mut tx = store.pool.begin().await?;
     let name = chain.to_string();
     coverage::exclude(&mut tx, &name).await?;
@@ -138,7 +148,7 @@ pub async fn rewind(
 /// retracted, new ones announced, changed ones both.
 pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError> {
     check(facts, &Move::Backfill)?;
-    store.ensure_chain(facts.chain).await?;
+    store.build_indexes(facts.chain).await?;
     let mut tx = store.pool.begin().await?;
     let chain = facts.chain.to_string();
     coverage::exclude(&mut tx, &chain).await?;
@@ -159,7 +169,7 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
     write(&mut tx, &batch).await?;
     faults::revert(&mut tx, facts).await?;
     faults::apply(&mut tx, facts, |_| true).await?;
-    cover(&mut tx, facts, None).await?;
+    cover(&mut tx, facts, &Sources::of(facts), None).await?;
     tx.commit().await?;
     Ok(Replaced {
         retracted: gone.len() as u64,
@@ -191,15 +201,15 @@ async fn undo(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
 }
 
 /// Covers the span for its sources; refuses when what was `seen` of it before the facts were written has grown.
-async fn cover(db: &mut PgConnection, facts: &Facts, seen: Option<&Known>) -> Result<(), SinkError> {
-    let known = Known::lock(db, facts.chain, &facts.sources, &facts.range).await?;
+async fn cover(db: &mut PgConnection, facts: &Facts, sources: &Sources, seen: Option<&Known>) -> Result<(), SinkError> {
+    let known = Known::lock(db, facts.chain, sources.names(), &facts.range).await?;
     if seen.is_some_and(|seen| !seen.same(&known)) {
         return Err(SinkError::Raced {
             chain: facts.chain,
             range: facts.range.clone(),
         });
     }
-    coverage::cover(db, facts.chain, facts.proof, &facts.range, &facts.sources, &known).await
+    coverage::cover(db, facts.chain, facts.proof, &facts.range, sources.names(), &known).await
 }
 
 /// The ids under which the stored facts and `batch` say the same.

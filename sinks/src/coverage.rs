@@ -4,7 +4,10 @@
 
 use std::ops::RangeInclusive;
 
+use alloy_primitives::Address;
 use decoders::block::{ChainId, Proof};
+use decoders::fact::Facts;
+use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
 
 use crate::error::SinkError;
@@ -35,21 +38,25 @@ pub async fn read(store: &Store, chain: ChainId) -> Result<Vec<Covered>, SinkErr
     Ok(rows.into_iter().map(covered).collect())
 }
 
-/// The parts of `range` that at least one of `sources` is not covered for, in ascending order.
+/// The parts of `range` that at least one of `wanted` is not covered for, in ascending order.
 pub async fn missing(
     store: &Store,
     chain: ChainId,
-    sources: &[&str],
+    wanted: &[Wanted],
     range: RangeInclusive<u64>,
 ) -> Result<Vec<RangeInclusive<u64>>, SinkError> {
     let mut db = store.pool.acquire().await?;
-    let known = Known::read(&mut db, chain, sources, &range).await?;
-    Ok(merge(
-        sources
-            .iter()
-            .flat_map(|source| known.missing(source, &range))
-            .collect(),
-    ))
+    let names: Vec<String> = wanted.iter().map(|wanted| wanted.source.clone()).collect();
+    let known = Known::read(&mut db, chain, &names, &range).await?;
+    let gaps = wanted.iter().flat_map(|wanted| {
+        let range = wanted.from.max(*range.start())..=*range.end();
+        if range.is_empty() {
+            Vec::new()
+        } else {
+            known.missing(&wanted.source, &range)
+        }
+    });
+    Ok(merge(gaps.collect()))
 }
 
 /// Notes that `source` now holds `range`: for what is filled without facts, such as the archive alone.
@@ -62,8 +69,9 @@ pub async fn add(
 ) -> Result<(), SinkError> {
     let mut tx = store.pool.begin().await?;
     share(&mut tx, &chain.to_string()).await?;
-    let known = Known::lock(&mut tx, chain, &[source], &range).await?;
-    cover(&mut tx, chain, proof, &range, &[source], &known).await?;
+    let sources = [source.to_owned()];
+    let known = Known::lock(&mut tx, chain, &sources, &range).await?;
+    cover(&mut tx, chain, proof, &range, &sources, &known).await?;
     Ok(tx.commit().await?)
 }
 
@@ -81,6 +89,50 @@ pub(crate) async fn exclude(db: &mut PgConnection, chain: &str) -> Result<(), Si
     Ok(())
 }
 
+/// What a span covers: its decoders when it was read for every contract, else the contracts it was read for.
+pub(crate) struct Sources {
+    names: Vec<String>,
+    contracts: FxHashMap<Address, usize>,
+}
+
+impl Sources {
+    pub(crate) fn of(facts: &Facts) -> Self {
+        let contracts: FxHashMap<Address, usize> = facts.contracts.iter().copied().zip(0..).collect();
+        let names = if facts.contracts.is_empty() {
+            facts.sources.iter().map(|source| (*source).to_owned()).collect()
+        } else {
+            facts
+                .contracts
+                .iter()
+                .map(|contract| format!("{contract:#x}"))
+                .collect()
+        };
+        Sources { names, contracts }
+    }
+
+    /// Every source's name, as kept in the table.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The source of what `decoder` said of `contract`; `None` when the span was not read for that contract.
+    pub(crate) fn name<'a>(&'a self, decoder: &'a str, contract: &Address) -> Option<&'a str> {
+        if self.contracts.is_empty() {
+            return Some(decoder);
+        }
+        self.contracts.get(contract).map(|index| self.names[*index].as_str())
+    }
+}
+
+/// What a chain is to be complete of: one source, from one block on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Decoder, contract or `archive`.
+    pub source: String,
+    /// Lowest block of interest.
+    pub from: u64,
+}
+
 /// What is covered already of one range, per source.
 pub(crate) struct Known(Vec<(String, RangeInclusive<u64>)>);
 
@@ -89,7 +141,7 @@ impl Known {
     pub(crate) async fn read(
         db: &mut PgConnection,
         chain: ChainId,
-        sources: &[&str],
+        sources: &[String],
         range: &RangeInclusive<u64>,
     ) -> Result<Self, SinkError> {
         let rows: Vec<(String, i64, i64)> = sqlx::query_as(CLIPPED)
@@ -110,7 +162,7 @@ impl Known {
     pub(crate) async fn lock(
         db: &mut PgConnection,
         chain: ChainId,
-        sources: &[&str],
+        sources: &[String],
         range: &RangeInclusive<u64>,
     ) -> Result<Self, SinkError> {
         // A statement of its own: the next one sees what was committed while this one waited.
@@ -153,12 +205,17 @@ pub(crate) async fn cover(
     chain: ChainId,
     proof: Proof,
     range: &RangeInclusive<u64>,
-    sources: &[&str],
+    sources: &[String],
     known: &Known,
 ) -> Result<(), SinkError> {
     let gaps: Vec<(&str, RangeInclusive<u64>)> = sources
         .iter()
-        .flat_map(|source| known.missing(source, range).into_iter().map(move |gap| (*source, gap)))
+        .flat_map(|source| {
+            known
+                .missing(source, range)
+                .into_iter()
+                .map(move |gap| (source.as_str(), gap))
+        })
         .collect();
     if gaps.is_empty() {
         return Ok(());

@@ -12,6 +12,7 @@ pub mod coverage;
 pub mod digest;
 pub mod error;
 pub mod lease;
+pub mod outbox;
 pub mod publisher;
 pub mod store;
 
@@ -21,6 +22,5 @@ mod collections;
 mod copy;
 mod counters;
 mod faults;
-mod outbox;
 mod tokens;
 mod transfers;

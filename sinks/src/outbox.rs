@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use crate::batch::Batch;
 use crate::copy::Rows;
 use crate::error::SinkError;
+use crate::store::Store;
 
 /// Owes an announcement for every fact of `batch`, in chain order.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
@@ -24,6 +25,13 @@ pub(crate) async fn revert(db: &mut PgConnection) -> Result<(), SinkError> {
     sqlx::query(RETRACT).execute(db).await?;
     Ok(())
 }
+
+/// Messages owed, at most: numbers given to transactions that failed count too.
+pub async fn depth(store: &Store) -> Result<i64, SinkError> {
+    Ok(sqlx::query_scalar(DEPTH).fetch_one(&store.pool).await?)
+}
+
+const DEPTH: &str = "select coalesce(max(seq) - min(seq) + 1, 0) from indexer_service.outbox";
 
 const COPY: &str = "copy indexer_service.outbox (chain_id, block_number, kind, fact_id) from stdin (format binary)";
 

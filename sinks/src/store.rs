@@ -14,6 +14,10 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 const ENSURE_CHAIN: &str = "select catalog_service.ensure_chain($1)";
 
+const DEFER_INDEXES: &str = "select catalog_service.defer_indexes($1)";
+
+const BUILD_INDEXES: &str = "select catalog_service.build_indexes($1)";
+
 /// The one handle to PostgreSQL. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -55,6 +59,26 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(chain);
+        Ok(())
+    }
+
+    /// Makes the first backfill of `chain` a bulk load: rows go without the indexes that only readers and rewinds need, until
+    /// [`Store::build_indexes`]. False, and nothing changes, for a chain that has facts already.
+    pub async fn defer_indexes(&self, chain: ChainId) -> Result<bool, SinkError> {
+        self.ensure_chain(chain).await?;
+        Ok(sqlx::query_scalar(DEFER_INDEXES)
+            .bind(chain.to_string())
+            .fetch_one(&self.pool)
+            .await?)
+    }
+
+    /// Builds the indexes of `chain` unless they exist. A rewind calls it, so that forgetting to is slow once and never wrong.
+    pub async fn build_indexes(&self, chain: ChainId) -> Result<(), SinkError> {
+        self.ensure_chain(chain).await?;
+        sqlx::query(BUILD_INDEXES)
+            .bind(chain.to_string())
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 }

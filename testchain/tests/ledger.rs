@@ -1,5 +1,7 @@
 //! What a ledger promises the server: one canonical chain, every branch by hash, heads announced as they change.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 
 use testchain::block::Block;

@@ -1,5 +1,7 @@
 //! What a simulated chain promises: commitments that hold, the same chain from the same seed, valid traffic, true books.
 
+#![cfg(test)]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};

@@ -10,8 +10,8 @@ use crate::health::{Health, server};
 use crate::{database, health};
 
 pub(super) const EXAMPLES: &str = "\
-Serves /v1/status, /v1/collections, /v1/tokens and /v1/transfers from the tables, with /healthz, /readyz and
-/metrics. Any number of these may run beside the daemons.
+Serves /v1/status, /v1/collections, /v1/tokens and /v1/transfers from the tables, with /healthz,
+/readyz and /metrics. Any number of these may run beside the daemons.
 
 Examples:
   indexer api

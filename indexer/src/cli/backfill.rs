@@ -24,7 +24,8 @@ does nothing when repeated. Blocks above the finalized one are refused.
 
 Examples:
   indexer backfill --chain eip155:1 --from 12287507 --to 12387507
-  indexer backfill --chain eip155:1 --from 12287507 --to 12387507 --workers 4 --rpc http://127.0.0.1:8545";
+  indexer backfill --chain eip155:1 --from 12287507 --to 12387507 --workers 4 \\
+    --rpc http://127.0.0.1:8545";
 
 /// Arguments of `indexer backfill`.
 #[derive(Clone, Debug, Args)]
@@ -69,13 +70,15 @@ async fn backfill(
         until: None,
     };
     let settings = assignment.follower_settings(&context.config);
-    let pipeline = assignment.pipeline(stores, &Metrics::new(), &context.cancel).await?;
+    let pipeline = assignment
+        .pipeline(&context.config, stores, &Metrics::new(), &context.cancel)
+        .await?;
     check_final(&pipeline, settings.finality_depth, &range).await?;
 
     let workers = args.workers.unwrap_or(context.config.pipeline.backfill_workers) as usize;
     let progress = Arc::<Progress>::default();
     let began = Instant::now();
-    let fill = backfill::fill(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
+    let fill = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
     progress::shown(&progress, fill).await?;
     context.writer.line(summary(&progress, &range, began.elapsed()))
 }

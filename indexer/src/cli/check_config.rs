@@ -8,8 +8,8 @@ use crate::error::{Exit, Failure};
 use crate::registry;
 
 pub(super) const EXAMPLES: &str = "\
-Checks keys, values, ABI files and the environment variables that enabled chains' endpoints name. Opens no
-socket. --show prints the whole configuration, defaults included, without secrets.
+Checks keys, values, ABI files and the environment variables that enabled chains' endpoints name.
+Opens no socket. --show prints the whole configuration, defaults included, without secrets.
 
 Examples:
   indexer check-config

@@ -23,8 +23,8 @@ use crate::registry;
 use crate::stores::Stores;
 
 pub(super) const EXAMPLES: &str = "\
-Indexes the recording that lives in the repository into an embedded PostgreSQL, prints a summary, and
-serves the API and metrics until Ctrl-C. A second start resumes from the state the first one kept.
+Indexes the recording that lives in the repository into an embedded PostgreSQL, prints a summary,
+and serves the API and metrics until Ctrl-C. A second start resumes from the state the first kept.
 
 Examples:
   indexer demo
@@ -96,7 +96,11 @@ impl Demo<'_> {
         if once {
             return index.await;
         }
-        let listener = server::bind(self.config.api.listen).await?;
+        let listener = match server::bind(self.config.api.listen).await {
+            Ok(listener) => listener,
+            // Somebody else's server is no reason to show nothing.
+            Err(_) => server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?,
+        };
         let address = listener.local_addr().unwrap_or(self.config.api.listen);
         let router = server::router(&health, Some(api::router(self.stores.database.store.pool.clone())));
         let index = async {

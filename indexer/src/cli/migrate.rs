@@ -7,8 +7,8 @@ use crate::database;
 use crate::error::Failure;
 
 pub(super) const EXAMPLES: &str = "\
-Every command that opens the database does the same first; this one does nothing else. Migrations only go
-forward and may be repeated.
+Every command that opens the database does the same first; this one does nothing else. Migrations
+only go forward and may be repeated.
 
 Example:
   DATABASE_URL=postgres://indexer@db.example/nft indexer migrate";

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod backfill;
+pub mod bench;
 pub mod check_config;
 pub mod demo;
 mod interrupt;
@@ -89,6 +90,9 @@ pub enum Command {
     /// Print messages as they are published
     #[command(after_long_help = tail::EXAMPLES)]
     Tail(tail::TailArgs),
+    /// Measure the whole way on a simulated chain
+    #[command(after_long_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Serve the read-only API, health and metrics without indexing
     #[command(after_long_help = api::EXAMPLES)]
     Api(api::ApiArgs),
@@ -188,6 +192,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Registry(args) => short(context, registry::execute(args, context)).await,
         Command::Demo(args) => demo::execute(args, context).await,
         Command::Tail(args) => tail::execute(args, context).await,
+        Command::Bench(args) => bench::execute(args, context).await,
         Command::Api(args) => api::execute(args, context).await,
     }
 }

@@ -4,17 +4,18 @@ use std::ops::RangeInclusive;
 
 use clap::Args;
 use decoders::block::ChainId;
-use sinks::coverage;
+use sinks::coverage::{self, Wanted};
 
 use super::{BlockRange, Context};
+use crate::daemon::assembly::Assignment;
 use crate::error::{Error, Exit, Failure};
 use crate::pipeline::{self, ARCHIVE_SOURCE};
 use crate::stores::Stores;
 use crate::{registry, retry};
 
 pub(super) const EXAMPLES: &str = "\
-Reads raw events from the archive, decodes them with this version's decoders and replaces the facts
-of the range. No endpoint is asked; blocks the archive does not cover are left as they are.
+Reads raw events from the archive, decodes them with this version's decoders and replaces the
+facts of the range. No endpoint is asked; blocks the archive does not cover are left as they are.
 
 Example:
   indexer replay --chain eip155:1 --from 12287507 --to 12387507";
@@ -43,8 +44,22 @@ pub async fn execute(args: &ReplayArgs, context: &Context) -> Result<(), Failure
 
 async fn replay(chain: ChainId, context: &Context, stores: &Stores, range: RangeInclusive<u64>) -> Result<(), Failure> {
     let store = &stores.database.store;
-    registry::load_chain(store, chain).await?;
-    let held = held(stores, chain, &range).await?;
+    let assignment = Assignment {
+        entry: registry::load_chain(store, chain).await?,
+        endpoints: Vec::new(),
+        until: None,
+    };
+    let contracts = assignment.contracts();
+    // A contract read for itself is archived with its facts; what was read for all has a coverage of its own.
+    let archived = if contracts.is_empty() {
+        vec![Wanted {
+            source: ARCHIVE_SOURCE.to_owned(),
+            from: 0,
+        }]
+    } else {
+        assignment.wanted()
+    };
+    let held = held(stores, chain, &archived, &range).await?;
     if held.is_empty() {
         let message = format!(
             "the archive holds nothing of blocks {} to {} of {chain}: backfill them first",
@@ -54,7 +69,7 @@ async fn replay(chain: ChainId, context: &Context, stores: &Stores, range: Range
         return Err(Failure::new(Exit::BadRange, message));
     }
     let mut total = Replayed::default();
-    for span in held.iter().flat_map(|held| spans(held)) {
+    for span in held.iter().flat_map(spans) {
         if context.cancel.is_cancelled() {
             return Err(Failure::new(
                 Exit::Interrupted,
@@ -62,7 +77,7 @@ async fn replay(chain: ChainId, context: &Context, stores: &Stores, range: Range
             ));
         }
         let replaced = retry::persist(&context.cancel, "a replay span", || {
-            pipeline::rewrite(stores, chain, span.clone())
+            pipeline::rewrite(stores, chain, span.clone(), &contracts)
         })
         .await?;
         total.blocks += span.end() - span.start() + 1;
@@ -90,8 +105,13 @@ struct Replayed {
 }
 
 /// The parts of `range` that the archive holds completely.
-async fn held(stores: &Stores, chain: ChainId, range: &RangeInclusive<u64>) -> Result<Vec<RangeInclusive<u64>>, Error> {
-    let missing = coverage::missing(&stores.database.store, chain, &[ARCHIVE_SOURCE], range.clone()).await?;
+async fn held(
+    stores: &Stores,
+    chain: ChainId,
+    archived: &[Wanted],
+    range: &RangeInclusive<u64>,
+) -> Result<Vec<RangeInclusive<u64>>, Error> {
+    let missing = coverage::missing(&stores.database.store, chain, archived, range.clone()).await?;
     let mut held = Vec::new();
     let mut next = *range.start();
     for gap in missing {

@@ -18,8 +18,8 @@ use crate::{database, registry};
 const SHOWN_GAPS: usize = 5;
 
 pub(super) const EXAMPLES: &str = "\
-Per chain: head, checkpoint, lag, finalized block, coverage gaps, health of the endpoints. The embedded
-database belongs to the process that runs it: ask that one's API (GET /v1/status) instead.
+Per chain: head, checkpoint, lag, finalized block, coverage gaps, health of the endpoints. The
+embedded database belongs to the process that runs it: ask that one's API (GET /v1/status) instead.
 
 Examples:
   indexer status
@@ -97,7 +97,7 @@ async fn asked(stored: &ChainStatus, context: &Context, store: &Store) -> Result
         endpoints: Vec::new(),
         until: None,
     };
-    let health = assignment.probe(&context.cancel).await?;
+    let health = assignment.probe(&context.config, &context.cancel).await?;
     Ok(health.into_iter().map(EndpointReport::from).collect())
 }
 

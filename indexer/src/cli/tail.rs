@@ -18,8 +18,9 @@ use crate::error::{Exit, Failure};
 const OUTBOX_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(super) const EXAMPLES: &str = "\
-One JSON message per line. From the broker: what is published from now on, through a queue of its own.
-From the outbox: what is owed and not yet published.
+One JSON message per line. From the broker: what is published from now on, through a queue of its
+own; while no other queue is bound, what is shown here counts as delivered. From the outbox: what is
+owed and not yet published.
 
 Examples:
   indexer tail --from outbox
@@ -73,7 +74,7 @@ pub async fn execute(args: &TailArgs, context: &Context) -> Result<(), Failure> 
             let exchange = &context.config.broker.exchange;
             let messages = tail::from_broker(url.expose(), exchange, &args.filter())
                 .await
-                .map_err(broken)?;
+                .map_err(|error| broken(&error))?;
             print(args, context, messages).await
         }
         (TailSource::Broker, None) => {
@@ -113,12 +114,12 @@ async fn print(
             next = messages.next() => next,
         };
         let Some(seen) = next else { return Ok(()) };
-        let body = seen.map_err(broken)?.body;
+        let body = seen.map_err(|error| broken(&error))?.body;
         context.writer.line(String::from_utf8_lossy(&body))?;
     }
 }
 
-fn broken(error: PublisherError) -> Failure {
+fn broken(error: &PublisherError) -> Failure {
     let exit = if matches!(error, PublisherError::Store(_)) {
         Exit::Database
     } else {

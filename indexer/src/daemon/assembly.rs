@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_primitives::Address;
+use sinks::coverage::Wanted;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -11,7 +13,7 @@ use crate::endpoints::{self, EndpointHealth, EndpointSettings, Filter, Pool, Poo
 use crate::error::{Error, Exit, Failure};
 use crate::follower::FollowerSettings;
 use crate::health::Metrics;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{self, Pipeline};
 use crate::registry::ChainEntry;
 use crate::stores::Stores;
 
@@ -74,11 +76,7 @@ impl Assignment {
     /// # Errors
     /// A chain that follows only registered contracts and has none.
     pub fn filter(&self) -> Result<Filter, Failure> {
-        let topics = decoders::topics();
-        let addresses = match self.entry.chain.scope {
-            Scope::All => Vec::new(),
-            Scope::Contracts => self.entry.contracts.iter().map(|contract| contract.address).collect(),
-        };
+        let addresses = self.contracts();
         if self.entry.chain.scope == Scope::Contracts && addresses.is_empty() {
             let chain = self.entry.chain.chain;
             let message = format!(
@@ -86,11 +84,40 @@ impl Assignment {
             );
             return Err(Failure::new(Exit::Registry, message));
         }
-        Ok(Filter { topics, addresses })
+        Ok(Filter {
+            topics: decoders::topics(),
+            addresses,
+        })
     }
 
-    fn pool_options(&self) -> PoolOptions {
+    /// The contracts the chain is read for; empty when it is read for all.
+    pub fn contracts(&self) -> Vec<Address> {
+        match self.entry.chain.scope {
+            Scope::All => Vec::new(),
+            Scope::Contracts => self.entry.contracts.iter().map(|contract| contract.address).collect(),
+        }
+    }
+
+    /// What coverage is to be complete of: a contract registered later is a gap of its own.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        match self.entry.chain.scope {
+            Scope::All => pipeline::everything(),
+            Scope::Contracts => {
+                let contracts = self.entry.contracts.iter();
+                contracts
+                    .map(|contract| Wanted {
+                        source: format!("{:#x}", contract.address),
+                        from: contract.start_block,
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    fn pool_options(&self, config: &Config) -> PoolOptions {
         let settings = &self.entry.chain.settings;
+        // One span is read ahead of those that workers hold.
+        let spans_held = u64::from(config.pipeline.backfill_workers) + 1;
         PoolOptions {
             header_hash: match settings.header_hash {
                 config::HeaderHash::Auto => endpoints::HeaderHash::Auto,
@@ -98,6 +125,7 @@ impl Assignment {
                 config::HeaderHash::Opaque => endpoints::HeaderHash::Opaque,
             },
             poll_interval: Duration::from_millis(settings.poll_interval_ms),
+            span_logs: config.pipeline.max_logs_held / spans_held,
             ..PoolOptions::of(self.entry.chain.chain)
         }
     }
@@ -119,12 +147,12 @@ impl Assignment {
     ///
     /// # Errors
     /// No endpoint answers, or they serve another chain.
-    pub async fn probe(&self, cancel: &CancellationToken) -> Result<Vec<EndpointHealth>, Failure> {
+    pub async fn probe(&self, config: &Config, cancel: &CancellationToken) -> Result<Vec<EndpointHealth>, Failure> {
         let options = PoolOptions {
             rounds: 1,
             hedge: false,
             request_timeout: PROBE_TIMEOUT,
-            ..self.pool_options()
+            ..self.pool_options(config)
         };
         let pool = Pool::connect(
             self.entry.chain.chain,
@@ -143,13 +171,19 @@ impl Assignment {
     /// No endpoint answers, or they serve another chain.
     pub async fn pipeline(
         &self,
+        config: &Config,
         stores: &Stores,
         metrics: &Metrics,
         cancel: &CancellationToken,
     ) -> Result<Pipeline, Failure> {
         let chain = self.entry.chain.chain;
         let filter = Arc::new(self.filter()?);
-        let pool = Pool::connect(chain, self.endpoint_settings()?, self.pool_options(), cancel.clone());
+        let pool = Pool::connect(
+            chain,
+            self.endpoint_settings()?,
+            self.pool_options(config),
+            cancel.clone(),
+        );
         Ok(Pipeline {
             chain,
             endpoints: Arc::new(pool.await.map_err(Error::from)?),
@@ -157,6 +191,8 @@ impl Assignment {
             store: stores.database.store.clone(),
             metrics: metrics.chain(chain),
             filter,
+            wanted: self.wanted().into(),
+            committed: Arc::clone(&stores.committed),
         })
     }
 }

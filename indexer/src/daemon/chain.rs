@@ -13,7 +13,6 @@ use tracing::{info, instrument};
 use crate::backfill::{self, Progress};
 use crate::error::Error;
 use crate::follower::Follower;
-use crate::pipeline::sources;
 use crate::retry;
 
 /// How often coverage is looked at for gaps while there are none.
@@ -39,6 +38,11 @@ impl ChainTask {
     /// # Errors
     /// Only what no further attempt would mend.
     pub async fn run(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        let pipeline = &self.follower.pipeline;
+        retry::persist(cancel, "building indexes", || async {
+            Ok(pipeline.store.build_indexes(pipeline.chain).await?)
+        })
+        .await?;
         let followed = CancellationToken::new();
         let follow = async {
             let outcome = self.follower.follow(cancel).await;
@@ -107,8 +111,13 @@ impl ChainTask {
         if settings.start_block > last {
             return Ok(None);
         }
-        let missing =
-            coverage::missing(&pipeline.store, pipeline.chain, &sources(), settings.start_block..=last).await?;
+        let missing = coverage::missing(
+            &pipeline.store,
+            pipeline.chain,
+            &pipeline.wanted,
+            settings.start_block..=last,
+        )
+        .await?;
         Ok(missing
             .first()
             .zip(missing.last())

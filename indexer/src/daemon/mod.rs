@@ -2,6 +2,8 @@
 
 pub mod assembly;
 pub mod chain;
+mod reconcile;
+mod services;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,22 +11,20 @@ use std::time::Duration;
 
 use axum::Router;
 use decoders::block::ChainId;
-use futures::FutureExt;
-use sinks::publisher::{self, Publisher};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 use uuid::Uuid;
 
 use crate::backfill::Progress;
-use crate::config::Config;
-use crate::endpoints::{self, EndpointHealth, Pool};
+use crate::config::{Config, EndpointUrl};
+use crate::endpoints::Pool;
 use crate::error::{Error, Exit, Failure};
 use crate::follower::Follower;
-use crate::health::{self, EndpointSample, Health};
-use crate::registry::{self, Watch};
+use crate::health::Health;
+use crate::registry::Watch;
 use crate::stores::Stores;
 use assembly::Assignment;
 use chain::ChainTask;
@@ -49,13 +49,17 @@ pub struct Daemon<'a> {
 /// A name for this process that no other has: the machine, the process number and a random part.
 pub fn holder() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let host = host.trim();
-    format!(
-        "{}-{}-{}",
-        if host.is_empty() { "indexer" } else { host },
-        std::process::id(),
-        Uuid::new_v4().simple()
-    )
+    let host = if host.trim().is_empty() { "indexer" } else { host.trim() };
+    format!("{host}-{}-{}", std::process::id(), Uuid::new_v4().simple())
+}
+
+/// Everything that runs, under one token.
+struct Crew {
+    stop: CancellationToken,
+    tasks: JoinSet<Ended>,
+    running: BTreeMap<ChainId, Running>,
+    /// Endpoints given on the command line, which stand in for the registry's however often a chain is started again.
+    given: BTreeMap<ChainId, Vec<EndpointUrl>>,
 }
 
 /// A chain that runs, and the handles to change it.
@@ -69,6 +73,51 @@ struct Running {
 enum Ended {
     Chain(ChainId, Result<(), Error>),
     Service(Result<(), Failure>),
+}
+
+impl Crew {
+    fn new(stop: CancellationToken, assignments: &[Assignment]) -> Self {
+        let given = assignments
+            .iter()
+            .map(|assignment| (assignment.entry.chain.chain, assignment.endpoints.clone()));
+        Crew {
+            stop,
+            tasks: JoinSet::new(),
+            running: BTreeMap::new(),
+            given: given.collect(),
+        }
+    }
+
+    /// Notes the end of a task; an error is the end of the daemon.
+    fn ended(&mut self, ended: Result<Ended, JoinError>) -> Result<(), Failure> {
+        match ended.map_err(|error| Failure::new(Exit::Internal, format!("a task ended unexpectedly: {error}")))? {
+            Ended::Chain(chain, result) => {
+                self.running.remove(&chain);
+                match result {
+                    Ok(()) | Err(Error::Cancelled) => Ok(()),
+                    Err(error) => Err(Failure::new(error.exit(), format!("{chain}: {error}"))),
+                }
+            }
+            Ended::Service(result) => result,
+        }
+    }
+
+    /// Stops every task and waits until it has ended what it began.
+    async fn finish(mut self, deadline: Duration) -> Result<(), Failure> {
+        self.stop.cancel();
+        let all = async {
+            let mut outcome = Ok(());
+            while let Some(ended) = self.tasks.join_next().await {
+                outcome = outcome.and(self.ended(ended));
+            }
+            outcome
+        };
+        tokio::time::timeout(deadline, all).await.unwrap_or_else(|_| {
+            let seconds = deadline.as_secs();
+            let message = format!("tasks did not end within {seconds} s: what was not committed will be done again");
+            Err(Failure::new(Exit::Interrupted, message))
+        })
+    }
 }
 
 impl Daemon<'_> {
@@ -85,91 +134,48 @@ impl Daemon<'_> {
         server: Option<(TcpListener, Router)>,
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
-        let stop = cancel.child_token();
         let mut watch = Watch::start(&self.stores.database).await?;
-        let mut tasks = JoinSet::new();
-        let mut running = BTreeMap::new();
+        let mut crew = Crew::new(cancel.child_token(), &assignments);
+        let finite = !assignments.is_empty() && assignments.iter().all(|assignment| assignment.until.is_some());
         for assignment in assignments {
-            self.start_chain(assignment, &stop, &mut tasks, &mut running).await?;
+            match self.start_chain(assignment, &mut crew).await {
+                // Asked to stop before it began.
+                Err(_) if crew.stop.is_cancelled() => break,
+                started => started?,
+            }
         }
-        self.start_services(server, &stop, &mut tasks);
+        self.start_services(server, &mut crew);
         let mut review = tokio::time::interval(REVIEW_INTERVAL);
         let mut outcome = Ok(());
-        let finite = running.values().all(|chain| chain.assignment.until.is_some()) && !running.is_empty();
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
-                Some(ended) = tasks.join_next() => {
-                    outcome = outcome.and(self.ended(ended, &mut running));
-                    if outcome.is_err() || (finite && running.is_empty()) {
+                () = crew.stop.cancelled() => break,
+                Some(ended) = crew.tasks.join_next() => {
+                    outcome = crew.ended(ended);
+                    if outcome.is_err() || (finite && crew.running.is_empty()) {
                         break;
                     }
                     review.reset_immediately();
                 }
                 () = watch.changed() => review.reset_immediately(),
                 _ = review.tick() => {
-                    self.report_endpoints(&running);
                     if !finite {
-                        self.follow_registry(selected, &stop, &mut tasks, &mut running).await;
+                        self.reconcile(selected, &mut crew).await;
                     }
+                    self.report(&crew).await;
                 }
             }
         }
-        stop.cancel();
         let deadline = Duration::from_millis(self.config.pipeline.stop_deadline_ms);
-        outcome.and(self.finish(tasks, &mut running, deadline).await)
+        outcome.and(crew.finish(deadline).await)
     }
 
-    /// Waits for every task to end what it has begun.
-    async fn finish(
-        &self,
-        mut tasks: JoinSet<Ended>,
-        running: &mut BTreeMap<ChainId, Running>,
-        deadline: Duration,
-    ) -> Result<(), Failure> {
-        let mut outcome = Ok(());
-        let all = async {
-            while let Some(ended) = tasks.join_next().await {
-                outcome = std::mem::replace(&mut outcome, Ok(())).and(self.ended(ended, running));
-            }
-        };
-        if tokio::time::timeout(deadline, all).await.is_err() {
-            let seconds = deadline.as_secs();
-            return Err(Failure::new(
-                Exit::Interrupted,
-                format!("tasks did not end within {seconds} s: what was not committed will be done again"),
-            ));
-        }
-        outcome
-    }
-
-    fn ended(
-        &self,
-        ended: Result<Ended, tokio::task::JoinError>,
-        running: &mut BTreeMap<ChainId, Running>,
-    ) -> Result<(), Failure> {
-        match ended.map_err(|error| Failure::new(Exit::Internal, format!("a task ended unexpectedly: {error}")))? {
-            Ended::Chain(chain, result) => {
-                running.remove(&chain);
-                match result {
-                    Ok(()) | Err(Error::Cancelled) => Ok(()),
-                    Err(error) => Err(Failure::new(error.exit(), format!("{chain}: {error}"))),
-                }
-            }
-            Ended::Service(result) => result,
-        }
-    }
-
-    async fn start_chain(
-        &self,
-        assignment: Assignment,
-        stop: &CancellationToken,
-        tasks: &mut JoinSet<Ended>,
-        running: &mut BTreeMap<ChainId, Running>,
-    ) -> Result<(), Failure> {
+    async fn start_chain(&self, assignment: Assignment, crew: &mut Crew) -> Result<(), Failure> {
         let chain = assignment.entry.chain.chain;
-        let cancel = stop.child_token();
-        let pipeline = assignment.pipeline(self.stores, &self.health.metrics, &cancel).await?;
+        let cancel = crew.stop.child_token();
+        let pipeline = assignment
+            .pipeline(self.config, self.stores, &self.health.metrics, &cancel)
+            .await?;
         let endpoints = Arc::clone(&pipeline.endpoints);
         let (leading, watched) = watch::channel(false);
         let settings = &self.config.pipeline;
@@ -197,8 +203,9 @@ impl Daemon<'_> {
         };
         info!(%chain, endpoints = endpoints.health().len(), "following");
         let token = cancel.clone();
-        tasks.spawn(async move { Ended::Chain(chain, task.run(&token).await) });
-        running.insert(
+        crew.tasks
+            .spawn(async move { Ended::Chain(chain, task.run(&token).await) });
+        crew.running.insert(
             chain,
             Running {
                 cancel,
@@ -207,154 +214,5 @@ impl Daemon<'_> {
             },
         );
         Ok(())
-    }
-
-    fn start_services(
-        &self,
-        server: Option<(TcpListener, Router)>,
-        stop: &CancellationToken,
-        tasks: &mut JoinSet<Ended>,
-    ) {
-        if let Some((listener, router)) = server {
-            tasks.spawn(health::server::serve(listener, router, stop.clone()).map(Ended::Service));
-        }
-        let Some(url) = &self.config.broker.url else { return };
-        let mut options = publisher::Options::new(url.expose(), self.holder.clone());
-        options.exchange.clone_from(&self.config.broker.exchange);
-        options.unroutable = self.config.broker.unroutable;
-        let (publisher, status) = Publisher::new(self.stores.database.store.clone(), options, Arc::new(Notify::new()));
-        let paid = publisher
-            .run(stop.clone())
-            .map(|result| Ended::Service(result.map_err(|error| Failure::new(Exit::Broker, error.to_string()))));
-        tasks.spawn(paid);
-        tasks.spawn(report_publisher(status, self.health.clone(), stop.clone()));
-    }
-
-    /// Makes the running chains what the registry now says.
-    async fn follow_registry(
-        &self,
-        selected: Option<&[ChainId]>,
-        stop: &CancellationToken,
-        tasks: &mut JoinSet<Ended>,
-        running: &mut BTreeMap<ChainId, Running>,
-    ) {
-        let store = &self.stores.database.store;
-        let chains = match registry::chains(store).await {
-            Ok(chains) => chains,
-            Err(error) => return warn!(%error, "failed to read the registry, keeping to what it said before"),
-        };
-        let wanted = |chain: ChainId| selected.is_none_or(|selected| selected.contains(&chain));
-        for chain in chains.iter().filter(|chain| wanted(chain.chain)) {
-            let change = match registry::load_chain(store, chain.chain).await {
-                Ok(entry) => self.change(entry, stop, tasks, running).await,
-                Err(error) => Err(error.into()),
-            };
-            if let Err(failure) = change {
-                warn!(chain = %chain.chain, %failure, "an edit of the registry cannot take effect");
-            }
-        }
-        let known: Vec<ChainId> = chains.iter().map(|chain| chain.chain).collect();
-        for (chain, task) in running.iter().filter(|(chain, _)| !known.contains(chain)) {
-            info!(%chain, "no longer in the registry, stopping");
-            task.cancel.cancel();
-        }
-    }
-
-    async fn change(
-        &self,
-        entry: registry::ChainEntry,
-        stop: &CancellationToken,
-        tasks: &mut JoinSet<Ended>,
-        running: &mut BTreeMap<ChainId, Running>,
-    ) -> Result<(), Failure> {
-        let chain = entry.chain.chain;
-        let Some(task) = running.get_mut(&chain) else {
-            if !entry.chain.enabled {
-                return Ok(());
-            }
-            let assignment = Assignment {
-                entry,
-                endpoints: Vec::new(),
-                until: None,
-            };
-            return self.start_chain(assignment, stop, tasks, running).await;
-        };
-        if !entry.chain.enabled {
-            info!(%chain, "disabled in the registry, stopping");
-            task.cancel.cancel();
-            return Ok(());
-        }
-        if entry.endpoints != task.assignment.entry.endpoints && task.assignment.endpoints.is_empty() {
-            let edited = Assignment {
-                entry: entry.clone(),
-                ..task.assignment.clone()
-            };
-            task.endpoints.replace_endpoints(edited.endpoint_settings()?);
-            task.assignment.entry.endpoints.clone_from(&entry.endpoints);
-            info!(%chain, endpoints = entry.endpoints.len(), "endpoints replaced");
-        }
-        if entry.chain != task.assignment.entry.chain || edited_scope(&entry, &task.assignment.entry) {
-            info!(%chain, "settings edited, starting the chain again");
-            // The next review finds the chain stopped and starts it as the registry now says.
-            task.cancel.cancel();
-        }
-        Ok(())
-    }
-
-    /// Carries what the pools know of their endpoints into the metrics.
-    fn report_endpoints(&self, running: &BTreeMap<ChainId, Running>) {
-        for (chain, task) in running {
-            for endpoint in task.endpoints.health() {
-                self.health.metrics.endpoint(*chain, &sample(&endpoint));
-            }
-        }
-    }
-}
-
-fn sample(endpoint: &EndpointHealth) -> EndpointSample {
-    EndpointSample {
-        id: endpoint.id,
-        state: match endpoint.state {
-            endpoints::EndpointState::Ok => health::EndpointState::Ok,
-            endpoints::EndpointState::Degraded => health::EndpointState::Degraded,
-            endpoints::EndpointState::Open => health::EndpointState::Open,
-            endpoints::EndpointState::Quarantined => health::EndpointState::Quarantined,
-        },
-        head: endpoint.head,
-        latency_seconds: endpoint.latency_p50.map(|latency| latency.as_secs_f64()),
-        requests: endpoint.requests,
-        failures: endpoint.failures,
-        lies: endpoint.lies,
-    }
-}
-
-/// Whether the registered contracts matter to the chain's filter and were edited.
-fn edited_scope(now: &registry::ChainEntry, before: &registry::ChainEntry) -> bool {
-    now.chain.scope == crate::config::Scope::Contracts && now.contracts != before.contracts
-}
-
-/// Carries the publisher's status into metrics and `/readyz`.
-async fn report_publisher(
-    mut status: watch::Receiver<publisher::Status>,
-    health: Health,
-    stop: CancellationToken,
-) -> Ended {
-    let task = health.readiness.task("publisher");
-    let mut told = publisher::Status::default();
-    loop {
-        let now = status.borrow_and_update().clone();
-        health.metrics.confirmed(now.published - told.published);
-        health
-            .metrics
-            .publish_failed(now.unroutable + now.failures - told.unroutable - told.failures);
-        match now.trouble() {
-            Some(cause) => task.failing(cause),
-            None => task.ok(),
-        }
-        told = now;
-        tokio::select! {
-            () = stop.cancelled() => return Ended::Service(Ok(())),
-            changed = status.changed() => if changed.is_err() { return Ended::Service(Ok(())) },
-        }
     }
 }

@@ -57,8 +57,13 @@ pub(super) enum Trouble {
     Absent,
     /// No endpoint knows the method.
     Unsupported,
-    /// Every answer failed a check; which.
-    Unproven(String),
+    /// Every answer failed a check.
+    Unproven {
+        /// Which check, per endpoint.
+        reason: String,
+        /// Endpoints whose answers were not only without proof but false.
+        liars: Vec<i32>,
+    },
     /// No endpoint answers; why.
     Unreachable(String),
     /// Every endpoint serves another chain; which.
@@ -90,6 +95,7 @@ pub(super) fn count(counter: &AtomicU64) {
 struct Tally {
     causes: Vec<String>,
     unproven: Vec<String>,
+    liars: Vec<i32>,
     absent: bool,
     unsupported: bool,
     pruned: bool,
@@ -108,7 +114,11 @@ impl Tally {
             Refusal::TooMuch(hint) => return Some(Trouble::TooMuch(hint)),
             Refusal::Absent => self.absent = true,
             Refusal::Unsupported => self.unsupported = true,
-            Refusal::Lie | Refusal::Unprovable => self.unproven.push(cause.clone()),
+            Refusal::Unprovable => self.unproven.push(cause.clone()),
+            Refusal::Lie => {
+                self.unproven.push(cause.clone());
+                self.liars.push(by.id);
+            }
             Refusal::Pruned => self.pruned = true,
             Refusal::WrongChain => {}
             _ => self.transient = true,
@@ -129,7 +139,8 @@ impl Tally {
     /// What the definite answers say.
     fn partly(&self) -> Option<Trouble> {
         if !self.unproven.is_empty() {
-            Some(Trouble::Unproven(self.unproven.join("; ")))
+            let (reason, liars) = (self.unproven.join("; "), self.liars.clone());
+            Some(Trouble::Unproven { reason, liars })
         } else if self.absent {
             Some(Trouble::Absent)
         } else if self.unsupported {

@@ -104,13 +104,17 @@ impl Inner {
             block: Some(number),
             ..self.question(vec![Call::header_at(number)], format!("block {number}"))
         };
-        let Some(other) = self.pick(&ask, &[by.id]) else {
-            return Ok(());
-        };
-        match self.hash_at(&other, &ask).await {
-            Some(hash) if hash != last.header.block.hash => Err(self.vote(last, &[by, &other]).await),
-            _ => Ok(()),
+        let mut tried = vec![by.id];
+        // One that does not answer is no witness.
+        while let Some(other) = self.pick(&ask, &tried) {
+            tried.push(other.id);
+            match self.hash_at(&other, &ask).await {
+                Some(hash) if hash == last.header.block.hash => return Ok(()),
+                Some(_) => return Err(self.vote(last, &[by, &other]).await),
+                None => {}
+            }
         }
+        Ok(())
     }
 
     async fn hash_at(&self, endpoint: &Arc<Endpoint>, ask: &Ask) -> Option<B256> {
@@ -163,7 +167,8 @@ impl Inner {
                     names.join(" and ")
                 );
                 warn!(chain = %self.chain, %reason, "endpoints disagree");
-                Broken::Trouble(Trouble::Unproven(reason))
+                let liars = Vec::new();
+                Broken::Trouble(Trouble::Unproven { reason, liars })
             }
         }
     }

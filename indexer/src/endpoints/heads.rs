@@ -97,13 +97,16 @@ impl Inner {
     }
 
     fn head_error(&self, trouble: Trouble) -> EndpointError {
-        match trouble {
+        let trouble = match trouble {
             // Every chain has a head: an endpoint without one is still starting.
-            Trouble::Absent => self.error(
-                Trouble::Unreachable("no endpoint has a head yet".to_owned()),
-                &Wanted::Number(0),
-            ),
-            trouble => self.error(trouble, &Wanted::Number(0)),
+            Trouble::Absent => Trouble::Unreachable("no endpoint has a head yet".to_owned()),
+            trouble => trouble,
+        };
+        let wanted = "its head".to_owned();
+        match self.error(trouble, &Wanted::Number(0)) {
+            EndpointError::Unreachable { chain, causes, .. } => EndpointError::Unreachable { chain, wanted, causes },
+            EndpointError::Unproven { chain, reason, .. } => EndpointError::Unproven { chain, wanted, reason },
+            error => error,
         }
     }
 

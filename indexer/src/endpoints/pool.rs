@@ -312,7 +312,7 @@ impl Inner {
         R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
     {
         match self.ask(ask, read(false)).await {
-            Err(Trouble::Unproven(reason)) if self.rules.may_agree() => {
+            Err(Trouble::Unproven { reason, .. }) if self.rules.may_agree() => {
                 info!(chain = %self.chain, ask = %ask.what, %reason, "asking again without proof of the header");
                 self.ask(ask, read(true)).await
             }
@@ -367,7 +367,7 @@ impl Inner {
                 chain,
                 wanted: wanted.clone(),
             },
-            Trouble::Unproven(reason) => EndpointError::Unproven {
+            Trouble::Unproven { reason, .. } => EndpointError::Unproven {
                 chain,
                 wanted: wanted.to_string(),
                 reason,

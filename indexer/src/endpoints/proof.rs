@@ -160,6 +160,13 @@ pub(super) fn read_receipts(json: &str, judged: &Judged, want: &Want) -> Result<
     Ok(Settled::new(logs, proof))
 }
 
+fn lied(by: &Endpoint, reason: &str) -> Trouble {
+    Trouble::Unproven {
+        reason: format!("{}: {reason}", by.name),
+        liars: vec![by.id],
+    }
+}
+
 fn bloom_of<'a>(logs: impl Iterator<Item = &'a Log>) -> Bloom {
     let mut bloom = Bloom::ZERO;
     for log in logs {
@@ -178,7 +185,8 @@ impl Inner {
         want: &Arc<Want>,
         first: Option<(&[Log], &Arc<Endpoint>)>,
     ) -> Result<Settled, Trouble> {
-        let shun: Vec<i32> = first.iter().map(|(_, by)| by.id).collect();
+        let mut shun: Vec<i32> = first.iter().map(|(_, by)| by.id).collect();
+        let mut liars = Vec::new();
         if judged.proven {
             match self.by_receipts(judged, want, shun.clone()).await {
                 Ok(mut settled) => {
@@ -187,15 +195,18 @@ impl Inner {
                     return Ok(settled);
                 }
                 Err(trouble @ (Trouble::Cancelled | Trouble::Absent | Trouble::WrongChain(_))) => return Err(trouble),
-                // Receipts that prove nothing or cannot be had leave the second opinion.
+                // Receipts that prove nothing or cannot be had leave the second opinion, but not that of who made them up.
+                Err(Trouble::Unproven { liars: caught, .. }) => liars = caught,
                 Err(_) => {}
             }
         }
+        shun.extend(&liars);
         let (logs, by) = self.second_opinion(judged, want, shun).await?;
+        self.trusted(&by, &liars)?;
         let mut proof = match inspect(judged, &logs, want, &mut Checker::default()) {
             Finding::Fine(proof) => proof,
             Finding::Doubtful => Proof::Bloom,
-            Finding::Wrong(reason) => return Err(Trouble::Unproven(format!("{}: {reason}", by.name))),
+            Finding::Wrong(reason) => return Err(lied(&by, reason)),
         };
         let corrected = first.is_some_and(|(first, _)| first != logs);
         let alone = first.is_none_or(|(_, first)| first.id == by.id);
@@ -204,6 +215,14 @@ impl Inner {
             proof = Proof::Chained;
         }
         Ok(Settled { logs, proof, corrected })
+    }
+
+    /// Refuses what `by` says of a block that it was just caught lying about.
+    pub(super) fn trusted(&self, by: &Endpoint, liars: &[i32]) -> Result<(), Trouble> {
+        if liars.contains(&by.id) {
+            return Err(lied(by, "its receipts are not the block's"));
+        }
+        Ok(())
     }
 
     fn note_level(&self, settled: &Settled, judged: &Judged) {

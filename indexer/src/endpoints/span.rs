@@ -47,14 +47,16 @@ impl Inner {
     }
 
     async fn block(&self, hash: B256, want: &Arc<Want>, wanted: Proof) -> Result<(Judged, Settled), Trouble> {
+        let mut liars = Vec::new();
         if wanted == Proof::Receipts && !self.rules.opaque() {
             match self.with_receipts(hash, want).await {
                 Ok(block) => return Ok(block),
-                Err(Trouble::Unsupported | Trouble::Unproven(_) | Trouble::TooMuch(_)) => {}
+                Err(Trouble::Unproven { liars: caught, .. }) => liars = caught,
+                Err(Trouble::Unsupported | Trouble::TooMuch(_)) => {}
                 Err(trouble) => return Err(trouble),
             }
         }
-        let (judged, logs, by) = match self.with_logs(hash, want).await {
+        let (judged, logs, by) = match self.with_logs(hash, want, liars.clone()).await {
             Ok(Served {
                 value: (judged, logs),
                 by,
@@ -62,6 +64,7 @@ impl Inner {
             Err(Trouble::TooMuch(_)) => return self.dense(hash, want).await,
             Err(trouble) => return Err(trouble),
         };
+        self.trusted(&by, &liars)?;
         match inspect(&judged, &logs, want, &mut Checker::default()) {
             Finding::Fine(proof) => Ok((judged, Settled::new(logs, proof))),
             Finding::Doubtful if wanted == Proof::Chained => Ok((judged, Settled::new(logs, Proof::Chained))),
@@ -117,9 +120,15 @@ impl Inner {
     }
 
     /// Header and matching logs in one request.
-    async fn with_logs(&self, hash: B256, want: &Arc<Want>) -> Result<Served<(Judged, Vec<Log>)>, Trouble> {
+    async fn with_logs(
+        &self,
+        hash: B256,
+        want: &Arc<Want>,
+        shun: Vec<i32>,
+    ) -> Result<Served<(Judged, Vec<Log>)>, Trouble> {
         let calls = vec![Call::header_of(hash), Call::logs_of(hash, &want.filter)];
         let ask = Ask {
+            shun,
             patience: self.options.logs_timeout,
             ..self.question(calls, format!("block {hash}"))
         };
@@ -182,7 +191,8 @@ impl Inner {
             }
         }
         let reason = "its endpoints keep changing branches".to_owned();
-        Err(self.error(Trouble::Unproven(reason), &Wanted::Range(range)))
+        let liars = Vec::new();
+        Err(self.error(Trouble::Unproven { reason, liars }, &Wanted::Range(range)))
     }
 
     async fn range(

@@ -49,6 +49,24 @@ pub async fn find(pipeline: &Pipeline, lowest: u64) -> Result<BlockRef, Error> {
         .ok_or_else(|| Error::Stalled(format!("no endpoint serves block {below}")))
 }
 
+/// Whether the chain has left the stored branch at or below `height`, by the newest block that the archive holds there.
+///
+/// Tells a chain that became shorter than what is kept of it from endpoints that merely lag. An archive without a block to
+/// compare tells nothing.
+///
+/// # Errors
+/// Whatever the endpoints or the archive answer.
+pub async fn left_below(pipeline: &Pipeline, height: u64, lowest: u64) -> Result<bool, Error> {
+    let Some(window) = window_below(height + 1, lowest) else {
+        return Ok(false);
+    };
+    let archived = pipeline.archive.read(pipeline.chain, window).await?;
+    match archived.blocks.last() {
+        Some(block) => Ok(!is_canonical(pipeline, block.block_ref()).await?),
+        None => Ok(false),
+    }
+}
+
 fn window_below(above: u64, lowest: u64) -> Option<RangeInclusive<u64>> {
     (above > lowest).then(|| above.saturating_sub(ARCHIVE_WINDOW).max(lowest)..=above - 1)
 }

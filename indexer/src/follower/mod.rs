@@ -7,7 +7,7 @@ pub mod ancestor;
 pub mod decision;
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use decoders::block::{BlockRef, Proof, Span};
 use sinks::checkpoint::{self, Observation};
@@ -235,14 +235,7 @@ impl Follower {
 
     async fn observe(&self, heads: &Heads, finalized: BlockRef, memory: &mut Memory) -> Result<(), Error> {
         let seen = (heads.latest.block_ref(), finalized);
-        self.pipeline
-            .metrics
-            .head
-            .set(i64::try_from(heads.latest.number).unwrap_or(i64::MAX));
-        self.pipeline
-            .metrics
-            .finalized
-            .set(i64::try_from(finalized.number).unwrap_or(i64::MAX));
+        self.pipeline.metrics.heads(heads.latest.number, finalized.number);
         if memory.seen != Some(seen) {
             let observation = Observation {
                 head: heads.latest.number,
@@ -304,11 +297,7 @@ impl Follower {
         {
             return self.rewind(from, lease).await;
         }
-        let span = self
-            .pipeline
-            .endpoints
-            .block_span(block.hash, &self.pipeline.filter, self.settings.proof)
-            .await?;
+        let span = self.pipeline.read_block(block.hash, self.settings.proof).await?;
         self.write(from, &span, lease).await
     }
 
@@ -319,18 +308,14 @@ impl Follower {
         heads: &Heads,
         lease: &Lease,
     ) -> Result<Outcome, Error> {
-        let (filter, proof) = (&self.pipeline.filter, self.settings.proof);
         let one_block = *range.start() == heads.latest.number;
         let span = if one_block {
             if heads.latest_parent != from.hash {
                 return self.rewind(from, lease).await;
             }
-            self.pipeline
-                .endpoints
-                .block_span(heads.latest.hash, filter, proof)
-                .await?
+            self.pipeline.read_block(heads.latest.hash, self.settings.proof).await?
         } else {
-            self.pipeline.endpoints.range_span(range, filter, proof).await?
+            self.pipeline.read_range(range, self.settings.proof).await?
         };
         if span.parent_hash != Some(from.hash) {
             return self.rewind(from, lease).await;
@@ -340,10 +325,10 @@ impl Follower {
 
     async fn write(&self, from: Option<BlockRef>, span: &Span, lease: &Lease) -> Result<Outcome, Error> {
         let applied = self.pipeline.write(span, Move::Head { from, lease }).await?;
-        self.pipeline
-            .metrics
-            .checkpoint
-            .set(i64::try_from(*span.range.end()).unwrap_or(i64::MAX));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = Duration::from_secs(span.blocks.last().map_or(0, |block| block.time));
+        let age = now.saturating_sub(time).as_secs_f64();
+        self.pipeline.metrics.stands(*span.range.end(), age);
         info!(
             block = *span.range.end(),
             blocks = span.blocks.len(),
@@ -360,6 +345,9 @@ impl Follower {
             Some(block) if block.hash == latest.hash => Ok(Outcome::AtHead),
             Some(_) => self.rewind(from, lease).await,
             None if latest.number == from.number => self.rewind(from, lease).await,
+            None if ancestor::left_below(&self.pipeline, latest.number, self.settings.start_block).await? => {
+                self.rewind(from, lease).await
+            }
             None => Err(Error::Stalled(format!(
                 "every endpoint's head ({latest}) is far below the checkpoint ({from})"
             ))),

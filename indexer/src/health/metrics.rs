@@ -116,6 +116,20 @@ pub struct ChainMetrics {
 }
 
 impl ChainMetrics {
+    /// Tells where the endpoints see the chain's head and its finalized block.
+    pub fn heads(&self, head: u64, finalized: u64) {
+        self.head.set(gauge(head));
+        self.finalized.set(gauge(finalized));
+        self.lag_blocks.set((self.head.get() - self.checkpoint.get()).max(0));
+    }
+
+    /// Tells where the follower stands: a height, and the age of that block in seconds.
+    pub fn stands(&self, checkpoint: u64, age_seconds: f64) {
+        self.checkpoint.set(gauge(checkpoint));
+        self.lag_blocks.set((self.head.get() - self.checkpoint.get()).max(0));
+        self.lag_seconds.set(age_seconds);
+    }
+
     /// Counts `count` events of `kind` (`mint`, `burn`, `transfer`) in `indexer_events_total`.
     pub fn events(&self, kind: &str, count: u64) {
         self.events
@@ -191,10 +205,7 @@ impl Metrics {
             .with_label_values(&labels)
             .set(i64::from(sample.state as u8));
         if let Some(head) = sample.head {
-            families
-                .head
-                .with_label_values(&labels)
-                .set(i64::try_from(head).unwrap_or(i64::MAX));
+            families.head.with_label_values(&labels).set(gauge(head));
         }
         if let Some(seconds) = sample.latency_seconds {
             families.latency.with_label_values(&labels).set(seconds);
@@ -350,6 +361,11 @@ impl ChainFamilies {
             ),
         }
     }
+}
+
+/// A height as a gauge holds it.
+fn gauge(height: u64) -> i64 {
+    i64::try_from(height).unwrap_or(i64::MAX)
 }
 
 fn opts(name: &str, help: &str) -> Opts {

@@ -1,5 +1,7 @@
 //! The endpoint pool against real HTTP and WebSocket servers that fail, lag, disagree and lie.
 
+#![cfg(test)]
+
 mod fixtures;
 mod limits;
 mod sockets;

@@ -8,19 +8,19 @@ use tempfile::TempDir;
 use crate::postgres::TestDatabase;
 
 /// A folder with a configuration of its own.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
 }
 
 impl Place {
-    fn with(config: &str) -> Self {
+    pub(crate) fn with(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.toml"), config).unwrap();
         Place { folder }
     }
 
     /// The program in this folder, with an empty environment.
-    fn indexer(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn indexer(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_indexer"));
         command.current_dir(self.folder.path()).env_clear().args(arguments);
         if let Some(home) = std::env::var_os("HOME") {
@@ -35,7 +35,7 @@ impl Place {
     }
 }
 
-fn told(command: &mut Command, code: i32, parts: &[&str]) {
+pub(crate) fn told(command: &mut Command, code: i32, parts: &[&str]) {
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{command:?} said {text}");
@@ -248,6 +248,11 @@ fn check_config_looks_at_files_and_variables() {
 fn a_missing_database_ends_with_4_for_every_command_that_needs_one() {
     let place = Place::with(DEAD);
     let commands: &[&[&str]] = &[
+        &["run"],
+        &["backfill", "--chain", "eip155:1", "--from", "1", "--to", "2"],
+        &["replay", "--chain", "eip155:1", "--from", "1", "--to", "2"],
+        &["status"],
+        &["tail", "--from", "outbox"],
         &["migrate"],
         &["registry", "chains", "list"],
         &["api", "--listen", "127.0.0.1:0"],

@@ -33,16 +33,27 @@ pub(crate) async fn talk(service: Arc<Service>, mut socket: WebSocket) {
         pushed: VecDeque::new(),
     };
     loop {
-        let step = tokio::select! {
-            () = service.cancel.cancelled() => Err(Gone),
-            _ = drops.changed() => Err(Gone),
-            Ok(()) = heads.changed() => session.push(&mut socket).await,
+        let message = tokio::select! {
+            () = service.cancel.cancelled() => return,
+            _ = drops.changed() => return,
+            Ok(()) = heads.changed() => None,
             message = socket.recv() => match message {
-                Some(Ok(Message::Text(text))) => session.reply(&mut socket, text.as_bytes()).await,
-                Some(Ok(Message::Binary(bytes))) => session.reply(&mut socket, &bytes).await,
-                Some(Ok(_)) => Ok(()),
-                Some(Err(_)) | None => Err(Gone),
+                Some(Ok(message)) => Some(message),
+                Some(Err(_)) | None => return,
             },
+        };
+        let acting = async {
+            match message {
+                None => session.push(&mut socket).await,
+                Some(Message::Text(text)) => session.reply(&mut socket, text.as_bytes()).await,
+                Some(Message::Binary(bytes)) => session.reply(&mut socket, &bytes).await,
+                Some(_) => Ok(()),
+            }
+        };
+        // A call that is never answered must not keep the connection from being dropped.
+        let step = tokio::select! {
+            step = acting => step,
+            _ = drops.changed() => return,
         };
         if step.is_err() {
             return;

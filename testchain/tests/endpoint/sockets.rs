@@ -177,6 +177,12 @@ async fn failures_of_requests_reach_sockets_too() {
     endpoint.faults.fail_next(Failure::Malformed, 1);
     socket.send("eth_chainId", json!([])).await;
     assert!(socket.next().await.is_none(), "the message is not JSON");
+    endpoint.faults.fail_next(Failure::Timeout, 1);
+    socket.send("eth_chainId", json!([])).await;
+    assert!(socket.is_silent().await);
+    endpoint.faults.drop_sockets();
+    assert!(socket.next().await.is_none());
+    let mut socket = Socket::open(&endpoint).await;
     endpoint.faults.fail_next(Failure::Status(500), 1);
     socket.send("eth_chainId", json!([])).await;
     assert!(socket.next().await.is_none());

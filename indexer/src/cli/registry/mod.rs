@@ -15,15 +15,17 @@ use crate::error::Failure;
 use crate::registry;
 
 pub(super) const EXAMPLES: &str = "\
-config.toml seeds the registry with what is missing there; after that the tables are the truth. A running
-daemon follows an edit within a second. The embedded database belongs to the process that runs it: stop
-that one to edit.
+config.toml seeds the registry with what is missing there; after that the tables are the truth. A
+running daemon follows an edit within a second. The embedded database belongs to the process that
+runs it: stop that one to edit.
 
 Examples:
   indexer registry chains list
   indexer registry chains set eip155:1 --enabled false
-  indexer registry endpoints add --chain eip155:1 --url 'https://mainnet.example/v3/${NODE_KEY}' --rate-limit 25
-  indexer registry contracts add --chain eip155:1 --address 0x… --name Punks --standard cryptopunks --abi punks.json
+  indexer registry endpoints add --chain eip155:1 --rate-limit 25 \\
+    --url 'https://mainnet.example/v3/${NODE_KEY}'
+  indexer registry contracts add --chain eip155:1 --address 0x… --name Punks \\
+    --standard cryptopunks --abi punks.json
   indexer registry abis list";
 
 /// Arguments of `indexer registry`.

@@ -58,7 +58,7 @@ impl Record {
             .await
             .context("failed to record")?;
         lost.map_or(Ok(()), Err)?;
-        show(screen, &summary, std::fs::metadata(&self.out)?.len())?;
+        show(screen, &summary, Some(std::fs::metadata(&self.out)?.len()))?;
         Ok(())
     }
 }
@@ -74,9 +74,8 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(&self, screen: &mut Screen) -> anyhow::Result<()> {
-        let bytes = std::fs::metadata(&self.path)
-            .context("failed to find the recording")?
-            .len();
+        let found = std::fs::metadata(&self.path).context("failed to find the recording")?;
+        let bytes = found.is_file().then_some(found.len());
         for recorded in open(&self.path)? {
             let mut summary = Summary {
                 chain_id: recorded.chain_id,
@@ -111,7 +110,7 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Vec<Recorded>> {
     Ok(recorded)
 }
 
-fn show(screen: &mut Screen, summary: &Summary, bytes: u64) -> anyhow::Result<()> {
+fn show(screen: &mut Screen, summary: &Summary, file_bytes: Option<u64>) -> anyhow::Result<()> {
     let Summary {
         chain_id,
         blocks,
@@ -119,8 +118,9 @@ fn show(screen: &mut Screen, summary: &Summary, bytes: u64) -> anyhow::Result<()
         logs,
         absent_receipts,
     } = summary;
+    let size = file_bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes"));
     screen.line(format!(
-        "chain {chain_id}: {blocks} blocks, {transactions} transactions, {logs} logs, {bytes} bytes"
+        "chain {chain_id}: {blocks} blocks, {transactions} transactions, {logs} logs{size}"
     ))?;
     if *absent_receipts > 0 {
         screen.line(format!("  {absent_receipts} transactions without a receipt"))?;

@@ -14,9 +14,12 @@ impl Screen {
         Self { out: io::stdout() }
     }
 
-    /// Writes a line and shows it at once.
+    /// Writes a line and shows it at once. A reader that went away (`| head -1`) is no reason to stop.
     pub(crate) fn line(&mut self, text: impl Display) -> io::Result<()> {
-        writeln!(self.out, "{text}")?;
-        self.out.flush()
+        let written = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
     }
 }

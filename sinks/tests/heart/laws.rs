@@ -1,26 +1,29 @@
 //! The laws of docs/ARCHITECTURE.md over random facts: any order, any split, any repeats; rewind undoes apply; any schedule of
 //! reorganisations ends as a clean index. Each schedule is a seed, so that a failure names what to run again.
 
-mod scratch;
-mod world;
-
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::books::Books;
+use crate::scratch::with_store;
+use crate::world::{CHAIN, SOURCES, World, wanted};
 use decoders::block::BlockRef;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use scratch::with_store;
 use sinks::commit::{Move, apply, replace, rewind};
 use sinks::digest::{TableDigest, digest};
 use sinks::error::{Class, SinkError};
 use sinks::lease::{Lease, acquire, release};
 use sinks::store::Store;
 use sinks::{checkpoint, coverage};
-use world::{Books, CHAIN, SOURCES, World};
 
 const TTL: Duration = Duration::from_secs(600);
+
+/// How many schedules each law is tried on; `LAW_SEEDS=200` for a long night.
+fn seeds() -> u64 {
+    std::env::var("LAW_SEEDS").map_or(10, |seeds| seeds.parse().unwrap())
+}
 
 async fn clear(store: &Store) {
     sqlx::raw_sql(
@@ -63,7 +66,7 @@ fn cuts(rng: &mut ChaCha8Rng, height: u64) -> Vec<RangeInclusive<u64>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_order_any_split_any_repeats_end_alike() {
     with_store(1, |store| async move {
-        for seed in 0..40 {
+        for seed in 0..seeds() {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let world = World::new(seed, rng.random_range(1..40));
             let expected = clean(&store, &world).await;
@@ -87,7 +90,7 @@ async fn any_order_any_split_any_repeats_end_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn decoders_may_cover_a_range_one_after_the_other() {
     with_store(1, |store| async move {
-        for seed in 0..15 {
+        for seed in 0..seeds() {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let world = World::new(seed, 25);
             let expected = clean(&store, &world).await;
@@ -104,7 +107,7 @@ async fn decoders_may_cover_a_range_one_after_the_other() {
             }
             assert_eq!(digest(&store, CHAIN).await.unwrap(), expected, "seed {seed}");
             assert!(
-                coverage::missing(&store, CHAIN, &SOURCES, 0..=24)
+                coverage::missing(&store, CHAIN, &wanted(&SOURCES), 0..=24)
                     .await
                     .unwrap()
                     .is_empty()
@@ -167,7 +170,7 @@ async fn rewind_patiently(store: &Store, from: BlockRef, ancestor: BlockRef, lea
 #[tokio::test(flavor = "multi_thread")]
 async fn any_schedule_of_reorgs_ends_as_a_clean_index() {
     with_store(1, |store| async move {
-        for seed in 0..25 {
+        for seed in 0..seeds() {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let mut world = World::new(seed, rng.random_range(3..15));
             let mut follower = Follower::start(&store).await;
@@ -187,7 +190,7 @@ async fn any_schedule_of_reorgs_ends_as_a_clean_index() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewind_leaves_what_stood_before_and_retracts_each_fact_once() {
     with_store(1, |store| async move {
-        for seed in 0..25 {
+        for seed in 0..seeds() {
             clear(&store).await;
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let world = World::new(seed, 30);
@@ -250,7 +253,7 @@ async fn a_rewind_leaves_what_stood_before_and_retracts_each_fact_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
     with_store(1, |store| async move {
-        for seed in 0..25 {
+        for seed in 0..seeds() {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let world = World::new(seed, 20);
             let (low, high) = (rng.random_range(0..10), rng.random_range(10..20));
@@ -264,7 +267,7 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
                 .filter(|fact| (low..=high).contains(&fact.block_number))
             {
                 if fact.log_index.is_multiple_of(4) {
-                    std::mem::swap(&mut fact.token, &mut alloy_primitives::U256::from(9));
+                    fact.token = alloy_primitives::U256::from(9);
                 }
             }
             clear(&store).await;
@@ -310,7 +313,7 @@ async fn apply_patiently(store: &Store, world: &World, range: RangeInclusive<u64
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_on_overlapping_ranges_end_as_one() {
     with_store(4, |store| async move {
-        for seed in 0..12 {
+        for seed in 0..seeds() {
             let world = World::new(seed, 60);
             let expected = clean(&store, &world).await;
             let workers = (0..4).map(|worker| {
@@ -338,7 +341,7 @@ async fn writers_on_overlapping_ranges_end_as_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_head_that_reorgs_over_a_running_backfill_ends_as_a_clean_index() {
     with_store(4, |store| async move {
-        for seed in 0..12 {
+        for seed in 0..seeds() {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let mut world = World::new(seed, 50);
             let mut follower = Follower::start(&store).await;

@@ -1,20 +1,17 @@
 //! What a commit refuses, and what it owes.
 
-mod scratch;
-mod world;
-
 use std::time::Duration;
 
-use alloy_primitives::B256;
+use crate::scratch::with_store;
+use crate::world::{CHAIN, SOURCES, World, wanted};
+use alloy_primitives::{Address, B256};
 use decoders::block::{BlockRef, ChainId, Proof};
-use scratch::with_store;
 use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Applied, Move, apply, rewind};
-use sinks::coverage::{self, Covered};
+use sinks::coverage::{self, Covered, Wanted};
 use sinks::digest::digest;
 use sinks::error::{Class, SinkError};
 use sinks::lease::{acquire, release, renew};
-use world::{CHAIN, SOURCES, World};
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -226,16 +223,25 @@ async fn coverage_says_what_is_missing_and_how_the_rest_was_proven() {
         strong.proof = Proof::Receipts;
         apply(&store, &strong, Move::Backfill).await.unwrap();
         assert_eq!(
-            coverage::missing(&store, CHAIN, &SOURCES, 0..=20).await.unwrap(),
+            coverage::missing(&store, CHAIN, &wanted(&SOURCES), 0..=20)
+                .await
+                .unwrap(),
             [0..=4, 10..=20]
         );
         assert_eq!(
-            coverage::missing(&store, CHAIN, &["erc721"], 0..=20).await.unwrap(),
+            coverage::missing(&store, CHAIN, &wanted(&["erc721"]), 0..=20)
+                .await
+                .unwrap(),
             [0..=4, 15..=20]
         );
-        assert_eq!(coverage::missing(&store, CHAIN, &["erc721"], 6..=12).await.unwrap(), []);
         assert_eq!(
-            coverage::missing(&store, ChainId(5), &["erc721"], 6..=12)
+            coverage::missing(&store, CHAIN, &wanted(&["erc721"]), 6..=12)
+                .await
+                .unwrap(),
+            []
+        );
+        assert_eq!(
+            coverage::missing(&store, ChainId(5), &wanted(&["erc721"]), 6..=12)
                 .await
                 .unwrap(),
             [6..=12]
@@ -315,6 +321,34 @@ async fn heads_are_observed_before_and_after_the_first_block() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_may_jump_and_what_it_leaves_out_stays_a_gap() {
+    with_store(1, |store| async move {
+        let world = World::new(11, 30);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        let step = Move::Head {
+            from: None,
+            lease: &lease,
+        };
+        apply(&store, &world.facts(0..=4), step).await.unwrap();
+        let from = Some(world.block(4));
+        apply(&store, &world.facts(20..=24), Move::Head { from, lease: &lease })
+            .await
+            .unwrap();
+        assert_eq!(
+            coverage::missing(&store, CHAIN, &wanted(&SOURCES), 0..=24)
+                .await
+                .unwrap(),
+            [5..=19]
+        );
+        assert_eq!(
+            checkpoint::read(&store, CHAIN).await.unwrap().unwrap().block,
+            world.block(24)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_span_is_refused_whole() {
     with_store(1, |store| async move {
         let world = World::new(7, 30);
@@ -346,13 +380,59 @@ async fn a_broken_span_is_refused_whole() {
         .await
         .unwrap_err();
         assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
-        let gap = Move::Head {
-            from: Some(world.block(3)),
+        let overlap = Move::Head {
+            from: Some(world.block(5)),
             lease: &lease,
         };
-        let refused = apply(&store, &world.facts(5..=6), gap).await.unwrap_err();
+        let refused = apply(&store, &world.facts(5..=6), overlap).await.unwrap_err();
         assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
         assert!(digest(&store, CHAIN).await.unwrap().iter().all(|table| table.rows == 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_backfill_may_go_without_indexes_until_someone_needs_them() {
+    with_store(1, |store| async move {
+        let indexed = async || {
+            let name = "catalog_service.ownership_transfers_eip155_1_token";
+            let built: bool = sqlx::query_scalar("select to_regclass($1) is not null")
+                .bind(name)
+                .fetch_one(&store.pool)
+                .await
+                .unwrap();
+            built
+        };
+        let world = World::new(9, 30);
+        assert!(store.defer_indexes(CHAIN).await.unwrap());
+        assert!(!indexed().await);
+        apply(&store, &world.facts(0..=9), Move::Backfill).await.unwrap();
+        assert!(!store.defer_indexes(CHAIN).await.unwrap(), "the chain has facts now");
+        store.build_indexes(CHAIN).await.unwrap();
+        assert!(indexed().await);
+        assert!(!store.defer_indexes(CHAIN).await.unwrap());
+        assert!(indexed().await, "a refusal changes nothing");
+
+        // A rewind builds them itself.
+        sqlx::query("drop index catalog_service.ownership_transfers_eip155_1_token")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        apply(
+            &store,
+            &world.facts(10..=29),
+            Move::Head {
+                from: None,
+                lease: &lease,
+            },
+        )
+        .await
+        .unwrap();
+        rewind(&store, CHAIN, world.block(29), world.block(12), &lease)
+            .await
+            .unwrap();
+        assert!(indexed().await);
     })
     .await;
 }
@@ -383,6 +463,48 @@ async fn chains_do_not_touch_each_other() {
             .unwrap();
         assert_eq!(digest(&store, other).await.unwrap(), before);
         assert_eq!(before[0].rows, elsewhere.transfers.len() as u64);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_registered_later_is_a_gap_of_its_own() {
+    with_store(1, |store| async move {
+        let world = World::new(9, 20);
+        let mut contracts: Vec<_> = world.facts(0..=19).transfers.iter().map(|fact| fact.contract).collect();
+        contracts.sort_unstable();
+        contracts.dedup();
+        let only = |contracts: &[Address]| {
+            let mut facts = world.facts(0..=19);
+            facts.transfers.retain(|fact| contracts.contains(&fact.contract));
+            facts.faults.retain(|fault| contracts.contains(&fault.contract));
+            facts.contracts = contracts.to_vec();
+            facts
+        };
+        let of = |contract: &Address, from| Wanted {
+            source: format!("{contract:#x}"),
+            from,
+        };
+        let (first, both) = (only(&contracts[..1]), only(&contracts[..2]));
+
+        apply(&store, &first, Move::Backfill).await.unwrap();
+        let later = [of(&contracts[0], 0), of(&contracts[1], 7)];
+        assert_eq!(
+            coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(),
+            [7..=19]
+        );
+
+        let applied = apply(&store, &both, Move::Backfill).await.unwrap();
+        assert_eq!(applied.skipped, first.transfers.len() as u64);
+        assert_eq!(coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(), []);
+        with_store(1, |clean| async move {
+            apply(&clean, &both, Move::Backfill).await.unwrap();
+            assert_eq!(
+                digest(&store, CHAIN).await.unwrap(),
+                digest(&clean, CHAIN).await.unwrap()
+            );
+        })
+        .await;
     })
     .await;
 }

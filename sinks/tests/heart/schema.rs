@@ -1,11 +1,9 @@
 //! The schema itself: migrations that never change and can be run again, domains that hold, and statements that fit.
 
-mod scratch;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use scratch::with_store;
+use crate::scratch::with_store;
 use sinks::store::MIGRATOR;
 use sqlx::postgres::{PgConnection, PgListener};
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};

@@ -1,0 +1,80 @@
+//! The outbox as a ledger: what was announced, what was retracted, what is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use decoders::block::ChainId;
+use decoders::id::retraction_of;
+use sinks::store::Store;
+use uuid::Uuid;
+
+/// One message owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// Message id.
+    pub(crate) id: Uuid,
+    /// Id of the fact it is about.
+    pub(crate) fact: Uuid,
+    /// `mint`, `burn`, `transfer` or `retraction`.
+    pub(crate) kind: String,
+}
+
+impl Message {
+    /// Whether it takes a fact back.
+    pub(crate) fn retracts(&self) -> bool {
+        self.kind == "retraction"
+    }
+}
+
+/// Every message owed on `chain`, in the order of payment.
+pub(crate) async fn owed(store: &Store, chain: ChainId) -> Vec<Message> {
+    let rows: Vec<(Uuid, Option<String>, String)> = sqlx::query_as(
+        "select fact_id, body ->> 'fact_id', kind from indexer_service.outbox where chain_id = $1 order by seq",
+    )
+    .bind(chain.to_string())
+    .fetch_all(&store.pool)
+    .await
+    .unwrap();
+    let message = |(id, fact, kind): (Uuid, Option<String>, String)| Message {
+        id,
+        fact: fact.map_or(id, |fact| fact.parse().unwrap()),
+        kind,
+    };
+    rows.into_iter().map(message).collect()
+}
+
+/// The id of every fact the tables hold of `chain`.
+pub(crate) async fn fact_ids(store: &Store, chain: ChainId) -> BTreeSet<Uuid> {
+    let ids: Vec<Uuid> = sqlx::query_scalar("select id from catalog_service.ownership_transfers where chain_id = $1")
+        .bind(chain.to_string())
+        .fetch_all(&store.pool)
+        .await
+        .unwrap();
+    ids.into_iter().collect()
+}
+
+/// Asserts that a consumer who takes `messages` in order ends with exactly `facts`: each fact is announced before it is retracted,
+/// never twice in a row, and what is left are the facts of the tables.
+pub(crate) fn assert_tells(messages: &[Message], facts: &BTreeSet<Uuid>, context: &str) {
+    let mut told: BTreeMap<Uuid, bool> = BTreeMap::new();
+    for message in messages {
+        if message.retracts() {
+            assert_eq!(message.id, retraction_of(message.fact), "{context}: id of a retraction");
+        }
+        let before = told.insert(message.fact, !message.retracts()).unwrap_or(false);
+        assert_eq!(
+            before,
+            message.retracts(),
+            "{context}: {message:?} says again what was said before"
+        );
+    }
+    let standing: BTreeSet<Uuid> = told
+        .into_iter()
+        .filter(|(_, stands)| *stands)
+        .map(|(fact, _)| fact)
+        .collect();
+    let (lost, false_) = (facts.difference(&standing).count(), standing.difference(facts).count());
+    assert!(
+        lost == 0 && false_ == 0,
+        "{context}: {lost} facts were never announced, {false_} announced ones are not true"
+    );
+}

@@ -1,0 +1,123 @@
+//! Law 5: replay from the archive = live.
+
+use alloy_primitives::{Address, U256};
+use decoders::block::ChainId;
+use decoders::fact::Facts;
+use sinks::commit;
+use sinks::digest::digest;
+use testchain::simulation::{Settings, Step};
+
+use crate::harness::chain::Chain;
+use crate::harness::daemon::Running;
+use crate::harness::program::{Program, Setup};
+use crate::harness::stores::{Database, MongoDatabase};
+use crate::harness::{outbox, spans};
+
+/// Blocks between head and finalized block.
+const FINALIZED_DEPTH: u64 = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_5_replaying_everything_from_mongodb_changes_nothing() {
+    let (mongo, database) = (MongoDatabase::new(), Database::new().await);
+    replay_changes_nothing(91, &database, |setup| setup.archived_in(&mongo)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_5_replaying_everything_from_postgresql_changes_nothing() {
+    replay_changes_nothing(92, &Database::new().await, |setup| setup).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_5_replaying_a_range_that_other_decoders_wrote_restores_what_live_wrote() {
+    let (mongo, database) = (MongoDatabase::new(), Database::new().await);
+    let chain = Chain::start(Settings::small(93), 60, FINALIZED_DEPTH).await;
+    let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]).archived_in(&mongo));
+    follow(&program, &chain, &database).await;
+    let live = digest(&database.store, chain.id()).await.unwrap();
+
+    let blocks = chain.ledger.range(20, 45);
+    let mut facts = spans::facts(chain.id(), &blocks.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+    distort(&mut facts, chain.id());
+    let replaced = commit::replace(&database.store, &facts).await.unwrap();
+    assert!(
+        replaced.retracted > 0 && replaced.announced > 0 && replaced.kept > 0,
+        "{replaced:?}"
+    );
+    assert_ne!(digest(&database.store, chain.id()).await.unwrap(), live);
+
+    replay(&program, &chain, 20, 45).await;
+    assert_eq!(digest(&database.store, chain.id()).await.unwrap(), live);
+    chain.assert_true(&database.store, 0, "replayed").await;
+    let facts = outbox::fact_ids(&database.store, chain.id()).await;
+    let owed = outbox::owed(&database.store, chain.id()).await;
+    outbox::assert_tells(&owed, &facts, "replayed");
+}
+
+/// Follows a chain through reorgs, replays it whole, and compares.
+async fn replay_changes_nothing(seed: u64, database: &Database, archived: impl FnOnce(Setup) -> Setup) {
+    let mut chain = Chain::start(Settings::small(seed), 60, FINALIZED_DEPTH).await;
+    let program = Program::new(&archived(Setup::new(database, chain.id(), &[chain.server.http_url()])));
+    let daemon = Running::start(&program, None).await;
+    // The second and third branch are shorter: what the archive holds above them belongs to no chain.
+    for (branch, depth, blocks) in [(1, 3, 9), (2, 20, 21), (3, 5, 3), (4, 2, 6)] {
+        chain
+            .indexed(&database.store, 0, &format!("seed {seed}, before branch {branch}"))
+            .await;
+        chain.play(Step::Reorg { depth, blocks, branch });
+    }
+    let context = format!("seed {seed}, followed");
+    chain.indexed(&database.store, 0, &context).await;
+    daemon.stop().await;
+    chain.assert_true(&database.store, 0, &context).await;
+    let live = digest(&database.store, chain.id()).await.unwrap();
+    let owed = outbox::owed(&database.store, chain.id()).await;
+
+    let said = replay(&program, &chain, 0, chain.head().number).await;
+    assert!(
+        said.contains(" 0 new, 0 retracted"),
+        "seed {seed}: replay said {said:?}"
+    );
+    assert_eq!(
+        digest(&database.store, chain.id()).await.unwrap(),
+        live,
+        "seed {seed}, replayed"
+    );
+    assert_eq!(
+        outbox::owed(&database.store, chain.id()).await,
+        owed,
+        "seed {seed}: a replay that changes nothing tells nothing"
+    );
+}
+
+async fn follow(program: &Program, chain: &Chain, database: &Database) {
+    let daemon = Running::start(program, None).await;
+    chain.indexed(&database.store, 0, "followed").await;
+    daemon.stop().await;
+}
+
+async fn replay(program: &Program, chain: &Chain, from: u64, to: u64) -> String {
+    let (chain, from, to) = (chain.id().to_string(), from.to_string(), to.to_string());
+    program
+        .run(&["replay", "--chain", &chain, "--from", &from, "--to", &to])
+        .await
+}
+
+/// What decoders with mistakes would have said: some facts missing, some with another receiver or quantity, one invented.
+fn distort(facts: &mut Facts, chain: ChainId) {
+    let mut number = 0;
+    facts.transfers.retain_mut(|transfer| {
+        number += 1;
+        match number % 5 {
+            1 => return false,
+            2 => transfer.to = Address::repeat_byte(0x77),
+            3 if !transfer.standard.single_owner() => transfer.quantity += U256::from(3),
+            _ => {}
+        }
+        true
+    });
+    let mut invented = facts.transfers.last().expect("the range holds transfers").clone();
+    invented.item += 1;
+    invented.token += U256::from(chain.0);
+    facts.transfers.push(invented);
+    facts.faults.clear();
+}

@@ -1,0 +1,310 @@
+//! Services that go away while the program works and come back: it goes on running, says why it is not ready, and ends up with
+//! everything.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use indexer::pipeline::everything;
+use rand::RngExt;
+use serde_json::Value;
+use sinks::coverage;
+use testchain::simulation::Settings;
+use uuid::Uuid;
+
+use crate::broker::{self, Consumer};
+use crate::harness::chain::Chain;
+use crate::harness::patience::eventually;
+use crate::harness::program::{Process, Program, Setup};
+use crate::harness::stores::{Database, MongoDatabase};
+use crate::harness::{dice, outbox};
+use crate::scratch::unique;
+use crate::wire::Wire;
+
+/// Blocks between head and finalized block.
+const FINALIZED_DEPTH: u64 = 8;
+/// Heights of a chain that is backfilled.
+const HISTORY: u64 = 500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_is_waited_for() {
+    let mut dice = dice(171);
+    let mut chain = Chain::start(Settings::small(171), 40, FINALIZED_DEPTH).await;
+    let database = Database::new().await;
+    let wire = Wire::to(&database.url).await;
+    let setup = Setup {
+        database: wire.url(&database.url),
+        ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
+    };
+    let program = Program::new(&setup);
+    let mut process = program.start(&["run"]);
+    chain.indexed(&database.store, 0, "before the outage").await;
+    process.ready().await;
+
+    wire.cut();
+    chain.grow(5);
+    process.unready("database").await;
+    wire.restore();
+    chain.indexed(&database.store, 0, "after the outage").await;
+    process.ready().await;
+
+    for _ in 0..12 {
+        chain.grow(dice.random_range(1..4));
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..200))).await;
+        if dice.random_range(0..2) == 0 {
+            wire.cut();
+            tokio::time::sleep(Duration::from_millis(dice.random_range(0..50))).await;
+            wire.restore();
+        } else {
+            end_connections(&database).await;
+        }
+    }
+    chain.indexed(&database.store, 0, "after many short outages").await;
+    process.ready().await;
+
+    // The connection on which edits of the registry are heard has come back too.
+    let name = chain.id().to_string();
+    program
+        .run(&["registry", "chains", "set", &name, "--enabled", "false"])
+        .await;
+    process.logs("disabled in the registry").await;
+    assert!(process.stop().await.success(), "it stops well");
+    process.assert_no_panic();
+    chain
+        .assert_true(&database.store, 0, "after outages of the database")
+        .await;
+}
+
+/// What PostgreSQL does to its clients when it is shut down.
+async fn end_connections(database: &Database) {
+    sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'indexer'",
+    )
+    .execute(&database.store.pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_goes_away_is_waited_for() {
+    let mut dice = dice(172);
+    let mut chain = Chain::start(Settings::small(172), 40, FINALIZED_DEPTH).await;
+    let (database, mongo) = (Database::new().await, MongoDatabase::new());
+    let wire = Wire::to(&mongo.url).await;
+    let setup = Setup {
+        archive: Some((direct(&wire, &mongo), mongo.name.clone())),
+        ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
+    };
+    let mut process = Program::new(&setup).start(&["run"]);
+    chain.indexed(&database.store, 0, "before the outage").await;
+    process.ready().await;
+
+    wire.cut();
+    chain.grow(5);
+    process.unready("mongodb").await;
+    wire.restore();
+    chain.indexed(&database.store, 0, "after the outage").await;
+    process.ready().await;
+
+    for _ in 0..8 {
+        chain.grow(dice.random_range(1..4));
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..200))).await;
+        wire.cut();
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..50))).await;
+        wire.restore();
+    }
+    chain.indexed(&database.store, 0, "after many short outages").await;
+    assert!(process.stop().await.success(), "it stops well");
+    process.assert_no_panic();
+    chain
+        .assert_true(&database.store, 0, "after outages of the archive")
+        .await;
+    let (name, head) = (chain.id().to_string(), chain.head().number.to_string());
+    let said = Program::new(&setup)
+        .run(&["replay", "--chain", &name, "--from", "0", "--to", &head])
+        .await;
+    assert!(
+        said.contains("0 new, 0 retracted"),
+        "the archive holds what the tables hold: {said}"
+    );
+}
+
+/// The archive by way of the wire: a replica set's members would be asked at their own addresses.
+fn direct(wire: &Wire, mongo: &MongoDatabase) -> String {
+    let mut url: url::Url = wire.url(&mongo.url).parse().unwrap();
+    url.set_query(Some("directConnection=true"));
+    url.into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_goes_away_holds_up_messages_and_nothing_else() {
+    let mut chain = Chain::start(Settings::small(173), 40, FINALIZED_DEPTH).await;
+    let (database, exchange) = (Database::new().await, unique("live"));
+    let consumer = Consumer::bind(&exchange, "#").await;
+    let wire = Wire::to(&broker::url()).await;
+    wire.cut();
+    let setup = Setup {
+        broker: Some((wire.url(&broker::url()), exchange)),
+        ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
+    };
+    let program = Program::new(&setup);
+    let mut process = program.start(&["run"]);
+    chain.indexed(&database.store, 0, "with no broker at the start").await;
+    process.unready("rabbitmq").await;
+    wire.restore();
+    process.ready().await;
+
+    let mut tail = program.start(&["tail", "--from", "broker"]);
+    eventually("the tail prints something", async || {
+        chain.grow(1);
+        (tail.stdout().lines().count() > 0).then_some(())
+    })
+    .await;
+    wire.cut();
+    tail.fails(6, &["rabbitmq"]).await;
+    chain.grow(10);
+    chain.indexed(&database.store, 0, "while the broker is away").await;
+    process.unready("rabbitmq").await;
+    wire.restore();
+    process.ready().await;
+    eventually("everything owed is paid", async || {
+        outbox::owed(&database.store, chain.id()).await.is_empty().then_some(())
+    })
+    .await;
+    assert!(process.stop().await.success(), "it stops well");
+    process.assert_no_panic();
+
+    let told: BTreeSet<Uuid> = consumer.drain().await.iter().map(|message| message.id).collect();
+    consumer.delete().await;
+    assert_eq!(
+        told,
+        outbox::fact_ids(&database.store, chain.id()).await,
+        "messages and facts"
+    );
+    chain
+        .assert_true(&database.store, 0, "after outages of the broker")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_goes_away_is_waited_for() {
+    let mut chain = Chain::start(Settings::small(174), 40, FINALIZED_DEPTH).await;
+    let database = Database::new().await;
+    let wire = Wire::to(&chain.server.http_url()).await;
+    let url = wire.url(&chain.server.http_url());
+    let mut process = Program::new(&Setup::new(&database, chain.id(), &[url])).start(&["run"]);
+    chain.indexed(&database.store, 0, "before the outage").await;
+    process.ready().await;
+
+    wire.cut();
+    chain.grow(5);
+    process.unready("no endpoint of").await;
+    wire.restore();
+    chain.indexed(&database.store, 0, "after the outage").await;
+    process.ready().await;
+    assert!(process.stop().await.success(), "it stops well");
+    process.assert_no_panic();
+    chain
+        .assert_true(&database.store, 0, "after an outage of the endpoint")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_outlives_every_service_that_goes_away() {
+    let mut dice = dice(175);
+    let chain = Chain::start(Settings::small(175), HISTORY + FINALIZED_DEPTH + 1, FINALIZED_DEPTH).await;
+    let (database, mongo) = (Database::new().await, MongoDatabase::new());
+    let http = chain.server.http_url();
+    let [to_database, to_archive, to_endpoint] = [
+        Wire::to(&database.url).await,
+        Wire::to(&mongo.url).await,
+        Wire::to(&http).await,
+    ];
+    let setup = Setup {
+        database: to_database.url(&database.url),
+        archive: Some((direct(&to_archive, &mongo), mongo.name.clone())),
+        ..Setup::new(&database, chain.id(), &[to_endpoint.url(&http)])
+    };
+    // Small answers, so that there is a middle in which to cut.
+    let limits = testchain::rpc::limits::Limits {
+        block_range: Some(10),
+        ..Default::default()
+    };
+    let latency = Duration::from_millis(20);
+    chain.faults.set(testchain::faults::Settings {
+        limits,
+        latency,
+        ..Default::default()
+    });
+    let (name, to) = (chain.id().to_string(), HISTORY.to_string());
+    let program = Program::new(&setup);
+    let mut process = program.start(&["backfill", "--chain", &name, "--from", "0", "--to", &to]);
+    for wire in [&to_database, &to_archive, &to_endpoint] {
+        let missing = missing(&database, &chain).await;
+        eventually("the backfill goes on", async || {
+            (self::missing(&database, &chain).await < missing).then_some(())
+        })
+        .await;
+        wire.cut();
+        tokio::time::sleep(Duration::from_millis(dice.random_range(300..900))).await;
+        assert!(process.ended().is_none(), "the backfill gave up");
+        wire.restore();
+    }
+    process.succeeds().await;
+    assert_eq!(missing(&database, &chain).await, 0);
+    let said = program
+        .run(&["replay", "--chain", &name, "--from", "0", "--to", &to])
+        .await;
+    assert!(
+        said.contains("0 new, 0 retracted"),
+        "the archive holds what the tables hold: {said}"
+    );
+    let expected = crate::harness::tables::Tables::of(chain.simulation.books(), HISTORY);
+    crate::harness::tables::Tables::read(&database.store, chain.id())
+        .await
+        .assert_equals(&expected, "after every outage");
+}
+
+/// Blocks of the history that are not covered yet.
+async fn missing(database: &Database, chain: &Chain) -> u64 {
+    let gaps = coverage::missing(&database.store, chain.id(), &everything(), 0..=HISTORY)
+        .await
+        .unwrap();
+    gaps.iter().map(|gap| gap.end() - gap.start() + 1).sum()
+}
+
+impl Process {
+    /// Waits until `/readyz` answers that everything works.
+    async fn ready(&mut self) {
+        let address = self.address().await;
+        eventually("it is ready", async || {
+            (readiness(&address).await.0 == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until `/readyz` answers that something does not work, and that the cause has `part` in it.
+    async fn unready(&mut self, part: &str) {
+        let address = self.address().await;
+        eventually(&format!("it is not ready because of {part}"), async || {
+            let (code, causes) = readiness(&address).await;
+            (code == 503 && causes.to_string().contains(part)).then_some(())
+        })
+        .await;
+        assert!(self.ended().is_none(), "it goes on running");
+    }
+
+    /// Waits until a line of the log has `part` in it.
+    async fn logs(&mut self, part: &str) {
+        eventually(&format!("it logs {part}"), async || {
+            self.log().contains(part).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn readiness(address: &str) -> (u16, Value) {
+    let answer = reqwest::get(format!("{address}/readyz")).await.unwrap();
+    let code = answer.status().as_u16();
+    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    (code, body["causes"].clone())
+}

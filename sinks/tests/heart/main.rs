@@ -1,0 +1,10 @@
+//! The write path on a real PostgreSQL: the schema, what a commit does and refuses, and the laws that hold whatever it is given.
+#![cfg(test)]
+
+mod books;
+mod commit;
+mod laws;
+mod schema;
+#[path = "../scratch/mod.rs"]
+mod scratch;
+mod world;

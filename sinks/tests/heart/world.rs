@@ -1,0 +1,207 @@
+//! A made-up chain with branches.
+//!
+//! The transfers are random and mostly impossible (nobody owned what was sent), as every history is whose beginning is not
+//! covered: the laws must hold for any set of facts.
+
+use std::ops::RangeInclusive;
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use decoders::block::{Block, BlockRef, ChainId, Proof};
+use decoders::fact::{Facts, Fault, Standard, Transfer, TransferKind};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sinks::coverage::Wanted;
+
+pub(crate) const CHAIN: ChainId = ChainId(1);
+pub(crate) const SOURCES: [&str; 4] = ["cryptopunks", "erc1155", "erc2309", "erc721"];
+
+/// One block with what it says.
+#[derive(Clone, Debug)]
+pub(crate) struct Saying {
+    pub(crate) block: Block,
+    pub(crate) transfers: Vec<Transfer>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Block `number` of branch `branch` of the world `seed`: the same whenever asked.
+pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
+    let word = [seed.to_be_bytes(), branch.to_be_bytes(), number.to_be_bytes()].concat();
+    let hash = keccak256(word);
+    let mut rng = ChaCha8Rng::from_seed(hash.0);
+    let block = Block {
+        number,
+        hash,
+        time: 1_600_000_000 + number * 12,
+    };
+    let mut saying = Saying {
+        block,
+        transfers: Vec::new(),
+        faults: Vec::new(),
+    };
+    let mut log_index = 0;
+    for _ in 0..rng.random_range(0..5) {
+        log_index += rng.random_range(1..4);
+        let tx_hash = B256::from(rng.random::<[u8; 32]>());
+        if rng.random_ratio(1, 10) {
+            saying.faults.push(fault(&mut rng, number, log_index, tx_hash));
+            continue;
+        }
+        let (standard, source, contract) = speaker(&mut rng);
+        let items = if rng.random_ratio(1, 3) {
+            rng.random_range(1..5)
+        } else {
+            1
+        };
+        for item in 0..items {
+            let (from, to) = (person(&mut rng), person(&mut rng));
+            saying.transfers.push(Transfer {
+                source,
+                block_number: number,
+                log_index,
+                item,
+                tx_hash,
+                contract,
+                token: number_of(&mut rng),
+                from,
+                to,
+                quantity: if standard.single_owner() {
+                    U256::ONE
+                } else {
+                    quantity(&mut rng)
+                },
+                standard,
+                kind: kind(from, to),
+            });
+        }
+    }
+    saying
+}
+
+/// Three contracts of one standard each, and one that speaks two.
+fn speaker(rng: &mut ChaCha8Rng) -> (Standard, &'static str, Address) {
+    match rng.random_range(0..6) {
+        0 => (Standard::Erc721, "erc721", Address::repeat_byte(0xa1)),
+        1 => (Standard::Erc721, "erc2309", Address::repeat_byte(0xa1)),
+        2 => (Standard::Erc1155, "erc1155", Address::repeat_byte(0xb2)),
+        3 => (Standard::CryptoPunks, "cryptopunks", Address::repeat_byte(0xc3)),
+        4 => (Standard::Erc721, "erc721", Address::repeat_byte(0xd4)),
+        _ => (Standard::Erc1155, "erc1155", Address::repeat_byte(0xd4)),
+    }
+}
+
+fn person(rng: &mut ChaCha8Rng) -> Address {
+    Address::repeat_byte(rng.random_range(0..4))
+}
+
+fn number_of(rng: &mut ChaCha8Rng) -> U256 {
+    if rng.random_ratio(1, 8) {
+        U256::MAX
+    } else {
+        U256::from(rng.random_range(0..4u8))
+    }
+}
+
+fn quantity(rng: &mut ChaCha8Rng) -> U256 {
+    match rng.random_range(0..10) {
+        0 | 1 => U256::ZERO,
+        2 => U256::MAX,
+        _ => U256::from(rng.random_range(1..4u8)),
+    }
+}
+
+fn kind(from: Address, to: Address) -> TransferKind {
+    match (from.is_zero(), to.is_zero()) {
+        (true, _) => TransferKind::Mint,
+        (_, true) => TransferKind::Burn,
+        _ => TransferKind::Transfer,
+    }
+}
+
+fn fault(rng: &mut ChaCha8Rng, block_number: u64, log_index: u32, tx_hash: B256) -> Fault {
+    let source = SOURCES[rng.random_range(0..SOURCES.len())];
+    let topic0 = rng.random_bool(0.5).then_some(B256::repeat_byte(7));
+    Fault {
+        source,
+        block_number,
+        log_index,
+        tx_hash,
+        contract: Address::repeat_byte(0xee),
+        topic0,
+        reason: "data_too_short",
+    }
+}
+
+/// A chain as the network sees it: which branch each height is on.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    /// Branch of block `i` at index `i`.
+    branches: Vec<u64>,
+}
+
+impl World {
+    /// Blocks 0 to `length - 1` of one branch.
+    pub(crate) fn new(seed: u64, length: u64) -> Self {
+        World {
+            seed,
+            branches: vec![0; usize::try_from(length).unwrap()],
+        }
+    }
+
+    /// Drops the highest `depth` blocks and grows `growth` of the branch `branch`.
+    pub(crate) fn reorg(&mut self, depth: usize, growth: usize, branch: u64) {
+        self.branches.truncate(self.branches.len() - depth);
+        self.branches.resize(self.branches.len() + growth, branch);
+    }
+
+    pub(crate) fn height(&self) -> u64 {
+        self.branches.len() as u64 - 1
+    }
+
+    pub(crate) fn saying(&self, number: u64) -> Saying {
+        saying(self.seed, self.branches[usize::try_from(number).unwrap()], number)
+    }
+
+    pub(crate) fn block(&self, number: u64) -> BlockRef {
+        self.saying(number).block.block_ref()
+    }
+
+    /// The facts of a range, as the decoders would hand them over.
+    pub(crate) fn facts(&self, range: RangeInclusive<u64>) -> Facts {
+        self.facts_of(range, &SOURCES)
+    }
+
+    /// The facts of a range as only some decoders see it.
+    pub(crate) fn facts_of(&self, range: RangeInclusive<u64>, sources: &[&'static str]) -> Facts {
+        let mut facts = Facts {
+            chain: CHAIN,
+            range: range.clone(),
+            blocks: Vec::new(),
+            proof: Proof::Bloom,
+            sources: sources.to_vec(),
+            contracts: Vec::new(),
+            transfers: Vec::new(),
+            faults: Vec::new(),
+        };
+        for number in range {
+            let said = self.saying(number);
+            facts.blocks.push(said.block);
+            facts
+                .transfers
+                .extend(said.transfers.into_iter().filter(|fact| sources.contains(&fact.source)));
+            facts
+                .faults
+                .extend(said.faults.into_iter().filter(|fault| sources.contains(&fault.source)));
+        }
+        facts
+    }
+}
+
+/// These sources, from the first block on.
+pub(crate) fn wanted(sources: &[&str]) -> Vec<Wanted> {
+    let from_start = |source: &&str| Wanted {
+        source: (*source).to_owned(),
+        from: 0,
+    };
+    sources.iter().map(from_start).collect()
+}
