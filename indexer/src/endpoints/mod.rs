@@ -8,7 +8,9 @@
 
 mod ask;
 mod bloom;
+mod branch;
 mod call;
+mod choice;
 mod endpoint;
 mod error;
 mod gate;
@@ -17,6 +19,7 @@ mod heads;
 mod health;
 mod log;
 mod pace;
+mod pieces;
 mod pool;
 mod proof;
 mod receipt;

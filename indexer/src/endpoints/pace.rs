@@ -4,6 +4,8 @@ use super::refusal::Hint;
 
 /// Blocks of the first `eth_getLogs` to an endpoint nothing is known about.
 const FIRST_RANGE: f64 = 500.0;
+/// Full-sized answers after which a size once refused is tried again.
+const WALL_PATIENCE: u32 = 64;
 /// Logs in one answer from which on the range grows no further.
 const ENOUGH_LOGS: usize = 10_000;
 
@@ -13,8 +15,10 @@ pub(super) struct LogRange {
     current: f64,
     /// A limit the endpoint stated, or the pool's.
     ceiling: u64,
-    /// Whether it ever refused: until then the range doubles, afterwards it grows slowly.
-    refused: bool,
+    /// The smallest size refused lately: not tried again for a while.
+    wall: Option<u64>,
+    /// Full-sized answers since the last refusal.
+    answers: u32,
 }
 
 impl LogRange {
@@ -23,7 +27,8 @@ impl LogRange {
         LogRange {
             current: FIRST_RANGE.min(float(ceiling)),
             ceiling,
-            refused: false,
+            wall: None,
+            answers: 0,
         }
     }
 
@@ -43,27 +48,40 @@ impl LogRange {
         if logs > ENOUGH_LOGS * 2 {
             let share = ENOUGH_LOGS as f64 * 1.5 / logs as f64;
             self.current = self.current.min((float(blocks) * share).max(1.0));
-        } else if logs < ENOUGH_LOGS && float(blocks) >= self.current * 0.5 {
-            let grown = if self.refused {
-                self.current * 1.05 + 1.0
-            } else {
-                self.current * 2.0
-            };
-            self.current = grown.min(float(self.ceiling));
+        } else if logs < ENOUGH_LOGS && blocks >= self.blocks() {
+            self.grow();
         }
+    }
+
+    /// Doubles until the first refusal; afterwards grows slowly, and over a refused size only after many answers.
+    fn grow(&mut self) {
+        self.answers += 1;
+        if self.answers >= WALL_PATIENCE {
+            self.wall = None;
+        }
+        let most = self
+            .wall
+            .map_or(self.ceiling, |wall| self.ceiling.min(wall.saturating_sub(1).max(1)));
+        let slow = self.wall.is_some() || self.answers >= WALL_PATIENCE;
+        let grown = if slow {
+            self.current * 1.05 + 1.0
+        } else {
+            self.current * 2.0
+        };
+        self.current = grown.min(float(most)).max(self.current.min(float(most)));
     }
 
     /// `blocks` were refused: the size to try next, smaller than `blocks` unless that was one.
     pub(super) fn refused(&mut self, blocks: u64, hint: Option<Hint>) -> u64 {
-        let half = (blocks / 2).max(1);
-        self.refused = true;
+        self.answers = 0;
+        self.wall = Some(self.wall.map_or(blocks, |wall| wall.min(blocks)));
         let next = match hint {
             Some(Hint::Limit(limit)) if limit < blocks => {
                 self.ceiling = self.ceiling.min(limit.max(1));
                 limit
             }
             Some(Hint::Try(size)) if size < blocks => size,
-            _ => half,
+            _ => blocks / 2,
         }
         .max(1);
         self.current = self.current.min(float(next));
@@ -104,9 +122,12 @@ mod tests {
 
         let mut range = LogRange::new(10_000);
         assert_eq!(range.refused(500, Some(Hint::Try(300))), 300);
+        for _ in 0..40 {
+            range.answered(range.blocks(), 0);
+        }
+        assert_eq!(range.blocks(), 499);
         for _ in 0..100 {
-            let blocks = range.blocks();
-            range.answered(blocks, 0);
+            range.answered(range.blocks(), 0);
         }
         assert_eq!(range.blocks(), 10_000);
     }

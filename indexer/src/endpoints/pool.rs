@@ -13,8 +13,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::ask::{Ask, Counts, Trouble, wrong_chain};
+use super::ask::{Ask, Counts, Trouble};
 use super::call::Call;
+use super::choice::wrong_chain;
 use super::endpoint::{Endpoint, Refused};
 use super::error::{EndpointError, Wanted};
 use super::header::{self, SealedHeader};

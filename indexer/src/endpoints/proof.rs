@@ -106,6 +106,18 @@ pub(super) fn inspect(judged: &Judged, logs: &[Log], want: &Want, checker: &mut 
 pub(super) struct Settled {
     pub(super) logs: Vec<Log>,
     pub(super) proof: Proof,
+    /// The answer that was doubted turned out wrong.
+    pub(super) corrected: bool,
+}
+
+impl Settled {
+    pub(super) fn new(logs: Vec<Log>, proof: Proof) -> Self {
+        Settled {
+            logs,
+            proof,
+            corrected: false,
+        }
+    }
 }
 
 /// Reads `eth_getBlockReceipts` for a header and proves as much as can be: the root, or else that the logs of all
@@ -145,7 +157,7 @@ pub(super) fn read_receipts(json: &str, judged: &Judged, want: &Want) -> Result<
     };
     let mut logs = receipts.into_logs(|log| want.set.matches(log));
     logs.extend(extra);
-    Ok(Settled { logs, proof })
+    Ok(Settled::new(logs, proof))
 }
 
 fn lied(by: &Endpoint, reason: &str) -> Trouble {
@@ -166,7 +178,7 @@ fn bloom_of<'a>(logs: impl Iterator<Item = &'a Log>) -> Bloom {
 impl Inner {
     /// The block's logs with the strongest proof at hand: receipts first, then a second opinion.
     ///
-    /// `first` is the answer that is doubted, and who gave it. When it turns out wrong, that endpoint is blamed.
+    /// `first` is the answer that is doubted, and who gave it.
     pub(super) async fn settle(
         &self,
         judged: &Judged,
@@ -177,9 +189,9 @@ impl Inner {
         let mut liars = Vec::new();
         if judged.proven {
             match self.by_receipts(judged, want, shun.clone()).await {
-                Ok(settled) => {
+                Ok(mut settled) => {
                     self.note_level(&settled, judged);
-                    self.compare(judged, &settled.logs, first, "its receipts");
+                    settled.corrected = first.is_some_and(|(logs, _)| logs != settled.logs);
                     return Ok(settled);
                 }
                 Err(trouble @ (Trouble::Cancelled | Trouble::Absent | Trouble::WrongChain(_))) => return Err(trouble),
@@ -196,13 +208,13 @@ impl Inner {
             Finding::Doubtful => Proof::Bloom,
             Finding::Wrong(reason) => return Err(lied(&by, reason)),
         };
-        self.compare(judged, &logs, first, "another endpoint's");
+        let corrected = first.is_some_and(|(first, _)| first != logs);
         let alone = first.is_none_or(|(_, first)| first.id == by.id);
         if logs.is_empty() && alone && proof == Proof::Bloom && want.may_match(&judged.header) {
             warn!(chain = %self.chain, endpoint = %by.name, block = %judged.header.reference(), "no second witness that a block has no matching logs");
             proof = Proof::Chained;
         }
-        Ok(Settled { logs, proof })
+        Ok(Settled { logs, proof, corrected })
     }
 
     /// Refuses what `by` says of a block that it was just caught lying about.
@@ -217,22 +229,6 @@ impl Inner {
         if judged.proven && settled.proof < Proof::Receipts {
             count(&self.counts.unprovable);
         }
-    }
-
-    /// Blames whoever gave other logs than those that were proven.
-    fn compare(&self, judged: &Judged, proven: &[Log], first: Option<(&[Log], &Arc<Endpoint>)>, source: &str) {
-        let Some((logs, by)) = first.filter(|(logs, _)| *logs != proven) else {
-            return;
-        };
-        count(&self.counts.repaired);
-        let (gave, right) = (logs.len(), proven.len());
-        self.blame(
-            by,
-            &format!(
-                "its {gave} logs of block {} are not {source} {right}",
-                judged.header.reference()
-            ),
-        );
     }
 
     async fn by_receipts(&self, judged: &Judged, want: &Arc<Want>, shun: Vec<i32>) -> Result<Settled, Trouble> {

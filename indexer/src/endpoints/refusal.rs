@@ -71,7 +71,7 @@ pub(super) fn classify(method: &str, error: &RpcError, status: u16) -> Refusal {
         Refusal::Unsupported
     } else if says(ABSENT) {
         Refusal::Absent
-    } else if says(DENIED) || matches!(status, 401..=403) {
+    } else if says(DENIED) {
         Refusal::Denied
     } else if says(RATE) {
         Refusal::RateLimited(retry_in(&text))
@@ -81,6 +81,8 @@ pub(super) fn classify(method: &str, error: &RpcError, status: u16) -> Refusal {
         Refusal::Pruned
     } else if bulky && (says(TOO_MUCH) || error.code == -32005 || status == 413) {
         Refusal::TooMuch(hint(&text))
+    } else if matches!(status, 401..=403) {
+        Refusal::Denied
     } else if says(&["too large", "too big"]) || status == 413 {
         Refusal::TooMuch(None)
     } else if status == 429 || error.code == -32005 {
@@ -141,7 +143,6 @@ const ABSENT: &[&str] = &[
 const DENIED: &[&str] = &[
     "monthly capacity",
     "monthly quota",
-    "daily request count exceeded",
     "unauthorized",
     "api key",
     "apikey",
@@ -160,6 +161,7 @@ const RATE: &[&str] = &[
     "rate-limit",
     "ratelimit",
     "request rate exceeded",
+    "request count exceeded",
     "request limit reached",
     "requests per",
     "per second",
@@ -201,6 +203,8 @@ const TOO_MUCH: &[&str] = &[
     "too many",
     "max results",
     "exceeds max",
+    "response exceeds",
+    "bigger than",
     "exceeds limit",
     "exceeds the limit",
     "limit exceeded",
@@ -303,7 +307,7 @@ fn stated(text: &str) -> Option<u64> {
         .collect();
     words.iter().enumerate().find_map(|(at, word)| {
         let blocks = number(word).filter(|n| (1..=WIDEST).contains(n))?;
-        let before = &words[at.saturating_sub(4)..at];
+        let before = &words[at.saturating_sub(5)..at];
         let limiting = before.iter().any(|word| LIMITING.contains(word));
         let after = words.get(at + 1).map_or("", |word| word.trim_end_matches(['.', ',']));
         (limiting && !NOT_BLOCKS.contains(&after)).then_some(blocks)
@@ -321,8 +325,12 @@ fn number(word: &str) -> Option<u64> {
     grouped.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// `retry in 10s`.
+/// `retry in 10s`, `"backoff_seconds":30`.
 fn retry_in(text: &str) -> Option<Duration> {
+    if let Some(rest) = text.split("\"backoff_seconds\":").nth(1) {
+        let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+        return digits.parse().ok().map(Duration::from_secs);
+    }
     let rest = text
         .split("retry in ")
         .nth(1)
@@ -354,225 +362,35 @@ mod tests {
         )
     }
 
-    /// Code, HTTP status, text as providers send it, meaning as an answer to `eth_getLogs`.
-    #[expect(clippy::too_many_lines, reason = "a table of what providers say")]
-    fn log_errors() -> Vec<(i64, u16, &'static str, Refusal)> {
-        let limit = |n| Refusal::TooMuch(Some(Hint::Limit(n)));
-        let attempt = |n| Refusal::TooMuch(Some(Hint::Try(n)));
-        let split = Refusal::TooMuch(None);
-        vec![
-            // Alchemy
-            (
-                -32602,
-                400,
-                "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and no limit on the response size, or you can request any block range with a cap of 10K logs in the response. Based on your parameters and the response size limit, this block range should work: [0x1000000, 0x10003e7]",
-                attempt(1000),
-            ),
-            (
-                -32600,
-                400,
-                "Under the Free tier plan, you can make eth_getLogs requests with up to a 10 block range. Based on your parameters, this block range should work: [0x1180fca, 0x1180fd3]. Upgrade to PAYG for expanded block range.",
-                attempt(10),
-            ),
-            (
-                -32000,
-                400,
-                "Query timeout exceeded. Consider reducing your block range. Based on your parameters and the response size limit, this block range should work: [0x5223c98, 0x5223e80]",
-                attempt(489),
-            ),
-            (
-                429,
-                429,
-                "Your app has exceeded its compute units per second capacity. If you have retries enabled, you can safely ignore this message.",
-                Refusal::RateLimited(None),
-            ),
-            (
-                429,
-                429,
-                "Monthly capacity limit exceeded. Visit https://dashboard.alchemy.com/settings/billing to upgrade your scaling policy for continued service.",
-                Refusal::Denied,
-            ),
-            // Infura
-            (
-                -32005,
-                200,
-                "query returned more than 10000 results. Try with this block range [0x128B46F, 0x128BAC8].",
-                attempt(1626),
-            ),
-            (-32005, 200, "query returned more than 10000 results", split),
-            (
-                -32005,
-                429,
-                "project ID request rate exceeded",
-                Refusal::RateLimited(None),
-            ),
-            (
-                -32005,
-                429,
-                "daily request count exceeded, request rate limited",
-                Refusal::Denied,
-            ),
-            (-32005, 200, "query timeout exceeded", split),
-            // QuickNode
-            (-32614, 413, "eth_getLogs is limited to a 10,000 range", limit(10_000)),
-            (
-                -32602,
-                413,
-                "eth_getLogs and eth_newFilter are limited to a 10,000 blocks range",
-                limit(10_000),
-            ),
-            (
-                -32007,
-                429,
-                "50/second request limit reached - reduce calls per second or upgrade your account at quicknode.com",
-                Refusal::RateLimited(None),
-            ),
-            // Ankr
-            (-32600, 400, "block range is too wide", split),
-            (
-                -32000,
-                429,
-                "Too many requests, reason: call rate limit exhausted, retry in 10s",
-                Refusal::RateLimited(Some(Duration::from_secs(10))),
-            ),
-            (
-                -32000,
-                403,
-                "Unauthorized: You must authenticate your request with an API key.",
-                Refusal::Denied,
-            ),
-            (-32602, 200, "maximum [from, to] blocks distance: 500", limit(500)),
-            // Cloudflare
-            (
-                -32047,
-                200,
-                "Invalid eth_getLogs request. 'fromBlock'-'toBlock' range too large. Max range: 800",
-                limit(800),
-            ),
-            (-32046, 200, "Cannot fulfill request", Refusal::Failed),
-            // BSC nodes
-            (-32005, 200, "limit exceeded", split),
-            (-32000, 200, "exceed maximum block range: 5000", limit(5_000)),
-            (
-                -32005,
-                200,
-                "method eth_getLogs in batch triggered rate limit",
-                Refusal::RateLimited(None),
-            ),
-            // Erigon
-            (-32000, 200, "query block range exceeds server limit", split),
-            (-32000, 200, "logs response limit exceeded", split),
-            // Nethermind
-            (
-                -32005,
-                200,
-                "Too many logs requested. Max logs per response is 20000.",
-                split,
-            ),
-            (
-                -32016,
-                200,
-                "eth_getLogs request was canceled due to enabled timeout.",
-                split,
-            ),
-            (
-                -32001,
-                200,
-                "One of the blocks specified in filter (fromBlock, toBlock or blockHash) cannot be found.",
-                Refusal::Absent,
-            ),
-            // geth
-            (
-                -32602,
-                200,
-                "block range extends beyond current head block",
-                Refusal::Absent,
-            ),
-            (-32000, 200, "unknown block", Refusal::Absent),
-            (-32000, 200, "header not found", Refusal::Absent),
-            (4444, 200, "pruned history unavailable", Refusal::Pruned),
-            (-32003, 200, "response too large", split),
-            (-32002, 200, "request timed out", split),
-            // reth, anvil
-            (-32602, 200, "query exceeds max block range 100000", limit(100_000)),
-            (
-                -32602,
-                200,
-                "query exceeds max results 20000, retry with the range 100-200",
-                attempt(101),
-            ),
-            (-32008, 200, "Response is too big", split),
-            (-32601, 200, "Method not found", Refusal::Unsupported),
-            // others
-            (
-                -32000,
-                200,
-                "requested too many blocks from 100 to 5000, maximum is set to 2048",
-                limit(2_048),
-            ),
-            (
-                -32000,
-                200,
-                "Maximum allowed number of requested blocks is 3500",
-                limit(3_500),
-            ),
-            (-32000, 200, "eth_getLogs is limited to 1024 block range", limit(1_024)),
-            (
-                -32000,
-                200,
-                "response size should not greater than 10000000 bytes",
-                split,
-            ),
-            (-32020, 200, "backend response too large", split),
-            (-32000, 200, "Block range is too large", split),
-            (-32000, 200, "logs matched by query exceeds limit of 10000", split),
-            (
-                -32000,
-                200,
-                "the block range exceeds the range allowed for your plan (5000 > 3000)",
-                limit(3_000),
-            ),
-            (
-                -32000,
-                403,
-                "Block range limit exceeded. See more details at https://docs.chainstack.com/docs/limits#evm-range-limits",
-                Refusal::Denied,
-            ),
-            (
-                -32000,
-                200,
-                "please limit the query to at most 1,000 blocks",
-                limit(1_000),
-            ),
-            (-32701, 200, "exceed maximum block range: 50,000", limit(50_000)),
-            (-32000, 200, "block range greater than 500 max", limit(500)),
-            (
-                -32000,
-                200,
-                "eth_getLogs range is too large, max is 10k blocks",
-                limit(10_000),
-            ),
-            (-32000, 200, "query must be smaller than size 1024", split),
-            (-32000, 200, "block range is too wide (maximum 1024)", limit(1_024)),
-            (
-                35,
-                200,
-                "ranges over 10000 blocks are not supported on freetier",
-                limit(10_000),
-            ),
-            (-32603, 500, "internal error", Refusal::Unavailable),
-            (0, 200, "", Refusal::Failed),
-        ]
+    /// The meaning named in `provider_errors.tsv`.
+    fn meaning(text: &str) -> Refusal {
+        let (name, number) = text
+            .split_once(' ')
+            .map_or((text, None), |(name, n)| (name, Some(n.parse().unwrap())));
+        match (name, number) {
+            ("limit", Some(blocks)) => Refusal::TooMuch(Some(Hint::Limit(blocks))),
+            ("try", Some(blocks)) => Refusal::TooMuch(Some(Hint::Try(blocks))),
+            ("split", None) => Refusal::TooMuch(None),
+            ("rate", seconds) => Refusal::RateLimited(seconds.map(Duration::from_secs)),
+            ("absent", None) => Refusal::Absent,
+            ("pruned", None) => Refusal::Pruned,
+            ("denied", None) => Refusal::Denied,
+            ("unsupported", None) => Refusal::Unsupported,
+            ("unavailable", None) => Refusal::Unavailable,
+            ("failed", None) => Refusal::Failed,
+            _ => panic!("no such meaning: {text}"),
+        }
     }
 
     #[test]
     fn provider_errors_mean_what_they_mean() {
-        for (code, status, text, expected) in log_errors() {
-            assert_eq!(
-                meant("eth_getLogs", code, text, status),
-                expected,
-                "{code} {status} {text}"
-            );
+        let rows = include_str!("provider_errors.tsv")
+            .lines()
+            .filter(|line| !line.starts_with('#'));
+        for row in rows {
+            let [code, status, means, text] = row.splitn(4, '\t').collect::<Vec<_>>().try_into().unwrap();
+            let refusal = meant("eth_getLogs", code.parse().unwrap(), text, status.parse().unwrap());
+            assert_eq!(refusal, meaning(means), "{row}");
         }
     }
 

@@ -94,7 +94,7 @@ impl Default for PoolOptions {
             hedge: true,
             batch: 100,
             concurrency: 32,
-            response_bytes: 128 << 20,
+            response_bytes: 64 << 20,
             head_tolerance: 64,
             log_range: 10_000,
             span_logs: 50_000,

@@ -212,6 +212,8 @@ async fn carry(
             break;
         }
     }
+    // Closed first: whoever is woken below must see that nothing is announced here any more.
+    drop(inbox);
     // Whoever waits for a head should look now rather than wait for announcements that no longer come.
     announcements.bell.notify_one();
 }

@@ -16,8 +16,10 @@ const OPEN_LONGEST: Duration = Duration::from_secs(60);
 /// First and longest pause after a rate limit that names no time.
 const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_LONGEST: Duration = Duration::from_secs(30);
-/// Time a caller that is denied service, and a liar, is left alone.
-const SHUNNED: Duration = Duration::from_secs(60);
+/// First time an endpoint that denies service is left alone.
+const DENIED: Duration = Duration::from_secs(2);
+/// Time a liar is left alone; nothing it says is believed unchecked anyway.
+const SHUNNED: Duration = Duration::from_secs(15);
 /// Time after which an endpoint of another chain is looked at again.
 const QUARANTINE: Duration = Duration::from_secs(300);
 /// Trust below which a liar is left alone for a while.
@@ -193,7 +195,7 @@ impl Vitals {
             }
             Refusal::Denied => {
                 self.blame(detail);
-                self.open(now, SHUNNED);
+                self.open_longer(now, DENIED);
             }
             Refusal::Lie => {
                 self.lies += 1;
@@ -209,9 +211,7 @@ impl Vitals {
                 self.blame(detail);
                 self.failed_in_row += 1;
                 if self.failed_in_row >= FAILURES || self.open_until.is_some() {
-                    let wait = doubled(OPEN, self.openings).min(OPEN_LONGEST);
-                    self.openings += 1;
-                    self.open(now, wait);
+                    self.open_longer(now, OPEN);
                 }
             }
             Refusal::WrongChain => self.reason = Some(detail.to_owned()),
@@ -222,6 +222,12 @@ impl Vitals {
         self.failures += 1;
         self.errors = self.errors * 0.9 + 0.1;
         self.reason = Some(detail.to_owned());
+    }
+
+    /// Each opening in a row lasts twice as long as the one before.
+    fn open_longer(&mut self, now: Instant, first: Duration) {
+        self.open(now, doubled(first, self.openings).min(OPEN_LONGEST));
+        self.openings += 1;
     }
 
     /// Another server may stand behind the URL afterwards, so the chain is checked again.

@@ -395,16 +395,16 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            std::hint::black_box(single::<Word>(&bytes).is_ok());
-            std::hint::black_box(refusal_in(&bytes).is_some());
-            std::hint::black_box(replies(&[Body { id: 0, count: 2, bytes }]).is_ok());
+            drop(single::<Word>(&bytes));
+            drop(refusal_in(&bytes));
+            drop(replies(&[Body { id: 0, count: 2, bytes }]));
         }
 
         #[test]
         fn any_json_like_text_is_read_without_panic(text in r#"[\[\]{}",:0-9a-fx]{0,60}"#) {
-            std::hint::black_box(single::<Quantity>(text.as_bytes()).is_ok());
-            std::hint::black_box(replies(&[body(1, &text)]).is_ok());
-            std::hint::black_box(quantity(&text));
+            drop(single::<Quantity>(text.as_bytes()));
+            drop(replies(&[body(1, &text)]));
+            quantity(&text);
         }
     }
 }

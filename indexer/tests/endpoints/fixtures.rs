@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{options, setting};
 
-/// Mainnet blocks without the `root` of their receipts, and those recorded without `mixHash`.
-const NO_ROOTS: [u64; 3] = [3_842_489, 3_846_659, 3_862_484];
+/// Mainnet blocks without the `root` of their receipts (3,842,489 has them after all), and those recorded without `mixHash`.
+const NO_ROOTS: [u64; 2] = [3_846_659, 3_862_484];
 const NO_MIX_HASH: [u64; 2] = [17_173_049, 17_173_050];
 
 fn expected(chain: u64, number: u64) -> Proof {

@@ -22,7 +22,7 @@ async fn pool(world: &World, poll: Duration) -> Pool {
     };
     Pool::connect(ChainId(1), settings, options, CancellationToken::new())
         .await
-        .unwrap()
+        .expect("a healthy endpoint")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! A simulated chain behind several endpoints, each with faults of its own.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,9 @@ pub(crate) const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f
 pub(crate) const SINGLE: B256 = b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
 pub(crate) const BATCH: B256 = b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
 
+/// Any free port of this machine.
+pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// The endpoints of one chain.
 pub(crate) struct World {
     pub(crate) ledger: Ledger,
@@ -27,6 +31,13 @@ pub(crate) struct World {
 impl World {
     /// A simulated chain of `blocks` blocks behind `endpoints` faultless endpoints.
     pub(crate) async fn new(blocks: u64, endpoints: usize) -> Self {
+        // `RUST_LOG=indexer=debug` shows what the pool does when a test fails.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init()
+            .ok();
         let mut simulation = Simulation::new(Settings::small(7));
         let ledger = Ledger::new(
             1,
@@ -50,9 +61,9 @@ impl World {
     /// One more endpoint.
     pub(crate) async fn add(&mut self, settings: FaultSettings) -> Arc<Faults> {
         let faults = Faults::with(self.servers.len() as u64 + 1, settings);
-        let server = serve(self.ledger.clone(), faults.clone(), "127.0.0.1:0".parse().unwrap())
+        let server = serve(self.ledger.clone(), faults.clone(), LOOPBACK)
             .await
-            .unwrap();
+            .expect("a free port");
         self.servers.push((server, faults.clone()));
         faults
     }
@@ -68,7 +79,7 @@ impl World {
     }
 
     pub(crate) async fn pool(&self) -> Pool {
-        self.pool_with(|_| {}).await.unwrap()
+        self.pool_with(|_| {}).await.expect("a healthy endpoint")
     }
 
     pub(crate) async fn pool_with(&self, edit: impl FnOnce(&mut PoolOptions)) -> Result<Pool, EndpointError> {
@@ -117,7 +128,7 @@ pub(crate) fn options() -> PoolOptions {
 pub(crate) fn setting(id: i32, url: &str) -> EndpointSettings {
     EndpointSettings {
         id,
-        url: url.parse().unwrap(),
+        url: url.parse().expect("a URL"),
         priority: 0,
         weight: 1,
         rate_limit: None,
@@ -132,5 +143,8 @@ pub(crate) fn nft() -> Filter {
 }
 
 pub(crate) fn health(pool: &Pool, id: i32) -> EndpointHealth {
-    pool.health().into_iter().find(|health| health.id == id).unwrap()
+    pool.health()
+        .into_iter()
+        .find(|health| health.id == id)
+        .expect("an endpoint of the pool")
 }

@@ -1,0 +1,193 @@
+//! The headers of a range: linked, and on the branch that more than one endpoint knows.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use futures::{StreamExt, TryStreamExt, stream};
+use tracing::warn;
+
+use super::ask::{Ask, Trouble};
+use super::call::Call;
+use super::endpoint::Endpoint;
+use super::error::Wanted;
+use super::header;
+use super::pool::{Inner, check_wanted};
+use super::proof::Judged;
+use super::seal::Rules;
+use super::wire::{Body, Reply, Unread, replies};
+
+/// Header batches of one span under way at once.
+const UNDER_WAY: usize = 4;
+
+/// Headers that came in one answer.
+struct Run {
+    headers: Vec<Judged>,
+    by: Arc<Endpoint>,
+}
+/// How reading a range failed.
+pub(super) enum Broken {
+    Trouble(Trouble),
+    /// These endpoints stand on another branch than the others: start again without them.
+    Branch(Vec<i32>),
+}
+
+impl From<Trouble> for Broken {
+    fn from(trouble: Trouble) -> Self {
+        Broken::Trouble(trouble)
+    }
+}
+impl Inner {
+    /// Every header of the range, linked; and the last one known to a second endpoint.
+    pub(super) async fn headers(&self, range: &RangeInclusive<u64>, shun: &[i32]) -> Result<Vec<Judged>, Broken> {
+        let size = u64::try_from(self.options.batch.max(1)).unwrap_or(1);
+        let (start, end) = (*range.start(), *range.end());
+        let count = (end - start) / size + 1;
+        let parts = (0..count).map(|part| {
+            let first = start + part * size;
+            first..=end.min(first.saturating_add(size - 1))
+        });
+        let runs: Vec<Run> = stream::iter(parts)
+            .map(|part| self.run(part, shun))
+            .buffered(UNDER_WAY)
+            .try_collect()
+            .await?;
+        for pair in runs.windows(2) {
+            let [below, above] = pair else { continue };
+            let (Some(last), Some(first)) = (below.headers.last(), above.headers.first()) else {
+                continue;
+            };
+            if first.header.parent_hash != last.header.block.hash {
+                return Err(self.vote(last, &[&below.by, &above.by]).await);
+            }
+        }
+        if let Some(Run { headers, by }) = runs.last() {
+            let last = headers.last().ok_or(Trouble::Absent)?;
+            self.witness(last, by).await?;
+        }
+        Ok(runs.into_iter().flat_map(|run| run.headers).collect())
+    }
+
+    async fn run(&self, part: RangeInclusive<u64>, shun: &[i32]) -> Result<Run, Trouble> {
+        let ask = Ask {
+            block: Some(*part.end()),
+            shun: shun.to_vec(),
+            ..self.question(
+                part.clone().map(Call::header_at).collect(),
+                Wanted::Range(part.clone()).to_string(),
+            )
+        };
+        let served = self
+            .ask_sealed(&ask, |agreed| {
+                let (rules, part) = (Arc::clone(&self.rules), part.clone());
+                move |bodies: &[Body]| {
+                    let replies = replies(bodies)?;
+                    let mut headers: Vec<Judged> = Vec::with_capacity(replies.len());
+                    for (number, reply) in part.clone().zip(&replies) {
+                        headers.push(linked(number, reply, headers.last(), &rules, agreed)?);
+                    }
+                    Ok(headers)
+                }
+            })
+            .await?;
+        Ok(Run {
+            headers: served.value,
+            by: served.by,
+        })
+    }
+
+    /// Asks a second endpoint for the hash of the last block, so that one endpoint alone on its branch is noticed.
+    async fn witness(&self, last: &Judged, by: &Arc<Endpoint>) -> Result<(), Broken> {
+        let number = last.header.block.number;
+        let ask = Ask {
+            block: Some(number),
+            ..self.question(vec![Call::header_at(number)], format!("block {number}"))
+        };
+        let mut tried = vec![by.id];
+        // One that does not answer is no witness.
+        while let Some(other) = self.pick(&ask, &tried) {
+            tried.push(other.id);
+            match self.hash_at(&other, &ask).await {
+                Some(hash) if hash == last.header.block.hash => return Ok(()),
+                Some(_) => return Err(self.vote(last, &[by, &other]).await),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn hash_at(&self, endpoint: &Arc<Endpoint>, ask: &Ask) -> Option<B256> {
+        let rules = Arc::clone(&self.rules);
+        let read = move |bodies: &[Body]| {
+            let header = header::read(replies(bodies)?.first().ok_or(Unread::Absent)?.json()?)?;
+            rules.judge(&header, true)?;
+            Ok(header.block.hash)
+        };
+        self.attempt_once(endpoint, ask, &read).await.ok()
+    }
+
+    /// Two endpoints disagree about a final block: the majority of all is right; without one nobody is believed.
+    async fn vote(&self, disputed: &Judged, between: &[&Arc<Endpoint>]) -> Broken {
+        let number = disputed.header.block.number;
+        let ask = self.question(vec![Call::header_at(number)], format!("block {number}"));
+        let endpoints = self.endpoints();
+        let asked = endpoints.iter().map(|endpoint| {
+            let ask = &ask;
+            async move { Some((Arc::clone(endpoint), self.hash_at(endpoint, ask).await?)) }
+        });
+        let votes: Vec<(Arc<Endpoint>, B256)> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+        let mut tally: BTreeMap<B256, usize> = BTreeMap::new();
+        for (_, hash) in &votes {
+            *tally.entry(*hash).or_default() += 1;
+        }
+        let most = tally.values().copied().max().unwrap_or(0);
+        let mut leaders = tally.iter().filter(|(_, count)| **count == most).map(|(hash, _)| *hash);
+        match (leaders.next(), leaders.next()) {
+            (Some(right), None) if tally.len() > 1 => {
+                let wrong: Vec<&Arc<Endpoint>> = votes
+                    .iter()
+                    .filter(|(_, hash)| *hash != right)
+                    .map(|(by, _)| by)
+                    .collect();
+                for endpoint in &wrong {
+                    self.blame(
+                        endpoint,
+                        &format!("it stands on another branch at block {number} than the majority"),
+                    );
+                }
+                Broken::Branch(wrong.iter().map(|endpoint| endpoint.id).collect())
+            }
+            // They agree by now: the chain moved between two requests.
+            (_, None) => Broken::Branch(Vec::new()),
+            _ => {
+                let names: Vec<&str> = between.iter().map(|endpoint| endpoint.name.as_str()).collect();
+                let reason = format!(
+                    "{} disagree about block {number}, and no majority decides",
+                    names.join(" and ")
+                );
+                warn!(chain = %self.chain, %reason, "endpoints disagree");
+                let liars = Vec::new();
+                Broken::Trouble(Trouble::Unproven { reason, liars })
+            }
+        }
+    }
+}
+
+fn linked(
+    number: u64,
+    reply: &Reply<'_>,
+    below: Option<&Judged>,
+    rules: &Rules,
+    agreed: bool,
+) -> Result<Judged, Unread> {
+    let header = header::read(reply.json()?)?;
+    check_wanted(&header, &Wanted::Number(number))?;
+    let proven = rules.judge(&header, agreed)?;
+    match below {
+        Some(below) if below.header.block.hash != header.parent_hash => Err(Unread::Lie(format!(
+            "block {number} does not build on the block below it"
+        ))),
+        _ => Ok(Judged { header, proven }),
+    }
+}

@@ -1,0 +1,133 @@
+//! Who is asked next, and whether asking can help at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::ask::{Ask, SLOW_FACTOR, Trouble};
+use super::endpoint::Endpoint;
+use super::pool::Inner;
+use super::vitals::{Available, ChainCheck};
+
+/// Medians below this are as good as each other.
+const SWIFT: Duration = Duration::from_millis(25);
+
+impl Inner {
+    /// The next endpoint for a question: it can be asked now, is likely to have the answer, and its turn has come.
+    pub(super) fn pick(&self, ask: &Ask, tried: &[i32]) -> Option<Arc<Endpoint>> {
+        let now = Instant::now();
+        let mut best: Vec<Arc<Endpoint>> = Vec::new();
+        let mut best_rank = None;
+        for endpoint in self.endpoints().iter().filter(|endpoint| !tried.contains(&endpoint.id)) {
+            let vitals = endpoint.vitals();
+            if vitals.available(now) != Available::Now || ask.receipts && vitals.no_receipts {
+                continue;
+            }
+            let shunned = ask.shun.contains(&endpoint.id);
+            let stale = ask.block.zip(vitals.head).is_some_and(|(block, head)| block > head);
+            let narrow = ask.span.is_some_and(|blocks| blocks > vitals.log_range.blocks());
+            drop(vitals);
+            let rank = (shunned, stale, endpoint.priority(), narrow);
+            if best_rank.is_none_or(|best| rank < best) {
+                best_rank = Some(rank);
+                best.clear();
+            }
+            if best_rank == Some(rank) {
+                best.push(Arc::clone(endpoint));
+            }
+        }
+        turn(best)
+    }
+
+    /// No endpoint can ever answer as things stand.
+    pub(super) fn hopeless(&self, ask: &Ask) -> Option<Trouble> {
+        let endpoints = self.endpoints();
+        if endpoints.is_empty() {
+            return Some(Trouble::NoEndpoints);
+        }
+        let wrong: Vec<String> = endpoints.iter().filter_map(wrong_chain).collect();
+        if wrong.len() == endpoints.len() {
+            return Some(Trouble::WrongChain(wrong.join("; ")));
+        }
+        let useless = |endpoint: &Arc<Endpoint>| endpoint.vitals().no_receipts || wrong_chain(endpoint).is_some();
+        (ask.receipts && endpoints.iter().all(useless)).then_some(Trouble::Unsupported)
+    }
+
+    /// Whether an endpoint that was not asked will be back in a moment.
+    pub(super) fn pausing(&self, tried: &[i32]) -> bool {
+        let now = Instant::now();
+        self.endpoints()
+            .iter()
+            .any(|endpoint| !tried.contains(&endpoint.id) && endpoint.vitals().pausing(now))
+    }
+
+    /// When the next endpoint becomes available.
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let when = |endpoint: &Arc<Endpoint>| match endpoint.vitals().available(now) {
+            Available::Now => Some(now),
+            Available::From(instant) => Some(instant),
+            Available::Never => None,
+        };
+        self.endpoints().iter().filter_map(when).min()
+    }
+
+    /// What the endpoints said, or why they were not even asked.
+    pub(super) fn excuses(&self, causes: &[String]) -> String {
+        if !causes.is_empty() {
+            return causes.join("; ");
+        }
+        let excuse = |endpoint: &Arc<Endpoint>| {
+            format!(
+                "{}: {}",
+                endpoint.name,
+                endpoint.vitals().reason().unwrap_or("is left alone for a while")
+            )
+        };
+        self.endpoints().iter().map(excuse).collect::<Vec<_>>().join("; ")
+    }
+}
+
+pub(super) fn wrong_chain(endpoint: &Arc<Endpoint>) -> Option<String> {
+    match endpoint.vitals().chain {
+        ChainCheck::Wrong { found, .. } => Some(format!("{} serves eip155:{found}", endpoint.name)),
+        ChainCheck::Unchecked | ChainCheck::Right => None,
+    }
+}
+/// Smooth weighted round robin: each gains its pull, the richest is taken and pays for all.
+fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
+    if endpoints.len() < 2 {
+        return endpoints.into_iter().next();
+    }
+    let fastest = endpoints
+        .iter()
+        .filter_map(|endpoint| endpoint.vitals().median_latency())
+        .min()
+        .unwrap_or_default();
+    let mut total = 0.0;
+    let mut richest: Option<(f64, Arc<Endpoint>)> = None;
+    for endpoint in endpoints {
+        let pull = endpoint.pull() * swiftness(endpoint.vitals().median_latency(), fastest);
+        total += pull;
+        let credit = {
+            let mut vitals = endpoint.vitals();
+            vitals.credit += pull;
+            vitals.credit
+        };
+        if richest.as_ref().is_none_or(|(most, _)| credit > *most) {
+            richest = Some((credit, endpoint));
+        }
+    }
+    let (_, taken) = richest?;
+    taken.vitals().credit -= total;
+    Some(taken)
+}
+
+/// Less than one for an endpoint much slower than the fastest of its class.
+fn swiftness(median: Option<Duration>, fastest: Duration) -> f64 {
+    let allowed = fastest.max(SWIFT) * SLOW_FACTOR;
+    median.map_or(1.0, |median| {
+        (allowed.as_secs_f64() / median.as_secs_f64().max(1e-3)).min(1.0)
+    })
+}

@@ -1,0 +1,227 @@
+//! The logs of a range: fetched in as many `eth_getLogs` as the endpoints need, then compared with the headers.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use decoders::block::{Log, Proof};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::ask::{Ask, Served, Trouble, count};
+use super::bloom::Checker;
+use super::call::Call;
+use super::endpoint::Endpoint;
+use super::error::Wanted;
+use super::log::Logs;
+use super::pool::Inner;
+use super::proof::{Finding, Judged, Want, inspect};
+use super::refusal::Hint;
+use super::wire::{Body, Unread, single};
+
+/// Ranges of one span under way at once.
+const UNDER_WAY: usize = 4;
+
+/// The logs of one `eth_getLogs` range; `None` for a single block with more logs than any endpoint sends that way.
+pub(super) struct Piece {
+    range: RangeInclusive<u64>,
+    logs: Option<Logs>,
+    by: Option<Arc<Endpoint>>,
+}
+/// A block whose logs are to be settled.
+pub(super) struct Suspect {
+    pub(super) place: usize,
+    pub(super) logs: Vec<Log>,
+    pub(super) by: Option<Arc<Endpoint>>,
+    pub(super) reason: &'static str,
+}
+
+/// What one pass over a span shows.
+pub(super) struct Sifted {
+    pub(super) logs: Vec<Log>,
+    pub(super) suspects: Vec<Suspect>,
+    pub(super) proof: Proof,
+}
+impl Inner {
+    /// The logs of the range, in as many `eth_getLogs` as the endpoints need. Refused ranges are split at once.
+    pub(super) async fn pieces(
+        &self,
+        range: &RangeInclusive<u64>,
+        want: &Arc<Want>,
+        shun: &[i32],
+    ) -> Result<Vec<Piece>, Trouble> {
+        let mut queue = VecDeque::from([range.clone()]);
+        let mut under_way = FuturesUnordered::new();
+        let mut pieces = Vec::new();
+        loop {
+            while under_way.len() < UNDER_WAY {
+                let Some(next) = queue.pop_front() else { break };
+                let (now, rest) = cut(&next, self.log_blocks());
+                if let Some(rest) = rest {
+                    queue.push_front(rest);
+                }
+                under_way.push(self.piece(now, want, shun));
+            }
+            let Some((asked, answer)) = under_way.next().await else {
+                break;
+            };
+            match answer {
+                Ok(piece) => pieces.push(piece),
+                Err(Trouble::TooMuch(_)) if asked.start() == asked.end() => {
+                    pieces.push(Piece {
+                        range: asked,
+                        logs: None,
+                        by: None,
+                    });
+                }
+                Err(Trouble::TooMuch(hint)) => {
+                    count(&self.counts.splits);
+                    let blocks = asked.end() - asked.start() + 1;
+                    let size = match hint {
+                        Some(Hint::Try(size) | Hint::Limit(size)) if size < blocks => size,
+                        _ => blocks / 2,
+                    };
+                    let (front, back) = cut(&asked, size);
+                    if let Some(back) = back {
+                        queue.push_front(back);
+                    }
+                    queue.push_front(front);
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        pieces.sort_by_key(|piece| *piece.range.start());
+        Ok(pieces)
+    }
+
+    async fn piece(
+        &self,
+        range: RangeInclusive<u64>,
+        want: &Arc<Want>,
+        shun: &[i32],
+    ) -> (RangeInclusive<u64>, Result<Piece, Trouble>) {
+        let blocks = range.end() - range.start() + 1;
+        let ask = Ask {
+            block: Some(*range.end()),
+            span: Some(blocks),
+            patience: self.options.logs_timeout,
+            shun: shun.to_vec(),
+            ..self.question(
+                vec![Call::logs_in(&range, &want.filter)],
+                format!("the logs of {}", Wanted::Range(range.clone())),
+            )
+        };
+        let (within, filter) = (range.clone(), Arc::clone(want));
+        let read = move |bodies: &[Body]| {
+            let mut logs: Logs = single(&bodies.first().ok_or(Unread::Absent)?.bytes)?;
+            logs.check(&within, &filter.set)?;
+            Ok(logs)
+        };
+        let answer = self.ask(&ask, read).await.map(|Served { value, by }| {
+            by.vitals().log_range.answered(blocks, value.logs.len());
+            Piece {
+                range: range.clone(),
+                logs: Some(value),
+                by: Some(by),
+            }
+        });
+        (range, answer)
+    }
+}
+
+/// The first `size` blocks of a range, and the rest.
+fn cut(range: &RangeInclusive<u64>, size: u64) -> (RangeInclusive<u64>, Option<RangeInclusive<u64>>) {
+    let (start, end) = (*range.start(), *range.end());
+    let last = start.saturating_add(size.max(1) - 1).min(end);
+    (start..=last, (last < end).then(|| last + 1..=end))
+}
+/// At level `receipts`: blocks whose proven bloom excludes the filter hold nothing; the others are settled one by one.
+pub(super) fn sift_blooms(headers: &[Judged], want: &Want) -> Sifted {
+    let open = |judged: &Judged| !judged.proven || want.may_match(&judged.header);
+    let places = headers.iter().enumerate().filter(|(_, judged)| open(judged));
+    let suspect = |(place, _)| Suspect {
+        place,
+        logs: Vec::new(),
+        by: None,
+        reason: "its receipts are to be proven",
+    };
+    Sifted {
+        logs: Vec::new(),
+        suspects: places.map(suspect).collect(),
+        proof: Proof::Receipts,
+    }
+}
+
+/// Compares every block's logs with its header.
+pub(super) fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: Proof) -> Sifted {
+    let mut sifted = Sifted {
+        logs: Vec::new(),
+        suspects: Vec::new(),
+        proof: Proof::Receipts,
+    };
+    let mut checker = Checker::default();
+    let mut at = 0;
+    for Piece { range, logs, by } in pieces {
+        let whole = logs.is_some();
+        let Logs { logs, blocks } = logs.unwrap_or_default();
+        let (mut rest, mut named) = (logs.into_iter().peekable(), blocks.into_iter().peekable());
+        while let Some(judged) = headers
+            .get(at)
+            .filter(|judged| range.contains(&judged.header.block.number))
+        {
+            let number = judged.header.block.number;
+            let block = named.next_if(|block| block.number == number);
+            let first = sifted.logs.len();
+            while let Some(log) = rest.next_if(|log| log.block_number == number) {
+                sifted.logs.push(log);
+            }
+            let elsewhere = block.is_some_and(|block| block.hash != judged.header.block.hash);
+            let finding = if elsewhere {
+                Finding::Wrong("its logs name another block")
+            } else if whole {
+                inspect(judged, &sifted.logs[first..], want, &mut checker)
+            } else {
+                Finding::Wrong("its logs are more than its endpoint sends")
+            };
+            let reason = match finding {
+                Finding::Fine(proof) => {
+                    sifted.proof = sifted.proof.min(proof);
+                    at += 1;
+                    continue;
+                }
+                Finding::Doubtful if wanted == Proof::Chained => {
+                    sifted.proof = Proof::Chained;
+                    at += 1;
+                    continue;
+                }
+                Finding::Doubtful => "its bloom promises logs, but none came",
+                Finding::Wrong(reason) => reason,
+            };
+            let logs = sifted.logs.split_off(first);
+            sifted.suspects.push(Suspect {
+                place: at,
+                logs,
+                // The chain may have moved between two requests: logs of another block are no lie about this one.
+                by: by.clone().filter(|_| !elsewhere),
+                reason,
+            });
+            at += 1;
+        }
+    }
+    sifted
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_cut_without_loss() {
+        assert_eq!(cut(&(5..=9), 2), (5..=6, Some(7..=9)));
+        assert_eq!(cut(&(5..=9), 5), (5..=9, None));
+        assert_eq!(cut(&(5..=9), 0), (5..=5, Some(6..=9)));
+        assert_eq!(
+            cut(&(u64::MAX - 1..=u64::MAX), u64::MAX),
+            (u64::MAX - 1..=u64::MAX, None)
+        );
+    }
+}
