@@ -19,6 +19,8 @@ create table if not exists indexer_service.indexer_checkpoints (
     safe_block bigint,
     finalized_block bigint,
     observed_at timestamptz,
+    -- Rewinds so far. A backfill names the count it read under, so that none commits a branch left behind.
+    branch bigint not null default 0,
     check ((last_block is null) = (last_block_hash is null))
 );
 

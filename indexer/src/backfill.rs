@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use decoders::block::Proof;
 use sinks::commit::Move;
-use sinks::coverage;
+use sinks::{checkpoint, coverage};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
@@ -155,8 +155,9 @@ impl Worker {
     }
 
     async fn write(&self, range: RangeInclusive<u64>) -> Result<(), Error> {
+        let branch = checkpoint::branch(&self.pipeline.store, self.pipeline.chain).await?;
         let span = self.pipeline.read_range(range, self.proof).await?;
-        let applied = self.pipeline.write(&span, Move::Backfill).await?;
+        let applied = self.pipeline.write(&span, Move::Backfill { branch }).await?;
         self.progress
             .blocks_done
             .fetch_add(span.range.end() - span.range.start() + 1, Ordering::Relaxed);

@@ -7,12 +7,12 @@ use alloy_primitives::{Address, B256};
 use decoders::block::{ChainId, Proof, Span};
 use decoders::fact::{Facts, TransferKind};
 use sinks::commit::{self, Applied, Move, Replaced};
-use sinks::coverage::Wanted;
+use sinks::coverage::{self, Wanted};
 use sinks::store::Store;
 use tokio::sync::Notify;
 use tracing::{debug, instrument};
 
-use crate::archive::Archive;
+use crate::archive::{Archive, ArchiveError};
 use crate::endpoints::{Filter, Pool};
 use crate::error::Error;
 use crate::health::ChainMetrics;
@@ -102,16 +102,41 @@ impl Pipeline {
 
 /// Decodes what the archive holds of `range`, for `contracts` or for all, and replaces what the tables say of it.
 ///
+/// A decoder that the range was not covered for has no logs there and is left out: its gap is filled by reading the chain.
+///
 /// # Errors
-/// Whatever the archive or the store answers; the range is then as it was.
+/// Whatever the archive or the store answers, and an archive that cannot be the one the tables were written from; the range is
+/// then as it was.
 pub async fn rewrite(
     stores: &Stores,
     chain: ChainId,
     range: RangeInclusive<u64>,
     contracts: &[Address],
 ) -> Result<Replaced, Error> {
-    let span = stores.archive.read(chain, range).await?;
-    Ok(commit::replace(&stores.database.store, &facts_of(&span, contracts)).await?)
+    let store = &stores.database.store;
+    let span = stores.archive.read(chain, range.clone()).await?;
+    if span.logs.is_empty() && commit::holds_facts(store, chain, &range).await? {
+        return Err(ArchiveError::Foreign { chain, range }.into());
+    }
+    let mut facts = facts_of(&span, contracts);
+    let mut sources = Vec::with_capacity(facts.sources.len());
+    for source in facts.sources {
+        let wanted = [Wanted {
+            source: source.to_owned(),
+            from: 0,
+        }];
+        let is_covered = coverage::missing(store, chain, &wanted, range.clone())
+            .await?
+            .is_empty();
+        // Contracts are archived with their facts, so that whatever is replayed of them is covered.
+        if is_covered || !contracts.is_empty() {
+            sources.push(source);
+        }
+    }
+    facts.sources = sources;
+    facts.transfers.retain(|fact| facts.sources.contains(&fact.source));
+    facts.faults.retain(|fault| facts.sources.contains(&fault.source));
+    Ok(commit::replace(store, &facts).await?)
 }
 
 /// The facts of an archived span that was read for `contracts`, or for all; with the archive among the sources they cover.

@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (store, queue) = (store.clone(), queue.clone());
         tokio::spawn(async move {
             while let Some(span) = { queue.lock().expect("no worker panics").pop() } {
-                apply(&store, &span, Move::Backfill).await?;
+                apply(&store, &span, Move::Backfill { branch: 0 }).await?;
             }
             Ok::<(), sinks::error::SinkError>(())
         })

@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use chrono::{DateTime, Utc};
 use decoders::block::{Block, BlockRef, ChainId};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::copy::timestamp;
 use crate::error::SinkError;
@@ -107,6 +107,21 @@ pub(crate) async fn keep(db: &mut PgConnection, chain: &str, blocks: &[Block]) -
     Ok(())
 }
 
+/// How many times `chain` was rewound: what was read before the last time may be of the branch left behind.
+pub async fn branch(store: &Store, chain: ChainId) -> Result<i64, SinkError> {
+    branch_of(&store.pool, &chain.to_string()).await
+}
+
+pub(crate) async fn branch_of(db: impl PgExecutor<'_>, chain: &str) -> Result<i64, SinkError> {
+    Ok(sqlx::query_scalar(BRANCH).bind(chain).fetch_one(db).await?)
+}
+
+/// Notes a rewind.
+pub(crate) async fn branch_off(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+    sqlx::query(BRANCH_OFF).bind(chain).execute(db).await?;
+    Ok(())
+}
+
 /// Forgets the blocks of `chain` above `ancestor`.
 pub(crate) async fn forget_above(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<(), SinkError> {
     sqlx::query(FORGET)
@@ -165,6 +180,10 @@ const KEEP: &str = "insert into indexer_service.indexer_blocks (chain_id, number
     select $1, s.number, s.hash, s.block_time
     from unnest($2::int8[], $3::text[], $4::timestamptz[]) as s (number, hash, block_time)
     on conflict (chain_id, number) do update set hash = excluded.hash, block_time = excluded.block_time";
+
+const BRANCH: &str = "select coalesce((select branch from indexer_service.indexer_checkpoints where chain_id = $1), 0)";
+
+const BRANCH_OFF: &str = "update indexer_service.indexer_checkpoints set branch = branch + 1 where chain_id = $1";
 
 const FORGET: &str = "delete from indexer_service.indexer_blocks where chain_id = $1 and number > $2";
 

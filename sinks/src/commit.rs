@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use alloy_primitives::Address;
 use decoders::block::{BlockRef, ChainId};
 use decoders::fact::Facts;
-use decoders::id::MAX_BLOCK;
+use decoders::id::{MAX_BLOCK, Position};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -21,7 +21,10 @@ use crate::{balances, checkpoint, collections, counters, faults, outbox, tokens,
 #[derive(Clone, Copy, Debug)]
 pub enum Move<'a> {
     /// A backfill worker: final blocks only, in any order, without a lease. The commit may be lost in a crash, whole.
-    Backfill,
+    Backfill {
+        /// [`checkpoint::branch`] before the span was read: a rewind since then refuses it.
+        branch: i64,
+    },
     /// The holder of the chain's lease: blocks above the checkpoint, which moves to the last of them.
     Head {
         /// Where the checkpoint stands; `None` on a chain without one.
@@ -68,12 +71,20 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     check(facts, &step)?;
     store.ensure_chain(facts.chain).await?;
     let begin = match step {
-        Move::Backfill => BEGIN_BACKFILL,
+        Move::Backfill { .. } => BEGIN_BACKFILL,
         Move::Head { .. } => BEGIN,
     };
     let mut tx = store.pool.begin_with(begin).await?;
     let chain = facts.chain.to_string();
     coverage::share(&mut tx, &chain).await?;
+    if let Move::Backfill { branch } = step
+        && checkpoint::branch_of(&mut *tx, &chain).await? != branch
+    {
+        return Err(SinkError::Raced {
+            chain: facts.chain,
+            range: facts.range.clone(),
+        });
+    }
 
     let sources = Sources::of(facts);
     let known = Known::read(&mut tx, facts.chain, sources.names(), &facts.range).await?;
@@ -131,6 +142,7 @@ pub async fn rewind(
     coverage::exclude(&mut tx, &name).await?;
 
     checkpoint::advance(&mut tx, Some(from), ancestor, lease).await?;
+    checkpoint::branch_off(&mut tx, &name).await?;
     let undone = transfers::revert_above(&mut tx, &name, ancestor.number).await?;
     if undone > 0 {
         undo(&mut tx, &name).await?;
@@ -147,7 +159,7 @@ pub async fn rewind(
 /// `facts` must hold what every decoder sees in the span. Facts that come out the same are left alone; those that are gone are
 /// retracted, new ones announced, changed ones both.
 pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError> {
-    check(facts, &Move::Backfill)?;
+    check(facts, &Move::Backfill { branch: 0 })?;
     store.build_indexes(facts.chain).await?;
     let mut tx = store.pool.begin().await?;
     let chain = facts.chain.to_string();
@@ -176,6 +188,15 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
         announced: batch.rows.len() as u64,
         kept: stayed.len() as u64,
     })
+}
+
+/// Whether the tables hold any fact of `range`.
+pub async fn holds_facts(store: &Store, chain: ChainId, range: &RangeInclusive<u64>) -> Result<bool, SinkError> {
+    let held = sqlx::query_scalar(HOLDS_FACTS)
+        .bind(chain.to_string())
+        .bind(Position::floor(*range.start()))
+        .bind(Position::floor(range.end() + 1));
+    Ok(held.fetch_one(&store.pool).await?)
 }
 
 /// Every table a transfer touches, in the order in which all writers lock them: the most contended last.
@@ -252,6 +273,9 @@ fn check(facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
     }
     Ok(())
 }
+
+const HOLDS_FACTS: &str =
+    "select exists (select from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 and id < $3)";
 
 const BEGIN: &str = "begin";
 

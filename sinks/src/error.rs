@@ -26,8 +26,8 @@ pub enum SinkError {
     /// A migration failed, or a shipped one was changed.
     #[error("migrate the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// Another writer covered part of the range between the look and the commit.
-    #[error("commit blocks {} to {} of {chain}: another writer covered part of them meanwhile", range.start(), range.end())]
+    /// Another writer covered part of the range, or undid what it stands on, between the look and the commit.
+    #[error("commit blocks {} to {} of {chain}: another writer changed what they stand on meanwhile", range.start(), range.end())]
     Raced {
         /// The chain.
         chain: ChainId,

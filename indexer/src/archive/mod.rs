@@ -59,6 +59,17 @@ pub enum ArchiveError {
     /// A span that breaks its own rules was given: a fault of the caller.
     #[error("the span given to the archive {0}")]
     Span(String),
+    /// The archive holds nothing of a range that the tables have facts of.
+    #[error(
+        "the archive holds nothing of blocks {} to {} of {chain}, but the tables do: see that archive.url and archive.database name the archive they were written from",
+        range.start(), range.end()
+    )]
+    Foreign {
+        /// The chain.
+        chain: ChainId,
+        /// The range.
+        range: RangeInclusive<u64>,
+    },
     /// Stored raw events cannot be what `put` wrote.
     #[error("raw events of {chain} at block {block}: {reason}; fetch the range again with `indexer backfill`")]
     Corrupt {
@@ -78,7 +89,10 @@ impl ArchiveError {
             ArchiveError::Unreachable { .. } | ArchiveError::Silent { .. } => Class::Transient,
             ArchiveError::Mongo(error) => mongo::class(error),
             ArchiveError::Postgres(error) => error.class(),
-            ArchiveError::Address(_) | ArchiveError::Span(_) | ArchiveError::Corrupt { .. } => Class::Fatal,
+            ArchiveError::Address(_)
+            | ArchiveError::Span(_)
+            | ArchiveError::Foreign { .. }
+            | ArchiveError::Corrupt { .. } => Class::Fatal,
         }
     }
 }

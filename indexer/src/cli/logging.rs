@@ -9,8 +9,9 @@ use crate::config::{Environment, LogConfig, LogFormat};
 use crate::error::{Exit, Failure};
 
 /// What others tell us that nobody needs: that `if not exists` found something, the body of every message no queue asks for,
-/// and the whole text of a statement that took long (metrics tell that).
-const QUIET: &str = "sqlx::postgres::notice=warn,lapin::returned_messages=error,sqlx::query=error";
+/// the whole text of a statement that took long (metrics tell that), and that a task waited for the embedded database's one connection.
+const QUIET: &str =
+    "sqlx::postgres::notice=warn,lapin::returned_messages=error,sqlx::query=error,sqlx::pool::acquire=error";
 
 /// Starts logging. `RUST_LOG` stands above `log.level`.
 pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<(), Failure> {

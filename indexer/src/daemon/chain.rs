@@ -1,8 +1,9 @@
 //! One chain's task: its follower at the head, and its gaps filled below at low priority.
 
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use decoders::block::Proof;
 use sinks::{checkpoint, coverage};
@@ -13,6 +14,7 @@ use tracing::{info, instrument};
 use crate::backfill::{self, Progress};
 use crate::error::Error;
 use crate::follower::Follower;
+use crate::health::TaskHealth;
 use crate::retry;
 
 /// How often coverage is looked at for gaps while there are none.
@@ -30,6 +32,8 @@ pub struct ChainTask {
     pub gap_workers: usize,
     /// How far gap filling is.
     pub progress: Arc<Progress>,
+    /// Where `/readyz` hears of gap filling.
+    pub gap_health: TaskHealth,
 }
 
 impl ChainTask {
@@ -61,6 +65,7 @@ impl ChainTask {
     /// Fills gaps until there are none and the follower has ended.
     #[instrument(name = "gaps", skip_all, fields(chain = %self.follower.pipeline.chain))]
     async fn fill_gaps(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
+        self.gap_health.ok();
         if self.gap_workers == 0 {
             return Ok(());
         }
@@ -71,7 +76,8 @@ impl ChainTask {
                 let gap = retry::persist(cancel, "looking for gaps", || self.gap()).await?;
                 if let Some(gap) = gap {
                     info!(from = gap.start(), to = gap.end(), "filling gaps");
-                    backfill::fill(pipeline, gap, self.gap_proof, self.gap_workers, &self.progress, cancel).await?;
+                    let fill = backfill::fill(pipeline, gap, self.gap_proof, self.gap_workers, &self.progress, cancel);
+                    self.watched(fill).await?;
                     continue;
                 }
             }
@@ -82,6 +88,32 @@ impl ChainTask {
                 () = cancel.cancelled() => return Err(Error::Cancelled),
                 () = followed.cancelled() => {}
                 () = self.begun() => {}
+            }
+        }
+    }
+
+    /// Tells `/readyz` when a fill does not get on.
+    async fn watched(&self, fill: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        let mut fill = pin!(fill);
+        let (mut done, mut moved) = (self.progress.blocks().0, Instant::now());
+        loop {
+            tokio::select! {
+                outcome = &mut fill => {
+                    self.gap_health.ok();
+                    return outcome;
+                }
+                () = tokio::time::sleep(GAP_INTERVAL) => {}
+            }
+            let now = self.progress.blocks().0;
+            if now != done {
+                (done, moved) = (now, Instant::now());
+                self.gap_health.ok();
+            } else if moved.elapsed() > self.follower.settings.stall_after {
+                let seconds = moved.elapsed().as_secs();
+                self.gap_health.failing(format!(
+                    "gaps of {} have not been filled further for {seconds} s",
+                    self.follower.pipeline.chain
+                ));
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::backfill::Progress;
@@ -89,12 +89,18 @@ impl Crew {
     }
 
     /// Notes the end of a task; an error is the end of the daemon.
-    fn ended(&mut self, ended: Result<Ended, JoinError>) -> Result<(), Failure> {
+    ///
+    /// Unless the run is `finite`, a chain that fails beside others is only told of: the next review starts it again.
+    fn ended(&mut self, ended: Result<Ended, JoinError>, finite: bool) -> Result<(), Failure> {
         match ended.map_err(|error| Failure::new(Exit::Internal, format!("a task ended unexpectedly: {error}")))? {
             Ended::Chain(chain, result) => {
                 self.running.remove(&chain);
                 match result {
                     Ok(()) | Err(Error::Cancelled) => Ok(()),
+                    Err(error) if !finite && !self.running.is_empty() => {
+                        error!(%chain, %error, "following ended, starting again soon");
+                        Ok(())
+                    }
                     Err(error) => Err(Failure::new(error.exit(), format!("{chain}: {error}"))),
                 }
             }
@@ -108,7 +114,7 @@ impl Crew {
         let all = async {
             let mut outcome = Ok(());
             while let Some(ended) = self.tasks.join_next().await {
-                outcome = outcome.and(self.ended(ended));
+                outcome = outcome.and(self.ended(ended, true));
             }
             outcome
         };
@@ -137,12 +143,17 @@ impl Daemon<'_> {
         let mut watch = Watch::start(&self.stores.database).await?;
         let mut crew = Crew::new(cancel.child_token(), &assignments);
         let finite = !assignments.is_empty() && assignments.iter().all(|assignment| assignment.until.is_some());
+        let mut refused = Ok(());
         for assignment in assignments {
-            match self.start_chain(assignment, &mut crew).await {
-                // Asked to stop before it began.
-                Err(_) if crew.stop.is_cancelled() => break,
-                started => started?,
+            let chain = assignment.entry.chain.chain;
+            if let Err(failure) = self.start_chain(assignment, &mut crew).await {
+                warn!(%chain, %failure, "the chain cannot be followed yet");
+                refused = refused.and(Err(failure));
             }
+        }
+        // One chain's dead endpoint is no reason to leave the others alone; what did not start is tried again.
+        if !crew.stop.is_cancelled() && (finite || crew.running.is_empty()) {
+            refused?;
         }
         self.start_services(server, &mut crew);
         let mut review = tokio::time::interval(REVIEW_INTERVAL);
@@ -151,7 +162,7 @@ impl Daemon<'_> {
             tokio::select! {
                 () = crew.stop.cancelled() => break,
                 Some(ended) = crew.tasks.join_next() => {
-                    outcome = crew.ended(ended);
+                    outcome = crew.ended(ended, finite);
                     if outcome.is_err() || (finite && crew.running.is_empty()) {
                         break;
                     }
@@ -200,6 +211,7 @@ impl Daemon<'_> {
                 0
             },
             progress: Arc::clone(&self.progress),
+            gap_health: self.health.readiness.task(format!("gaps {chain}")),
         };
         info!(%chain, endpoints = endpoints.health().len(), "following");
         let token = cancel.clone();

@@ -30,7 +30,15 @@ pub async fn edit_chain(
     let mut transaction = store.pool.begin().await?;
     let found = row::chains(&mut *transaction, Some(chain)).await?.pop();
     let mut edited = found.ok_or_else(|| RegistryError::unknown_chain(chain))?;
+    let before = edited.scope;
     change(&mut edited);
+    if edited.scope != before && row::is_covered(&mut *transaction, chain).await? {
+        // Coverage is kept per decoder in one scope and per contract in the other: facts would be written twice.
+        let message = format!(
+            "{chain} has indexed blocks, so its scope stays: add the chain to another database for another scope"
+        );
+        return Err(RegistryError::Refused(message));
+    }
     // Keys the daemon does not know belong to other services and stay; a key without a value goes.
     sqlx::query(
         "update chain_registry_service.chains

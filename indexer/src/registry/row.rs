@@ -85,6 +85,13 @@ pub(super) fn endpoint_of(row: &PgRow) -> Result<Endpoint, RegistryError> {
     })
 }
 
+/// Whether anything of `chain` was indexed.
+pub(super) async fn is_covered(executor: impl PgExecutor<'_>, chain: ChainId) -> Result<bool, RegistryError> {
+    let covered =
+        sqlx::query_scalar("select exists (select from indexer_service.indexer_coverage where chain_id = $1)");
+    Ok(covered.bind(chain.to_string()).fetch_one(executor).await?)
+}
+
 pub(super) async fn contracts(
     executor: impl PgExecutor<'_>,
     chain: Option<ChainId>,

@@ -137,7 +137,9 @@ pub(crate) async fn clean_digest(database: &Database, ledger: &Ledger, range: Ra
     let blocks = ledger.range(*range.start(), *range.end());
     for chunk in blocks.chunks(CLEAN_SPAN) {
         let facts = spans::facts(chain, &chunk.iter().map(AsRef::as_ref).collect::<Vec<_>>());
-        commit::apply(&database.store, &facts, Move::Backfill).await.unwrap();
+        commit::apply(&database.store, &facts, Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
     }
     digest(&database.store, chain).await.unwrap()
 }

@@ -157,7 +157,7 @@ async fn follow(store: &Store, chain: &Chain, stand: u64) {
 }
 
 async fn apply(store: &Store, chain: &Chain, range: &RangeInclusive<u64>) -> Result<(), SinkError> {
-    commit::apply(store, &chain.facts(range), Move::Backfill)
+    commit::apply(store, &chain.facts(range), Move::Backfill { branch: 0 })
         .await
         .map(drop)
 }

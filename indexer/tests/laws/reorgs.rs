@@ -243,7 +243,7 @@ impl Head {
             .unwrap();
         let head = Head { database, chain, lease };
         if number > 0 {
-            head.apply(ledger, 0, number - 1, Move::Backfill).await;
+            head.apply(ledger, 0, number - 1, Move::Backfill { branch: 0 }).await;
         }
         head.apply(
             ledger,

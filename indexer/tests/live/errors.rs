@@ -22,13 +22,19 @@ async fn the_status_of_a_chain_whose_endpoints_are_missing_or_wrong_says_so_and_
     let database = Database::new().await;
     let dead = Program::new(&Setup::new(&database, chain.id(), &[NOBODY.to_owned()]));
     let said = dead.run(&["status"]).await;
-    assert!(said.contains("endpoints: no endpoint of") && said.contains(NOBODY), "{said}");
+    assert!(
+        said.contains("endpoints: no endpoint of") && said.contains(NOBODY),
+        "{said}"
+    );
 
     let (other, database) = (ChainId(chain.id().0 + 1), Database::new().await);
     let wrong = Program::new(&Setup::new(&database, other, &[chain.server.http_url()]));
     let status: Value = serde_json::from_str(&wrong.run(&["status", "--json"]).await).unwrap();
     let error = status["chains"][0]["endpoints_error"].as_str().unwrap();
-    assert!(error.contains(&chain.id().to_string()) && error.contains(&other.to_string()), "{error}");
+    assert!(
+        error.contains(&chain.id().to_string()) && error.contains(&other.to_string()),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +48,9 @@ async fn an_address_that_is_taken_ends_run_and_demo_with_3() {
     program.fails(&["run"], 3, &[&address, "api.listen"]).await;
     let config = program.config();
     let folder = config.resolve(&config.database.data_dir).display().to_string();
-    program.fails(&["demo", "--data-dir", &folder], 3, &[&address, "api.listen"]).await;
+    program
+        .fails(&["demo", "--data-dir", &folder], 3, &[&address, "api.listen"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,10 +75,27 @@ async fn a_backfill_that_cannot_finish_ends_at_a_second_signal() {
     let chain = Chain::start(Settings::small(164), 60, 4).await;
     let database = Database::new().await;
     let wire = Wire::to(&database.url).await;
-    let setup = Setup { database: wire.url(&database.url), ..Setup::new(&database, chain.id(), &[chain.server.http_url()]) };
-    chain.faults.set(testchain::faults::Settings { latency: Duration::from_millis(100), ..testchain::faults::Settings::default() });
-    let mut process = Program::new(&setup).start(&["backfill", "--chain", &chain.id().to_string(), "--from", "0", "--to", "50"]);
-    eventually("the backfill has begun", async || (chain.server.counts().calls_of("eth_getLogs") > 0).then_some(())).await;
+    let setup = Setup {
+        database: wire.url(&database.url),
+        ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
+    };
+    chain.faults.set(testchain::faults::Settings {
+        latency: Duration::from_millis(100),
+        ..testchain::faults::Settings::default()
+    });
+    let mut process = Program::new(&setup).start(&[
+        "backfill",
+        "--chain",
+        &chain.id().to_string(),
+        "--from",
+        "0",
+        "--to",
+        "50",
+    ]);
+    eventually("the backfill has begun", async || {
+        (chain.server.counts().calls_of("eth_getLogs") > 0).then_some(())
+    })
+    .await;
     wire.mute();
     tokio::time::sleep(Duration::from_millis(500)).await;
     process.signal("INT");

@@ -31,7 +31,10 @@ async fn a_database_that_goes_away_is_waited_for() {
     let mut chain = Chain::start(Settings::small(171), 40, FINALIZED_DEPTH).await;
     let database = Database::new().await;
     let wire = Wire::to(&database.url).await;
-    let setup = Setup { database: wire.url(&database.url), ..Setup::new(&database, chain.id(), &[chain.server.http_url()]) };
+    let setup = Setup {
+        database: wire.url(&database.url),
+        ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
+    };
     let program = Program::new(&setup);
     let mut process = program.start(&["run"]);
     chain.indexed(&database.store, 0, "before the outage").await;
@@ -60,11 +63,15 @@ async fn a_database_that_goes_away_is_waited_for() {
 
     // The connection on which edits of the registry are heard has come back too.
     let name = chain.id().to_string();
-    program.run(&["registry", "chains", "set", &name, "--enabled", "false"]).await;
+    program
+        .run(&["registry", "chains", "set", &name, "--enabled", "false"])
+        .await;
     process.logs("disabled in the registry").await;
     assert!(process.stop().await.success(), "it stops well");
     process.assert_no_panic();
-    chain.assert_true(&database.store, 0, "after outages of the database").await;
+    chain
+        .assert_true(&database.store, 0, "after outages of the database")
+        .await;
 }
 
 /// What PostgreSQL does to its clients when it is shut down.
@@ -108,10 +115,17 @@ async fn an_archive_that_goes_away_is_waited_for() {
     chain.indexed(&database.store, 0, "after many short outages").await;
     assert!(process.stop().await.success(), "it stops well");
     process.assert_no_panic();
-    chain.assert_true(&database.store, 0, "after outages of the archive").await;
+    chain
+        .assert_true(&database.store, 0, "after outages of the archive")
+        .await;
     let (name, head) = (chain.id().to_string(), chain.head().number.to_string());
-    let said = Program::new(&setup).run(&["replay", "--chain", &name, "--from", "0", "--to", &head]).await;
-    assert!(said.contains("0 new, 0 retracted"), "the archive holds what the tables hold: {said}");
+    let said = Program::new(&setup)
+        .run(&["replay", "--chain", &name, "--from", "0", "--to", &head])
+        .await;
+    assert!(
+        said.contains("0 new, 0 retracted"),
+        "the archive holds what the tables hold: {said}"
+    );
 }
 
 /// The archive by way of the wire: a replica set's members would be asked at their own addresses.
@@ -152,14 +166,23 @@ async fn a_broker_that_goes_away_holds_up_messages_and_nothing_else() {
     process.unready("rabbitmq").await;
     wire.restore();
     process.ready().await;
-    eventually("everything owed is paid", async || outbox::owed(&database.store, chain.id()).await.is_empty().then_some(())).await;
+    eventually("everything owed is paid", async || {
+        outbox::owed(&database.store, chain.id()).await.is_empty().then_some(())
+    })
+    .await;
     assert!(process.stop().await.success(), "it stops well");
     process.assert_no_panic();
 
     let told: BTreeSet<Uuid> = consumer.drain().await.iter().map(|message| message.id).collect();
     consumer.delete().await;
-    assert_eq!(told, outbox::fact_ids(&database.store, chain.id()).await, "messages and facts");
-    chain.assert_true(&database.store, 0, "after outages of the broker").await;
+    assert_eq!(
+        told,
+        outbox::fact_ids(&database.store, chain.id()).await,
+        "messages and facts"
+    );
+    chain
+        .assert_true(&database.store, 0, "after outages of the broker")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +203,9 @@ async fn an_endpoint_that_goes_away_is_waited_for() {
     process.ready().await;
     assert!(process.stop().await.success(), "it stops well");
     process.assert_no_panic();
-    chain.assert_true(&database.store, 0, "after an outage of the endpoint").await;
+    chain
+        .assert_true(&database.store, 0, "after an outage of the endpoint")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,23 +214,36 @@ async fn a_backfill_outlives_every_service_that_goes_away() {
     let chain = Chain::start(Settings::small(175), HISTORY + FINALIZED_DEPTH + 1, FINALIZED_DEPTH).await;
     let (database, mongo) = (Database::new().await, MongoDatabase::new());
     let http = chain.server.http_url();
-    let [to_database, to_archive, to_endpoint] =
-        [Wire::to(&database.url).await, Wire::to(&mongo.url).await, Wire::to(&http).await];
+    let [to_database, to_archive, to_endpoint] = [
+        Wire::to(&database.url).await,
+        Wire::to(&mongo.url).await,
+        Wire::to(&http).await,
+    ];
     let setup = Setup {
         database: to_database.url(&database.url),
         archive: Some((direct(&to_archive, &mongo), mongo.name.clone())),
         ..Setup::new(&database, chain.id(), &[to_endpoint.url(&http)])
     };
     // Small answers, so that there is a middle in which to cut.
-    let limits = testchain::rpc::limits::Limits { block_range: Some(10), ..Default::default() };
+    let limits = testchain::rpc::limits::Limits {
+        block_range: Some(10),
+        ..Default::default()
+    };
     let latency = Duration::from_millis(20);
-    chain.faults.set(testchain::faults::Settings { limits, latency, ..Default::default() });
+    chain.faults.set(testchain::faults::Settings {
+        limits,
+        latency,
+        ..Default::default()
+    });
     let (name, to) = (chain.id().to_string(), HISTORY.to_string());
     let program = Program::new(&setup);
     let mut process = program.start(&["backfill", "--chain", &name, "--from", "0", "--to", &to]);
     for wire in [&to_database, &to_archive, &to_endpoint] {
         let missing = missing(&database, &chain).await;
-        eventually("the backfill goes on", async || (self::missing(&database, &chain).await < missing).then_some(())).await;
+        eventually("the backfill goes on", async || {
+            (self::missing(&database, &chain).await < missing).then_some(())
+        })
+        .await;
         wire.cut();
         tokio::time::sleep(Duration::from_millis(dice.random_range(300..900))).await;
         assert!(process.ended().is_none(), "the backfill gave up");
@@ -213,15 +251,24 @@ async fn a_backfill_outlives_every_service_that_goes_away() {
     }
     process.succeeds().await;
     assert_eq!(missing(&database, &chain).await, 0);
-    let said = program.run(&["replay", "--chain", &name, "--from", "0", "--to", &to]).await;
-    assert!(said.contains("0 new, 0 retracted"), "the archive holds what the tables hold: {said}");
+    let said = program
+        .run(&["replay", "--chain", &name, "--from", "0", "--to", &to])
+        .await;
+    assert!(
+        said.contains("0 new, 0 retracted"),
+        "the archive holds what the tables hold: {said}"
+    );
     let expected = crate::harness::tables::Tables::of(chain.simulation.books(), HISTORY);
-    crate::harness::tables::Tables::read(&database.store, chain.id()).await.assert_equals(&expected, "after every outage");
+    crate::harness::tables::Tables::read(&database.store, chain.id())
+        .await
+        .assert_equals(&expected, "after every outage");
 }
 
 /// Blocks of the history that are not covered yet.
 async fn missing(database: &Database, chain: &Chain) -> u64 {
-    let gaps = coverage::missing(&database.store, chain.id(), &everything(), 0..=HISTORY).await.unwrap();
+    let gaps = coverage::missing(&database.store, chain.id(), &everything(), 0..=HISTORY)
+        .await
+        .unwrap();
     gaps.iter().map(|gap| gap.end() - gap.start() + 1).sum()
 }
 
@@ -229,7 +276,10 @@ impl Process {
     /// Waits until `/readyz` answers that everything works.
     async fn ready(&mut self) {
         let address = self.address().await;
-        eventually("it is ready", async || (readiness(&address).await.0 == 200).then_some(())).await;
+        eventually("it is ready", async || {
+            (readiness(&address).await.0 == 200).then_some(())
+        })
+        .await;
     }
 
     /// Waits until `/readyz` answers that something does not work, and that the cause has `part` in it.
@@ -245,7 +295,10 @@ impl Process {
 
     /// Waits until a line of the log has `part` in it.
     async fn logs(&mut self, part: &str) {
-        eventually(&format!("it logs {part}"), async || self.log().contains(part).then_some(())).await;
+        eventually(&format!("it logs {part}"), async || {
+            self.log().contains(part).then_some(())
+        })
+        .await;
     }
 }
 

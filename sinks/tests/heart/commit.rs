@@ -148,7 +148,7 @@ async fn one_announcement_is_owed_per_fact() {
         let world = World::new(3, 30);
         let facts = world.facts(0..=29);
         for _ in 0..2 {
-            apply(&store, &facts, Move::Backfill).await.unwrap();
+            apply(&store, &facts, Move::Backfill { branch: 0 }).await.unwrap();
         }
         let owed: Vec<(uuid::Uuid, String, i64, bool)> = sqlx::query_as(
             "select fact_id, kind, block_number, body is null from indexer_service.outbox where chain_id = 'eip155:1' order by seq",
@@ -218,10 +218,12 @@ async fn a_retraction_carries_the_fact() {
 async fn coverage_says_what_is_missing_and_how_the_rest_was_proven() {
     with_store(1, |store| async move {
         let world = World::new(5, 30);
-        apply(&store, &world.facts(5..=9), Move::Backfill).await.unwrap();
+        apply(&store, &world.facts(5..=9), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
         let mut strong = world.facts_of(8..=14, &["erc721"]);
         strong.proof = Proof::Receipts;
-        apply(&store, &strong, Move::Backfill).await.unwrap();
+        apply(&store, &strong, Move::Backfill { branch: 0 }).await.unwrap();
         assert_eq!(
             coverage::missing(&store, CHAIN, &wanted(&SOURCES), 0..=20)
                 .await
@@ -362,7 +364,7 @@ async fn a_broken_span_is_refused_whole() {
         let mut beyond = world.facts(0..=29);
         beyond.transfers[0].log_index = u32::MAX;
         for broken in [twice, stranger, outside, beyond] {
-            let refused = apply(&store, &broken, Move::Backfill).await.unwrap_err();
+            let refused = apply(&store, &broken, Move::Backfill { branch: 0 }).await.unwrap_err();
             assert!(matches!(refused, SinkError::Inconsistent { .. }), "{refused}");
             assert_eq!(refused.class(), Class::Fatal);
         }
@@ -406,7 +408,9 @@ async fn a_first_backfill_may_go_without_indexes_until_someone_needs_them() {
         let world = World::new(9, 30);
         assert!(store.defer_indexes(CHAIN).await.unwrap());
         assert!(!indexed().await);
-        apply(&store, &world.facts(0..=9), Move::Backfill).await.unwrap();
+        apply(&store, &world.facts(0..=9), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
         assert!(!store.defer_indexes(CHAIN).await.unwrap(), "the chain has facts now");
         store.build_indexes(CHAIN).await.unwrap();
         assert!(indexed().await);
@@ -455,7 +459,7 @@ async fn chains_do_not_touch_each_other() {
         )
         .await
         .unwrap();
-        let applied = apply(&store, &elsewhere, Move::Backfill).await.unwrap();
+        let applied = apply(&store, &elsewhere, Move::Backfill { branch: 0 }).await.unwrap();
         assert_eq!(applied, Applied { skipped: 0, ..applied });
         let before = digest(&store, other).await.unwrap();
         rewind(&store, CHAIN, world.block(19), world.block(0), &lease)
@@ -487,24 +491,54 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         };
         let (first, both) = (only(&contracts[..1]), only(&contracts[..2]));
 
-        apply(&store, &first, Move::Backfill).await.unwrap();
+        apply(&store, &first, Move::Backfill { branch: 0 }).await.unwrap();
         let later = [of(&contracts[0], 0), of(&contracts[1], 7)];
         assert_eq!(
             coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(),
             [7..=19]
         );
 
-        let applied = apply(&store, &both, Move::Backfill).await.unwrap();
+        let applied = apply(&store, &both, Move::Backfill { branch: 0 }).await.unwrap();
         assert_eq!(applied.skipped, first.transfers.len() as u64);
         assert_eq!(coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(), []);
         with_store(1, |clean| async move {
-            apply(&clean, &both, Move::Backfill).await.unwrap();
+            apply(&clean, &both, Move::Backfill { branch: 0 }).await.unwrap();
             assert_eq!(
                 digest(&store, CHAIN).await.unwrap(),
                 digest(&clean, CHAIN).await.unwrap()
             );
         })
         .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_that_was_read_before_a_rewind_is_refused() {
+    with_store(1, |store| async move {
+        let world = World::new(3, 12);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        let head = Move::Head {
+            from: None,
+            lease: &lease,
+        };
+        apply(&store, &world.facts(9..=11), head).await.unwrap();
+        let branch = checkpoint::branch(&store, CHAIN).await.unwrap();
+        rewind(&store, CHAIN, world.block(11), world.block(9), &lease)
+            .await
+            .unwrap();
+
+        let before = digest(&store, CHAIN).await.unwrap();
+        let refused = apply(&store, &world.facts(0..=4), Move::Backfill { branch })
+            .await
+            .unwrap_err();
+        assert_eq!(refused.class(), Class::Transient);
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
+
+        let branch = checkpoint::branch(&store, CHAIN).await.unwrap();
+        apply(&store, &world.facts(0..=4), Move::Backfill { branch })
+            .await
+            .unwrap();
     })
     .await;
 }

@@ -44,7 +44,7 @@ async fn clear(store: &Store) {
 async fn clean(store: &Store, world: &World) -> Vec<TableDigest> {
     clear(store).await;
     let facts = world.facts(0..=world.height());
-    apply(store, &facts, Move::Backfill).await.unwrap();
+    apply(store, &facts, Move::Backfill { branch: 0 }).await.unwrap();
     assert_eq!(Books::read(store).await, Books::of(&facts), "seed {}", world.seed);
     let digests = digest(store, CHAIN).await.unwrap();
     clear(store).await;
@@ -75,7 +75,9 @@ async fn any_order_any_split_any_repeats_end_alike() {
             ranges.shuffle(&mut rng);
             let (mut written, mut skipped) = (0, 0);
             for range in ranges {
-                let applied = apply(&store, &world.facts(range), Move::Backfill).await.unwrap();
+                let applied = apply(&store, &world.facts(range), Move::Backfill { branch: 0 })
+                    .await
+                    .unwrap();
                 written += applied.transfers;
                 skipped += applied.skipped;
             }
@@ -101,7 +103,7 @@ async fn decoders_may_cover_a_range_one_after_the_other() {
             steps.extend(cuts(&mut rng, 24).into_iter().map(|range| (range, SOURCES.to_vec())));
             steps.shuffle(&mut rng);
             for (range, sources) in steps {
-                apply(&store, &world.facts_of(range, &sources), Move::Backfill)
+                apply(&store, &world.facts_of(range, &sources), Move::Backfill { branch: 0 })
                     .await
                     .unwrap();
             }
@@ -271,12 +273,14 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
                 }
             }
             clear(&store).await;
-            apply(&store, &told, Move::Backfill).await.unwrap();
+            apply(&store, &told, Move::Backfill { branch: 0 }).await.unwrap();
             let expected = digest(&store, CHAIN).await.unwrap();
 
             clear(&store).await;
             for range in cuts(&mut rng, 19) {
-                apply(&store, &world.facts(range), Move::Backfill).await.unwrap();
+                apply(&store, &world.facts(range), Move::Backfill { branch: 0 })
+                    .await
+                    .unwrap();
             }
             let mut span = world.facts(low..=high);
             span.transfers = told
@@ -302,7 +306,8 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
 async fn apply_patiently(store: &Store, world: &World, range: RangeInclusive<u64>) -> u32 {
     let facts = world.facts(range);
     for retries in 0.. {
-        match apply(store, &facts, Move::Backfill).await {
+        let branch = checkpoint::branch(store, CHAIN).await.unwrap();
+        match apply(store, &facts, Move::Backfill { branch }).await {
             Ok(_) => return retries,
             Err(error) => assert_eq!(error.class(), Class::Transient, "{error}"),
         }
