@@ -181,7 +181,7 @@ async fn law_2_a_chain_that_becomes_much_shorter_is_followed_and_an_endpoint_tha
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_2_a_reorg_below_blocks_that_are_just_being_backfilled_leaves_nothing_of_the_branch_left_behind() {
-    for seed in seeds(&[44, 45]) {
+    for seed in seeds(&[44]) {
         let mut dice = dice(seed);
         let mut chain = Chain::start(Settings::small(seed), 160, FINALIZED_DEPTH).await;
         // Slow enough that spans of the branch left behind are under way when the follower rewinds.
@@ -211,7 +211,9 @@ async fn law_2_a_reorg_below_blocks_that_are_just_being_backfilled_leaves_nothin
         daemon.stop().await;
         chain.assert_true(&database.store, 0, &context).await;
         let (name, last) = (chain.id().to_string(), chain.head().number.to_string());
-        let said = program.run(&["replay", "--chain", &name, "--from", "0", "--to", &last]).await;
+        let said = program
+            .run(&["replay", "--chain", &name, "--from", "0", "--to", &last])
+            .await;
         assert!(said.contains(" 0 new, 0 retracted"), "{context}: replay said {said:?}");
     }
 }
