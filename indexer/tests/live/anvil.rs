@@ -35,7 +35,10 @@ async fn follow(node: &Node, endpoint: &str, poll_interval_ms: u64, seed: u64) {
     let mut market = Market::open(node, seed).await;
     market.play(10).await;
     let (database, mongo) = (Database::new().await, MongoDatabase::new());
-    let setup = Setup { poll_interval_ms, ..Setup::new(&database, node.chain(), &[endpoint.to_owned()]) };
+    let setup = Setup {
+        poll_interval_ms,
+        ..Setup::new(&database, node.chain(), &[endpoint.to_owned()])
+    };
     let program = Program::new(&setup.archived_in(&mongo));
     let mut process = program.start(&["run"]);
     let store = &database.store;
@@ -47,12 +50,24 @@ async fn follow(node: &Node, endpoint: &str, poll_interval_ms: u64, seed: u64) {
 
     for (depth, busy) in [(1, true), (1, false), (3, true), (3, false), (20, true), (20, false)] {
         market.reorganise(depth, busy).await;
-        agree(store, node, &market, &format!("after a reorg of {depth} blocks, busy: {busy}")).await;
+        agree(
+            store,
+            node,
+            &market,
+            &format!("after a reorg of {depth} blocks, busy: {busy}"),
+        )
+        .await;
         market.play(2).await;
     }
     for busy in [true, false] {
         market.reorganise(FINALIZED_DEPTH + 13, busy).await;
-        agree(store, node, &market, &format!("after a reorg below the finalized block, busy: {busy}")).await;
+        agree(
+            store,
+            node,
+            &market,
+            &format!("after a reorg below the finalized block, busy: {busy}"),
+        )
+        .await;
         market.play(6).await;
         agree(store, node, &market, "after traffic on the new branch").await;
     }
@@ -66,28 +81,50 @@ async fn follow(node: &Node, endpoint: &str, poll_interval_ms: u64, seed: u64) {
     process.kill();
     market.reorganise(FINALIZED_DEPTH + 4, true).await;
     let mut process = program.start(&["run"]);
-    agree(store, node, &market, "after a reorg below the finalized block while the program was dead").await;
+    agree(
+        store,
+        node,
+        &market,
+        "after a reorg below the finalized block while the program was dead",
+    )
+    .await;
 
     assert!(process.stop().await.success(), "the last stop");
     process.assert_no_panic();
-    assert_eq!(digest(store, node.chain()).await.unwrap(), clean_digest(node).await, "a clean index of the same chain");
+    assert_eq!(
+        digest(store, node.chain()).await.unwrap(),
+        clean_digest(node).await,
+        "a clean index of the same chain"
+    );
 }
 
 /// Waits until `store` is at the node's head, then asserts that it says what the node says.
 async fn agree(store: &Store, node: &Node, market: &Market<'_>, context: &str) {
     let (head, chain) = (node.head().await, node.chain());
     let began = Instant::now();
-    eventually(&format!("{context}: everything up to block {head} is indexed"), async || {
-        let stored = checkpoint::read(store, chain).await.unwrap()?;
-        let missing = coverage::missing(store, chain, &everything(), 0..=head.number).await.unwrap();
-        (stored.block == head && missing.is_empty()).then_some(())
-    })
+    eventually(
+        &format!("{context}: everything up to block {head} is indexed"),
+        async || {
+            let stored = checkpoint::read(store, chain).await.unwrap()?;
+            let missing = coverage::missing(store, chain, &everything(), 0..=head.number)
+                .await
+                .unwrap();
+            (stored.block == head && missing.is_empty()).then_some(())
+        },
+    )
     .await;
     println!("{context}: at block {} after {:?}", head.number, began.elapsed());
     let (tables, node) = (Tables::read(store, chain).await, market.everything().await);
-    assert!(node.owners.len() > 400 && node.balances.len() > 4, "{context}: the node answers");
+    assert!(
+        node.owners.len() > 400 && node.balances.len() > 4,
+        "{context}: the node answers"
+    );
     assert_eq!(Holdings::of(&tables), node, "{context}");
-    assert_eq!(numbers(&tables.holdings), node.merged(), "{context}: the view of all holdings");
+    assert_eq!(
+        numbers(&tables.holdings),
+        node.merged(),
+        "{context}: the view of all holdings"
+    );
     let mut supply = numbers(&tables.supply);
     supply.retain(|_, supply| !supply.is_zero());
     assert_eq!(supply, node.supply(), "{context}: supply");
@@ -108,7 +145,12 @@ async fn time(store: &Store, node: &Node, market: &mut Market<'_>, endpoint: &st
     }
     times.sort_unstable();
     let at = |percent: usize| -> Duration { times[(times.len() - 1) * percent / 100] };
-    println!("{endpoint}: from block to commit p50 {:?}, p90 {:?}, longest {:?}", at(50), at(90), at(100));
+    println!(
+        "{endpoint}: from block to commit p50 {:?}, p90 {:?}, longest {:?}",
+        at(50),
+        at(90),
+        at(100)
+    );
 }
 
 /// What the tables say after the chain was indexed once, as it stands now, into a database of its own.

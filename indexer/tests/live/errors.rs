@@ -22,17 +22,23 @@ async fn the_status_of_a_chain_whose_endpoints_are_missing_or_wrong_says_so_and_
     let database = Database::new().await;
     let dead = Program::new(&Setup::new(&database, chain.id(), &[NOBODY.to_owned()]));
     let said = dead.run(&["status"]).await;
-    assert!(said.contains("endpoints: no endpoint of") && said.contains(NOBODY), "{said}");
+    assert!(
+        said.contains("endpoints: no endpoint of") && said.contains(NOBODY),
+        "{said}"
+    );
 
     let (other, database) = (ChainId(chain.id().0 + 1), Database::new().await);
     let wrong = Program::new(&Setup::new(&database, other, &[chain.server.http_url()]));
     let status: Value = serde_json::from_str(&wrong.run(&["status", "--json"]).await).unwrap();
     let error = status["chains"][0]["endpoints_error"].as_str().unwrap();
-    assert!(error.contains(&chain.id().to_string()) && error.contains(&other.to_string()), "{error}");
+    assert!(
+        error.contains(&chain.id().to_string()) && error.contains(&other.to_string()),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_is_taken_ends_run_and_demo_with_3() {
+async fn an_address_that_is_taken_ends_a_run_with_3() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let chain = Chain::start(Settings::small(162), 5, 2).await;
@@ -40,9 +46,6 @@ async fn an_address_that_is_taken_ends_run_and_demo_with_3() {
     setup.listen = address.clone();
     let program = Program::new(&setup);
     program.fails(&["run"], 3, &[&address, "api.listen"]).await;
-    let config = program.config();
-    let folder = config.resolve(&config.database.data_dir).display().to_string();
-    program.fails(&["demo", "--data-dir", &folder], 3, &[&address, "api.listen"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,14 +66,42 @@ async fn a_run_that_cannot_finish_ends_at_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_database_is_away_stops_well_all_the_same() {
+    let (mut process, keep) = stuck("").await;
+    let (_, _, _, wire) = &keep;
+    wire.cut();
+    process.signal("TERM");
+    assert!(process.end().await.success(), "there is nothing it has to finish");
+    process.assert_no_panic();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_that_cannot_finish_ends_at_a_second_signal() {
     let chain = Chain::start(Settings::small(164), 60, 4).await;
     let database = Database::new().await;
     let wire = Wire::to(&database.url).await;
-    let setup = Setup { database: wire.url(&database.url), ..Setup::new(&database, chain.id(), &[chain.server.http_url()]) };
-    chain.faults.set(testchain::faults::Settings { latency: Duration::from_millis(100), ..testchain::faults::Settings::default() });
-    let mut process = Program::new(&setup).start(&["backfill", "--chain", &chain.id().to_string(), "--from", "0", "--to", "50"]);
-    eventually("the backfill has begun", async || (chain.server.counts().calls_of("eth_getLogs") > 0).then_some(())).await;
+    let setup = Setup {
+        database: wire.url(&database.url),
+        ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
+    };
+    chain.faults.set(testchain::faults::Settings {
+        latency: Duration::from_millis(100),
+        ..testchain::faults::Settings::default()
+    });
+    let program = Program::new(&setup);
+    let mut process = program.start(&[
+        "backfill",
+        "--chain",
+        &chain.id().to_string(),
+        "--from",
+        "0",
+        "--to",
+        "50",
+    ]);
+    eventually("the backfill has begun", async || {
+        (chain.server.counts().calls_of("eth_getLogs") > 0).then_some(())
+    })
+    .await;
     wire.mute();
     tokio::time::sleep(Duration::from_millis(500)).await;
     process.signal("INT");
@@ -80,7 +111,7 @@ async fn a_backfill_that_cannot_finish_ends_at_a_second_signal() {
 }
 
 /// A program in the middle of a commit to a database that has fallen silent, and what keeps it silent.
-async fn stuck(pipeline: &str) -> (Process, (Chain, Database, Wire)) {
+async fn stuck(pipeline: &str) -> (Process, (Program, Chain, Database, Wire)) {
     let mut chain = Chain::start(Settings::small(163), 20, 4).await;
     let database = Database::new().await;
     let wire = Wire::to(&database.url).await;
@@ -89,11 +120,12 @@ async fn stuck(pipeline: &str) -> (Process, (Chain, Database, Wire)) {
         pipeline: pipeline.to_owned(),
         ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
     };
-    let mut process = Program::new(&setup).start(&["run"]);
+    let program = Program::new(&setup);
+    let mut process = program.start(&["run"]);
     process.address().await;
     chain.indexed(&database.store, 0, "before the silence").await;
     wire.mute();
     chain.grow(1);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    (process, (chain, database, wire))
+    (process, (program, chain, database, wire))
 }

@@ -72,7 +72,10 @@ pub(crate) struct Holdings {
 impl Holdings {
     /// What the tables say.
     pub(crate) fn of(tables: &Tables) -> Holdings {
-        Holdings { owners: tables.owners.clone(), balances: numbers(&tables.balances) }
+        Holdings {
+            owners: tables.owners.clone(),
+            balances: numbers(&tables.balances),
+        }
     }
 
     /// Both kinds in the form of the view `token_balances`.
@@ -94,7 +97,10 @@ impl Holdings {
 /// Quantities as numbers, which none of them may be below zero for.
 pub(crate) fn numbers<K: Clone + Ord>(quantities: &BTreeMap<K, Quantity>) -> BTreeMap<K, U256> {
     let number = |quantity: &Quantity| U256::from_str_radix(quantity, 10).unwrap();
-    quantities.iter().map(|(key, quantity)| (key.clone(), number(quantity))).collect()
+    quantities
+        .iter()
+        .map(|(key, quantity)| (key.clone(), number(quantity)))
+        .collect()
 }
 
 impl<'a> Market<'a> {
@@ -105,8 +111,18 @@ impl<'a> Market<'a> {
         for creation in &creations {
             contracts.push(node.deploy(node.accounts[0], creation).await);
         }
-        let [meadow, strata, genesis, relics] = contracts[..] else { unreachable!("four contracts were asked for") };
-        Market { node, dice: dice(seed), meadow, strata, genesis, relics, sent: (0, 0) }
+        let [meadow, strata, genesis, relics] = contracts[..] else {
+            unreachable!("four contracts were asked for")
+        };
+        Market {
+            node,
+            dice: dice(seed),
+            meadow,
+            strata,
+            genesis,
+            relics,
+            sent: (0, 0),
+        }
     }
 
     /// Mines `blocks` blocks of chance traffic, some of them empty.
@@ -177,17 +193,35 @@ impl<'a> Market<'a> {
     fn mint_many(&mut self) -> Value {
         let (to, quantity) = (self.anyone(), self.dice.random_range(1..5));
         self.sent.1 += quantity;
-        transaction(to, self.strata, &Strata::mintCall { to, quantity: U256::from(quantity) })
+        transaction(
+            to,
+            self.strata,
+            &Strata::mintCall {
+                to,
+                quantity: U256::from(quantity),
+            },
+        )
     }
 
     fn mint_editions(&mut self) -> Value {
         let (to, count) = (self.anyone(), self.dice.random_range(1..4));
         // The same id may stand in a batch twice.
-        let ids: Vec<U256> = (0..count).map(|_| U256::from(self.dice.random_range(1..=EDITIONS))).collect();
+        let ids: Vec<U256> = (0..count)
+            .map(|_| U256::from(self.dice.random_range(1..=EDITIONS)))
+            .collect();
         let amounts: Vec<U256> = ids.iter().map(|_| U256::from(self.dice.random_range(1..100))).collect();
         let (from, data) = (self.minter(), Bytes::new());
         match count {
-            1 => transaction(from, self.relics, &Relics::mintCall { to, id: ids[0], amount: amounts[0], data }),
+            1 => transaction(
+                from,
+                self.relics,
+                &Relics::mintCall {
+                    to,
+                    id: ids[0],
+                    amount: amounts[0],
+                    data,
+                },
+            ),
             _ => transaction(from, self.relics, &Relics::mintBatchCall { to, ids, amounts, data }),
         }
     }
@@ -199,23 +233,57 @@ impl<'a> Market<'a> {
             return transaction(*from, token.contract, &Meadow::burnCall { id: token.id });
         }
         let to = self.anyone();
-        transaction(*from, token.contract, &Meadow::transferFromCall { from: *from, to, id: token.id })
+        transaction(
+            *from,
+            token.contract,
+            &Meadow::transferFromCall {
+                from: *from,
+                to,
+                id: token.id,
+            },
+        )
     }
 
     fn move_editions(&mut self, held: &Holdings) -> Value {
         let from = self.anyone();
         let mine = held.balances.iter().filter(|((_, owner), _)| *owner == from);
         let mine: Vec<(U256, U256)> = mine.map(|((token, _), quantity)| (token.id, *quantity)).collect();
-        let Some((id, quantity)) = mine.choose(&mut self.dice).copied() else { return self.mint_editions() };
+        let Some((id, quantity)) = mine.choose(&mut self.dice).copied() else {
+            return self.mint_editions();
+        };
         // All of it now and then, so that balances and supplies come to zero.
-        let amount = if self.dice.random_range(0..3) == 0 { quantity } else { U256::ONE };
+        let amount = if self.dice.random_range(0..3) == 0 {
+            quantity
+        } else {
+            U256::ONE
+        };
         let (to, data) = (self.anyone(), Bytes::new());
         let (ids, amounts) = mine.iter().map(|(id, _)| (*id, U256::ONE)).unzip();
         match self.dice.random_range(0..6) {
             0 => transaction(from, self.relics, &Relics::burnCall { from, id, amount }),
             1 => transaction(from, self.relics, &Relics::burnBatchCall { from, ids, amounts }),
-            2 | 3 => transaction(from, self.relics, &Relics::safeBatchTransferFromCall { from, to, ids, amounts, data }),
-            _ => transaction(from, self.relics, &Relics::safeTransferFromCall { from, to, id, amount, data }),
+            2 | 3 => transaction(
+                from,
+                self.relics,
+                &Relics::safeBatchTransferFromCall {
+                    from,
+                    to,
+                    ids,
+                    amounts,
+                    data,
+                },
+            ),
+            _ => transaction(
+                from,
+                self.relics,
+                &Relics::safeTransferFromCall {
+                    from,
+                    to,
+                    id,
+                    amount,
+                    data,
+                },
+            ),
         }
     }
 
@@ -226,24 +294,54 @@ impl<'a> Market<'a> {
 
     /// The same, of the first tokens of Genesis only.
     async fn holdings(&self, genesis: u64) -> Holdings {
-        let range = |contract: Address, ids: std::ops::Range<u64>| ids.map(move |id| Token { contract, id: U256::from(id) });
+        let range = |contract: Address, ids: std::ops::Range<u64>| {
+            ids.map(move |id| Token {
+                contract,
+                id: U256::from(id),
+            })
+        };
         let tokens: Vec<Token> = range(self.meadow, 0..self.sent.0)
             .chain(range(self.strata, 1..self.sent.1 + 1))
             .chain(range(self.genesis, 0..genesis))
             .collect();
-        let calls = tokens.iter().map(|token| (token.contract, Meadow::ownerOfCall { id: token.id }));
+        let calls = tokens
+            .iter()
+            .map(|token| (token.contract, Meadow::ownerOfCall { id: token.id }));
         let owners = self.node.views(calls).await;
-        let owners = tokens.into_iter().zip(owners).filter_map(|(token, owner)| Some((token, owner?))).collect();
-        Holdings { owners, balances: self.balances().await }
+        let owners = tokens
+            .into_iter()
+            .zip(owners)
+            .filter_map(|(token, owner)| Some((token, owner?)))
+            .collect();
+        Holdings {
+            owners,
+            balances: self.balances().await,
+        }
     }
 
     async fn balances(&self) -> BTreeMap<(Token, Address), U256> {
-        let pairs: Vec<(Address, u64)> =
-            self.node.accounts.iter().flat_map(|owner| (1..=EDITIONS).map(|id| (*owner, id))).collect();
+        let pairs: Vec<(Address, u64)> = self
+            .node
+            .accounts
+            .iter()
+            .flat_map(|owner| (1..=EDITIONS).map(|id| (*owner, id)))
+            .collect();
         let (owners, ids) = pairs.iter().map(|(owner, id)| (*owner, U256::from(*id))).unzip();
-        let answer = self.node.views([(self.relics, Relics::balanceOfBatchCall { owners, ids })]).await.remove(0).unwrap();
-        let token = |id: u64| Token { contract: self.relics, id: U256::from(id) };
-        let held = pairs.into_iter().zip(answer).filter(|(_, quantity)| !quantity.is_zero());
-        held.map(|((owner, id), quantity)| ((token(id), owner), quantity)).collect()
+        let answer = self
+            .node
+            .views([(self.relics, Relics::balanceOfBatchCall { owners, ids })])
+            .await
+            .remove(0)
+            .unwrap();
+        let token = |id: u64| Token {
+            contract: self.relics,
+            id: U256::from(id),
+        };
+        let held = pairs
+            .into_iter()
+            .zip(answer)
+            .filter(|(_, quantity)| !quantity.is_zero());
+        held.map(|((owner, id), quantity)| ((token(id), owner), quantity))
+            .collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The recording in the repository: the tables, the demo and the node that was recorded say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, Bytes, U256};
@@ -26,7 +27,9 @@ const CHAIN: ChainId = ChainId(31337);
 async fn the_recording_backfilled_and_replayed_says_what_its_node_said() {
     let expected = Expected::read();
     let ledger = recorded().into_ledger();
-    let server = rpc::serve(ledger, Faults::new(0), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let server = rpc::serve(ledger, Faults::new(0), "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
     let (database, mongo) = (Database::new().await, MongoDatabase::new());
     let setup = Setup::new(&database, CHAIN, &[server.http_url()]).archived_in(&mongo);
     let program = Program::new(&setup);
@@ -40,7 +43,10 @@ async fn the_recording_backfilled_and_replayed_says_what_its_node_said() {
     // The archive alone says the same, with nobody to ask.
     server.stop().await;
     let said = program.run(&[&["replay"], &range[..]].concat()).await;
-    assert!(said.contains(&format!("{} transfers as before, 0 new, 0 retracted", expected.facts())), "{said}");
+    assert!(
+        said.contains(&format!("{} transfers as before, 0 new, 0 retracted", expected.facts())),
+        "{said}"
+    );
     assert_eq!(digest(&database.store, CHAIN).await.unwrap(), digests, "replayed");
 }
 
@@ -49,7 +55,10 @@ async fn the_demo_says_what_the_node_said_and_a_second_start_resumes_and_changes
     let expected = Expected::read();
     let demo = Demo::new();
     let first = demo.run(&["--once"]).await;
-    assert!(first.starts_with(&format!("indexing {} blocks", expected.last + 1)), "{first}");
+    assert!(
+        first.starts_with(&format!("indexing {} blocks", expected.last + 1)),
+        "{first}"
+    );
     expected.assert_summed_up_by(&first);
     let kept = demo.look(async |store| {
         expected.assert_told_by(&Tables::read(store, CHAIN).await, "the demo");
@@ -58,9 +67,16 @@ async fn the_demo_says_what_the_node_said_and_a_second_start_resumes_and_changes
     let kept = kept.await;
 
     let second = demo.run(&["--once"]).await;
-    assert!(second.starts_with(&format!("resuming after block {0} of {0}\n", expected.last)), "{second}");
+    assert!(
+        second.starts_with(&format!("resuming after block {0} of {0}\n", expected.last)),
+        "{second}"
+    );
     assert_eq!(summary(&second), summary(&first), "the second summary");
-    assert_eq!(demo.look(async |store| digest(store, CHAIN).await.unwrap()).await, kept, "the second start");
+    assert_eq!(
+        demo.look(async |store| digest(store, CHAIN).await.unwrap()).await,
+        kept,
+        "the second start"
+    );
     demo.serves_until_interrupted(&expected).await;
 }
 
@@ -75,30 +91,44 @@ async fn a_demo_interrupted_in_the_middle_ends_well_and_the_next_one_goes_on() {
     .await;
     process.signal("INT");
     assert!(process.end().await.success(), "interrupted, it ends well");
-    assert!(!process.stdout().contains("refused logs"), "it was interrupted before its summary");
+    assert!(
+        !process.stdout().contains("refused logs"),
+        "it was interrupted before its summary"
+    );
 
     let said = demo.run(&["--once"]).await;
     assert!(said.starts_with("resuming after block "), "{said}");
     expected.assert_summed_up_by(&said);
-    demo.look(async |store| expected.assert_told_by(&Tables::read(store, CHAIN).await, "gone on")).await;
+    demo.look(async |store| expected.assert_told_by(&Tables::read(store, CHAIN).await, "gone on"))
+        .await;
 }
 
 /// The demo with a folder of its own.
 struct Demo {
     program: Program,
     folder: String,
+    _taken: TcpListener,
 }
 
 impl Demo {
     fn new() -> Demo {
-        let program = Program::new(&Setup::embedded(CHAIN, &[]));
+        // An address that is taken, for which the demo takes another.
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut setup = Setup::embedded(CHAIN, &[]);
+        setup.listen = taken.local_addr().unwrap().to_string();
+        let program = Program::new(&setup);
         let config = program.config();
         let folder = config.resolve(&config.database.data_dir).display().to_string();
-        Demo { program, folder }
+        Demo {
+            program,
+            folder,
+            _taken: taken,
+        }
     }
 
     fn start(&self, arguments: &[&str]) -> crate::harness::program::Process {
-        self.program.start(&[&["demo", "--data-dir", &self.folder], arguments].concat())
+        self.program
+            .start(&[&["demo", "--data-dir", &self.folder], arguments].concat())
     }
 
     async fn run(&self, arguments: &[&str]) -> String {
@@ -138,11 +168,21 @@ impl Demo {
         let (code, status) = get("/v1/status").await;
         let status: Value = serde_json::from_str(&status).unwrap();
         let chain = &status["chains"][0];
-        assert_eq!((code, &chain["checkpoint"]["number"]), (200, &expected.last.into()), "{status}");
+        assert_eq!(
+            (code, &chain["checkpoint"]["number"]),
+            (200, &expected.last.into()),
+            "{status}"
+        );
         assert_eq!(chain["coverage"]["erc721"]["missing_blocks"], 0, "{status}");
 
-        for arguments in [&["demo", "--once", "--data-dir", &self.folder][..], &["run"], &["status"]] {
-            self.program.fails(arguments, 4, &["in use by another process", "stop that one"]).await;
+        for arguments in [
+            &["demo", "--once", "--data-dir", &self.folder][..],
+            &["migrate"],
+            &["status"],
+        ] {
+            self.program
+                .fails(arguments, 4, &["in use by another process", "stop that one"])
+                .await;
         }
         process.signal("INT");
         assert!(process.end().await.success(), "interrupted, the demo ends well");
@@ -152,7 +192,9 @@ impl Demo {
 
 /// What the demo prints from the first line of its summary on.
 fn summary(said: &str) -> &str {
-    said.split_once("\n\n").unwrap_or_else(|| panic!("no summary in {said}")).1
+    said.split_once("\n\n")
+        .unwrap_or_else(|| panic!("no summary in {said}"))
+        .1
 }
 
 /// What the recorded node said at the last block.
@@ -168,21 +210,36 @@ struct Expected {
 impl Expected {
     fn read() -> Expected {
         let node = node();
-        let mut expected = Expected { last: node["head"]["number"].as_u64().unwrap(), ..Expected::default() };
+        let mut expected = Expected {
+            last: node["head"]["number"].as_u64().unwrap(),
+            ..Expected::default()
+        };
         for collection in node["collections"].as_array().unwrap() {
             let contract: Address = collection["address"].as_str().unwrap().parse().unwrap();
             let count = |kind: &str| collection["counts"][kind].as_u64().unwrap();
-            expected.counters.insert(contract, ["transfers", "mints", "burns"].map(count));
-            let token = |id: &Value| Token { contract, id: number(id) };
-            expected.burned.extend(collection["burned"].as_array().into_iter().flatten().map(token));
+            expected
+                .counters
+                .insert(contract, ["transfers", "mints", "burns"].map(count));
+            let token = |id: &Value| Token {
+                contract,
+                id: number(id),
+            };
+            expected
+                .burned
+                .extend(collection["burned"].as_array().into_iter().flatten().map(token));
             for (owner, ids) in collection["owners"].as_object().into_iter().flatten() {
                 let owner: Address = owner.parse().unwrap();
-                expected.owners.extend(ids.as_array().unwrap().iter().map(|id| (token(id), owner)));
+                expected
+                    .owners
+                    .extend(ids.as_array().unwrap().iter().map(|id| (token(id), owner)));
             }
             for (holder, held) in collection["balances"].as_object().into_iter().flatten() {
                 let holder: Address = holder.parse().unwrap();
                 for (id, quantity) in held.as_object().unwrap() {
-                    expected.balances.insert((token(&id.as_str().into()), holder), quantity.as_str().unwrap().to_owned());
+                    expected.balances.insert(
+                        (token(&id.as_str().into()), holder),
+                        quantity.as_str().unwrap().to_owned(),
+                    );
                 }
             }
         }
@@ -201,7 +258,10 @@ impl Expected {
 
     /// Live tokens and their holders.
     fn holdings(&self) -> BTreeMap<(Token, Address), Quantity> {
-        let single = self.owners.iter().map(|(token, owner)| ((*token, *owner), "1".to_owned()));
+        let single = self
+            .owners
+            .iter()
+            .map(|(token, owner)| ((*token, *owner), "1".to_owned()));
         single.chain(self.balances.clone()).collect()
     }
 
@@ -223,7 +283,10 @@ impl Expected {
     }
 
     fn assert_told_by(&self, tables: &Tables, context: &str) {
-        assert!(self.owners.len() > 1000 && self.balances.len() > 100, "{context}: the node was asked");
+        assert!(
+            self.owners.len() > 1000 && self.balances.len() > 100,
+            "{context}: the node was asked"
+        );
         assert_eq!(tables.owners, self.owners, "{context}: owners");
         assert_eq!(tables.burned, self.burned, "{context}: burned tokens");
         assert_eq!(tables.balances, self.balances, "{context}: balances");
@@ -246,11 +309,22 @@ impl Expected {
             stats.len()
         );
         assert!(summary(said).starts_with(&totals), "no {totals} in {said}");
-        for (contract, Stats { items, owners, kinds: [transfers, mints, burns] }) in stats {
+        for (
+            contract,
+            Stats {
+                items,
+                owners,
+                kinds: [transfers, mints, burns],
+            },
+        ) in stats
+        {
             let numbers = [items, owners, mints, transfers, burns].map(|number| number.to_string());
             let row = said.lines().find(|line| line.contains(&format!("{contract:#x}")));
             let row = row.unwrap_or_else(|| panic!("no {contract:#x} in {said}"));
-            assert!(row.split_whitespace().skip(2).eq(numbers.iter()), "{row} does not say {numbers:?}");
+            assert!(
+                row.split_whitespace().skip(2).eq(numbers.iter()),
+                "{row} does not say {numbers:?}"
+            );
         }
     }
 }
@@ -275,11 +349,17 @@ fn folder() -> PathBuf {
 /// The creation code, arguments included, of the collections with these names.
 pub(crate) fn creations(names: &[&str]) -> Vec<Bytes> {
     let (node, recorded) = (node(), recorded());
-    let sent = recorded.blocks.iter().flat_map(|block| block.transactions.iter().zip(&block.receipts));
+    let sent = recorded
+        .blocks
+        .iter()
+        .flat_map(|block| block.transactions.iter().zip(&block.receipts));
     let mut created = BTreeMap::new();
     for (transaction, receipt) in sent.filter(|(transaction, _)| transaction.to.is_none()) {
         let verbatim: Value = serde_json::from_str(receipt.verbatim.as_ref().unwrap().get()).unwrap();
-        created.insert(verbatim["contractAddress"].as_str().unwrap().to_lowercase(), transaction.input.clone());
+        created.insert(
+            verbatim["contractAddress"].as_str().unwrap().to_lowercase(),
+            transaction.input.clone(),
+        );
     }
     let creation = |name: &&str| {
         let mut collections = node["collections"].as_array().unwrap().iter();

@@ -97,7 +97,11 @@ async fn relay(client: TcpStream, service: String, mut mode: watch::Receiver<Mod
     }
 }
 
-async fn pass(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, mut mode: watch::Receiver<Mode>) {
+async fn pass(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    mut mode: watch::Receiver<Mode>,
+) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         if mode.wait_for(|mode| *mode == Mode::Whole).await.is_err() || to.write_all(&buffer[..length]).await.is_err() {
