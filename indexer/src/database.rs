@@ -5,12 +5,20 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use sinks::store::Store;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tracing::warn;
 
 use crate::config::{Config, DatabaseUrl, ServiceUrl};
 use crate::error::{Exit, Failure};
 
-/// How long a task may wait for a connection of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a task may wait for a connection to a server: also how long a server that went away goes unnoticed.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server is waited for that does not accept connections any more, or accepts and says nothing.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a task may wait for its turn on the one connection to the embedded database.
+#[cfg(feature = "embedded")]
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long connections may take to close.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// An open, migrated database.
 ///
@@ -34,8 +42,13 @@ impl Database {
     }
 
     /// Closes every connection, then stops the embedded server.
+    ///
+    /// A server that fell silent is left without a goodbye: whatever it was sent it keeps whole or not at all.
     pub async fn close(self) -> Result<(), Failure> {
-        self.store.pool.close().await;
+        if tokio::time::timeout(FAREWELL, self.store.pool.close()).await.is_err() {
+            warn!("the database does not close its connections, leaving them");
+            return Ok(());
+        }
         #[cfg(feature = "embedded")]
         if let Some(server) = self.embedded {
             server.stop().await?;
@@ -89,11 +102,7 @@ async fn open_server(config: &Config, url: &ServiceUrl) -> Result<Store, Failure
         .with_max_delay(Duration::from_secs(1))
         .with_total_delay(Some(patience))
         .without_max_times();
-    let probed = tokio::time::timeout(
-        patience.max(ACQUIRE_TIMEOUT),
-        probe.retry(retries).when(may_be_starting),
-    )
-    .await;
+    let probed = tokio::time::timeout(patience.max(ANSWER_TIMEOUT), probe.retry(retries).when(may_be_starting)).await;
     match probed {
         Ok(Ok(())) => Ok(Store::new(pool)),
         Ok(Err(error)) => Err(refused(url, &error)),
@@ -152,7 +161,7 @@ async fn open_embedded(config: &Config) -> Result<Database, Failure> {
     let server = embedded::Server::start(config.resolve(&config.database.data_dir)).await?;
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(TURN_TIMEOUT)
         // The server opens its one backend anew for each connection: keep the first for good.
         .idle_timeout(None)
         .max_lifetime(None)

@@ -170,10 +170,18 @@ impl Daemon<'_> {
                 }
                 () = watch.changed() => review.reset_immediately(),
                 _ = review.tick() => {
-                    if !finite {
-                        self.reconcile(selected, &mut crew).await;
+                    let stop = crew.stop.clone();
+                    let look = async {
+                        if !finite {
+                            self.reconcile(selected, &mut crew).await;
+                        }
+                        self.report(&crew).await;
+                    };
+                    // A database that is away must not keep the process from stopping.
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = look => {}
                     }
-                    self.report(&crew).await;
                 }
             }
         }
@@ -196,7 +204,11 @@ impl Daemon<'_> {
                 settings: assignment.follower_settings(self.config),
                 holder: self.holder.clone(),
                 leading,
-                health: self.health.readiness.task(format!("chain {chain}")),
+                health: self
+                    .health
+                    .readiness
+                    .task(format!("chain {chain}"))
+                    .reporting_within(Duration::from_millis(settings.lease_ttl_ms)),
             },
             leading: watched,
             gap_proof: assignment

@@ -26,6 +26,9 @@ use crate::pipeline::Pipeline;
 use crate::retry;
 use decision::{Step, decide};
 
+/// How long the database may take to take a lease back.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// How a chain is followed; see `config.toml` for the meaning and the defaults.
 #[derive(Clone, Debug)]
 pub struct FollowerSettings {
@@ -93,9 +96,14 @@ impl Follower {
                 Err(Error::Sink(SinkError::LeaseLost { .. })) => {
                     warn!("another daemon took the chain over; standing by")
                 }
-                Err(Error::Cancelled) => return self.release(&lease).await,
-                Err(error) => return self.release(&lease).await.and(Err(error)),
-                Ok(()) => return self.release(&lease).await,
+                ended => {
+                    self.release(&lease).await;
+                    self.health.rests();
+                    return ended.or_else(|error| match error {
+                        Error::Cancelled => Ok(()),
+                        error => Err(error),
+                    });
+                }
             }
         }
     }
@@ -120,9 +128,9 @@ impl Follower {
             }
             if !told {
                 info!("another daemon holds the chain; standing by");
-                self.health.ok();
                 told = true;
             }
+            self.health.ok();
             tokio::select! {
                 () = cancel.cancelled() => return Ok(None),
                 () = tokio::time::sleep(self.settings.lease_ttl / 3) => {}
@@ -130,8 +138,13 @@ impl Follower {
         }
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        Ok(lease::release(&self.pipeline.store, lease).await?)
+    /// Gives the lease back; where that fails, it ends by itself.
+    async fn release(&self, lease: &Lease) {
+        match tokio::time::timeout(FAREWELL, lease::release(&self.pipeline.store, lease)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "failed to give the lease back, it ends by itself"),
+            Err(_) => warn!("the database does not take the lease back, it ends by itself"),
+        }
     }
 
     async fn follow_with(&self, lease: Lease, cancel: &CancellationToken) -> Result<(), Error> {

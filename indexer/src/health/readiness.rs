@@ -2,11 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What `/readyz` answers from. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    causes: Arc<Mutex<BTreeMap<String, Option<String>>>>,
+    tasks: Arc<Mutex<BTreeMap<String, Report>>>,
+}
+
+/// What a task said last.
+#[derive(Debug)]
+struct Report {
+    cause: Option<String>,
+    at: Instant,
+    /// How old the report may become before silence is a cause of its own.
+    patience: Option<Duration>,
+}
+
+impl Report {
+    fn cause(&self) -> Option<String> {
+        let silent = self.at.elapsed();
+        let overdue = || {
+            let overdue = self.patience.is_some_and(|patience| silent > patience);
+            overdue.then(|| format!("stuck in one step for {} s", silent.as_secs()))
+        };
+        self.cause.clone().or_else(overdue)
+    }
 }
 
 impl Readiness {
@@ -15,6 +36,7 @@ impl Readiness {
         let task = TaskHealth {
             readiness: self.clone(),
             name: name.into(),
+            patience: None,
         };
         task.failing("starting");
         task
@@ -24,13 +46,13 @@ impl Readiness {
     pub fn causes(&self) -> BTreeMap<String, String> {
         self.lock()
             .iter()
-            .filter_map(|(name, cause)| Some((name.clone(), cause.clone()?)))
+            .filter_map(|(name, report)| Some((name.clone(), report.cause()?)))
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
-        // A map of strings is whole after any panic.
-        self.causes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Report>> {
+        // Each entry is written whole, so the map is whole after any panic.
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -39,17 +61,37 @@ impl Readiness {
 pub struct TaskHealth {
     readiness: Readiness,
     name: String,
+    patience: Option<Duration>,
 }
 
 impl TaskHealth {
+    /// The same task, which promises a report at least every `patience`: where it is silent for longer, it does not do its work.
+    #[must_use]
+    pub fn reporting_within(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self.failing("starting");
+        self
+    }
+
     /// The task does its work.
     pub fn ok(&self) {
-        self.readiness.lock().insert(self.name.clone(), None);
+        self.report(None, self.patience);
+    }
+
+    /// The task has done its work; no more reports come.
+    pub fn rests(&self) {
+        self.report(None, None);
     }
 
     /// The task cannot do its work, because of `cause`. Never pass a secret.
     pub fn failing(&self, cause: impl Into<String>) {
-        self.readiness.lock().insert(self.name.clone(), Some(cause.into()));
+        self.report(Some(cause.into()), self.patience);
+    }
+
+    fn report(&self, cause: Option<String>, patience: Option<Duration>) {
+        let at = Instant::now();
+        let report = Report { cause, at, patience };
+        self.readiness.lock().insert(self.name.clone(), report);
     }
 }
 
@@ -74,6 +116,20 @@ mod tests {
         follower.failing("no endpoint answers");
         assert_eq!(readiness.causes()["follower eip155:1"], "no endpoint answers");
         drop(follower);
+        assert!(readiness.causes().is_empty());
+    }
+
+    #[test]
+    fn silence_beyond_what_was_promised_is_a_cause_until_the_next_report() {
+        let readiness = Readiness::default();
+        let task = readiness
+            .task("chain eip155:1")
+            .reporting_within(Duration::from_millis(5));
+        task.ok();
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(readiness.causes()["chain eip155:1"].starts_with("stuck"));
+        task.rests();
+        std::thread::sleep(Duration::from_millis(20));
         assert!(readiness.causes().is_empty());
     }
 }

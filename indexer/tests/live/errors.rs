@@ -38,7 +38,7 @@ async fn the_status_of_a_chain_whose_endpoints_are_missing_or_wrong_says_so_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_is_taken_ends_run_and_demo_with_3() {
+async fn an_address_that_is_taken_ends_a_run_with_3() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let chain = Chain::start(Settings::small(162), 5, 2).await;
@@ -46,11 +46,6 @@ async fn an_address_that_is_taken_ends_run_and_demo_with_3() {
     setup.listen = address.clone();
     let program = Program::new(&setup);
     program.fails(&["run"], 3, &[&address, "api.listen"]).await;
-    let config = program.config();
-    let folder = config.resolve(&config.database.data_dir).display().to_string();
-    program
-        .fails(&["demo", "--data-dir", &folder], 3, &[&address, "api.listen"])
-        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,6 +66,16 @@ async fn a_run_that_cannot_finish_ends_at_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_database_is_away_stops_well_all_the_same() {
+    let (mut process, keep) = stuck("").await;
+    let (_, _, _, wire) = &keep;
+    wire.cut();
+    process.signal("TERM");
+    assert!(process.end().await.success(), "there is nothing it has to finish");
+    process.assert_no_panic();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_that_cannot_finish_ends_at_a_second_signal() {
     let chain = Chain::start(Settings::small(164), 60, 4).await;
     let database = Database::new().await;
@@ -83,7 +88,8 @@ async fn a_backfill_that_cannot_finish_ends_at_a_second_signal() {
         latency: Duration::from_millis(100),
         ..testchain::faults::Settings::default()
     });
-    let mut process = Program::new(&setup).start(&[
+    let program = Program::new(&setup);
+    let mut process = program.start(&[
         "backfill",
         "--chain",
         &chain.id().to_string(),
@@ -105,7 +111,7 @@ async fn a_backfill_that_cannot_finish_ends_at_a_second_signal() {
 }
 
 /// A program in the middle of a commit to a database that has fallen silent, and what keeps it silent.
-async fn stuck(pipeline: &str) -> (Process, (Chain, Database, Wire)) {
+async fn stuck(pipeline: &str) -> (Process, (Program, Chain, Database, Wire)) {
     let mut chain = Chain::start(Settings::small(163), 20, 4).await;
     let database = Database::new().await;
     let wire = Wire::to(&database.url).await;
@@ -114,11 +120,12 @@ async fn stuck(pipeline: &str) -> (Process, (Chain, Database, Wire)) {
         pipeline: pipeline.to_owned(),
         ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
     };
-    let mut process = Program::new(&setup).start(&["run"]);
+    let program = Program::new(&setup);
+    let mut process = program.start(&["run"]);
     process.address().await;
     chain.indexed(&database.store, 0, "before the silence").await;
     wire.mute();
     chain.grow(1);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    (process, (chain, database, wire))
+    (process, (program, chain, database, wire))
 }

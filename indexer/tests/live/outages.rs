@@ -2,7 +2,7 @@
 //! everything.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indexer::pipeline::everything;
 use rand::RngExt;
@@ -16,6 +16,7 @@ use crate::harness::chain::Chain;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Process, Program, Setup};
 use crate::harness::stores::{Database, MongoDatabase};
+use crate::harness::tables::Tables;
 use crate::harness::{dice, outbox};
 use crate::scratch::unique;
 use crate::wire::Wire;
@@ -23,7 +24,7 @@ use crate::wire::Wire;
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;
 /// Heights of a chain that is backfilled.
-const HISTORY: u64 = 500;
+const HISTORY: u64 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_away_is_waited_for() {
@@ -42,7 +43,9 @@ async fn a_database_that_goes_away_is_waited_for() {
 
     wire.cut();
     chain.grow(5);
-    process.unready("database").await;
+    // Known at once to be stuck; that it is the database, once nobody waits for a connection any longer.
+    process.unready("stuck in one step").await;
+    process.unready("use the database").await;
     wire.restore();
     chain.indexed(&database.store, 0, "after the outage").await;
     process.ready().await;
@@ -74,6 +77,31 @@ async fn a_database_that_goes_away_is_waited_for() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_falls_silent_is_noticed() {
+    let mut chain = Chain::start(Settings::small(176), 30, FINALIZED_DEPTH).await;
+    let database = Database::new().await;
+    let wire = Wire::to(&database.url).await;
+    let setup = Setup {
+        database: wire.url(&database.url),
+        ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
+    };
+    let program = Program::new(&setup);
+    let mut process = program.start(&["run"]);
+    chain.indexed(&database.store, 0, "before the silence").await;
+    process.ready().await;
+    wire.mute();
+    chain.grow(3);
+    process.unready("stuck in one step").await;
+    wire.restore();
+    chain.indexed(&database.store, 0, "after the silence").await;
+    process.ready().await;
+    assert!(process.stop().await.success(), "it stops well");
+    chain
+        .assert_true(&database.store, 0, "after a silence of the database")
+        .await;
+}
+
 /// What PostgreSQL does to its clients when it is shut down.
 async fn end_connections(database: &Database) {
     sqlx::query(
@@ -94,7 +122,8 @@ async fn an_archive_that_goes_away_is_waited_for() {
         archive: Some((direct(&wire, &mongo), mongo.name.clone())),
         ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
     };
-    let mut process = Program::new(&setup).start(&["run"]);
+    let program = Program::new(&setup);
+    let mut process = program.start(&["run"]);
     chain.indexed(&database.store, 0, "before the outage").await;
     process.ready().await;
 
@@ -119,7 +148,7 @@ async fn an_archive_that_goes_away_is_waited_for() {
         .assert_true(&database.store, 0, "after outages of the archive")
         .await;
     let (name, head) = (chain.id().to_string(), chain.head().number.to_string());
-    let said = Program::new(&setup)
+    let said = program
         .run(&["replay", "--chain", &name, "--from", "0", "--to", &head])
         .await;
     assert!(
@@ -191,7 +220,8 @@ async fn an_endpoint_that_goes_away_is_waited_for() {
     let database = Database::new().await;
     let wire = Wire::to(&chain.server.http_url()).await;
     let url = wire.url(&chain.server.http_url());
-    let mut process = Program::new(&Setup::new(&database, chain.id(), &[url])).start(&["run"]);
+    let program = Program::new(&Setup::new(&database, chain.id(), &[url]));
+    let mut process = program.start(&["run"]);
     chain.indexed(&database.store, 0, "before the outage").await;
     process.ready().await;
 
@@ -209,59 +239,72 @@ async fn an_endpoint_that_goes_away_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backfill_outlives_every_service_that_goes_away() {
-    let mut dice = dice(175);
+async fn a_backfill_outlives_whatever_service_goes_away() {
     let chain = Chain::start(Settings::small(175), HISTORY + FINALIZED_DEPTH + 1, FINALIZED_DEPTH).await;
-    let (database, mongo) = (Database::new().await, MongoDatabase::new());
-    let http = chain.server.http_url();
-    let [to_database, to_archive, to_endpoint] = [
-        Wire::to(&database.url).await,
-        Wire::to(&mongo.url).await,
-        Wire::to(&http).await,
-    ];
-    let setup = Setup {
-        database: to_database.url(&database.url),
-        archive: Some((direct(&to_archive, &mongo), mongo.name.clone())),
-        ..Setup::new(&database, chain.id(), &[to_endpoint.url(&http)])
-    };
-    // Small answers, so that there is a middle in which to cut.
-    let limits = testchain::rpc::limits::Limits {
-        block_range: Some(10),
-        ..Default::default()
-    };
-    let latency = Duration::from_millis(20);
-    chain.faults.set(testchain::faults::Settings {
-        limits,
-        latency,
-        ..Default::default()
-    });
-    let (name, to) = (chain.id().to_string(), HISTORY.to_string());
-    let program = Program::new(&setup);
-    let mut process = program.start(&["backfill", "--chain", &name, "--from", "0", "--to", &to]);
-    for wire in [&to_database, &to_archive, &to_endpoint] {
-        let missing = missing(&database, &chain).await;
-        eventually("the backfill goes on", async || {
-            (self::missing(&database, &chain).await < missing).then_some(())
-        })
-        .await;
-        wire.cut();
-        tokio::time::sleep(Duration::from_millis(dice.random_range(300..900))).await;
-        assert!(process.ended().is_none(), "the backfill gave up");
-        wire.restore();
+    // So slow that there is a middle in which to cut.
+    chain
+        .faults
+        .change(|faults| faults.latency = Duration::from_millis(600));
+    for lost in [Lost::Database, Lost::Archive, Lost::Endpoint] {
+        backfill_without(&chain, lost).await;
     }
+}
+
+/// Which service goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    Database,
+    Archive,
+    Endpoint,
+}
+
+/// Backfills `chain` into stores of its own, and cuts the wire to one service in the middle.
+async fn backfill_without(chain: &Chain, lost: Lost) {
+    let (database, mongo, http) = (Database::new().await, MongoDatabase::new(), chain.server.http_url());
+    let wire = Wire::to(match lost {
+        Lost::Database => &database.url,
+        Lost::Archive => &mongo.url,
+        Lost::Endpoint => &http,
+    });
+    let wire = wire.await;
+    let mut setup = Setup::new(&database, chain.id(), std::slice::from_ref(&http)).archived_in(&mongo);
+    match lost {
+        Lost::Database => setup.database = wire.url(&database.url),
+        Lost::Archive => setup.archive = Some((direct(&wire, &mongo), mongo.name.clone())),
+        Lost::Endpoint => setup.endpoints = vec![wire.url(&http)],
+    }
+    let (name, to, asked) = (
+        chain.id().to_string(),
+        HISTORY.to_string(),
+        chain.server.counts().calls_of("eth_getLogs"),
+    );
+    let program = Program::new(&setup);
+    let range = ["--chain", &name, "--from", "0", "--to", &to];
+    let mut process = program.start(&[&["backfill"], &range[..]].concat());
+    eventually("the backfill has begun", async || {
+        (chain.server.counts().calls_of("eth_getLogs") > asked).then_some(())
+    })
+    .await;
+    wire.cut();
+    process.logs("trying again").await;
+    assert!(process.ended().is_none(), "{lost:?}: the backfill gave up");
+    assert!(
+        missing(&database, chain).await > 0,
+        "{lost:?}: the backfill was through before the service went away"
+    );
+    wire.restore();
     process.succeeds().await;
-    assert_eq!(missing(&database, &chain).await, 0);
-    let said = program
-        .run(&["replay", "--chain", &name, "--from", "0", "--to", &to])
-        .await;
+    process.assert_no_panic();
+    assert_eq!(missing(&database, chain).await, 0, "{lost:?}");
+    let expected = Tables::of(chain.simulation.books(), HISTORY);
+    Tables::read(&database.store, chain.id())
+        .await
+        .assert_equals(&expected, &format!("{lost:?}"));
+    let said = program.run(&[&["replay"], &range[..]].concat()).await;
     assert!(
         said.contains("0 new, 0 retracted"),
-        "the archive holds what the tables hold: {said}"
+        "{lost:?}: the archive holds what the tables hold: {said}"
     );
-    let expected = crate::harness::tables::Tables::of(chain.simulation.books(), HISTORY);
-    crate::harness::tables::Tables::read(&database.store, chain.id())
-        .await
-        .assert_equals(&expected, "after every outage");
 }
 
 /// Blocks of the history that are not covered yet.
@@ -275,21 +318,23 @@ async fn missing(database: &Database, chain: &Chain) -> u64 {
 impl Process {
     /// Waits until `/readyz` answers that everything works.
     async fn ready(&mut self) {
-        let address = self.address().await;
+        let (address, began) = (self.address().await, Instant::now());
         eventually("it is ready", async || {
             (readiness(&address).await.0 == 200).then_some(())
         })
         .await;
+        println!("ready after {:?}", began.elapsed());
     }
 
     /// Waits until `/readyz` answers that something does not work, and that the cause has `part` in it.
     async fn unready(&mut self, part: &str) {
-        let address = self.address().await;
+        let (address, began) = (self.address().await, Instant::now());
         eventually(&format!("it is not ready because of {part}"), async || {
             let (code, causes) = readiness(&address).await;
             (code == 503 && causes.to_string().contains(part)).then_some(())
         })
         .await;
+        println!("not ready because of {part} after {:?}", began.elapsed());
         assert!(self.ended().is_none(), "it goes on running");
     }
 

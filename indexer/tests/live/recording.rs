@@ -1,6 +1,7 @@
 //! The recording in the repository: the tables, the demo and the node that was recorded say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, Bytes, U256};
@@ -106,14 +107,23 @@ async fn a_demo_interrupted_in_the_middle_ends_well_and_the_next_one_goes_on() {
 struct Demo {
     program: Program,
     folder: String,
+    _taken: TcpListener,
 }
 
 impl Demo {
     fn new() -> Demo {
-        let program = Program::new(&Setup::embedded(CHAIN, &[]));
+        // An address that is taken, for which the demo takes another.
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut setup = Setup::embedded(CHAIN, &[]);
+        setup.listen = taken.local_addr().unwrap().to_string();
+        let program = Program::new(&setup);
         let config = program.config();
         let folder = config.resolve(&config.database.data_dir).display().to_string();
-        Demo { program, folder }
+        Demo {
+            program,
+            folder,
+            _taken: taken,
+        }
     }
 
     fn start(&self, arguments: &[&str]) -> crate::harness::program::Process {
@@ -167,7 +177,7 @@ impl Demo {
 
         for arguments in [
             &["demo", "--once", "--data-dir", &self.folder][..],
-            &["run"],
+            &["migrate"],
             &["status"],
         ] {
             self.program
