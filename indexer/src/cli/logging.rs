@@ -10,8 +10,7 @@ use crate::error::{Exit, Failure};
 
 /// What others tell us that nobody needs: that `if not exists` found something, the body of every message no queue asks for,
 /// the whole text of a statement that took long (metrics tell that), and that a task waited for the embedded database's one connection.
-const QUIET: &str =
-    "sqlx::postgres::notice=warn,lapin=error,sqlx::query=error,sqlx::pool::acquire=error";
+const QUIET: &str = "sqlx::postgres::notice=warn,lapin=error,sqlx::query=error,sqlx::pool::acquire=error";
 
 /// Starts logging. `RUST_LOG` stands above `log.level`.
 pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<(), Failure> {
