@@ -12,10 +12,19 @@ pub mod id;
 pub mod registry;
 pub mod transaction;
 
+mod blend;
+mod blur;
 mod cryptopunks;
+mod deal;
 mod erc1155;
 mod erc2309;
 mod erc721;
 mod erc721_legacy;
+mod looksrare;
+mod people;
+mod seaport;
+mod trail;
+mod wyvern;
+mod x2y2;
 
 pub use registry::{decode, sources, topics};

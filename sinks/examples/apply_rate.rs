@@ -95,6 +95,7 @@ impl Market {
             proof: Proof::Bloom,
             sources: vec!["erc1155", "erc721"],
             transfers: Vec::new(),
+            sales: Vec::new(),
             faults: Vec::new(),
         };
         for number in low..=high {

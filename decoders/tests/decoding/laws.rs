@@ -3,9 +3,9 @@
 
 use alloy_primitives::{Address, B256, Bytes, Log as Encoded, U256, keccak256};
 use alloy_sol_types::{SolEvent, sol};
-use decoders::block::{ChainId, Log};
-use decoders::events::MAX_RANGE_ITEMS_PER_BLOCK;
-use decoders::fact::{Facts, TransferKind, reason};
+use decoders::block::{ChainId, Envelopes, Log};
+use decoders::events::{MAX_RANGE_ITEMS_PER_BLOCK, Told};
+use decoders::fact::{Facts, PriceAllocation, Sale, TransferKind, reason};
 use decoders::registry::{DECODERS, Decoder, decode, decode_logs, sources, topics};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -111,6 +111,15 @@ fn assert_in_chain_order(facts: &Facts) {
         .map(|fact| fact.id(facts.chain, hash_of(fact.block_number)))
         .collect();
     assert!(ids.is_sorted_by(|one, next| one < next), "ids ascend and none repeats");
+    let sales: Vec<_> = facts
+        .sales
+        .iter()
+        .map(|fact| fact.id(facts.chain, hash_of(fact.block_number)))
+        .collect();
+    assert!(
+        sales.is_sorted_by(|one, next| one < next),
+        "ids of sales ascend and none repeats"
+    );
     let faults: Vec<_> = facts
         .faults
         .iter()
@@ -122,6 +131,29 @@ fn assert_in_chain_order(facts: &Facts) {
     );
 }
 
+/// The law of sales: parts add up to the price, and nothing is sold for nothing.
+pub(crate) fn assert_adds_up(sale: &Sale) {
+    let fees = sale
+        .fees
+        .iter()
+        .try_fold(U256::ZERO, |total, fee| total.checked_add(fee.amount));
+    let fees = fees.expect("fees add up");
+    match (sale.price, sale.seller_net) {
+        (Some(price), Some(net)) => assert_eq!(fees.checked_add(net), Some(price), "{sale:?}"),
+        (None, None) => assert!(
+            sale.fees.is_empty() && sale.allocation == PriceAllocation::Unknown,
+            "{sale:?}"
+        ),
+        _ => panic!("a price without a net, or a net without a price: {sale:?}"),
+    }
+    assert!(sale.fees.iter().all(|fee| !fee.amount.is_zero()), "{sale:?}");
+    assert!(
+        sale.bundle_size > 0 && sale.item - sale.bundle_first < sale.bundle_size,
+        "{sale:?}"
+    );
+    assert!(sale.flags.is_sorted_by(|one, next| one < next), "{sale:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
@@ -131,6 +163,7 @@ proptest! {
         let facts = decode(&span);
         assert_in_chain_order(&facts);
         assert_refused_logs_say_nothing(&facts);
+        facts.sales.iter().for_each(assert_adds_up);
         for transfer in &facts.transfers {
             let log = span.logs.iter().find(|log| {
                 (log.block_number, log.log_index) == (transfer.block_number, transfer.log_index)
@@ -148,14 +181,16 @@ proptest! {
 
     #[test]
     fn a_span_cut_between_blocks_says_the_same(logs in some_logs()) {
-        let whole = decode_logs(ChainId(1), &logs).into_parts();
-        let (mut transfers, mut faults) = (Vec::new(), Vec::new());
+        let none = Envelopes::default();
+        let whole = decode_logs(ChainId(1), &logs, &none).into_told();
+        let mut pieces = Told::default();
         for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
-            let (more_transfers, more_faults) = decode_logs(ChainId(1), block).into_parts();
-            transfers.extend(more_transfers);
-            faults.extend(more_faults);
+            let more = decode_logs(ChainId(1), block, &none).into_told();
+            pieces.transfers.extend(more.transfers);
+            pieces.sales.extend(more.sales);
+            pieces.faults.extend(more.faults);
         }
-        prop_assert_eq!(whole, (transfers, faults));
+        prop_assert_eq!(whole, pieces);
     }
 
     #[test]
@@ -288,6 +323,22 @@ fn claims_name_what_they_claim() {
         "Assign(address,uint256)",
         "PunkTransfer(address,address,uint256)",
         "PunkBought(uint256,uint256,address,address)",
+        "OrderFulfilled(bytes32,address,address,address,(uint8,address,uint256,uint256)[],(uint8,address,uint256,uint256,address)[])",
+        "OrdersMatched(bytes32[])",
+        "OrdersMatched(bytes32,bytes32,address,address,uint256,bytes32)",
+        "TakerBid(bytes32,uint256,address,address,address,address,address,uint256,uint256,uint256)",
+        "TakerAsk(bytes32,uint256,address,address,address,address,address,uint256,uint256,uint256)",
+        "RoyaltyPayment(address,uint256,address,address,uint256)",
+        "TakerBid((bytes32,uint256,bool),address,address,uint256,address,address,uint256[],uint256[],address[2],uint256[3])",
+        "TakerAsk((bytes32,uint256,bool),address,address,uint256,address,address,uint256[],uint256[],address[2],uint256[3])",
+        "EvInventory(bytes32,address,address,uint256,uint256,uint256,uint256,uint256,address,bytes,(uint256,bytes),(uint8,uint256,uint256,uint256,bytes32,address,bytes,uint256,uint256,uint256,(uint256,address)[]))",
+        "OrdersMatched(address,address,(address,uint8,address,address,uint256,uint256,address,uint256,uint256,uint256,(uint16,address)[],uint256,bytes),bytes32,(address,uint8,address,address,uint256,uint256,address,uint256,uint256,uint256,(uint16,address)[],uint256,bytes),bytes32)",
+        "Execution((address,uint256,uint256,address,uint8),bytes32,uint256,uint256,(address,uint16),((address,uint16),(address,uint16)),uint8)",
+        "Execution721Packed(bytes32,uint256,uint256)",
+        "Execution721TakerFeePacked(bytes32,uint256,uint256,uint256)",
+        "Execution721MakerFeePacked(bytes32,uint256,uint256,uint256)",
+        "BuyLocked(uint256,address,address,address,uint256)",
+        "LoanOfferTaken(bytes32,uint256,address,address,address,uint256,uint256,uint256,uint256)",
     ];
     let mut expected = signatures.map(keccak256);
     expected.sort_unstable();

@@ -5,4 +5,5 @@ mod fixtures;
 mod laws;
 mod logs;
 mod real_blocks;
+mod real_sales;
 mod worked;

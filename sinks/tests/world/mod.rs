@@ -183,6 +183,7 @@ impl World {
             proof: Proof::Bloom,
             sources: sources.to_vec(),
             transfers: Vec::new(),
+            sales: Vec::new(),
             faults: Vec::new(),
         };
         for number in range {
