@@ -20,6 +20,7 @@ mod erc1155;
 mod erc2309;
 mod erc721;
 mod erc721_legacy;
+mod foundation;
 mod looksrare;
 mod people;
 mod seaport;

@@ -339,6 +339,10 @@ fn claims_name_what_they_claim() {
         "Execution721MakerFeePacked(bytes32,uint256,uint256,uint256)",
         "BuyLocked(uint256,address,address,address,uint256)",
         "LoanOfferTaken(bytes32,uint256,address,address,address,uint256,uint256,uint256,uint256)",
+        "BuyPriceAccepted(address,uint256,address,address,uint256,uint256,uint256)",
+        "OfferAccepted(address,uint256,address,address,uint256,uint256,uint256)",
+        "PrivateSaleFinalized(address,uint256,address,address,uint256,uint256,uint256,uint256)",
+        "ReserveAuctionFinalized(uint256,address,address,uint256,uint256,uint256)",
     ];
     let mut expected = signatures.map(keccak256);
     expected.sort_unstable();
