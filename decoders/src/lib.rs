@@ -27,5 +27,6 @@ mod seaport;
 mod trail;
 mod wyvern;
 mod x2y2;
+mod zora;
 
 pub use registry::{decode, sources, topics};

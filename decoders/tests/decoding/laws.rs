@@ -343,6 +343,15 @@ fn claims_name_what_they_claim() {
         "OfferAccepted(address,uint256,address,address,uint256,uint256,uint256)",
         "PrivateSaleFinalized(address,uint256,address,address,uint256,uint256,uint256,uint256)",
         "ReserveAuctionFinalized(uint256,address,address,uint256,uint256,uint256)",
+        "BidFinalized(uint256,(uint256,address,address,address,(uint256)))",
+        "AuctionEnded(uint256,uint256,address,address,address,address,uint256,uint256,address)",
+        "AskFilled(address,uint256,address,address,(address,address,address,uint16,uint256))",
+        "OfferFilled(address,uint256,uint256,address,address,(address,address,uint16,uint256))",
+        "RoyaltyPayout(address,uint256,address,uint256)",
+        "AskFilled(address,uint256,address,address,uint256)",
+        "AskFilled(address,uint256,(address,uint96,address))",
+        "AuctionEnded(address,uint256,(address,uint96,address,uint96,address,uint32,uint32,uint32))",
+        "AuctionEnded(address,uint256,(address,address,uint256,uint256,address,uint48,uint48,address,uint96))",
     ];
     let mut expected = signatures.map(keccak256);
     expected.sort_unstable();
