@@ -24,6 +24,7 @@ mod foundation;
 mod looksrare;
 mod people;
 mod seaport;
+mod superrare;
 mod trail;
 mod wyvern;
 mod x2y2;

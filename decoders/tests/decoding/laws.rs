@@ -352,6 +352,14 @@ fn claims_name_what_they_claim() {
         "AskFilled(address,uint256,(address,uint96,address))",
         "AuctionEnded(address,uint256,(address,uint96,address,uint96,address,uint32,uint32,uint32))",
         "AuctionEnded(address,uint256,(address,address,uint256,uint256,address,uint48,uint48,address,uint96))",
+        "Sold(address,address,uint256,uint256)",
+        "AcceptBid(address,address,uint256,uint256)",
+        "Sold(address,address,address,uint256,uint256)",
+        "AcceptBid(address,address,address,uint256,uint256)",
+        "AuctionSettled(address,address,address,uint256,uint256)",
+        "Sold(address,address,address,address,uint256,uint256)",
+        "AcceptOffer(address,address,address,address,uint256,uint256,address[],uint8[])",
+        "AuctionSettled(address,address,address,uint256,address,uint256)",
     ];
     let mut expected = signatures.map(keccak256);
     expected.sort_unstable();
