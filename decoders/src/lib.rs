@@ -23,6 +23,7 @@ mod erc721_legacy;
 mod foundation;
 mod looksrare;
 mod people;
+mod rarible;
 mod seaport;
 mod superrare;
 mod trail;

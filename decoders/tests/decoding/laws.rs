@@ -360,6 +360,9 @@ fn claims_name_what_they_claim() {
         "Sold(address,address,address,address,uint256,uint256)",
         "AcceptOffer(address,address,address,address,uint256,uint256,address[],uint8[])",
         "AuctionSettled(address,address,address,uint256,address,uint256)",
+        "Buy(address,uint256,uint256,address,address,uint256,uint256,address,uint256,uint256)",
+        "Match(bytes32,bytes32,address,address,uint256,uint256,(bytes4,bytes),(bytes4,bytes))",
+        "Match(bytes32,bytes32,uint256,uint256)",
     ];
     let mut expected = signatures.map(keccak256);
     expected.sort_unstable();
