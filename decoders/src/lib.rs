@@ -29,6 +29,7 @@ mod superrare;
 mod trail;
 mod wyvern;
 mod x2y2;
+mod zeroex;
 mod zora;
 
 pub use registry::{decode, sources, topics};

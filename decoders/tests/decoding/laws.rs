@@ -363,6 +363,8 @@ fn claims_name_what_they_claim() {
         "Buy(address,uint256,uint256,address,address,uint256,uint256,address,uint256,uint256)",
         "Match(bytes32,bytes32,address,address,uint256,uint256,(bytes4,bytes),(bytes4,bytes))",
         "Match(bytes32,bytes32,uint256,uint256)",
+        "ERC721OrderFilled(uint8,address,address,uint256,address,uint256,address,uint256,address)",
+        "ERC1155OrderFilled(uint8,address,address,uint256,address,uint256,address,uint256,uint128,address)",
     ];
     let mut expected = signatures.map(keccak256);
     expected.sort_unstable();
