@@ -16,6 +16,7 @@ mod blend;
 mod blur;
 mod cryptopunks;
 mod deal;
+mod element;
 mod erc1155;
 mod erc2309;
 mod erc721;
