@@ -23,6 +23,7 @@ mod erc721;
 mod erc721_legacy;
 mod foundation;
 mod looksrare;
+mod payment_processor;
 mod people;
 mod rarible;
 mod seaport;

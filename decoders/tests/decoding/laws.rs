@@ -373,6 +373,15 @@ fn claims_name_what_they_claim() {
         "ERC1155BuyOrderFilled(bytes32,address,address,uint256,address,uint256,(address,uint256)[],address,uint256,uint128)",
         "ERC721OrderFilled(uint8,address,address,uint256,address,uint256,address,uint256,address)",
         "ERC1155OrderFilled(uint8,address,address,uint256,address,uint256,address,uint256,uint128,address)",
+        "BuySingleListing(address,address,address,address,address,uint256,uint256,uint256)",
+        "BuyBundledListingERC721(address,address,address,address,address,bool[],uint256[],uint256[])",
+        "BuyBundledListingERC1155(address,address,address,address,address,bool[],uint256[],uint256[],uint256[])",
+        "SweepCollectionERC721(address,address,address,address,bool[],address[],uint256[],uint256[])",
+        "SweepCollectionERC1155(address,address,address,address,bool[],address[],uint256[],uint256[],uint256[])",
+        "BuyListingERC721(address,address,address,address,address,uint256,uint256)",
+        "BuyListingERC1155(address,address,address,address,address,uint256,uint256,uint256)",
+        "AcceptOfferERC721(address,address,address,address,address,uint256,uint256)",
+        "AcceptOfferERC1155(address,address,address,address,address,uint256,uint256,uint256)",
     ];
     let mut expected = signatures.map(keccak256);
     expected.sort_unstable();

@@ -53,7 +53,7 @@ fn the_worked_transfers_and_sales_are_decoded() {
 
 /// The examples that tell sales.
 const SOLD: &[u64] = &[
-    6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27, 28, 29, 37, 38,
+    6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27, 28, 29, 30, 37, 38,
 ];
 
 /// What the logs of an example cannot say: example, field, reason.
