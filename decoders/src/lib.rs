@@ -29,6 +29,7 @@ mod rarible;
 mod seaport;
 mod superrare;
 mod trail;
+mod treasure;
 mod wyvern;
 mod x2y2;
 mod zeroex;

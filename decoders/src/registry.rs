@@ -15,7 +15,10 @@ use crate::events::Events;
 use crate::fact::{Facts, reason};
 use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
 use crate::transaction::{DecoderSet, Transaction};
-use crate::{blend, blur, cryptopunks, element, erc721, erc721_legacy, erc1155, erc2309, foundation, looksrare, payment_processor, rarible, seaport, superrare, wyvern, x2y2, zeroex, zora};
+use crate::{
+    blend, blur, cryptopunks, element, erc721, erc721_legacy, erc1155, erc2309, foundation, looksrare,
+    payment_processor, rarible, seaport, superrare, treasure, wyvern, x2y2, zeroex, zora,
+};
 
 /// Every decoder there is, in the order they take turns over a transaction.
 pub const DECODERS: &[Decoder] = &[
@@ -37,6 +40,7 @@ pub const DECODERS: &[Decoder] = &[
     element::DECODER,
     zeroex::DECODER,
     payment_processor::DECODER,
+    treasure::DECODER,
 ];
 
 const _: () = assert!(

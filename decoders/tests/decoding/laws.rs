@@ -382,6 +382,8 @@ fn claims_name_what_they_claim() {
         "BuyListingERC1155(address,address,address,address,address,uint256,uint256,uint256)",
         "AcceptOfferERC721(address,address,address,address,address,uint256,uint256)",
         "AcceptOfferERC1155(address,address,address,address,address,uint256,uint256,uint256)",
+        "ItemSold(address,address,address,uint256,uint64,uint128,address)",
+        "BidAccepted(address,address,address,uint256,uint64,uint128,address,uint8)",
     ];
     let mut expected = signatures.map(keccak256);
     expected.sort_unstable();

@@ -63,7 +63,7 @@ fn expected(table: &str) -> BTreeMap<Key, Row> {
             );
             let currency: Address = row[13].parse().unwrap();
             let row = Row {
-                marketplace: row[4].replace('-', "_").replace("0x", "zeroex_v4"),
+                marketplace: row[4].replace('-', "_").replace("0x", "zeroex"),
                 quantity: row[9].to_owned(),
                 buyer: row[10].parse().unwrap(),
                 seller: row[11].parse().unwrap(),
