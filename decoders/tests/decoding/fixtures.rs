@@ -5,10 +5,11 @@
 //! token of a range, items counted from the first. What is left out of an expected sale has the usual value too: see
 //! `expect_sale`. `envelopes` holds, by the number of the transaction, what is known of it beside its logs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{B256, U256, keccak256};
 use decoders::block::Envelopes;
 use decoders::fact::{Facts, Fault, Sale, Transfer, reason};
 use decoders::registry::{DECODERS, decode_with};
@@ -41,6 +42,27 @@ fn every_decoder_has_cases_and_every_folder_a_decoder() {
     assert_eq!(names, folders);
     for name in names {
         assert!(!entries(&folder().join(name)).is_empty(), "no case for {name}");
+    }
+}
+
+/// The cases spell their events out, so a claim without a case, or with a mistyped hash, is found here.
+#[test]
+fn every_claimed_event_has_a_case_that_spells_it() {
+    for decoder in DECODERS {
+        let cases = entries(&folder().join(decoder.name)).into_iter();
+        let cases = cases.map(|path| serde_json::from_str::<Value>(&fs::read_to_string(path).unwrap()).unwrap());
+        let spelled: BTreeSet<(B256, usize)> = cases
+            .flat_map(|case| case["logs"].as_array().unwrap().clone())
+            .filter(|log| log["topics"][0].as_str().is_some_and(|topic| topic.contains('(')))
+            .map(|log| {
+                let topics = log["topics"].as_array().unwrap();
+                (keccak256(logs::text(&topics[0])), topics.len())
+            })
+            .collect();
+        for claim in decoder.claims {
+            let wanted = (claim.topic0, usize::from(claim.topic_count));
+            assert!(spelled.contains(&wanted), "{}: no case spells {wanted:?}", decoder.name);
+        }
     }
 }
 

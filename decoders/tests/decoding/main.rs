@@ -6,4 +6,5 @@ mod laws;
 mod logs;
 mod real_blocks;
 mod real_sales;
+mod seaport;
 mod worked;
