@@ -6,6 +6,7 @@ use crate::abi::Refusal;
 use crate::block::Log;
 use crate::deal::Deal;
 use crate::fact::{Fault, Sale, Standard, Transfer, TransferKind, reason};
+use crate::id::MAX_ITEM;
 use crate::people;
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -112,11 +113,16 @@ impl Events {
         });
     }
 
-    /// Appends what `log` sold, one sale per line of the deal. A deal for nothing is no sale.
+    /// Appends what `log` sold, one sale per line of the deal. A deal for nothing is no sale, and one of more
+    /// lines than a position can number is a fault. The deals of one log follow each other.
     pub(crate) fn deal(&mut self, log: &Log, deal: Deal) {
-        let at_this_log = self.told.sales[self.first_sale..].iter().rev();
-        let taken = at_this_log.filter(|sale| sale.log_index == log.log_index).count();
-        let first = u32::try_from(taken).expect("a log has fewer sales than bytes");
+        let told = self.told.sales[self.first_sale..].last();
+        let first = told
+            .filter(|sale| sale.log_index == log.log_index)
+            .map_or(0, |sale| sale.item + 1);
+        if deal.lines.len() > MAX_ITEM as usize - first as usize {
+            return self.fault(log, reason::BATCH_TOO_LONG);
+        }
         self.told.sales.extend(deal.into_sales(self.source, log, first));
     }
 

@@ -11,6 +11,7 @@ use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
 use crate::fact::{Side, Standard, flag, reason};
+use crate::id::MAX_ITEM;
 use crate::registry::{Claim, Decoder};
 use crate::transaction::Transaction;
 
@@ -136,6 +137,9 @@ fn several(log: &Log) -> Result<Told, Refusal> {
     let same = |list: &[Word]| list.len() == tokens.len();
     if !(same(failed) && same(prices) && sellers.is_none_or(same) && amounts.is_none_or(same)) {
         return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
+    }
+    if tokens.len() > MAX_ITEM as usize {
+        return Err(Refusal(reason::BATCH_TOO_LONG));
     }
     let (contract, currency) = (reader.topic_address(2), reader.topic_address(3));
     let buyer = reader.address(buyer);

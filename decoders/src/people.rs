@@ -40,6 +40,7 @@ pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut 
                 if matches!(sale.side, Side::Listing | Side::Offer | Side::AmmBuy | Side::AmmSell) {
                     let mut chain = Chain {
                         transaction,
+                        trail,
                         movements,
                         left: &mut left,
                         sale,
@@ -82,12 +83,13 @@ fn fit(sale: &Sale, movement: &Movement) -> u8 {
 /// One token on its way through the routers of a transaction.
 struct Chain<'a, 't> {
     transaction: &'a Transaction<'t>,
+    trail: &'a Trail,
     movements: &'a [Movement],
     left: &'a mut [U256],
     sale: &'a mut Sale,
 }
 
-impl Chain<'_, '_> {
+impl<'a> Chain<'a, '_> {
     /// Puts the person in the taker's place, from the movement that delivered on.
     fn follow(&mut self, delivery: usize) {
         if self.buyer_takes() {
@@ -121,10 +123,9 @@ impl Chain<'_, '_> {
         if self.is_person(holder) {
             return None;
         }
-        let found = (at + 1..self.movements.len()).find(|index| {
-            let movement = &self.movements[*index];
-            movement.from == holder && !movement.to.is_zero() && self.is_free(*index)
-        })?;
+        let mut later = self.of_token().filter(|(index, _)| *index > at);
+        let (found, _) = later
+            .find(|(index, movement)| movement.from == holder && !movement.to.is_zero() && self.is_free(*index))?;
         self.left[found] -= self.sale.quantity;
         Some(found)
     }
@@ -134,20 +135,21 @@ impl Chain<'_, '_> {
         if self.is_person(holder) {
             return None;
         }
-        let found = (0..at).rev().find(|index| {
-            let movement = &self.movements[*index];
-            movement.to == holder && !self.is_end(movement.from) && self.is_free(*index)
-        })?;
+        let mut earlier = self.of_token().rev().filter(|(index, _)| *index < at);
+        let (found, _) = earlier
+            .find(|(index, movement)| movement.to == holder && !self.is_end(movement.from) && self.is_free(*index))?;
         self.left[found] -= self.sale.quantity;
         Some(found)
     }
 
-    /// Whether the movement is of this token and was not told by another sale.
+    fn of_token(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Movement)> + use<'a> {
+        self.trail
+            .of_token(self.sale.contract, self.sale.token.unwrap_or_default())
+    }
+
+    /// Whether no other sale has told the movement.
     fn is_free(&self, index: usize) -> bool {
-        let movement = &self.movements[index];
-        movement.contract == self.sale.contract
-            && Some(movement.token) == self.sale.token
-            && self.left[index] >= self.sale.quantity
+        self.left[index] >= self.sale.quantity
     }
 
     /// Whether the token is where a person wanted it: with who signed, with the maker, with one who holds in his own right.
@@ -157,12 +159,9 @@ impl Chain<'_, '_> {
 
     /// Whether nobody stands behind: a mint, a holder in his own right, the market's own escrow.
     fn is_end(&self, holder: Address) -> bool {
-        let emitter = self
-            .transaction
-            .logs
-            .iter()
-            .find(|log| log.log_index == self.sale.log_index);
-        holder.is_zero() || HOLDERS.contains(&holder) || emitter.is_some_and(|log| log.address == holder)
+        let logs = self.transaction.logs;
+        let emitter = logs.binary_search_by_key(&self.sale.log_index, |log| log.log_index);
+        holder.is_zero() || HOLDERS.contains(&holder) || emitter.is_ok_and(|index| logs[index].address == holder)
     }
 }
 

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use alloy_primitives::{Address, U256};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use crate::abi::Reader;
 use crate::block::Log;
@@ -36,6 +37,8 @@ pub(crate) struct Payment {
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
     movements: Vec<Movement>,
+    /// Where the movements of each token stand among all.
+    of_token: FxHashMap<(Address, U256), SmallVec<[usize; 2]>>,
     payments: Vec<Payment>,
 }
 
@@ -48,13 +51,24 @@ impl Trail {
         let single = transfers.iter().filter(|transfer| transfer.source != "erc2309");
         let mut movements: Vec<Movement> = single.map(Movement::of).collect();
         movements.sort_by_key(|movement| movement.log_index);
+        let mut of_token: FxHashMap<(Address, U256), SmallVec<[usize; 2]>> = FxHashMap::default();
+        for (index, movement) in movements.iter().enumerate() {
+            of_token
+                .entry((movement.contract, movement.token))
+                .or_default()
+                .push(index);
+        }
         let tokens: FxHashSet<Address> = movements.iter().map(|movement| movement.contract).collect();
         let payments = logs
             .iter()
             .filter(|log| !tokens.contains(&log.address))
             .filter_map(Payment::read)
             .collect();
-        Trail { movements, payments }
+        Trail {
+            movements,
+            of_token,
+            payments,
+        }
     }
 
     /// All movements.
@@ -74,14 +88,17 @@ impl Trail {
         &self.payments[place(window.start)..place(window.end.max(window.start))]
     }
 
-    /// The movements of one token.
+    /// The movements of one token, each with its place among all.
     pub(crate) fn of_token(
         &self,
         contract: Address,
         token: U256,
     ) -> impl DoubleEndedIterator<Item = (usize, &Movement)> {
-        let indexed = self.movements.iter().enumerate();
-        indexed.filter(move |(_, movement)| movement.contract == contract && movement.token == token)
+        let places = self
+            .of_token
+            .get(&(contract, token))
+            .map_or(&[][..], SmallVec::as_slice);
+        places.iter().map(|index| (*index, &self.movements[*index]))
     }
 }
 
