@@ -52,7 +52,7 @@ fn in_chain_order(mut logs: Vec<Log>, shape: &[u8]) -> Vec<Log> {
 }
 
 /// Words of the kinds that decide something: small numbers, addresses, clean and dirty, offsets, limits, noise.
-fn word() -> impl Strategy<Value = B256> {
+pub(crate) fn word() -> impl Strategy<Value = B256> {
     prop_oneof![
         4 => (0u64..300).prop_map(|small| B256::from(U256::from(small))),
         2 => Just(B256::ZERO),
@@ -115,7 +115,7 @@ fn some_logs() -> impl Strategy<Value = Vec<Log>> {
     (vec(one, 0..40), vec(any::<u8>(), 1..40)).prop_map(|(logs, shape)| in_chain_order(logs, &shape))
 }
 
-fn assert_in_chain_order(facts: &Facts) {
+pub(crate) fn assert_in_chain_order(facts: &Facts) {
     let hash_of = |number| {
         facts.blocks[decoders::block::find_block(&facts.blocks, number)
             .map_or(0, |found| facts.blocks.iter().position(|block| block == found).unwrap())]

@@ -4,6 +4,7 @@
 mod fixtures;
 mod laws;
 mod logs;
+mod mutations;
 mod real_blocks;
 mod real_sales;
 mod seaport;
