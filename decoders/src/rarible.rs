@@ -9,9 +9,9 @@ use alloy_primitives::{Address, B256, U256, address, b256};
 
 use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
-use crate::deal::{Deal, Line, Market};
+use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
-use crate::fact::{PriceAllocation, Side, Standard, flag, reason};
+use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag, reason};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -31,6 +31,11 @@ const MATCH_WITH_ASSETS: B256 = b256!("268820db288a211986b26a8fda86b1e0046281b21
 /// `Match(bytes32,bytes32,uint256,uint256)`.
 const MATCH: B256 = b256!("956cd63ee4cdcd81fda5f0ec7c6c36dceda99e1b412f4a650a5d26055dc3c450");
 
+/// `Transfer(((bytes4,bytes),uint256),address,address,bytes4,bytes4)`, one per leg, before the match.
+const LEG: B256 = b256!("cae9d16f553e92058883de29cb3135dbc0c1e31fd7eace79fef1d80577fe482e");
+const ROYALTY: [u8; 4] = [0xb3, 0xc5, 0xc6, 0x97];
+const PAYOUT: [u8; 4] = [0xa1, 0x0b, 0xb5, 0xb2];
+
 const DIRECT_PURCHASE: [u8; 4] = [0x0d, 0x5f, 0x7d, 0x35];
 const DIRECT_ACCEPT_BID: [u8; 4] = [0x67, 0xd4, 0x9a, 0x3b];
 
@@ -41,14 +46,24 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(V1, BUY, 3),
         Claim::of(V2, MATCH_WITH_ASSETS, 1).with_envelope(),
         Claim::of(V2, MATCH, 1).with_envelope(),
+        Claim::of(V2, LEG, 1),
     ],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
+    let mut legs: Vec<Leg> = Vec::new();
     let mut since = 0;
     for log in transaction.claimed() {
+        if log.topic0() == Some(&LEG) {
+            let verdict = Leg::read(log).map(|(leg, doubt)| {
+                legs.extend(leg);
+                doubt
+            });
+            events.settle(log, verdict);
+            continue;
+        }
         let told = match log.topic0() {
             Some(&BUY) => first_version(log, &trail).map(|(deal, doubt)| (Some(deal), doubt)),
             Some(&MATCH_WITH_ASSETS) => with_assets(transaction, log),
@@ -57,7 +72,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
         since = log.log_index + 1;
         let verdict = told.map(|(deal, doubt)| {
             if let Some(mut deal) = deal {
-                deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
+                share_out(&mut deal, &legs);
                 if transaction.envelope.is_none() && log.topic0() != Some(&BUY) {
                     deal.flags.push(flag::NO_ENVELOPE);
                 }
@@ -65,7 +80,78 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             }
             doubt
         });
+        legs.clear();
         events.settle(log, verdict);
+    }
+}
+
+/// One leg of a match in money, as older deployments of v2 tell it.
+struct Leg {
+    currency: Address,
+    amount: U256,
+    to: Address,
+    purpose: [u8; 4],
+}
+
+impl Leg {
+    fn read(log: &Log) -> Result<(Option<Self>, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let [asset_at, _from, to, _direction, purpose] = reader.head()?;
+        let asset = reader.tuple(Tuple::ROOT, asset_at)?;
+        let [kind_at, amount] = reader.words(asset)?;
+        let leg = match Asset::read(&mut reader, asset, kind_at)? {
+            Asset::Money(currency) => Some(Leg {
+                currency,
+                amount: uint(amount),
+                to: reader.address(to),
+                purpose: [purpose[0], purpose[1], purpose[2], purpose[3]],
+            }),
+            Asset::Token(..) => None,
+        };
+        Ok((leg, reader.doubt()))
+    }
+}
+
+/// Tells the parts of the price by the legs of the match, where there are any.
+///
+/// Payouts and royalties come out of the price; of the market's legs only what they leave does, the rest the buyer paid on
+/// top.
+fn share_out(deal: &mut Deal, legs: &[Leg]) {
+    let legs = || legs.iter().filter(|leg| leg.currency == deal.currency);
+    let of = |purposes: &[[u8; 4]]| {
+        sum_of(
+            legs()
+                .filter(|leg| purposes.contains(&leg.purpose))
+                .map(|leg| leg.amount),
+        )
+    };
+    let (all, inside) = (sum_of(legs().map(|leg| leg.amount)), of(&[PAYOUT, ROYALTY]));
+    let (Some(price), Ok(all), Ok(inside)) = (deal.price, all, inside) else {
+        return deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
+    };
+    if all < price || inside > price || price.is_zero() {
+        return deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
+    }
+    let seller = deal.lines[0].seller;
+    let mut fees: Vec<(Address, U256, FeeKind)> = Vec::new();
+    for leg in legs() {
+        match leg.purpose {
+            ROYALTY => fees.push((leg.to, leg.amount, FeeKind::Royalty)),
+            PAYOUT if leg.to != seller => fees.push((leg.to, leg.amount, FeeKind::Other)),
+            _ => {}
+        }
+    }
+    let market = legs().find(|leg| leg.purpose != ROYALTY && leg.purpose != PAYOUT);
+    fees.push((
+        market.map_or(Address::ZERO, |leg| leg.to),
+        price - inside,
+        FeeKind::Marketplace,
+    ));
+    if all > price {
+        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    }
+    for (recipient, amount, kind) in fees {
+        deal.fee(recipient, amount, kind);
     }
 }
 
@@ -120,8 +206,8 @@ enum Asset {
 }
 
 impl Asset {
-    fn read(reader: &mut Reader<'_>, at: &Word) -> Result<Self, Refusal> {
-        let asset = reader.tuple(Tuple::ROOT, at)?;
+    fn read(reader: &mut Reader<'_>, within: Tuple, at: &Word) -> Result<Self, Refusal> {
+        let asset = reader.tuple(within, at)?;
         let [class, data_at] = reader.words(asset)?;
         let mut data = Reader::over(reader.bytes(asset, data_at)?);
         let mut token = |standard| {
@@ -174,7 +260,10 @@ fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Option<Deal>
     let (left, right) = (reader.address(left), reader.address(right));
     // Each fill is what that maker received.
     let (left_fill, right_fill) = (uint(left_fill), uint(right_fill));
-    let assets = (Asset::read(&mut reader, left_at)?, Asset::read(&mut reader, right_at)?);
+    let assets = (
+        Asset::read(&mut reader, Tuple::ROOT, left_at)?,
+        Asset::read(&mut reader, Tuple::ROOT, right_at)?,
+    );
     let (line, currency, price, left_sells) = match assets {
         (Asset::Token(contract, token, standard), Asset::Money(currency)) => {
             let line = Line::of(contract, token, right_fill).between(left, right);
