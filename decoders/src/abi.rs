@@ -15,6 +15,15 @@ const ADDRESS_PADDING: usize = 12;
 /// One ABI word.
 pub type Word = [u8; WORD_BYTES];
 
+/// Where a tuple starts in the data; offsets inside it count from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple(usize);
+
+impl Tuple {
+    /// The arguments of the event itself.
+    pub const ROOT: Tuple = Tuple(0);
+}
+
 /// Why a log is not believed at all: one of [`reason`]'s refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal(pub &'static str);
@@ -35,6 +44,16 @@ impl<'a> Reader<'a> {
         Reader {
             topics: &log.topics,
             data: &log.data,
+            needed: 0,
+            doubt: None,
+        }
+    }
+
+    /// A reader of ABI words that lie within a log, such as the `bytes` argument of an event.
+    pub fn over(data: &'a [u8]) -> Self {
+        Reader {
+            topics: &[],
+            data,
             needed: 0,
             doubt: None,
         }
@@ -91,6 +110,72 @@ impl<'a> Reader<'a> {
         Some(elements)
     }
 
+    /// The first `N` words of a tuple.
+    ///
+    /// # Errors
+    /// Refuses a tuple that is not wholly inside the data.
+    pub fn words<const N: usize>(&mut self, tuple: Tuple) -> Result<&'a [Word; N], Refusal> {
+        let words = self.data.get(tuple.0..).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+        let words = words.as_chunks::<WORD_BYTES>().0.first_chunk::<N>();
+        // The tuple starts inside the data and its words end there.
+        self.needed = self.needed.max(tuple.0 + words.map_or(0, |_| N * WORD_BYTES));
+        words.ok_or(Refusal(reason::DATA_TOO_SHORT))
+    }
+
+    /// The tuple that the word `offset` of the tuple `within` points to.
+    ///
+    /// # Errors
+    /// Refuses a tuple that starts outside the data.
+    pub fn tuple(&self, within: Tuple, offset: &Word) -> Result<Tuple, Refusal> {
+        length(offset)
+            .and_then(|offset| within.0.checked_add(offset))
+            .filter(|start| *start <= self.data.len())
+            .map(Tuple)
+            .ok_or(Refusal(reason::DATA_TOO_SHORT))
+    }
+
+    /// The array of `N`-word elements that the word `offset` of the tuple `within` points to.
+    ///
+    /// # Errors
+    /// Refuses an array that is not wholly inside the data; the data's own length bounds what is returned.
+    pub fn records<const N: usize>(&mut self, within: Tuple, offset: &Word) -> Result<&'a [[Word; N]], Refusal> {
+        let start = self.tuple(within, offset)?.0;
+        let records = self.records_at(start).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+        self.needed = self.needed.max(start + WORD_BYTES + records.len() * N * WORD_BYTES);
+        Ok(records)
+    }
+
+    fn records_at<const N: usize>(&self, start: usize) -> Option<&'a [[Word; N]]> {
+        let (length, elements) = self.data.get(start..)?.split_first_chunk::<WORD_BYTES>()?;
+        let elements = elements.as_chunks::<WORD_BYTES>().0.as_chunks::<N>().0;
+        elements.get(..self::length(length)?)
+    }
+
+    /// The one-word elements of the array that the word `offset` of the tuple `within` points to.
+    ///
+    /// # Errors
+    /// As [`records`](Reader::records).
+    pub fn list(&mut self, within: Tuple, offset: &Word) -> Result<&'a [Word], Refusal> {
+        Ok(self.records::<1>(within, offset)?.as_flattened())
+    }
+
+    /// The bytes that the word `offset` of the tuple `within` points to; their padding may be missing.
+    ///
+    /// # Errors
+    /// Refuses bytes that are not wholly inside the data.
+    pub fn bytes(&mut self, within: Tuple, offset: &Word) -> Result<&'a [u8], Refusal> {
+        let start = self.tuple(within, offset)?.0;
+        let bytes = self.bytes_at(start).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+        let padded = bytes.len().next_multiple_of(WORD_BYTES);
+        self.needed = self.needed.max(start + WORD_BYTES + padded);
+        Ok(bytes)
+    }
+
+    fn bytes_at(&self, start: usize) -> Option<&'a [u8]> {
+        let (length, bytes) = self.data.get(start..)?.split_first_chunk::<WORD_BYTES>()?;
+        bytes.get(..self::length(length)?)
+    }
+
     /// What was odd about the log, if anything; asked last, because data beyond what was read counts.
     pub fn doubt(self) -> Option<&'static str> {
         self.doubt
@@ -101,6 +186,23 @@ impl<'a> Reader<'a> {
 /// `word` as a number.
 pub fn uint(word: &Word) -> U256 {
     U256::from_be_bytes(*word)
+}
+
+/// The sum of `a` and `b`.
+///
+/// # Errors
+/// Refuses amounts no chain could hold.
+pub fn sum(a: U256, b: U256) -> Result<U256, Refusal> {
+    a.checked_add(b).ok_or(Refusal(reason::AMOUNT_OVERFLOW))
+}
+
+/// The share `rate` of `amount`, `whole` being all of it, rounded down as contracts do.
+///
+/// # Errors
+/// Refuses amounts no chain could hold.
+pub fn share(amount: U256, rate: U256, whole: u64) -> Result<U256, Refusal> {
+    let product = amount.checked_mul(rate).ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
+    Ok(product / U256::from(whole))
 }
 
 /// `word` as an offset or a length; `None` when no data in memory could be that long.

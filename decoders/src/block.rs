@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -112,6 +113,22 @@ impl Log {
         self.topics.first()
     }
 }
+
+/// What a transaction says beside its logs. Decoding does without where it can and marks what it then could not tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Who signed it.
+    pub from: Address,
+    /// The contract it called; absent for a creation.
+    pub to: Option<Address>,
+    /// Native currency sent along, in wei.
+    pub value: U256,
+    /// Calldata.
+    pub input: Bytes,
+}
+
+/// The envelopes of some transactions, by transaction hash.
+pub type Envelopes = FxHashMap<B256, Envelope>;
 
 /// How strongly a span was checked against what the chain committed to; each level includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -4,7 +4,12 @@ use alloy_primitives::{Address, U256};
 
 use crate::abi::Refusal;
 use crate::block::Log;
-use crate::fact::{Fault, Standard, Transfer, TransferKind, reason};
+use crate::deal::Deal;
+use crate::fact::{Fault, Sale, Standard, Transfer, TransferKind, reason};
+use crate::id::MAX_ITEM;
+use crate::people;
+use crate::trail::Trail;
+use crate::transaction::Transaction;
 
 /// How many tokens ERC-2309 ranges may mint or move within one block; the ranges after that are faults.
 ///
@@ -63,15 +68,26 @@ impl Item {
     }
 }
 
+/// Facts of one run of logs, each list in chain order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Transfers.
+    pub transfers: Vec<Transfer>,
+    /// Sales.
+    pub sales: Vec<Sale>,
+    /// Faults.
+    pub faults: Vec<Fault>,
+}
+
 /// The facts decoded so far. Decoders append; [`crate::registry`] says whose turn it is and keeps the order.
 #[derive(Debug, Default)]
 pub struct Events {
-    transfers: Vec<Transfer>,
-    faults: Vec<Fault>,
+    told: Told,
     /// The decoder whose turn it is.
     source: &'static str,
-    /// Where the current transaction's transfers and faults start.
+    /// Where the current transaction's transfers, sales and faults start.
     first_transfer: usize,
+    first_sale: usize,
     first_fault: usize,
     /// Block of the current transaction and the range items it has asked for.
     block_number: u64,
@@ -81,7 +97,7 @@ pub struct Events {
 impl Events {
     /// Appends the movement of one token by `log`.
     pub fn transfer(&mut self, log: &Log, standard: Standard, parties: &Parties, item: Item) {
-        self.transfers.push(Transfer {
+        self.told.transfers.push(Transfer {
             source: self.source,
             block_number: log.block_number,
             log_index: log.log_index,
@@ -95,6 +111,24 @@ impl Events {
             standard,
             kind: parties.kind,
         });
+    }
+
+    /// Appends what `log` sold, one sale per line of the deal. A deal for nothing is no sale, and one of more
+    /// lines than a position can number is a fault. The deals of one log follow each other.
+    pub(crate) fn deal(&mut self, log: &Log, deal: Deal) {
+        let told = self.told.sales[self.first_sale..].last();
+        let first = told
+            .filter(|sale| sale.log_index == log.log_index)
+            .map_or(0, |sale| sale.item + 1);
+        if deal.lines.len() > MAX_ITEM as usize - first as usize {
+            return self.fault(log, reason::BATCH_TOO_LONG);
+        }
+        self.told.sales.extend(deal.into_sales(self.source, log, first));
+    }
+
+    /// What moved in `transaction` so far: tokens as the decoders before this one told them, and payments.
+    pub(crate) fn trail(&self, transaction: &Transaction<'_>) -> Trail {
+        Trail::of(transaction.logs, &self.told.transfers[self.first_transfer..])
     }
 
     /// Closes `log` with what its decoder found: believed, believed with a doubt, or refused.
@@ -119,8 +153,17 @@ impl Events {
         Ok(())
     }
 
+    /// One fault per log and source: a refusal replaces the doubt before it.
     fn fault(&mut self, log: &Log, reason: &'static str) {
-        self.faults.push(Fault {
+        let source = self.source;
+        let mut told = self.told.faults[self.first_fault..].iter_mut();
+        if let Some(fault) = told.find(|fault| fault.log_index == log.log_index && fault.source == source) {
+            if reason::is_doubt(fault.reason) && !reason::is_doubt(reason) {
+                fault.reason = reason;
+            }
+            return;
+        }
+        self.told.faults.push(Fault {
             source: self.source,
             block_number: log.block_number,
             log_index: log.log_index,
@@ -137,8 +180,9 @@ impl Events {
             self.block_number = block_number;
             self.range_items = 0;
         }
-        self.first_transfer = self.transfers.len();
-        self.first_fault = self.faults.len();
+        self.first_transfer = self.told.transfers.len();
+        self.first_sale = self.told.sales.len();
+        self.first_fault = self.told.faults.len();
     }
 
     /// Gives the turn to the decoder named `source`.
@@ -146,14 +190,21 @@ impl Events {
         self.source = source;
     }
 
-    /// Ends the transaction: decoders took turns over the same logs, so what they appended is put in chain order.
-    pub(crate) fn close_transaction(&mut self) {
-        self.transfers[self.first_transfer..].sort_by_key(|transfer| (transfer.log_index, transfer.item));
-        self.faults[self.first_fault..].sort_by_key(|fault| (fault.log_index, fault.source));
+    /// Ends the transaction: the people behind its sales are found, and because decoders took turns over the same logs,
+    /// what they appended is put in chain order.
+    pub(crate) fn close_transaction(&mut self, transaction: &Transaction<'_>) {
+        let trail = (self.first_sale < self.told.sales.len()).then(|| self.trail(transaction));
+        self.told.transfers[self.first_transfer..].sort_by_key(|transfer| (transfer.log_index, transfer.item));
+        self.told.faults[self.first_fault..].sort_by_key(|fault| (fault.log_index, fault.source));
+        let sales = &mut self.told.sales[self.first_sale..];
+        sales.sort_by_key(|sale| (sale.log_index, sale.item));
+        if let Some(trail) = trail {
+            people::resolve(transaction, &trail, sales);
+        }
     }
 
-    /// The transfers and faults, in chain order.
-    pub fn into_parts(self) -> (Vec<Transfer>, Vec<Fault>) {
-        (self.transfers, self.faults)
+    /// The facts.
+    pub fn into_told(self) -> Told {
+        self.told
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, U256};
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::block::{Block, ChainId, Proof, Span};
@@ -102,6 +103,222 @@ impl Transfer {
     }
 }
 
+/// Who found whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// A maker offered tokens, the buyer took them.
+    Listing,
+    /// A maker offered money, the seller took it.
+    Offer,
+    /// The highest bid of an auction.
+    Auction,
+    /// Offered to one buyer only.
+    Private,
+    /// A pool sold.
+    AmmBuy,
+    /// A pool bought.
+    AmmSell,
+    /// Sold by creating it.
+    Mint,
+}
+
+impl Side {
+    /// The name kept in `sales.side`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Side::Listing => "listing",
+            Side::Offer => "offer",
+            Side::Auction => "auction",
+            Side::Private => "private",
+            Side::AmmBuy => "amm_buy",
+            Side::AmmSell => "amm_sell",
+            Side::Mint => "mint",
+        }
+    }
+}
+
+/// How the price of one sale was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PriceAllocation {
+    /// The log says it.
+    Exact,
+    /// An equal part of what several lines cost together; the last line holds the remainder.
+    SplitEqual,
+    /// Read off the payments of the transaction.
+    Inferred,
+    /// Nothing at hand says it.
+    Unknown,
+}
+
+impl PriceAllocation {
+    /// The name kept in `sales.price_allocation`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PriceAllocation::Exact => "exact",
+            PriceAllocation::SplitEqual => "split_equal",
+            PriceAllocation::Inferred => "inferred",
+            PriceAllocation::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a part of a price was paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FeeKind {
+    /// To the marketplace.
+    Marketplace,
+    /// To the creator.
+    Royalty,
+    /// To whoever arranged the trade.
+    Tip,
+    /// To somebody else: a lender whose debt the price repaid, a caller who kept the spread.
+    Other,
+}
+
+impl FeeKind {
+    /// The name kept in `sale_fees.kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FeeKind::Marketplace => "marketplace",
+            FeeKind::Royalty => "royalty",
+            FeeKind::Tip => "tip",
+            FeeKind::Other => "other",
+        }
+    }
+}
+
+/// A part of a price that did not go to the seller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fee {
+    /// Who got it; zero where the log tells the amount but not the receiver.
+    pub recipient: Address,
+    /// How much, in the smallest unit of the sale's currency.
+    pub amount: U256,
+    /// What for.
+    pub kind: FeeKind,
+}
+
+/// The fees of one sale.
+pub type Fees = SmallVec<[Fee; 2]>;
+
+/// One token, or one quantity of one token, sold at one position. Parts of a bundle are sales of their own.
+///
+/// The law: where a price is known, it is the sum of the fees and of what the seller kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sale {
+    /// Decoder that saw it: the coverage source, such as `seaport`.
+    pub source: &'static str,
+    /// Height of the block.
+    pub block_number: u64,
+    /// Index of the log within its block.
+    pub log_index: u32,
+    /// Index among the sales of that log.
+    pub item: u32,
+    /// Transaction that emitted the log.
+    pub tx_hash: B256,
+    /// Name of the market, such as `seaport`.
+    pub marketplace: &'static str,
+    /// Version of its contracts, such as `1.5`; empty where there is but one.
+    pub version: &'static str,
+    /// Token contract; zero where `token` is absent.
+    pub contract: Address,
+    /// Token number within the contract; absent where nothing at hand says what was sold.
+    pub token: Option<U256>,
+    /// Token standard, taken from the movement of the token where there is one.
+    pub standard: Standard,
+    /// Units sold; one for single-owner standards.
+    pub quantity: U256,
+    /// The person who sold, behind routers (decoding specification, section 2.1).
+    pub seller: Address,
+    /// The person who bought, behind routers.
+    pub buyer: Address,
+    /// The taker as the log names it, perhaps a router.
+    pub taker_raw: Address,
+    /// The router between taker and market, where one is known.
+    pub aggregator: Option<Address>,
+    /// Who had made the offer or listing.
+    pub maker: Address,
+    /// Who found whom.
+    pub side: Side,
+    /// What was paid in: zero for the native currency, else the ERC-20 contract.
+    pub currency: Address,
+    /// What the buyer paid for the whole quantity, fees included, gas not, in the smallest unit of the currency; absent
+    /// where nothing at hand says it.
+    pub price: Option<U256>,
+    /// The parts of the price that did not go to the seller, as far as they are known.
+    pub fees: Fees,
+    /// The price less the fees; absent with the price.
+    pub seller_net: Option<U256>,
+    /// The maker's order, where the market names orders.
+    pub order_hash: Option<B256>,
+    /// Item of the first sale of the same bundle, at the same log; its id is the bundle's.
+    pub bundle_first: u32,
+    /// How many sales the bundle holds; one for a single sale.
+    pub bundle_size: u32,
+    /// How the price was told.
+    pub allocation: PriceAllocation,
+    /// What is to be known before this sale is trusted: each one of [`flag`], sorted.
+    pub flags: SmallVec<[&'static str; 2]>,
+}
+
+impl Sale {
+    /// The fact's id, given the block it stands in.
+    pub fn id(&self, chain: ChainId, block_hash: B256) -> Uuid {
+        self.id_at(self.item, chain, block_hash)
+    }
+
+    /// The id that the sales of one bundle share: that of its first sale. Absent for a single sale.
+    pub fn bundle_id(&self, chain: ChainId, block_hash: B256) -> Option<Uuid> {
+        (self.bundle_size > 1).then(|| self.id_at(self.bundle_first, chain, block_hash))
+    }
+
+    fn id_at(&self, item: u32, chain: ChainId, block_hash: B256) -> Uuid {
+        let (block_number, log_index) = (self.block_number, self.log_index);
+        Position {
+            chain,
+            block_number,
+            block_hash,
+            log_index,
+            item,
+            kind: RecordKind::Sale,
+        }
+        .id()
+    }
+
+    /// The price of one unit, rounded down; absent with the price.
+    pub fn unit_price(&self) -> Option<U256> {
+        self.price?.checked_div(self.quantity)
+    }
+}
+
+/// What may be said about a sale, as tables and docs/PROTOCOLS.md name it.
+pub mod flag {
+    /// No movement of the token in the transaction belongs to the sale.
+    pub const NO_TRANSFER: &str = "no_transfer";
+    /// Fees were taken out of the price, and nothing at hand says how much; `seller_net` still holds them.
+    pub const FEES_UNKNOWN: &str = "fees_unknown";
+    /// The buyer may have paid fees on top of the price that the log does not show.
+    pub const FEES_ON_TOP_UNKNOWN: &str = "fees_on_top_unknown";
+    /// The fees the log tells exceed the price; none are believed.
+    pub const FEES_EXCEED_PRICE: &str = "fees_exceed_price";
+    /// Nothing at hand says which token was sold.
+    pub const TOKEN_UNKNOWN: &str = "token_unknown";
+    /// Nothing at hand says who bought; the buyer is zero.
+    pub const BUYER_UNKNOWN: &str = "buyer_unknown";
+    /// Nothing at hand says who sold; the seller is zero.
+    pub const SELLER_UNKNOWN: &str = "seller_unknown";
+    /// The price is that of the maker's live bid, which an earlier log tells.
+    pub const PRICE_OF_BID: &str = "price_of_bid";
+    /// The transaction's sender and calldata would have told more and were not at hand.
+    pub const NO_ENVELOPE: &str = "no_envelope";
+    /// The first sale of the token by its creator.
+    pub const PRIMARY: &str = "primary";
+    /// Nothing was paid to the seller's own address: the first payment to a stranger is taken for the proceeds.
+    pub const PROCEEDS_REDIRECTED: &str = "proceeds_redirected";
+    /// The reading of this form of the event is confirmed by source text only, by no log.
+    pub const UNCONFIRMED: &str = "unconfirmed";
+}
+
 /// A log that claims to be something it is not: malformed, hostile or absurd. Recorded, never fatal; at most one per log
 /// and source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +363,10 @@ pub mod reason {
     pub const PUNK_BUYER_UNKNOWN: &str = "punk_buyer_unknown";
     /// Refused: a block number or log index beyond what an id can hold.
     pub const POSITION_OUT_OF_RANGE: &str = "position_out_of_range";
+    /// Refused: amounts whose sum or product no chain could hold.
+    pub const AMOUNT_OVERFLOW: &str = "amount_overflow";
+    /// Refused: an enumeration with a value its contract does not know.
+    pub const UNKNOWN_VARIANT: &str = "unknown_variant";
     /// Doubt: an address word with something in its high twelve bytes.
     pub const DIRTY_ADDRESS: &str = "dirty_address";
     /// Doubt: more data than the event needs.
@@ -174,6 +395,8 @@ pub struct Facts {
     pub contracts: Vec<Address>,
     /// Transfers in chain order.
     pub transfers: Vec<Transfer>,
+    /// Sales in chain order.
+    pub sales: Vec<Sale>,
     /// Logs refused, in chain order.
     pub faults: Vec<Fault>,
 }
@@ -189,6 +412,7 @@ impl Facts {
             sources: Vec::new(),
             contracts: Vec::new(),
             transfers: Vec::new(),
+            sales: Vec::new(),
             faults: Vec::new(),
         }
     }

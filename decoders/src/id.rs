@@ -27,6 +27,8 @@ pub enum RecordKind {
     Log = 0,
     /// A transfer, mint or burn.
     Transfer = 1,
+    /// A sale.
+    Sale = 2,
     /// The retraction of a published fact.
     Retraction = 15,
 }
@@ -113,7 +115,12 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [RecordKind; 3] = [RecordKind::Log, RecordKind::Transfer, RecordKind::Retraction];
+    const KINDS: [RecordKind; 4] = [
+        RecordKind::Log,
+        RecordKind::Transfer,
+        RecordKind::Sale,
+        RecordKind::Retraction,
+    ];
 
     fn position() -> impl Strategy<Value = Position> {
         let edges = |max: u64| prop_oneof![Just(0), Just(max), 0..=max, 0..=max.min(3)];

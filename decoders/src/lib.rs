@@ -12,10 +12,27 @@ pub mod id;
 pub mod registry;
 pub mod transaction;
 
+mod blend;
+mod blur;
 mod cryptopunks;
+mod deal;
+mod element;
 mod erc1155;
 mod erc2309;
 mod erc721;
 mod erc721_legacy;
+mod foundation;
+mod looksrare;
+mod payment_processor;
+mod people;
+mod rarible;
+mod seaport;
+mod superrare;
+mod trail;
+mod treasure;
+mod wyvern;
+mod x2y2;
+mod zeroex;
+mod zora;
 
-pub use registry::{decode, sources, topics};
+pub use registry::{decode, decode_with, sources, topics, wanted_envelopes};

@@ -10,26 +10,49 @@ use alloy_primitives::{Address, B256};
 use rustc_hash::FxHashMap;
 
 use crate::abi::Refusal;
-use crate::block::{ChainId, Log, Span};
+use crate::block::{ChainId, Envelopes, Log, Span};
 use crate::events::Events;
 use crate::fact::{Facts, reason};
 use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
 use crate::transaction::{DecoderSet, Transaction};
-use crate::{cryptopunks, erc721, erc721_legacy, erc1155, erc2309};
+use crate::{
+    blend, blur, cryptopunks, element, erc721, erc721_legacy, erc1155, erc2309, foundation, looksrare,
+    payment_processor, rarible, seaport, superrare, treasure, wyvern, x2y2, zeroex, zora,
+};
 
-/// Every decoder there is, in the order they take turns over a transaction.
+/// Every decoder there is, in the order they take turns over a transaction: first the [`MOVEMENTS`], then those of sales.
 pub const DECODERS: &[Decoder] = &[
     erc721::DECODER,
     erc721_legacy::DECODER,
     erc1155::DECODER,
     erc2309::DECODER,
     cryptopunks::DECODER,
+    seaport::DECODER,
+    wyvern::DECODER,
+    looksrare::DECODER,
+    x2y2::DECODER,
+    blur::DECODER,
+    blend::DECODER,
+    foundation::DECODER,
+    zora::DECODER,
+    superrare::DECODER,
+    rarible::DECODER,
+    element::DECODER,
+    zeroex::DECODER,
+    payment_processor::DECODER,
+    treasure::DECODER,
 ];
 
+/// How many decoders tell movements of tokens, which is what the tables keep.
+pub const MOVEMENTS: usize = 5;
+
 const _: () = assert!(
-    DECODERS.len() <= DecoderSet::BITS as usize,
-    "a decoder set has one bit per decoder"
+    DECODERS.len() < DecoderSet::BITS as usize,
+    "a decoder set has one bit per decoder, and one to spare"
 );
+
+/// Stands in a decoder set for: the transaction's envelope is wanted.
+const ENVELOPE: DecoderSet = 1 << (DecoderSet::BITS - 1);
 
 /// One protocol: which logs it wants and what it makes of them.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +75,8 @@ pub struct Claim {
     /// The contracts that count, per EIP-155 chain number; `None` for any. A claim that names a contract takes its logs
     /// from the claims that name none.
     pub addresses: Option<&'static [(u64, Address)]>,
+    /// Whether decoding these logs tells more with the transaction's sender and calldata at hand.
+    pub needs_envelope: bool,
 }
 
 impl Claim {
@@ -61,6 +86,7 @@ impl Claim {
             topic0,
             topic_count,
             addresses: None,
+            needs_envelope: false,
         }
     }
 
@@ -70,44 +96,82 @@ impl Claim {
             topic0,
             topic_count,
             addresses: Some(addresses),
+            needs_envelope: false,
+        }
+    }
+
+    /// The same claim, wanting the transaction's envelope.
+    pub const fn with_envelope(self) -> Self {
+        Claim {
+            needs_envelope: true,
+            ..self
         }
     }
 }
 
-/// Decodes a whole span. Logs that nobody claims are passed over; logs that are not what they claim become faults.
+/// Decodes the movements of tokens in a whole span: the facts that the tables keep.
+///
+/// Logs that nobody claims are passed over; logs that are not what they claim become faults.
 pub fn decode(span: &Span) -> Facts {
-    let (transfers, faults) = decode_logs(span.chain, &span.logs).into_parts();
+    let told = told(&MOVING, span.chain, &span.logs, &Envelopes::default()).into_told();
     Facts {
         sources: sources().to_vec(),
-        transfers,
-        faults,
+        transfers: told.transfers,
+        faults: told.faults,
         ..Facts::of(span)
     }
+}
+
+/// Decodes movements and sales of a whole span, with every decoder there is.
+///
+/// `envelopes` should hold what [`wanted_envelopes`] names; a sale whose envelope is missing is decoded as far as its logs
+/// tell and says so in its flags.
+pub fn decode_with(span: &Span, envelopes: &Envelopes) -> Facts {
+    let told = decode_logs(span.chain, &span.logs, envelopes).into_told();
+    Facts {
+        sources: DISPATCH.sources.clone(),
+        transfers: told.transfers,
+        sales: told.sales,
+        faults: told.faults,
+        ..Facts::of(span)
+    }
+}
+
+/// The transactions of `logs` whose envelope some decoder wants, in chain order: what is worth fetching before
+/// [`decode_with`].
+pub fn wanted_envelopes(chain: ChainId, logs: &[Log]) -> Vec<B256> {
+    let wanting = logs.iter().filter(|log| DISPATCH.claims_on(chain, log) & ENVELOPE != 0);
+    let mut hashes: Vec<B256> = wanting.map(|log| log.tx_hash).collect();
+    hashes.dedup();
+    hashes
 }
 
 /// Decodes logs ordered by block number and log index.
 ///
 /// A span may be cut anywhere between two blocks and its pieces decoded apart, at the same time if need be: what they say,
 /// put behind each other, is what the whole says.
-pub fn decode_logs(chain: ChainId, logs: &[Log]) -> Events {
+pub fn decode_logs(chain: ChainId, logs: &[Log], envelopes: &Envelopes) -> Events {
+    told(&DISPATCH, chain, logs, envelopes)
+}
+
+fn told(dispatch: &Dispatch, chain: ChainId, logs: &[Log], envelopes: &Envelopes) -> Events {
     let mut events = Events::default();
     let mut claims = Vec::new();
     for logs in logs.chunk_by(|one, next| one.block_number == next.block_number && one.tx_hash == next.tx_hash) {
         claims.clear();
-        claims.extend(logs.iter().map(|log| DISPATCH.claims_on(chain, log)));
+        claims.extend(logs.iter().map(|log| dispatch.claims_on(chain, log)));
         let claiming = claims.iter().copied().fold(0, DecoderSet::bitor);
         if claiming != 0 {
+            let transaction = Transaction {
+                chain,
+                logs,
+                envelope: envelopes.get(&logs[0].tx_hash),
+                claims: &claims,
+                decoder: claiming & !ENVELOPE,
+            };
             events.open_transaction(logs[0].block_number);
-            decode_transaction(
-                Transaction {
-                    chain,
-                    logs,
-                    claims: &claims,
-                    decoder: claiming,
-                },
-                &mut events,
-            );
-            events.close_transaction();
+            decode_transaction(transaction, &mut events);
+            events.close_transaction(&transaction);
         }
     }
     events
@@ -141,17 +205,19 @@ fn has_position(log: &Log) -> bool {
     log.block_number <= MAX_BLOCK && log.log_index <= MAX_LOG_INDEX
 }
 
-/// Every event signature hash some decoder claims, sorted: what endpoints are asked for.
+/// Every event signature hash that a decoder of movements claims, sorted: what endpoints are asked for.
 pub fn topics() -> Vec<B256> {
-    let mut topics: Vec<B256> = DISPATCH.slots.keys().copied().collect();
+    let mut topics: Vec<B256> = MOVING.slots.keys().copied().collect();
     topics.sort_unstable();
     topics
 }
 
-/// The names of all decoders, sorted: the coverage sources of a decoded span.
+/// The names of the decoders of movements, sorted: the coverage sources of what [`decode`] says.
 pub fn sources() -> &'static [&'static str] {
-    &DISPATCH.sources
+    &MOVING.sources
 }
+
+static MOVING: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(&DECODERS[..MOVEMENTS]));
 
 static DISPATCH: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(DECODERS));
 
@@ -176,7 +242,8 @@ impl Dispatch {
         for (index, decoder) in decoders.iter().enumerate() {
             for claim in decoder.claims {
                 let slot = &mut slots.entry(claim.topic0).or_default()[usize::from(claim.topic_count) - 1];
-                slot.add(1 << index, claim.addresses);
+                let wanting = if claim.needs_envelope { ENVELOPE } else { 0 };
+                slot.add(1 << index | wanting, claim.addresses);
             }
         }
         let mut sources: Vec<&'static str> = decoders.iter().map(|decoder| decoder.name).collect();

@@ -1,6 +1,8 @@
 //! One transaction as a decoder sees it: its own logs marked, every other log beside them.
 
-use crate::block::{ChainId, Log};
+use alloy_primitives::Address;
+
+use crate::block::{ChainId, Envelope, Log};
 
 /// A set of decoders, one bit each, in the order of the registry.
 pub(crate) type DecoderSet = u64;
@@ -15,6 +17,8 @@ pub struct Transaction<'a> {
     pub chain: ChainId,
     /// Every log of the transaction that the span holds, in log order.
     pub logs: &'a [Log],
+    /// Sender, called contract and calldata, where the caller has them.
+    pub envelope: Option<&'a Envelope>,
     /// Who claims each of `logs`.
     pub(crate) claims: &'a [DecoderSet],
     /// The decoder that is looking.
@@ -30,6 +34,11 @@ impl<'a> Transaction<'a> {
             .zip(self.claims)
             .filter(move |(_, claims)| *claims & decoder != 0)
             .map(|(log, _)| log)
+    }
+
+    /// The sender, where known.
+    pub fn sender(&self) -> Option<Address> {
+        self.envelope.map(|envelope| envelope.from)
     }
 
     /// The logs before `log`, in order.

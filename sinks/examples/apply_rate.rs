@@ -98,6 +98,7 @@ impl Market {
             sources: vec!["erc1155", "erc721"],
             contracts: Vec::new(),
             transfers: Vec::new(),
+            sales: Vec::new(),
             faults: Vec::new(),
         };
         for number in low..=high {

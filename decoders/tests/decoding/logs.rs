@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
-use decoders::block::{Block, ChainId, Log, Proof, Span};
+use decoders::block::{Block, ChainId, Envelope, Log, Proof, Span};
 use serde_json::Value;
 
 /// A span over blocks that hold `logs`, which are in chain order.
@@ -57,6 +57,17 @@ pub(crate) fn log(json: &Value, log_index: u32) -> Log {
             .map(|topic| word(text(topic)))
             .collect(),
         data: data(&json["data"]),
+    }
+}
+
+/// Sender, called contract and calldata from JSON: `from`, `to`, and where given `value` and `input`.
+pub(crate) fn envelope(json: &Value) -> Envelope {
+    let value = json["value"].as_str().unwrap_or("0x0");
+    Envelope {
+        from: address(&json["from"]),
+        to: json["to"].as_str().map(|to| to.parse().unwrap()),
+        value: value.parse().unwrap(),
+        input: data(&json["input"]),
     }
 }
 

@@ -4,5 +4,8 @@
 mod fixtures;
 mod laws;
 mod logs;
+mod mutations;
 mod real_blocks;
+mod real_sales;
+mod seaport;
 mod worked;

@@ -38,7 +38,7 @@ fn row(span: &Span, facts: &Facts, index: usize) -> String {
     )
 }
 
-fn fixtures() -> Option<PathBuf> {
+pub(crate) fn fixtures() -> Option<PathBuf> {
     let folder = std::env::var_os("FIXTURES").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("skipped: FIXTURES is not set");
@@ -46,12 +46,15 @@ fn fixtures() -> Option<PathBuf> {
     folder
 }
 
-fn read_block(path: &Path) -> Span {
+pub(crate) fn read_json(path: &Path) -> Value {
     let mut json = String::new();
     GzDecoder::new(fs::File::open(path).unwrap())
         .read_to_string(&mut json)
         .unwrap();
-    let json: Value = serde_json::from_str(&json).unwrap();
+    serde_json::from_str(&json).unwrap()
+}
+
+pub(crate) fn read_block(json: &Value) -> Span {
     let number = quantity(&json["block"]["number"]);
     let hash = logs::text(&json["block"]["hash"]).parse().unwrap();
     let block = Block {
@@ -94,12 +97,16 @@ fn quantity(json: &Value) -> u64 {
 }
 
 fn spans(folder: &Path) -> impl Iterator<Item = Span> {
+    blocks(folder).map(|json| read_block(&json))
+}
+
+pub(crate) fn blocks(folder: &Path) -> impl Iterator<Item = Value> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder.join("blocks"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     paths.sort();
-    paths.into_iter().map(|path| read_block(&path))
+    paths.into_iter().map(|path| read_json(&path))
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use alloy_primitives::Address;
-use decoders::fact::{Facts, Transfer};
-use decoders::registry::decode;
+use alloy_primitives::{Address, U256};
+use decoders::block::{Envelope, Envelopes};
+use decoders::fact::{Facts, FeeKind, Sale, Transfer, flag};
+use decoders::registry::decode_with;
 use serde_json::{Value, json};
 
 use crate::logs;
@@ -16,12 +17,12 @@ fn examples() -> Option<Vec<Value>> {
 }
 
 #[test]
-fn the_worked_transfers_are_decoded() {
+fn the_worked_transfers_and_sales_are_decoded() {
     let Some(examples) = examples() else {
         eprintln!("skipped: FIXTURES has no ../spec/worked.json beside it");
         return;
     };
-    let mut checked = Vec::new();
+    let (mut checked, mut sold) = (Vec::new(), Vec::new());
     for example in &examples {
         let logs = example["logs"]
             .as_array()
@@ -29,15 +30,136 @@ fn the_worked_transfers_are_decoded() {
             .iter()
             .map(|log| logs::log(log, 0))
             .collect();
-        let facts = decode(&logs::span(1, logs));
+        let span = logs::span(1, logs);
+        let mut envelopes = Envelopes::default();
+        if example["from"].is_string() && !span.logs.is_empty() {
+            envelopes.insert(span.logs[0].tx_hash, envelope(example));
+        }
+        let facts = decode_with(&span, &envelopes);
+        if check_sales(example, &facts) {
+            sold.push(example["n"].as_u64().unwrap());
+        }
         if check_transfers(example, &facts) | check_range(example, &facts) | check_anomalies(example, &facts) {
             checked.push(example["n"].as_u64().unwrap());
         } else {
             assert_eq!(facts.faults, [], "example {}", example["n"]);
         }
     }
-    // The others are sales, listings and votes.
+    // The others are listings and votes.
+    eprintln!("sales of examples {sold:?}");
+    assert_eq!(sold, SOLD);
     assert_eq!(checked, [1, 2, 3, 4, 5, 25, 27, 34, 35, 36]);
+}
+
+/// The examples that tell sales.
+const SOLD: &[u64] = &[
+    6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27, 28, 29, 30, 37, 38,
+];
+
+/// What the logs of an example cannot say: example, field, reason.
+const NOT_IN_THE_LOGS: &[(u64, &str, &str)] = &[
+    (27, "price_total", "the bid stands in an earlier transaction"),
+    (38, "buyer", "the example leaves the movement of the token out"),
+];
+
+fn envelope(example: &Value) -> Envelope {
+    let mut json = example.clone();
+    if !example["value"].as_str().is_some_and(|value| value.starts_with("0x")) {
+        json["value"] = json!("0x0");
+    }
+    logs::envelope(&json)
+}
+
+/// Whether the example lists sales, or that there are none; they must be the ones decoded.
+fn check_sales(example: &Value, facts: &Facts) -> bool {
+    let n = example["n"].as_u64().unwrap();
+    let expected = &example["expected"];
+    let wanted = match (&expected["sales"], &expected[0]["marketplace"]) {
+        (Value::Array(list), _) => list.clone(),
+        (_, Value::String(_)) => expected.as_array().unwrap().clone(),
+        _ => {
+            assert_eq!(facts.sales, [], "example {n}");
+            return false;
+        }
+    };
+    if !SOLD.contains(&n) {
+        return false;
+    }
+    // One example shows the first of two sales.
+    assert_eq!(facts.sales.len(), if n == 13 { 2 } else { wanted.len() }, "example {n}");
+    for (sale, wanted) in facts.sales.iter().zip(&wanted) {
+        for (field, wanted) in wanted.as_object().unwrap() {
+            if NOT_IN_THE_LOGS.iter().any(|(at, name, _)| (*at, *name) == (n, field))
+                || wanted.to_string().contains("(from")
+            {
+                continue;
+            }
+            let found = show_field(sale, field, wanted, facts, n);
+            assert_eq!(
+                found.as_ref().unwrap_or(wanted),
+                wanted,
+                "{field} of example {n}: {sale:?}"
+            );
+        }
+    }
+    true
+}
+
+/// One field of a sale as the examples write it; absent where it is no field of ours.
+fn show_field(sale: &Sale, field: &str, wanted: &Value, facts: &Facts, n: u64) -> Option<Value> {
+    let address = |address: Address| json!(format!("{address:#x}"));
+    let number = |number: Option<U256>| json!(number.map(|number| number.to_string()));
+    let fees = |kind: FeeKind| {
+        // The bundle's example tells the fees of the whole.
+        let sales = facts.sales.iter().filter(|other| n == 8 || *other == sale);
+        let mut fees: BTreeMap<Address, U256> = BTreeMap::new();
+        for fee in sales.flat_map(|sale| &sale.fees).filter(|fee| fee.kind == kind) {
+            *fees.entry(fee.recipient).or_default() += fee.amount;
+        }
+        fees
+    };
+    let list = |kind: FeeKind| {
+        let fees = fees(kind).into_iter();
+        Value::from_iter(
+            fees.map(|(recipient, amount)| json!({"recipient": address(recipient), "amount": amount.to_string()})),
+        )
+    };
+    let total = |kind: FeeKind| {
+        json!(
+            fees(kind)
+                .values()
+                .fold(U256::ZERO, |total, amount| total + amount)
+                .to_string()
+        )
+    };
+    Some(match field {
+        "marketplace" if wanted == sale.marketplace => json!(sale.marketplace),
+        "marketplace" => json!(format!("{}_{}", sale.marketplace, sale.version)),
+        "order_hash" => json!(sale.order_hash.map(|hash| hash.to_string())),
+        "side" => json!(sale.side.as_str()),
+        "collection" => address(sale.contract),
+        "token_id" => number(sale.token),
+        "quantity" => number(Some(sale.quantity)),
+        "seller" => address(sale.seller),
+        "buyer" => address(sale.buyer),
+        "taker_raw" | "seller_raw" => address(sale.taker_raw),
+        "aggregator" => json!(sale.aggregator.map(|address| format!("{address:#x}"))),
+        "currency" => address(sale.currency),
+        "price_total" => number(sale.price),
+        "seller_net" => number(sale.seller_net),
+        "fees" => list(FeeKind::Marketplace),
+        "royalties" => list(FeeKind::Royalty),
+        "marketplace_fee" => total(FeeKind::Marketplace),
+        "debt_repaid" => total(FeeKind::Other),
+        "bundle_size" => json!(sale.bundle_size),
+        "price_allocation" => json!(sale.allocation.as_str()),
+        "primary" => json!(sale.flags.contains(&flag::PRIMARY)),
+        "log_index" => json!(sale.log_index),
+        "sub_index" => json!(sale.item),
+        // Told by the events, kept by nobody: they follow from other fields or name no record of ours.
+        "royalty_rate_bps" | "listing_index" | "lien_id" | "auction_id" => return None,
+        _ => panic!("{field} is not known"),
+    })
 }
 
 /// Whether the example lists transfers; they must be the ones decoded.

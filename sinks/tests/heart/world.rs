@@ -181,6 +181,7 @@ impl World {
             sources: sources.to_vec(),
             contracts: Vec::new(),
             transfers: Vec::new(),
+            sales: Vec::new(),
             faults: Vec::new(),
         };
         for number in range {

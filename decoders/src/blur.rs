@@ -1,0 +1,314 @@
+//! Blur v1 and v2 (decoding specification, sections 4.6 and 4.7; the verified source of both contracts).
+//!
+//! v1 tells both orders in full. v2 packs an order into three or four words and leaves the taker out: it is whoever the token
+//! went to, or came from.
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+
+use crate::abi::{Reader, Refusal, Tuple, Word, share, sum, uint};
+use crate::block::Log;
+use crate::deal::{Deal, Flags, Line, Market};
+use crate::events::Events;
+use crate::fact::{FeeKind, Side, flag, reason};
+use crate::registry::{Claim, Decoder};
+use crate::trail::Trail;
+use crate::transaction::Transaction;
+
+const ETHEREUM: u64 = 1;
+const V1: &[(u64, Address)] = &[(ETHEREUM, address!("000000000000ad05ccc4f10045630fb830b95127"))];
+const V2: &[(u64, Address)] = &[(ETHEREUM, address!("b2ecfe4e4d61f8790bbb9de2d1259b9e2410cea5"))];
+
+/// Ether deposited for bids, one unit per wei.
+pub(crate) const POOL: Address = address!("0000000000a39bb272e79075ade125fd351887ac");
+/// Blur's lending contract.
+pub(crate) const BLEND: Address = address!("29469395eaf6f95920e59f858042f0e28d98a20b");
+
+const LISTING_POLICIES: [Address; 2] = [
+    address!("00000000006411739da1c40b106f8511de5d1fac"),
+    address!("0000000000dab4a563819e8fd93dba3b25bc3495"),
+];
+const BID_POLICY: Address = address!("0000000000b92d5d043faf7cecf7e2ee6aaed232");
+
+/// `OrdersMatched(address,address,(...),bytes32,(...),bytes32)`.
+const ORDERS_MATCHED: B256 = b256!("61cbb2a3dee0b6064c2e681aadd61677fb4ef319f0b547508d495626f5a62f64");
+/// `Execution((address,uint256,uint256,address,uint8),bytes32,uint256,uint256,(address,uint16),((address,uint16),(address,uint16)),uint8)`.
+const EXECUTION: B256 = b256!("f2f66294df6fae7ac681cbe2f6d91c6904485929679dce263e8f6539b7d5c559");
+/// `Execution721Packed(bytes32,uint256,uint256)`.
+const PACKED: B256 = b256!("1d5e12b51dee5e4d34434576c3fb99714a85f57b0fd546ada4b0bddd736d12b2");
+/// `Execution721TakerFeePacked(bytes32,uint256,uint256,uint256)`.
+const PACKED_TAKER_FEE: B256 = b256!("0fcf17fac114131b10f37b183c6a60f905911e52802caeeb3e6ea210398b81ab");
+/// `Execution721MakerFeePacked(bytes32,uint256,uint256,uint256)`.
+const PACKED_MAKER_FEE: B256 = b256!("7dc5c0699ac8dd5250cbe368a2fc3b4a2daadb120ad07f6cccea29f83482686e");
+
+/// Rates are basis points.
+const WHOLE: u64 = 10_000;
+
+/// Both versions on Ethereum.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "blur",
+    claims: &[
+        Claim::of(V1, ORDERS_MATCHED, 3),
+        Claim::of(V2, EXECUTION, 1),
+        Claim::of(V2, PACKED, 1),
+        Claim::of(V2, PACKED_TAKER_FEE, 1),
+        Claim::of(V2, PACKED_MAKER_FEE, 1),
+    ],
+    decode,
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    for log in transaction.claimed() {
+        let told = match log.topic0() {
+            Some(&ORDERS_MATCHED) => orders_matched(log, &trail),
+            Some(&EXECUTION) => execution(log).and_then(|(trade, doubt)| Ok((trade.deal(transaction, &trail)?, doubt))),
+            _ => packed(log).and_then(|(trade, doubt)| Ok((trade.deal(transaction, &trail)?, doubt))),
+        };
+        let verdict = told.map(|(deal, doubt)| {
+            events.deal(log, deal);
+            doubt
+        });
+        events.settle(log, verdict);
+    }
+}
+
+/// An order of v1.
+struct Order<'a> {
+    trader: Address,
+    policy: Address,
+    contract: Address,
+    token: U256,
+    quantity: U256,
+    currency: Address,
+    price: U256,
+    listed_at: U256,
+    /// Rate and receiver.
+    fees: &'a [[Word; 2]],
+}
+
+impl<'a> Order<'a> {
+    fn read(reader: &mut Reader<'a>, at: &Word) -> Result<Self, Refusal> {
+        let order = reader.tuple(Tuple::ROOT, at)?;
+        let words: &[Word; 13] = reader.words(order)?;
+        let fees = reader.records(order, &words[10])?;
+        let _extra = reader.bytes(order, &words[12])?;
+        Ok(Order {
+            trader: reader.address(&words[0]),
+            policy: reader.address(&words[2]),
+            contract: reader.address(&words[3]),
+            token: uint(&words[4]),
+            quantity: uint(&words[5]),
+            currency: reader.address(&words[6]),
+            price: uint(&words[7]),
+            listed_at: uint(&words[8]),
+            fees,
+        })
+    }
+}
+
+fn orders_matched(log: &Log, trail: &Trail) -> Result<(Deal, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [sell_at, sell_hash, buy_at, buy_hash] = reader.head()?;
+    let sell = Order::read(&mut reader, sell_at)?;
+    let buy = Order::read(&mut reader, buy_at)?;
+    let listed =
+        LISTING_POLICIES.contains(&sell.policy) || sell.policy != BID_POLICY && sell.listed_at <= buy.listed_at;
+    let side = if listed { Side::Listing } else { Side::Offer };
+    let seller = borrower_behind(trail, log, sell.trader);
+    let line = Line::of(sell.contract, sell.token, sell.quantity).between(seller, buy.trader);
+    let market = Market {
+        name: "blur",
+        version: "v1",
+    };
+    let mut price = sell.price;
+    let mut on_top = Vec::new();
+    for [rate, recipient] in buy.fees {
+        let fee = share(sell.price, uint(rate), WHOLE)?;
+        price = sum(price, fee)?;
+        on_top.push((reader.address(recipient), fee));
+    }
+    let mut deal = Deal {
+        order_hash: Some(B256::from(if listed { *sell_hash } else { *buy_hash })),
+        currency: sell.currency,
+        taker_raw: Some(if listed { buy.trader } else { sell.trader }),
+        ..Deal::of(market, side, line, price)
+    };
+    for [rate, recipient] in sell.fees {
+        deal.fee(
+            reader.address(recipient),
+            share(sell.price, uint(rate), WHOLE)?,
+            FeeKind::Royalty,
+        );
+    }
+    for (recipient, fee) in on_top {
+        deal.fee(recipient, fee, FeeKind::Other);
+        deal.flags.push(flag::UNCONFIRMED);
+    }
+    Ok((deal, reader.doubt()))
+}
+
+/// The person behind `seller`: where Blend sells a token out of a loan, the borrower, who is paid last, after the lender.
+fn borrower_behind(trail: &Trail, log: &Log, seller: Address) -> Address {
+    if seller != BLEND {
+        return seller;
+    }
+    let mut rest = trail.payments(log.log_index..u32::MAX).iter().rev();
+    let last = rest.find(|payment| payment.currency == POOL && payment.from == BLEND);
+    last.map_or(seller, |payment| payment.to)
+}
+
+/// An execution of v2.
+struct Trade<'a> {
+    log: &'a Log,
+    order_hash: B256,
+    maker: Address,
+    contract: Address,
+    token: U256,
+    quantity: U256,
+    /// Per unit.
+    price: U256,
+    is_bid: bool,
+    /// Rate and receiver of the fee the maker agreed to.
+    maker_fee: (U256, Address),
+    taker_fee: (U256, Address),
+    protocol_fee: (U256, Address),
+}
+
+const NO_FEE: (U256, Address) = (U256::ZERO, Address::ZERO);
+
+fn packed(log: &Log) -> Result<(Trade<'_>, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [order_hash, token_and_trader, contract_and_price] = reader.words(Tuple::ROOT)?;
+    let mut trade = Trade {
+        log,
+        order_hash: B256::from(*order_hash),
+        maker: low_address(token_and_trader),
+        contract: low_address(contract_and_price),
+        token: uint(token_and_trader) >> 168,
+        quantity: U256::ONE,
+        price: (uint(contract_and_price) >> 160) & U256::MAX >> 168,
+        is_bid: is_bid(contract_and_price[0].into())?,
+        maker_fee: NO_FEE,
+        taker_fee: NO_FEE,
+        protocol_fee: NO_FEE,
+    };
+    if log.topic0() == Some(&PACKED) {
+        let [_, _, _] = reader.head()?;
+        return Ok((trade, reader.doubt()));
+    }
+    let [_, _, _, fee] = reader.head()?;
+    let fee = (uint(fee) >> 160, low_address(fee));
+    if log.topic0() == Some(&PACKED_TAKER_FEE) {
+        trade.taker_fee = fee;
+    } else {
+        trade.maker_fee = fee;
+    }
+    Ok((trade, reader.doubt()))
+}
+
+fn execution(log: &Log) -> Result<(Trade<'_>, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let words: &[Word; 15] = reader.head()?;
+    let mut fee = |at: usize| (uint(&words[at + 1]), reader.address(&words[at]));
+    let (maker_fee, protocol_fee, taker_fee) = (fee(8), fee(10), fee(12));
+    let trade = Trade {
+        log,
+        order_hash: B256::from(words[5]),
+        maker: reader.address(&words[0]),
+        contract: reader.address(&words[3]),
+        token: uint(&words[1]),
+        quantity: uint(&words[2]),
+        price: uint(&words[7]),
+        is_bid: is_bid(uint(&words[14]).saturating_to())?,
+        maker_fee,
+        taker_fee,
+        protocol_fee,
+    };
+    Ok((trade, reader.doubt()))
+}
+
+fn is_bid(order_type: u64) -> Result<bool, Refusal> {
+    match order_type {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Refusal(reason::UNKNOWN_VARIANT)),
+    }
+}
+
+/// The address that shares a word with other things above it.
+fn low_address(word: &Word) -> Address {
+    Address::from_word(B256::from(*word))
+}
+
+impl Trade<'_> {
+    fn deal(&self, transaction: &Transaction<'_>, trail: &Trail) -> Result<Deal, Refusal> {
+        let mut flags = Flags::new();
+        let taker = self.taker(transaction, trail, &mut flags);
+        let (side, seller, buyer) = if self.is_bid {
+            (Side::Offer, borrower_behind(trail, self.log, taker), self.maker)
+        } else {
+            (Side::Listing, self.maker, taker)
+        };
+        let asked = self
+            .price
+            .checked_mul(self.quantity)
+            .ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
+        if self.log.topic0() == Some(&EXECUTION) && self.quantity != U256::ONE {
+            flags.push(flag::UNCONFIRMED);
+        }
+        let taken = share(asked, self.taker_fee.0, WHOLE)?;
+        // Who takes a listing pays his fee on top; who takes a bid has it taken off.
+        let price = if self.is_bid { asked } else { sum(asked, taken)? };
+        if !self.is_bid && !taken.is_zero() {
+            flags.push(flag::UNCONFIRMED);
+        }
+        let line = Line::of(self.contract, self.token, self.quantity).between(seller, buyer);
+        let market = Market {
+            name: "blur",
+            version: "v2",
+        };
+        let mut deal = Deal {
+            order_hash: Some(self.order_hash),
+            currency: if self.is_bid { POOL } else { Address::ZERO },
+            taker_raw: Some(taker),
+            flags,
+            ..Deal::of(market, side, line, price)
+        };
+        deal.fee(
+            self.maker_fee.1,
+            share(asked, self.maker_fee.0, WHOLE)?,
+            FeeKind::Royalty,
+        );
+        deal.fee(self.taker_fee.1, taken, FeeKind::Royalty);
+        deal.fee(
+            self.protocol_fee.1,
+            share(asked, self.protocol_fee.0, WHOLE)?,
+            FeeKind::Marketplace,
+        );
+        Ok(deal)
+    }
+
+    /// Where the token went, or came from; of several movements the last before the log, else the first after.
+    fn taker(&self, transaction: &Transaction<'_>, trail: &Trail, flags: &mut Flags) -> Address {
+        let moves = trail.of_token(self.contract, self.token).map(|(_, movement)| movement);
+        let mut fitting: Vec<_> = moves
+            .filter(|movement| self.maker == if self.is_bid { movement.to } else { movement.from })
+            .collect();
+        fitting.sort_by_key(|movement| movement.log_index > self.log.log_index);
+        let before = fitting
+            .iter()
+            .rposition(|movement| movement.log_index < self.log.log_index);
+        match fitting.get(before.unwrap_or(0)) {
+            Some(movement) if self.is_bid => movement.from,
+            Some(movement) => movement.to,
+            None => transaction.sender().unwrap_or_else(|| {
+                flags.push(if self.is_bid {
+                    flag::SELLER_UNKNOWN
+                } else {
+                    flag::BUYER_UNKNOWN
+                });
+                Address::ZERO
+            }),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Element (decoding specification, section 4.13).
+//!
+//! The older layout leaves out the fees, which the buyer paid on top; the newer one lists them, inside the amount.
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+
+use crate::abi::{Reader, Refusal, Tuple, Word, uint};
+use crate::block::Log;
+use crate::deal::{Deal, Line, Market};
+use crate::events::Events;
+use crate::fact::{FeeKind, Side, Standard, flag};
+use crate::registry::{Claim, Decoder};
+use crate::transaction::Transaction;
+use crate::zeroex::currency;
+
+const CONTRACTS: &[(u64, Address)] = &[
+    (1, address!("20f780a973856b93f63670377900c1d2a50a77c4")),
+    (137, address!("eaf5453b329eb38be159a872a6ce91c9a8fb0260")),
+    (42161, address!("18cd9270dbdca86d470cfb3be1b156241fffa9de")),
+    (8453, address!("a39a5f160a1952ddf38781bd76e402b0006912a9")),
+    (10, address!("2317d8b224328644759319dffa2a5da77c72e0e9")),
+];
+/// Receives the market's fee in the logs at hand; other receivers are taken for creators.
+const FEE_WALLET: Address = address!("482b2150889bfc8cad0548ebb006cfd643647b69");
+
+/// `ERC721SellOrderFilled(address,address,address,uint256,address,uint256,bytes32)`.
+const OLD_SELL_721: B256 = b256!("8a0f8e04e7a35efabdc150b7d106308198a4f965a5d11badf768c5b8b273ac94");
+/// `ERC721BuyOrderFilled`, of the same types.
+const OLD_BUY_721: B256 = b256!("a24193d56ccdf64ce1df60c80ca683da965a1da3363efa67c14abf62b2d7d493");
+/// `ERC1155SellOrderFilled(address,address,address,uint256,address,uint256,uint128,bytes32)`.
+const OLD_SELL_1155: B256 = b256!("3ae452568bed7ccafe4345f10048675bae78660c7ea37eb5112b572648d4f116");
+/// `ERC1155BuyOrderFilled`, of the same types.
+const OLD_BUY_1155: B256 = b256!("020486beb4ea38db8dc504078b03c4f758de372097584b434a8b8f53583eecac");
+/// `ERC721SellOrderFilled(bytes32,address,address,uint256,address,uint256,(address,uint256)[],address,uint256)`.
+const SELL_721: B256 = b256!("9c248aa1a265aa616f707b979d57f4529bb63a4fc34dc7fc61fdddc18410f74e");
+/// `ERC721BuyOrderFilled`, of the same types.
+const BUY_721: B256 = b256!("d90a5c60975c6ff8eafcf02088e7b50ae5d9e156a79206ba553df1c4fb4594c2");
+/// `ERC1155SellOrderFilled(bytes32,address,address,uint256,address,uint256,(address,uint256)[],address,uint256,uint128)`.
+const SELL_1155: B256 = b256!("fcde121a3f6a9b14a3ce266d61fc00940de86c4d8c1d733fe62d503ae5d99ff9");
+/// `ERC1155BuyOrderFilled`, of the same types.
+const BUY_1155: B256 = b256!("105616901449a64554ca9246a5bbcaca973b40b3c0055e5070c6fa191618d9f3");
+
+/// Both layouts on all chains.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "element",
+    claims: &[
+        Claim::of(CONTRACTS, OLD_SELL_721, 1),
+        Claim::of(CONTRACTS, OLD_BUY_721, 1),
+        Claim::of(CONTRACTS, OLD_SELL_1155, 1),
+        Claim::of(CONTRACTS, OLD_BUY_1155, 1),
+        Claim::of(CONTRACTS, SELL_721, 1),
+        Claim::of(CONTRACTS, BUY_721, 1),
+        Claim::of(CONTRACTS, SELL_1155, 1),
+        Claim::of(CONTRACTS, BUY_1155, 1),
+    ],
+    decode,
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    for log in transaction.claimed() {
+        let told = match log.topic0() {
+            Some(&OLD_SELL_721 | &OLD_BUY_721 | &OLD_SELL_1155 | &OLD_BUY_1155) => older(log),
+            _ => newer(log),
+        };
+        let verdict = told.map(|(deal, doubt)| {
+            events.deal(log, deal);
+            doubt
+        });
+        events.settle(log, verdict);
+    }
+}
+
+/// The words both layouts share.
+struct Fill<'a> {
+    version: &'static str,
+    hash: &'a Word,
+    maker: &'a Word,
+    taker: &'a Word,
+    currency: &'a Word,
+    amount: &'a Word,
+    contract: &'a Word,
+    token: &'a Word,
+    /// Absent for ERC-721.
+    quantity: Option<&'a Word>,
+}
+
+impl Fill<'_> {
+    fn deal(&self, reader: &mut Reader<'_>, log: &Log) -> Deal {
+        let (maker, taker) = (reader.address(self.maker), reader.address(self.taker));
+        let is_bid = matches!(log.topic0(), Some(&OLD_BUY_721 | &OLD_BUY_1155 | &BUY_721 | &BUY_1155));
+        let (side, seller, buyer) = if is_bid {
+            (Side::Offer, taker, maker)
+        } else {
+            (Side::Listing, maker, taker)
+        };
+        let line = Line {
+            standard: self.quantity.map_or(Standard::Erc721, |_| Standard::Erc1155),
+            ..Line::of(
+                reader.address(self.contract),
+                uint(self.token),
+                self.quantity.map_or(U256::ONE, uint),
+            )
+            .between(seller, buyer)
+        };
+        let market = Market {
+            name: "element",
+            version: self.version,
+        };
+        Deal {
+            order_hash: Some(B256::from(*self.hash)),
+            currency: currency(reader.address(self.currency)),
+            ..Deal::of(market, side, line, uint(self.amount))
+        }
+    }
+}
+
+fn older(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [maker, taker, currency, amount, contract, token, hash] = reader.words(Tuple::ROOT)?;
+    let mut fill = Fill {
+        version: "v1",
+        hash,
+        maker,
+        taker,
+        currency,
+        amount,
+        contract,
+        token,
+        quantity: None,
+    };
+    if matches!(log.topic0(), Some(&OLD_SELL_1155 | &OLD_BUY_1155)) {
+        let [.., quantity, hash] = reader.head::<8>()?;
+        (fill.quantity, fill.hash) = (Some(quantity), hash);
+    } else {
+        reader.head::<7>()?;
+    }
+    let mut deal = fill.deal(&mut reader, log);
+    deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    Ok((deal, reader.doubt()))
+}
+
+fn newer(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [hash, maker, taker, _nonce, currency, amount, fees_at, contract, token] = reader.head()?;
+    let mut fill = Fill {
+        version: "v2",
+        hash,
+        maker,
+        taker,
+        currency,
+        amount,
+        contract,
+        token,
+        quantity: None,
+    };
+    if matches!(log.topic0(), Some(&SELL_1155 | &BUY_1155)) {
+        let [.., quantity] = reader.head::<10>()?;
+        fill.quantity = Some(quantity);
+    }
+    let mut deal = fill.deal(&mut reader, log);
+    for [recipient, amount] in reader.records(Tuple::ROOT, fees_at)? {
+        let recipient = reader.address(recipient);
+        let kind = if recipient == FEE_WALLET {
+            FeeKind::Marketplace
+        } else {
+            FeeKind::Royalty
+        };
+        deal.fee(recipient, uint(amount), kind);
+    }
+    Ok((deal, reader.doubt()))
+}

@@ -1,0 +1,227 @@
+//! LooksRare v1 and v2 (decoding specification, sections 4.3 and 4.4; contracts `LooksRare/contracts-exchange-v1` and
+//! `-v2`).
+//!
+//! v1 tells the royalty in a log of its own and the protocol fee not at all: it is read off the payments between one sale
+//! and the one before it. v2 tells every share.
+
+use std::ops::Range;
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+use smallvec::SmallVec;
+
+use crate::abi::{Reader, Refusal, Tuple, uint};
+use crate::block::Log;
+use crate::deal::{Deal, Line, Market, sum_of, total};
+use crate::events::Events;
+use crate::fact::{FeeKind, Side, flag, reason};
+use crate::registry::{Claim, Decoder};
+use crate::trail::Trail;
+use crate::transaction::Transaction;
+
+const ETHEREUM: u64 = 1;
+const V1: &[(u64, Address)] = &[(ETHEREUM, address!("59728544b08ab483533076417fbbb2fd0b17ce3a"))];
+const V2: &[(u64, Address)] = &[(ETHEREUM, address!("0000000000e655fae4d56241588680f86e3b2377"))];
+
+/// v1 `TakerBid(bytes32,uint256,address,address,address,address,address,uint256,uint256,uint256)`.
+const TAKER_BID: B256 = b256!("95fb6205e23ff6bda16a2d1dba56b9ad7c783f67c96fa149785052f47696f2be");
+/// v1 `TakerAsk`, of the same types.
+const TAKER_ASK: B256 = b256!("68cd251d4d267c6e2034ff0088b990352b97b2002c0476587d0c4da889c11330");
+/// `RoyaltyPayment(address,uint256,address,address,uint256)`.
+const ROYALTY_PAYMENT: B256 = b256!("27c4f0403323142b599832f26acd21c74a9e5b809f2215726e244a4ac588cd7d");
+/// v2 `TakerBid((bytes32,uint256,bool),address,address,uint256,address,address,uint256[],uint256[],address[2],uint256[3])`.
+const TAKER_BID_V2: B256 = b256!("3ee3de4684413690dee6fff1a0a4f92916a1b97d1c5a83cdf24671844306b2e3");
+/// v2 `TakerAsk`, of the same types.
+const TAKER_ASK_V2: B256 = b256!("9aaa45d6db2ef74ead0751ea9113263d1dec1b50cea05f0ca2002cb8063564a4");
+
+/// Both versions.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "looksrare",
+    claims: &[
+        Claim::of(V1, TAKER_BID, 4),
+        Claim::of(V1, TAKER_ASK, 4),
+        Claim::of(V1, ROYALTY_PAYMENT, 4),
+        Claim::of(V2, TAKER_BID_V2, 1),
+        Claim::of(V2, TAKER_ASK_V2, 1),
+    ],
+    decode,
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let mut royalties: Vec<Royalty> = Vec::new();
+    let mut since = 0;
+    for log in transaction.claimed() {
+        let told = match log.topic0() {
+            Some(&ROYALTY_PAYMENT) => Royalty::read(log).map(|(royalty, doubt)| {
+                royalties.push(royalty);
+                (None, doubt)
+            }),
+            Some(&TAKER_BID | &TAKER_ASK) => {
+                let window = since..log.log_index;
+                since = log.log_index + 1;
+                let told = first_version(log, &trail, window, &royalties);
+                royalties.clear();
+                told.map(|(deal, doubt)| (Some(deal), doubt))
+            }
+            _ => second_version(log).map(|(deal, doubt)| (Some(deal), doubt)),
+        };
+        let verdict = told.map(|(deal, doubt)| {
+            deal.into_iter().for_each(|deal| events.deal(log, deal));
+            doubt
+        });
+        events.settle(log, verdict);
+    }
+}
+
+/// One `RoyaltyPayment`.
+struct Royalty {
+    contract: Address,
+    token: U256,
+    recipient: Address,
+    currency: Address,
+    amount: U256,
+}
+
+impl Royalty {
+    fn read(log: &Log) -> Result<(Self, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let [currency, amount] = reader.head()?;
+        let royalty = Royalty {
+            contract: reader.topic_address(1),
+            token: reader.topic_uint(2),
+            recipient: reader.topic_address(3),
+            currency: reader.address(currency),
+            amount: uint(amount),
+        };
+        Ok((royalty, reader.doubt()))
+    }
+}
+
+fn first_version(
+    log: &Log,
+    trail: &Trail,
+    window: Range<u32>,
+    royalties: &[Royalty],
+) -> Result<(Deal, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [hash, _nonce, currency, contract, token, quantity, price] = reader.head()?;
+    let (taker, maker) = (reader.topic_address(1), reader.topic_address(2));
+    let (currency, contract) = (reader.address(currency), reader.address(contract));
+    let (side, seller, buyer) = if log.topic0() == Some(&TAKER_BID) {
+        (Side::Listing, maker, taker)
+    } else {
+        (Side::Offer, taker, maker)
+    };
+    let line = Line::of(contract, uint(token), uint(quantity)).between(seller, buyer);
+    let market = Market {
+        name: "looksrare",
+        version: "v1",
+    };
+    let mut deal = Deal {
+        order_hash: Some(B256::from(*hash)),
+        currency,
+        ..Deal::of(market, side, line, uint(price))
+    };
+    let royalty = royalties.iter().rev().find(|royalty| {
+        royalty.contract == contract && Some(royalty.token) == line.token && royalty.currency == currency
+    });
+    if let Some(royalty) = royalty {
+        deal.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
+    }
+    protocol_fee(&mut deal, trail, window, [log.address, buyer]);
+    Ok((deal, reader.doubt()))
+}
+
+/// Adds what `payers` paid in the window to neither the seller nor the creator, if the payments add up to the price.
+fn protocol_fee(deal: &mut Deal, trail: &Trail, window: Range<u32>, payers: [Address; 2]) {
+    let seller = deal.lines[0].seller;
+    let payments = trail.payments(window).iter();
+    // The exchange wraps native currency first and is paid by nobody; its own wrapped coins are what it pays with.
+    let paid: Vec<_> = payments
+        .filter(|payment| {
+            payment.currency == deal.currency && payers.contains(&payment.from) && payment.to != payers[0]
+        })
+        .collect();
+    let all = sum_of(paid.iter().map(|payment| payment.amount));
+    if all.ok() != deal.price {
+        deal.flags.push(flag::FEES_UNKNOWN);
+        return;
+    }
+    let kept = sum_of(
+        paid.iter()
+            .filter(|payment| payment.to == seller)
+            .map(|payment| payment.amount),
+    );
+    let royalty = total(&deal.fees);
+    let creator = deal.fees.first().map(|fee| fee.recipient);
+    let rest = deal
+        .price
+        .unwrap_or_default()
+        .saturating_sub(kept.unwrap_or_default())
+        .saturating_sub(royalty);
+    let recipient = paid
+        .iter()
+        .find(|payment| payment.to != seller && Some(payment.to) != creator)
+        .or_else(|| paid.iter().find(|payment| payment.amount == rest));
+    deal.fee(
+        recipient.map_or(Address::ZERO, |payment| payment.to),
+        rest,
+        FeeKind::Marketplace,
+    );
+}
+
+fn second_version(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [
+        hash,
+        _nonce,
+        _dead,
+        first,
+        second,
+        _strategy,
+        currency,
+        contract,
+        tokens_at,
+        quantities_at,
+        shares @ ..,
+    ] = reader.head::<15>()?;
+    let (first, second) = (reader.address(first), reader.address(second));
+    let [net_to, royalty_to] = [&shares[0], &shares[1]].map(|word| reader.address(word));
+    let [net, royalty, protocol] = [&shares[2], &shares[3], &shares[4]].map(uint);
+    // A bid names its buyer and where the token is to go; an ask its seller and then the buyer.
+    let (side, seller, buyer) = if log.topic0() == Some(&TAKER_BID_V2) {
+        (Side::Listing, net_to, second)
+    } else {
+        (Side::Offer, first, second)
+    };
+    let (currency, contract) = (reader.address(currency), reader.address(contract));
+    let (tokens, quantities) = (
+        reader.list(Tuple::ROOT, tokens_at)?,
+        reader.list(Tuple::ROOT, quantities_at)?,
+    );
+    if tokens.len() != quantities.len() {
+        return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
+    }
+    let lines: SmallVec<[Line; 1]> = tokens
+        .iter()
+        .zip(quantities)
+        .map(|(token, quantity)| Line::of(contract, uint(token), uint(quantity)).between(seller, buyer))
+        .collect();
+    let Some(line) = lines.first() else {
+        return Err(Refusal(reason::DATA_TOO_SHORT));
+    };
+    let market = Market {
+        name: "looksrare",
+        version: "v2",
+    };
+    let mut deal = Deal {
+        order_hash: Some(B256::from(*hash)),
+        currency,
+        ..Deal::of(market, side, *line, sum_of([net, royalty, protocol])?)
+    };
+    deal.fee(royalty_to, royalty, FeeKind::Royalty);
+    // The log tells the amount only.
+    deal.fee(Address::ZERO, protocol, FeeKind::Marketplace);
+    deal.lines = lines;
+    Ok((deal, reader.doubt()))
+}

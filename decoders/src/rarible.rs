@@ -1,0 +1,339 @@
+//! Rarible v1 and v2 (decoding specification, section 4.9; `rarible/protocol-contracts`).
+//!
+//! v1 sells some of an order: the price is the order's, in proportion. v2 once told who gave what; the newer event tells two
+//! amounts, and the movement of the token says which of them is the price.
+
+use std::ops::Range;
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+
+use crate::abi::{Reader, Refusal, Tuple, Word, uint};
+use crate::block::Log;
+use crate::deal::{Deal, Line, Market, sum_of};
+use crate::events::Events;
+use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag, reason};
+use crate::registry::{Claim, Decoder};
+use crate::trail::Trail;
+use crate::transaction::Transaction;
+
+const ETHEREUM: u64 = 1;
+const POLYGON: u64 = 137;
+const V1: &[(u64, Address)] = &[(ETHEREUM, address!("cd4ec7b66fbc029c116ba9ffb3e59351c20b5b06"))];
+const V2: &[(u64, Address)] = &[
+    (ETHEREUM, address!("9757f2d2b135150bbeb65308d4a91804107cd8d6")),
+    (POLYGON, address!("12b3897a36fdb436dde2788c06eff0ffd997066e")),
+];
+
+/// `Buy(address,uint256,uint256,address,address,uint256,uint256,address,uint256,uint256)`.
+const BUY: B256 = b256!("dddcdb07e460849cf04a4445b7af9faf01b7f5c7ba75deaf969ac5ed830312c3");
+/// `Match(bytes32,bytes32,address,address,uint256,uint256,(bytes4,bytes),(bytes4,bytes))`.
+const MATCH_WITH_ASSETS: B256 = b256!("268820db288a211986b26a8fda86b1e0046281b21206936bb0e61c67b5c79ef4");
+/// `Match(bytes32,bytes32,uint256,uint256)`.
+const MATCH: B256 = b256!("956cd63ee4cdcd81fda5f0ec7c6c36dceda99e1b412f4a650a5d26055dc3c450");
+
+/// `Transfer(((bytes4,bytes),uint256),address,address,bytes4,bytes4)`, one per leg, before the match.
+const LEG: B256 = b256!("cae9d16f553e92058883de29cb3135dbc0c1e31fd7eace79fef1d80577fe482e");
+const ROYALTY: [u8; 4] = [0xb3, 0xc5, 0xc6, 0x97];
+const PAYOUT: [u8; 4] = [0xa1, 0x0b, 0xb5, 0xb2];
+
+const DIRECT_PURCHASE: [u8; 4] = [0x0d, 0x5f, 0x7d, 0x35];
+const DIRECT_ACCEPT_BID: [u8; 4] = [0x67, 0xd4, 0x9a, 0x3b];
+
+/// Both versions. Sender and calldata tell which of two matched orders was made first.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "rarible",
+    claims: &[
+        Claim::of(V1, BUY, 3),
+        Claim::of(V2, MATCH_WITH_ASSETS, 1).with_envelope(),
+        Claim::of(V2, MATCH, 1).with_envelope(),
+        Claim::of(V2, LEG, 1),
+    ],
+    decode,
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let mut legs: Vec<Leg> = Vec::new();
+    let mut since = 0;
+    for log in transaction.claimed() {
+        if log.topic0() == Some(&LEG) {
+            let verdict = Leg::read(log).map(|(leg, doubt)| {
+                legs.extend(leg);
+                doubt
+            });
+            events.settle(log, verdict);
+            continue;
+        }
+        let told = match log.topic0() {
+            Some(&BUY) => first_version(log, &trail).map(|(deal, doubt)| (Some(deal), doubt)),
+            Some(&MATCH_WITH_ASSETS) => with_assets(transaction, log),
+            _ => without_assets(transaction, log, &trail, since..log.log_index),
+        };
+        since = log.log_index + 1;
+        let verdict = told.map(|(deal, doubt)| {
+            if let Some(mut deal) = deal {
+                share_out(&mut deal, &legs);
+                if transaction.envelope.is_none() && log.topic0() != Some(&BUY) {
+                    deal.flags.push(flag::NO_ENVELOPE);
+                }
+                events.deal(log, deal);
+            }
+            doubt
+        });
+        legs.clear();
+        events.settle(log, verdict);
+    }
+}
+
+/// One leg of a match in money, as older deployments of v2 tell it.
+struct Leg {
+    currency: Address,
+    amount: U256,
+    to: Address,
+    purpose: [u8; 4],
+}
+
+impl Leg {
+    fn read(log: &Log) -> Result<(Option<Self>, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let [asset_at, _from, to, _direction, purpose] = reader.head()?;
+        let asset = reader.tuple(Tuple::ROOT, asset_at)?;
+        let [kind_at, amount] = reader.words(asset)?;
+        let leg = match Asset::read(&mut reader, asset, kind_at)? {
+            Asset::Money(currency) => Some(Leg {
+                currency,
+                amount: uint(amount),
+                to: reader.address(to),
+                purpose: [purpose[0], purpose[1], purpose[2], purpose[3]],
+            }),
+            Asset::Token(..) => None,
+        };
+        Ok((leg, reader.doubt()))
+    }
+}
+
+/// Tells the parts of the price by the legs of the match, where there are any.
+///
+/// Payouts and royalties come out of the price; of the market's legs only what they leave does, the rest the buyer paid on
+/// top.
+fn share_out(deal: &mut Deal, legs: &[Leg]) {
+    let legs = || legs.iter().filter(|leg| leg.currency == deal.currency);
+    let of = |purposes: &[[u8; 4]]| {
+        sum_of(
+            legs()
+                .filter(|leg| purposes.contains(&leg.purpose))
+                .map(|leg| leg.amount),
+        )
+    };
+    let (all, inside) = (sum_of(legs().map(|leg| leg.amount)), of(&[PAYOUT, ROYALTY]));
+    let (Some(price), Ok(all), Ok(inside)) = (deal.price, all, inside) else {
+        return deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
+    };
+    if all < price || inside > price || price.is_zero() {
+        return deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
+    }
+    let seller = deal.lines[0].seller;
+    let mut fees: Vec<(Address, U256, FeeKind)> = Vec::new();
+    for leg in legs() {
+        match leg.purpose {
+            ROYALTY => fees.push((leg.to, leg.amount, FeeKind::Royalty)),
+            PAYOUT if leg.to != seller => fees.push((leg.to, leg.amount, FeeKind::Other)),
+            _ => {}
+        }
+    }
+    let market = legs().find(|leg| leg.purpose != ROYALTY && leg.purpose != PAYOUT);
+    fees.push((
+        market.map_or(Address::ZERO, |leg| leg.to),
+        price - inside,
+        FeeKind::Marketplace,
+    ));
+    if all > price {
+        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    }
+    for (recipient, amount, kind) in fees {
+        deal.fee(recipient, amount, kind);
+    }
+}
+
+fn market(version: &'static str) -> Market {
+    Market {
+        name: "rarible",
+        version,
+    }
+}
+
+fn first_version(log: &Log, trail: &Trail) -> Result<(Deal, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [
+        sell_value,
+        owner,
+        buy_contract,
+        buy_token,
+        buy_value,
+        buyer,
+        amount,
+        _salt,
+    ] = reader.head()?;
+    let (sell_contract, sell_token) = (reader.topic_address(1), reader.topic_uint(2));
+    let (buy_contract, buy_token) = (reader.address(buy_contract), uint(buy_token));
+    let (owner, taker, amount) = (reader.address(owner), reader.address(buyer), uint(amount));
+    let in_return = uint(buy_value).checked_mul(amount);
+    let in_return = in_return.and_then(|product| product.checked_div(uint(sell_value)));
+    let in_return = in_return.ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
+    let moved = |contract, token| trail.of_token(contract, token).next().is_some();
+    let is_bid = sell_contract.is_zero()
+        || !moved(sell_contract, sell_token) && !buy_contract.is_zero() && moved(buy_contract, buy_token);
+    let deal = if is_bid {
+        let line = Line::of(buy_contract, buy_token, in_return).between(taker, owner);
+        Deal {
+            currency: sell_contract,
+            ..Deal::of(market("v1"), Side::Offer, line, amount)
+        }
+    } else {
+        let line = Line::of(sell_contract, sell_token, amount).between(owner, taker);
+        Deal {
+            currency: buy_contract,
+            ..Deal::of(market("v1"), Side::Listing, line, in_return)
+        }
+    };
+    Ok((deal, reader.doubt()))
+}
+
+/// What one order gives.
+enum Asset {
+    Money(Address),
+    Token(Address, U256, Standard),
+}
+
+impl Asset {
+    fn read(reader: &mut Reader<'_>, within: Tuple, at: &Word) -> Result<Self, Refusal> {
+        let asset = reader.tuple(within, at)?;
+        let [class, data_at] = reader.words(asset)?;
+        let mut data = Reader::over(reader.bytes(asset, data_at)?);
+        let mut token = |standard| {
+            let [contract, token] = data.words(Tuple::ROOT)?;
+            Ok(Asset::Token(data.address(contract), uint(token), standard))
+        };
+        match class[..4] {
+            // ETH
+            [0xaa, 0xae, 0xbe, 0xba] => Ok(Asset::Money(Address::ZERO)),
+            // ERC20
+            [0x8a, 0xe8, 0x5d, 0x84] => {
+                let [contract] = data.words(Tuple::ROOT)?;
+                Ok(Asset::Money(data.address(contract)))
+            }
+            // ERC721
+            [0x73, 0xad, 0x21, 0x46] => token(Standard::Erc721),
+            // ERC1155
+            [0x97, 0x3b, 0xb6, 0x40] => token(Standard::Erc1155),
+            // CRYPTO_PUNKS
+            [0x3e, 0x6b, 0x89, 0xd4] => token(Standard::CryptoPunks),
+            // ERC721_LAZY
+            [0xd8, 0xf9, 0x60, 0xc1] => lazy(&mut data, Standard::Erc721),
+            // ERC1155_LAZY
+            [0x1c, 0xdf, 0xaa, 0x40] => lazy(&mut data, Standard::Erc1155),
+            _ => Err(Refusal(reason::UNKNOWN_VARIANT)),
+        }
+    }
+}
+
+/// A token that is created on sale: `(address token, (uint256 tokenId, ...))`.
+fn lazy(data: &mut Reader<'_>, standard: Standard) -> Result<Asset, Refusal> {
+    let [contract, mint_at] = data.words(Tuple::ROOT)?;
+    let mint = data.tuple(Tuple::ROOT, mint_at)?;
+    let [token] = data.words(mint)?;
+    Ok(Asset::Token(data.address(contract), uint(token), standard))
+}
+
+fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [
+        left_hash,
+        right_hash,
+        left,
+        right,
+        left_fill,
+        right_fill,
+        left_at,
+        right_at,
+    ] = reader.head()?;
+    let (left, right) = (reader.address(left), reader.address(right));
+    // Each fill is what that maker received.
+    let (left_fill, right_fill) = (uint(left_fill), uint(right_fill));
+    let assets = (
+        Asset::read(&mut reader, Tuple::ROOT, left_at)?,
+        Asset::read(&mut reader, Tuple::ROOT, right_at)?,
+    );
+    let (line, currency, price, left_sells) = match assets {
+        (Asset::Token(contract, token, standard), Asset::Money(currency)) => {
+            let line = Line::of(contract, token, right_fill).between(left, right);
+            (Line { standard, ..line }, currency, left_fill, true)
+        }
+        (Asset::Money(currency), Asset::Token(contract, token, standard)) => {
+            let line = Line::of(contract, token, left_fill).between(right, left);
+            (Line { standard, ..line }, currency, right_fill, false)
+        }
+        _ => return Ok((None, reader.doubt())),
+    };
+    let left_took = transaction.sender() == Some(left);
+    let side = if left_sells == left_took {
+        Side::Offer
+    } else {
+        Side::Listing
+    };
+    let deal = Deal {
+        order_hash: Some(B256::from(if left_took { *right_hash } else { *left_hash })),
+        currency,
+        ..Deal::of(market("v2"), side, line, price)
+    };
+    Ok((Some(deal), reader.doubt()))
+}
+
+/// A match that names nothing but amounts: its token is the one that moved since the match before.
+fn without_assets(
+    transaction: &Transaction<'_>,
+    log: &Log,
+    trail: &Trail,
+    window: Range<u32>,
+) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [left_hash, right_hash, left_fill, right_fill] = reader.head()?;
+    let (left_fill, right_fill) = (uint(left_fill), uint(right_fill));
+    let mut moves = trail.movements(window.clone()).iter().rev();
+    let Some(moved) = moves.find(|moved| moved.quantity == left_fill || moved.quantity == right_fill) else {
+        return Ok((None, reader.doubt()));
+    };
+    let selector = transaction
+        .envelope
+        .and_then(|envelope| envelope.input.first_chunk::<4>());
+    let side = match selector {
+        Some(&DIRECT_ACCEPT_BID) => Side::Offer,
+        Some(&DIRECT_PURCHASE) => Side::Listing,
+        _ if transaction.sender() == Some(moved.from) => Side::Offer,
+        _ => Side::Listing,
+    };
+    let hash = if selector == Some(&DIRECT_ACCEPT_BID) {
+        right_hash
+    } else {
+        left_hash
+    };
+    let (price, sure) = if moved.quantity == left_fill {
+        (right_fill, left_fill != right_fill)
+    } else {
+        (left_fill, true)
+    };
+    let mut payments = trail.payments(window).iter();
+    let paid = payments.find(|payment| payment.from == moved.to);
+    let line = Line::of(moved.contract, moved.token, moved.quantity).between(moved.from, moved.to);
+    let mut deal = Deal {
+        order_hash: Some(B256::from(*hash)),
+        currency: paid.map_or(Address::ZERO, |payment| payment.currency),
+        allocation: PriceAllocation::Inferred,
+        ..Deal::of(market("v2"), side, line, price)
+    };
+    if !sure {
+        deal.price = None;
+        deal.allocation = PriceAllocation::Unknown;
+    }
+    Ok((Some(deal), reader.doubt()))
+}

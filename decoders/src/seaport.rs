@@ -1,0 +1,455 @@
+//! Seaport 1.1 to 1.6 (decoding specification, section 4.1; contracts `ProjectOpenSea/seaport`).
+//!
+//! `OrderFulfilled` tells one order as it was filled: what its offerer gave and what had to be given for it. Orders filled
+//! against each other form a group: from 1.2 on `OrdersMatched` names them; 1.1 tells nothing, but leaves their recipient
+//! empty. A group is taken apart into the orders that exchange tokens with each other, and each part is one deal.
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+
+use crate::abi::{Reader, Refusal, Tuple, Word, uint};
+use crate::block::Log;
+use crate::deal::{Deal, Flags, Line, Market, sum_of, total};
+use crate::events::Events;
+use crate::fact::{FeeKind, Fees, PriceAllocation, Side, Standard, flag, reason};
+use crate::registry::{Claim, Decoder};
+use crate::transaction::Transaction;
+
+const ETHEREUM: u64 = 1;
+const V1_1: Address = address!("00000000006c3852cbef3e08e8df289169ede581");
+const V1_2: Address = address!("00000000000006c7676171937c444f6bde3d6282");
+const V1_3: Address = address!("0000000000000ad24e80fd803c6ac37206a45f15");
+const V1_4: Address = address!("00000000000001ad428e4906ae43d8f9852d0dd6");
+const V1_5: Address = address!("00000000000000adc04c56bf30ac9d3c0aaf14dc");
+const V1_6: Address = address!("0000000000000068f116a894984e2db1123eb395");
+
+/// Ethereum, Polygon, Arbitrum and Optimism; from 1.5 on also Base.
+const CONTRACTS: &[(u64, Address)] = &[
+    (1, V1_1),
+    (137, V1_1),
+    (42161, V1_1),
+    (10, V1_1),
+    (1, V1_2),
+    (137, V1_2),
+    (42161, V1_2),
+    (10, V1_2),
+    (1, V1_3),
+    (137, V1_3),
+    (42161, V1_3),
+    (10, V1_3),
+    (1, V1_4),
+    (137, V1_4),
+    (42161, V1_4),
+    (10, V1_4),
+    (1, V1_5),
+    (8453, V1_5),
+    (137, V1_5),
+    (42161, V1_5),
+    (10, V1_5),
+    (1, V1_6),
+    (8453, V1_6),
+    (137, V1_6),
+    (42161, V1_6),
+    (10, V1_6),
+];
+
+/// The adapter that stands for OpenSea's shared storefront in orders, and the storefront itself.
+const ADAPTER: Address = address!("a604060890923ff400e8c6f5290461a83aedacec");
+const STOREFRONT: Address = address!("495f947276749ce646f68ac8c248420045cb7b5e");
+
+/// Who gets OpenSea's fees.
+const OPENSEA: &[Address] = &[
+    address!("0000a26b00c1f0df003000390027140000faa719"),
+    address!("8de9c5a032463c561423387a9648c5c7bcc5bc90"),
+    address!("5b3256965e7c3cf26e11fcaf296dfc8807c01073"),
+];
+
+/// `OrderFulfilled(bytes32,address,address,address,(uint8,address,uint256,uint256)[],(uint8,address,uint256,uint256,address)[])`.
+const ORDER_FULFILLED: B256 = b256!("9d9af8e38d66c62e2c12f0225249fd9d721c54b83f48d9352c97c6cacdcb6f31");
+/// `OrdersMatched(bytes32[])`.
+const ORDERS_MATCHED: B256 = b256!("4b9f2d36e1b4c93de62cc077b00b1a91d84b6c31b4a14e012718dcca230689e7");
+
+/// All versions: their events are alike. Who called tells the maker of a matched pair from its taker.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "seaport",
+    claims: &[
+        Claim::of(CONTRACTS, ORDER_FULFILLED, 3),
+        Claim::of(CONTRACTS, ORDERS_MATCHED, 1).with_envelope(),
+    ],
+    decode,
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let mut orders: Vec<Order<'_>> = Vec::new();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for log in transaction.claimed() {
+        let verdict = match log.topic0() {
+            Some(&ORDERS_MATCHED) => matched(log, &mut orders, &mut groups),
+            _ => Order::read(transaction, log).map(|(order, doubt)| {
+                orders.push(order);
+                doubt
+            }),
+        };
+        events.settle(log, verdict);
+    }
+    pair_unnamed(&mut orders, &mut groups);
+    for order in orders.iter().filter(|order| !order.grouped) {
+        let told = single(order).map(|deal| deal.into_iter().collect());
+        tell(told, order.log, events);
+    }
+    for group in groups {
+        let group: Vec<&Order<'_>> = group.iter().map(|index| &orders[*index]).collect();
+        for part in parts(&group) {
+            tell(solve(transaction, &part), part[0].log, events);
+        }
+    }
+}
+
+fn tell(told: Result<Vec<(&Log, Deal)>, Refusal>, log: &Log, events: &mut Events) {
+    match told {
+        Ok(deals) => deals.into_iter().for_each(|(log, deal)| events.deal(log, deal)),
+        Err(refusal) => events.settle(log, Err(refusal)),
+    }
+}
+
+/// Something an order gives or asks for.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    /// 0 native, 1 ERC-20, 2 ERC-721, 3 ERC-1155, 4 and 5 the latter by criteria.
+    kind: u8,
+    contract: Address,
+    token: U256,
+    amount: U256,
+    /// Who gets it; the filler's choice for what is offered.
+    recipient: Address,
+}
+
+impl Item {
+    fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, words: &[Word; 4]) -> Result<Self, Refusal> {
+        let kind = u8::try_from(uint(&words[0])).ok().filter(|kind| *kind <= 5);
+        let contract = reader.address(&words[1]);
+        Ok(Item {
+            kind: kind.ok_or(Refusal(reason::UNKNOWN_VARIANT))?,
+            contract: if contract == ADAPTER && transaction.chain.0 == ETHEREUM {
+                STOREFRONT
+            } else {
+                contract
+            },
+            token: uint(&words[2]),
+            amount: uint(&words[3]),
+            recipient: Address::ZERO,
+        })
+    }
+
+    fn is_payment(&self) -> bool {
+        self.kind < 2
+    }
+
+    /// What a payment is in.
+    fn currency(&self) -> Address {
+        if self.kind == 0 { Address::ZERO } else { self.contract }
+    }
+
+    fn is_same_token(&self, other: &Item) -> bool {
+        !self.is_payment() && !other.is_payment() && self.contract == other.contract && self.token == other.token
+    }
+
+    fn line(&self, seller: Address, buyer: Address) -> Line {
+        let standard = if matches!(self.kind, 2 | 4) {
+            Standard::Erc721
+        } else {
+            Standard::Erc1155
+        };
+        Line {
+            standard,
+            ..Line::of(self.contract, self.token, self.amount).between(seller, buyer)
+        }
+    }
+}
+
+/// One `OrderFulfilled`.
+struct Order<'a> {
+    log: &'a Log,
+    hash: B256,
+    offerer: Address,
+    recipient: Address,
+    offer: Vec<Item>,
+    consideration: Vec<Item>,
+    grouped: bool,
+}
+
+impl<'a> Order<'a> {
+    fn read(transaction: &Transaction<'_>, log: &'a Log) -> Result<(Self, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let [hash, recipient, offer_at, consideration_at] = reader.head()?;
+        let mut offer = Vec::new();
+        for words in reader.records::<4>(Tuple::ROOT, offer_at)? {
+            offer.push(Item::read(transaction, &mut reader, words)?);
+        }
+        let mut consideration = Vec::new();
+        for [item @ .., recipient] in reader.records::<5>(Tuple::ROOT, consideration_at)? {
+            let item = Item::read(transaction, &mut reader, item)?;
+            let recipient = reader.address(recipient);
+            consideration.push(Item { recipient, ..item });
+        }
+        let order = Order {
+            log,
+            hash: B256::from(*hash),
+            offerer: reader.topic_address(1),
+            recipient: reader.address(recipient),
+            offer,
+            consideration,
+            grouped: false,
+        };
+        Ok((order, reader.doubt()))
+    }
+
+    fn gives_payment(&self) -> bool {
+        self.offer.iter().any(Item::is_payment)
+    }
+
+    /// Whether it gives tokens and asks for others.
+    fn is_swap(&self) -> bool {
+        let other = |wanted: &Item| !self.offer.iter().any(|item| item.is_same_token(wanted));
+        Order::tokens(&self.offer).next().is_some() && Order::tokens(&self.consideration).any(other)
+    }
+
+    fn tokens(items: &[Item]) -> impl Iterator<Item = &Item> {
+        items.iter().filter(|item| !item.is_payment())
+    }
+
+    fn payments(items: &[Item]) -> impl Iterator<Item = &Item> {
+        items.iter().filter(|item| item.is_payment())
+    }
+}
+
+/// The group that `OrdersMatched` names: for each hash its latest order that no group has yet.
+fn matched(log: &Log, orders: &mut [Order<'_>], groups: &mut Vec<Vec<usize>>) -> Result<Option<&'static str>, Refusal> {
+    let mut reader = Reader::new(log);
+    let [hashes_at] = reader.head()?;
+    let mut group = Vec::new();
+    for hash in reader.list(Tuple::ROOT, hashes_at)? {
+        let mut latest = orders.iter_mut().enumerate().rev();
+        let found =
+            latest.find(|(_, order)| !order.grouped && order.log.address == log.address && order.hash.0 == *hash);
+        if let Some((index, order)) = found {
+            order.grouped = true;
+            group.push(index);
+        }
+    }
+    groups.push(group);
+    Ok(reader.doubt())
+}
+
+/// The groups of 1.1: matched orders have no recipient and their logs stand back to back.
+fn pair_unnamed(orders: &mut [Order<'_>], groups: &mut Vec<Vec<usize>>) {
+    let mut last: Option<u32> = None;
+    for (index, order) in orders.iter_mut().enumerate() {
+        if order.log.address != V1_1 || !order.recipient.is_zero() {
+            continue;
+        }
+        order.grouped = true;
+        match groups.last_mut() {
+            Some(group) if last.is_some_and(|last| last + 1 == order.log.log_index) => group.push(index),
+            _ => groups.push(vec![index]),
+        }
+        last = Some(order.log.log_index);
+    }
+}
+
+/// An order filled on its own, if it was a sale.
+fn single<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+    let gives_tokens = Order::tokens(&order.offer).next().is_some();
+    match (gives_tokens, order.gives_payment()) {
+        (true, false) => listing(order),
+        (false, true) => offer(order),
+        _ => Ok(None),
+    }
+}
+
+fn listing<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+    let mut lines = Vec::new();
+    let mut returned: Vec<&Item> = Order::tokens(&order.consideration).collect();
+    for item in &order.offer {
+        let private = returned.iter().position(|other| item.is_same_token(other));
+        let buyer = private.map_or(order.recipient, |index| returned.swap_remove(index).recipient);
+        lines.push(item.line(order.offerer, buyer));
+    }
+    if !returned.is_empty() {
+        return Ok(None);
+    }
+    let paid: Vec<&Item> = Order::payments(&order.consideration).collect();
+    deal(order, Side::Listing, lines, &paid, &paid)
+}
+
+fn offer<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+    let lines = Order::tokens(&order.consideration)
+        .map(|item| item.line(order.recipient, item.recipient))
+        .collect();
+    let given: Vec<&Item> = order.offer.iter().collect();
+    let fees: Vec<&Item> = Order::payments(&order.consideration).collect();
+    deal(order, Side::Offer, lines, &given, &fees)
+}
+
+/// The deal of `lines` for what was `given`, of which `shares` say who got what; none if it is not a sale in one currency.
+fn deal<'a>(
+    maker: &Order<'a>,
+    side: Side,
+    lines: Vec<Line>,
+    given: &[&Item],
+    shares: &[&Item],
+) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+    let (Some(first), Some(line)) = (given.first(), lines.first()) else {
+        return Ok(None);
+    };
+    let currency = first.currency();
+    if given
+        .iter()
+        .chain(shares)
+        .any(|item| item.currency() != currency || item.kind != first.kind)
+    {
+        return Ok(None);
+    }
+    let price = sum_of(given.iter().map(|item| item.amount))?.max(sum_of(shares.iter().map(|item| item.amount))?);
+    let sellers: Vec<Address> = lines.iter().map(|line| line.seller).collect();
+    let mut deal = Deal {
+        market: market(maker.log),
+        side,
+        order_hash: Some(maker.hash),
+        maker: maker.offerer,
+        currency,
+        price: Some(price),
+        fees: Fees::new(),
+        allocation: PriceAllocation::Exact,
+        flags: Flags::new(),
+        ..Deal::of(market(maker.log), side, *line, price)
+    };
+    let to_sellers = shares.iter().any(|item| sellers.contains(&item.recipient));
+    let is_proceeds = |item: &Item| !to_sellers && side == Side::Listing && !OPENSEA.contains(&item.recipient);
+    let proceeds = shares.iter().position(|item| is_proceeds(item));
+    for (index, item) in shares.iter().enumerate() {
+        if proceeds == Some(index) {
+            deal.flags.push(flag::PROCEEDS_REDIRECTED);
+        } else if !sellers.contains(&item.recipient) {
+            deal.fee(item.recipient, item.amount, kind_of(item.recipient));
+        }
+    }
+    deal.lines = lines.into();
+    Ok(Some((maker.log, deal)))
+}
+
+fn kind_of(recipient: Address) -> FeeKind {
+    if OPENSEA.contains(&recipient) {
+        FeeKind::Marketplace
+    } else {
+        FeeKind::Royalty
+    }
+}
+
+fn market(log: &Log) -> Market {
+    let version = match log.address {
+        V1_1 => "1.1",
+        V1_2 => "1.2",
+        V1_3 => "1.3",
+        V1_4 => "1.4",
+        V1_5 => "1.5",
+        _ => "1.6",
+    };
+    Market {
+        name: "seaport",
+        version,
+    }
+}
+
+/// The orders of a group that exchange tokens with each other, one list per exchange; orders of payments only belong to none.
+fn parts<'g, 'a>(group: &[&'g Order<'a>]) -> Vec<Vec<&'g Order<'a>>> {
+    let mut parts: Vec<Vec<&Order<'a>>> = Vec::new();
+    for order in group {
+        let (touching, apart): (Vec<_>, Vec<_>) = parts
+            .into_iter()
+            .partition(|part| part.iter().any(|other| exchange(order, other)));
+        parts = apart;
+        let mut part = touching.concat();
+        part.push(order);
+        parts.push(part);
+    }
+    for part in &mut parts {
+        part.sort_by_key(|order| {
+            group
+                .iter()
+                .position(|other| other.log.log_index == order.log.log_index)
+        });
+    }
+    parts.retain(|part| part.iter().any(|order| Order::tokens(&order.offer).next().is_some()));
+    parts
+}
+
+/// Whether one of two orders gives a token that the other asks for.
+fn exchange(one: &Order<'_>, other: &Order<'_>) -> bool {
+    let gives = |from: &Order<'_>, to: &Order<'_>| {
+        Order::tokens(&from.offer).any(|item| to.consideration.iter().any(|wanted| item.is_same_token(wanted)))
+    };
+    gives(one, other) || gives(other, one)
+}
+
+/// The deals of orders filled against each other: one, unless tokens went both ways.
+fn solve<'a>(transaction: &Transaction<'_>, part: &[&Order<'a>]) -> Result<Vec<(&'a Log, Deal)>, Refusal> {
+    if part.iter().any(|order| order.is_swap()) {
+        return Ok(Vec::new());
+    }
+    let bids: Vec<&Item> = part.iter().flat_map(|order| Order::payments(&order.offer)).collect();
+    let asked: Vec<&Item> = part
+        .iter()
+        .flat_map(|order| Order::payments(&order.consideration))
+        .collect();
+    let caller = transaction.sender().unwrap_or(part[0].recipient);
+    let maker = part.iter().find(|order| order.offerer != caller).unwrap_or(&part[0]);
+    let lines = lines_of(part);
+    let side = if maker.gives_payment() {
+        Side::Offer
+    } else {
+        Side::Listing
+    };
+    let given = if bids.is_empty() { &asked } else { &bids };
+    let Some((log, mut deal)) = deal(maker, side, lines, given, &asked)? else {
+        return Ok(Vec::new());
+    };
+    keep_the_rest(&mut deal, part, &asked);
+    if transaction.envelope.is_none() {
+        deal.flags.push(flag::NO_ENVELOPE);
+    }
+    Ok(vec![(log, deal)])
+}
+
+/// Each token given, with who asked for it.
+fn lines_of(part: &[&Order<'_>]) -> Vec<Line> {
+    let mut wanted: Vec<(u32, &Item)> = Vec::new();
+    for order in part {
+        wanted.extend(Order::tokens(&order.consideration).map(|item| (order.log.log_index, item)));
+    }
+    let mut lines = Vec::new();
+    for order in part {
+        for item in Order::tokens(&order.offer) {
+            let matches = |(_, other): &(u32, &Item)| item.is_same_token(other);
+            let abroad = wanted
+                .iter()
+                .position(|want| matches(want) && want.0 != order.log.log_index);
+            let found = abroad.or_else(|| wanted.iter().position(matches));
+            let buyer = found.map_or(order.recipient, |index| wanted.remove(index).1.recipient);
+            lines.push(item.line(order.offerer, buyer));
+        }
+    }
+    lines
+}
+
+/// What was offered and nobody asked for goes to the caller: to the seller if he called, else it is a fee.
+fn keep_the_rest(deal: &mut Deal, part: &[&Order<'_>], asked: &[&Item]) {
+    let is_seller = |address: Address| deal.lines.iter().any(|line| line.seller == address);
+    let to_sellers = asked.iter().filter(|item| is_seller(item.recipient));
+    let kept = to_sellers.fold(total(&deal.fees), |kept, item| kept.saturating_add(item.amount));
+    let rest = deal.price.unwrap_or_default().saturating_sub(kept);
+    let caller = part[0].recipient;
+    let redirected = deal.flags.contains(&flag::PROCEEDS_REDIRECTED);
+    if !redirected && !caller.is_zero() && !is_seller(caller) && part.len() > 1 && !asked.is_empty() {
+        deal.fee(caller, rest, FeeKind::Other);
+    }
+}

@@ -1,0 +1,135 @@
+//! What moved in one transaction: tokens and payments, so that a sale can be paired with both.
+
+use std::ops::Range;
+
+use alloy_primitives::{Address, U256};
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
+
+use crate::abi::Reader;
+use crate::block::Log;
+use crate::erc721::TRANSFER;
+use crate::fact::{Standard, Transfer};
+
+/// One token changing hands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Movement {
+    pub(crate) log_index: u32,
+    pub(crate) contract: Address,
+    pub(crate) token: U256,
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) quantity: U256,
+    pub(crate) standard: Standard,
+}
+
+/// One ERC-20 amount changing hands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Payment {
+    pub(crate) log_index: u32,
+    pub(crate) currency: Address,
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) amount: U256,
+}
+
+/// The movements and payments of one transaction, each in log order.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    movements: Vec<Movement>,
+    /// Where the movements of each token stand among all.
+    of_token: FxHashMap<(Address, U256), SmallVec<[usize; 2]>>,
+    payments: Vec<Payment>,
+}
+
+impl Trail {
+    /// The trail of a transaction's logs and of the transfers decoded from them.
+    ///
+    /// Ranges (ERC-2309) are left out: nobody sells in the transaction that creates a collection, and a range may hold a
+    /// hundred thousand tokens. Transfers of nothing are left out too: anybody can emit them in anybody's name.
+    pub(crate) fn of(logs: &[Log], transfers: &[Transfer]) -> Self {
+        let single = transfers.iter().filter(|transfer| transfer.source != "erc2309");
+        let mut movements: Vec<Movement> = single.map(Movement::of).collect();
+        movements.sort_by_key(|movement| movement.log_index);
+        let mut of_token: FxHashMap<(Address, U256), SmallVec<[usize; 2]>> = FxHashMap::default();
+        for (index, movement) in movements.iter().enumerate() {
+            of_token
+                .entry((movement.contract, movement.token))
+                .or_default()
+                .push(index);
+        }
+        let tokens: FxHashSet<Address> = movements.iter().map(|movement| movement.contract).collect();
+        let payments = logs
+            .iter()
+            .filter(|log| !tokens.contains(&log.address))
+            .filter_map(Payment::read)
+            .collect();
+        Trail {
+            movements,
+            of_token,
+            payments,
+        }
+    }
+
+    /// All movements.
+    pub(crate) fn all_movements(&self) -> &[Movement] {
+        &self.movements
+    }
+
+    /// The movements by logs in `window`.
+    pub(crate) fn movements(&self, window: Range<u32>) -> &[Movement] {
+        let place = |index| self.movements.partition_point(|movement| movement.log_index < index);
+        &self.movements[place(window.start)..place(window.end.max(window.start))]
+    }
+
+    /// The payments by logs in `window`.
+    pub(crate) fn payments(&self, window: Range<u32>) -> &[Payment] {
+        let place = |index| self.payments.partition_point(|payment| payment.log_index < index);
+        &self.payments[place(window.start)..place(window.end.max(window.start))]
+    }
+
+    /// The movements of one token, each with its place among all.
+    pub(crate) fn of_token(
+        &self,
+        contract: Address,
+        token: U256,
+    ) -> impl DoubleEndedIterator<Item = (usize, &Movement)> {
+        let places = self
+            .of_token
+            .get(&(contract, token))
+            .map_or(&[][..], SmallVec::as_slice);
+        places.iter().map(|index| (*index, &self.movements[*index]))
+    }
+}
+
+impl Movement {
+    fn of(transfer: &Transfer) -> Self {
+        Movement {
+            log_index: transfer.log_index,
+            contract: transfer.contract,
+            token: transfer.token,
+            from: transfer.from,
+            to: transfer.to,
+            quantity: transfer.quantity,
+            standard: transfer.standard,
+        }
+    }
+}
+
+impl Payment {
+    /// The payment `log` tells, if it is an ERC-20 `Transfer` of something.
+    fn read(log: &Log) -> Option<Self> {
+        if log.topic0() != Some(&TRANSFER) || log.topics.len() != 3 || log.data.len() != 32 {
+            return None;
+        }
+        let mut reader = Reader::new(log);
+        let amount = U256::from_be_slice(&log.data);
+        (!amount.is_zero()).then(|| Payment {
+            log_index: log.log_index,
+            currency: log.address,
+            from: reader.topic_address(1),
+            to: reader.topic_address(2),
+            amount,
+        })
+    }
+}

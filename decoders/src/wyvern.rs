@@ -1,0 +1,227 @@
+//! Wyvern v1 and v2, OpenSea's exchange until 2022 (decoding specification, section 4.2; contracts
+//! `ProjectWyvern/wyvern-ethereum`).
+//!
+//! `OrdersMatched` tells maker, taker and price, and neither token nor currency. Both moved just before it: what lies
+//! between one match and the one before it in a transaction belongs to the later.
+
+use std::ops::Range;
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+
+use crate::abi::{Reader, Refusal, Tuple, share, uint};
+use crate::block::{Envelope, Log};
+use crate::deal::{Deal, Line, Market, sum_of};
+use crate::events::Events;
+use crate::fact::{FeeKind, Side, flag};
+use crate::registry::{Claim, Decoder};
+use crate::trail::{Movement, Payment, Trail};
+use crate::transaction::Transaction;
+
+const ETHEREUM: u64 = 1;
+const V1: Address = address!("7be8076f4ea4a4ad08075c2508e481d6c946d12b");
+const V2: Address = address!("7f268357a8c2552623316e2562d90e642bb538e5");
+const CONTRACTS: &[(u64, Address)] = &[(ETHEREUM, V1), (ETHEREUM, V2)];
+
+/// `OrdersMatched(bytes32,bytes32,address,address,uint256,bytes32)`.
+const ORDERS_MATCHED: B256 = b256!("c4109843e0b7d514e4c093114b863f8e7d8d9a458c372cd51bfe526b588006c9");
+
+/// `atomicMatch_(address[14],uint256[18],...)`.
+const ATOMIC_MATCH: [u8; 4] = [0xab, 0x83, 0x4b, 0xab];
+const WHOLE: u64 = 10_000;
+
+/// Both versions. Fees of sales in native currency stand in the calldata only.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "wyvern",
+    claims: &[Claim::of(CONTRACTS, ORDERS_MATCHED, 4).with_envelope()],
+    decode,
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let matches: Vec<&Log> = transaction.claimed().collect();
+    for (nth, log) in matches.iter().enumerate() {
+        let others = |other: &&&Log| other.address == log.address;
+        let start = matches[..nth]
+            .iter()
+            .rfind(others)
+            .map_or(0, |before| before.log_index + 1);
+        let context = Context {
+            transaction,
+            trail: &trail,
+            window: start..log.log_index,
+            is_last: nth + 1 == matches.len(),
+            is_only: matches.len() == 1,
+        };
+        let verdict = matched(log, &context).map(|(deal, doubt)| {
+            events.deal(log, deal);
+            doubt
+        });
+        events.settle(log, verdict);
+    }
+}
+
+/// What surrounds one match.
+struct Context<'a> {
+    transaction: &'a Transaction<'a>,
+    trail: &'a Trail,
+    window: Range<u32>,
+    is_last: bool,
+    is_only: bool,
+}
+
+fn matched(log: &Log, context: &Context<'_>) -> Result<(Deal, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [buy_hash, sell_hash, price] = reader.head()?;
+    let (maker, taker) = (reader.topic_address(1), reader.topic_address(2));
+    let bid = match (B256::from(*buy_hash).is_zero(), B256::from(*sell_hash).is_zero()) {
+        (true, _) => false,
+        (_, true) => true,
+        // Both are signed: whoever sent the token sold.
+        _ => !context
+            .trail
+            .movements(context.window.clone())
+            .iter()
+            .any(|movement| movement.from == maker),
+    };
+    let (seller, buyer) = if bid { (taker, maker) } else { (maker, taker) };
+    let price = uint(price);
+    let side = if bid { Side::Offer } else { Side::Listing };
+    let market = Market {
+        name: "wyvern",
+        version: if log.address == V1 { "v1" } else { "v2" },
+    };
+    let sold = sold(log, context, seller, buyer);
+    let mut deal = Deal {
+        order_hash: Some(B256::from(if bid { *buy_hash } else { *sell_hash })),
+        lines: sold.iter().map(|movement| line(movement, seller, buyer)).collect(),
+        ..Deal::of(market, side, unknown().between(seller, buyer), price)
+    };
+    if deal.lines.is_empty() {
+        deal.lines.push(unknown().between(seller, buyer));
+        deal.flags.push(flag::TOKEN_UNKNOWN);
+    }
+    pay(&mut deal, context, seller, buyer)?;
+    Ok((deal, reader.doubt()))
+}
+
+/// The movements that a match between `seller` and `buyer` sold.
+fn sold(log: &Log, context: &Context<'_>, seller: Address, buyer: Address) -> Vec<Movement> {
+    let before = context.trail.movements(context.window.clone());
+    let from_seller: Vec<Movement> = before
+        .iter()
+        .filter(|movement| movement.from == seller)
+        .copied()
+        .collect();
+    if !from_seller.is_empty() {
+        return from_seller;
+    }
+    let sender = context.transaction.sender();
+    let is_meant =
+        |movement: &&Movement| movement.from.is_zero() || movement.to == buyer || Some(movement.to) == sender;
+    let meant: Vec<Movement> = before.iter().filter(is_meant).copied().collect();
+    if !meant.is_empty() || !context.is_last {
+        return meant;
+    }
+    let after = context.trail.movements(log.log_index + 1..u32::MAX);
+    after
+        .iter()
+        .filter(|movement| movement.from == seller)
+        .copied()
+        .collect()
+}
+
+fn line(movement: &Movement, seller: Address, buyer: Address) -> Line {
+    Line {
+        standard: movement.standard,
+        ..Line::of(movement.contract, movement.token, movement.quantity).between(seller, buyer)
+    }
+}
+
+fn unknown() -> Line {
+    Line {
+        token: None,
+        ..Line::of(Address::ZERO, U256::ZERO, U256::ONE)
+    }
+}
+
+/// Fills in what was paid in and which parts of it the seller did not keep.
+fn pay(deal: &mut Deal, context: &Context<'_>, seller: Address, buyer: Address) -> Result<(), Refusal> {
+    let payments = context.trail.payments(context.window.clone());
+    let (side, sender) = (deal.side, context.transaction.sender());
+    let is_buyer = |address: Address| address == buyer || (side == Side::Listing && Some(address) == sender);
+    let price = deal.price.unwrap_or_default();
+    let Some(first) = payments
+        .iter()
+        .find(|payment| is_buyer(payment.from) && payment.amount <= price)
+    else {
+        return native_fees(deal, context, seller);
+    };
+    deal.currency = first.currency;
+    let same: Vec<&Payment> = payments
+        .iter()
+        .filter(|payment| payment.currency == first.currency)
+        .collect();
+    let (to_seller, to_others): (Vec<&Payment>, Vec<&Payment>) = same
+        .iter()
+        .copied()
+        .filter(|payment| is_buyer(payment.from))
+        .partition(|payment| payment.to == seller);
+    // A seller who is paid the whole pays his fees out of it, and what the buyer paid to others came on top.
+    if sum_of(to_seller.iter().map(|payment| payment.amount))? == price {
+        deal.price = Some(sum_of(to_others.iter().map(|payment| payment.amount).chain([price]))?);
+    }
+    let by_seller = same
+        .iter()
+        .copied()
+        .filter(|payment| payment.from == seller && !is_buyer(payment.to));
+    for fee in by_seller.chain(to_others) {
+        deal.fee(fee.to, fee.amount, FeeKind::Marketplace);
+    }
+    Ok(())
+}
+
+/// The fee of a listing paid in native currency, from the calldata of a plain `atomicMatch_`.
+fn native_fees(deal: &mut Deal, context: &Context<'_>, seller: Address) -> Result<(), Refusal> {
+    let Some(envelope) = context.transaction.envelope else {
+        deal.flags.extend([flag::FEES_UNKNOWN, flag::NO_ENVELOPE]);
+        return Ok(());
+    };
+    let Some(terms) = SellTerms::read(envelope).filter(|terms| context.is_only && terms.maker == seller) else {
+        deal.flags.push(flag::FEES_UNKNOWN);
+        return Ok(());
+    };
+    let fee = share(deal.price.unwrap_or_default(), terms.maker_fee, WHOLE)?;
+    deal.fee(terms.fee_recipient, fee, FeeKind::Marketplace);
+    if !terms.taker_fee.is_zero() {
+        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    }
+    Ok(())
+}
+
+/// What the sell order of an `atomicMatch_` says about fees, in basis points.
+struct SellTerms {
+    maker: Address,
+    fee_recipient: Address,
+    maker_fee: U256,
+    taker_fee: U256,
+}
+
+impl SellTerms {
+    /// The terms, if the transaction calls the exchange itself and the sell order is the one that names a fee recipient.
+    fn read(envelope: &Envelope) -> Option<Self> {
+        let (selector, arguments) = envelope.input.split_first_chunk::<4>()?;
+        if *selector != ATOMIC_MATCH || !envelope.to.is_some_and(|to| to == V1 || to == V2) {
+            return None;
+        }
+        let mut reader = Reader::over(arguments);
+        // Fourteen addresses, then eighteen numbers: nine of the buy order, nine of the sell order.
+        let words = reader.words::<32>(Tuple::ROOT).ok()?;
+        let terms = SellTerms {
+            maker: reader.address(&words[8]),
+            fee_recipient: reader.address(&words[10]),
+            maker_fee: uint(&words[14 + 9]),
+            taker_fee: uint(&words[14 + 10]),
+        };
+        (!terms.fee_recipient.is_zero()).then_some(terms)
+    }
+}

@@ -1,0 +1,259 @@
+//! Sales of real blocks against those another program decoded from them (`expected_sales.csv` beside the blocks).
+//!
+//! That program follows other conventions, and comparison allows for them: it names the event's buyer, where ours is the
+//! person; it repeats a bundle's price on every token; it writes 0xeeee... for the native currency.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use alloy_primitives::{Address, U256, address};
+use decoders::block::Envelopes;
+use decoders::fact::{Facts, Sale};
+use decoders::registry::{decode_with, wanted_envelopes};
+use serde_json::Value;
+
+use crate::laws::assert_adds_up;
+use crate::logs;
+use crate::real_blocks::{blocks, fixtures, read_block};
+
+/// Where a sale stands and what it sold.
+type Key = (String, u32, String, String);
+
+/// What both programs say of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    marketplace: String,
+    quantity: String,
+    buyer: Address,
+    seller: Address,
+    price: U256,
+    currency: Address,
+}
+
+const NATIVE: Address = address!("eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
+
+/// Rows of the table that are no sales of ours, each with its reason.
+fn is_left_out(row: &[&str]) -> bool {
+    match row[4] {
+        // Rows copied from another table, without positions or prices.
+        _ if row[3].is_empty() => true,
+        // Not in the list of protocols.
+        "cryptokitties-auction" | "nouns-auction" => true,
+        // Mirror orders and an order for nothing.
+        _ => matches!(row[16], "exclude" | "unresolved"),
+    }
+}
+
+fn expected(table: &str) -> BTreeMap<Key, Row> {
+    let rows = table.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+    rows.filter(|row| !is_left_out(row))
+        .map(|row| {
+            // The adapter names the storefront's token.
+            let adapter = "0xa604060890923ff400e8c6f5290461a83aedacec";
+            let contract = if row[6] == adapter {
+                "0x495f947276749ce646f68ac8c248420045cb7b5e"
+            } else {
+                row[6]
+            };
+            let key = (
+                row[2].to_owned(),
+                row[3].parse().unwrap(),
+                contract.to_owned(),
+                row[7].to_owned(),
+            );
+            let currency: Address = row[13].parse().unwrap();
+            let row = Row {
+                marketplace: row[4].replace('-', "_").replace("0x", "zeroex"),
+                quantity: row[9].to_owned(),
+                buyer: row[10].parse().unwrap(),
+                seller: row[11].parse().unwrap(),
+                price: row[12].parse().unwrap(),
+                currency: if currency == NATIVE { Address::ZERO } else { currency },
+            };
+            (key, row)
+        })
+        .collect()
+}
+
+fn key(sale: &Sale) -> Key {
+    (
+        sale.tx_hash.to_string(),
+        sale.log_index,
+        format!("{:#x}", sale.contract),
+        sale.token.unwrap_or_default().to_string(),
+    )
+}
+
+/// A sale as the table would write it: the price of the bundle, the party the table names where it is the taker.
+fn row(facts: &Facts, sale: &Sale, wanted: Option<&Row>) -> Row {
+    let bundle = facts.sales.iter().filter(|other| {
+        (other.block_number, other.log_index, other.bundle_first)
+            == (sale.block_number, sale.log_index, sale.bundle_first)
+    });
+    let party = |person: Address, wanted: Option<Address>| match wanted {
+        Some(wanted) if wanted == sale.taker_raw => wanted,
+        _ => person,
+    };
+    Row {
+        marketplace: sale.marketplace.to_owned(),
+        quantity: sale.quantity.to_string(),
+        buyer: party(sale.buyer, wanted.map(|row| row.buyer)),
+        seller: party(sale.seller, wanted.map(|row| row.seller)),
+        price: bundle
+            .filter_map(|sale| sale.price)
+            .fold(U256::ZERO, |total, price| total + price),
+        currency: sale.currency,
+    }
+}
+
+fn envelopes(json: &Value) -> Envelopes {
+    let transactions = json["block"]["transactions"].as_array().unwrap();
+    // Some blocks were kept with hashes only.
+    transactions
+        .iter()
+        .filter(|json| json["hash"].is_string() && json["from"].is_string())
+        .map(|json| (logs::text(&json["hash"]).parse().unwrap(), logs::envelope(json)))
+        .collect()
+}
+
+/// Foundation's market, and Blend: they hold tokens for their owners.
+const ESCROWS: [Address; 2] = [
+    address!("cda72070e455bb31c7690a170224ce43623d0b6f"),
+    address!("29469395eaf6f95920e59f858042f0e28d98a20b"),
+];
+
+/// What is wrong with the people of a sale: a single token sold once in its transaction starts with the seller, or in the
+/// market's escrow, and ends with the buyer.
+fn stranger(facts: &Facts, sale: &Sale) -> Option<String> {
+    let of_token: Vec<_> = facts
+        .transfers
+        .iter()
+        .filter(|moved| (moved.tx_hash, moved.contract, Some(moved.token)) == (sale.tx_hash, sale.contract, sale.token))
+        .collect();
+    let sold = facts
+        .sales
+        .iter()
+        .filter(|other| (other.tx_hash, other.contract, other.token) == (sale.tx_hash, sale.contract, sale.token));
+    let (first, last) = (of_token.first()?, of_token.last()?);
+    if !sale.standard.single_owner()
+        || sold.count() > 1
+        || (last.to == sale.buyer && (first.from == sale.seller || ESCROWS.contains(&first.from)))
+    {
+        return None;
+    }
+    Some(format!(
+        "{} {} {}: {} sold to {}, from {} to {}",
+        sale.marketplace, sale.tx_hash, sale.log_index, sale.seller, sale.buyer, first.from, last.to
+    ))
+}
+
+#[derive(Default)]
+struct Score {
+    right: usize,
+    wrong: usize,
+    missed: usize,
+    extra: usize,
+}
+
+fn show(scores: &BTreeMap<String, Score>) {
+    eprintln!(
+        "{:<20}{:>7}{:>7}{:>7}{:>7}{:>11}{:>8}",
+        "", "right", "wrong", "extra", "missed", "precision", "recall"
+    );
+    for (marketplace, score) in scores {
+        let share = |of: usize| 100.0 * score.right as f64 / of.max(1) as f64;
+        let found = score.right + score.wrong + score.extra;
+        let there = score.right + score.wrong + score.missed;
+        eprintln!(
+            "{marketplace:<20}{:>7}{:>7}{:>7}{:>7}{:>10.1}%{:>7.1}%",
+            score.right,
+            score.wrong,
+            score.extra,
+            score.missed,
+            share(found),
+            share(there)
+        );
+    }
+}
+
+#[test]
+fn every_sale_of_the_real_blocks_is_found_and_no_other() {
+    let Some(folder) = fixtures() else { return };
+    let mut wanted = expected(&fs::read_to_string(folder.join("expected_sales.csv")).unwrap());
+    let mut scores: BTreeMap<String, Score> = BTreeMap::new();
+    let mut differences = Vec::new();
+    let (mut strangers, mut flags) = (Vec::new(), BTreeMap::<&str, usize>::new());
+    let mut fetched = (0, 0);
+    for json in blocks(&folder) {
+        let span = read_block(&json);
+        let mut envelopes = envelopes(&json);
+        let keep: BTreeSet<_> = wanted_envelopes(span.chain, &span.logs).into_iter().collect();
+        fetched = (fetched.0 + keep.len(), fetched.1 + envelopes.len());
+        // Only what the decoders ask for, as the pipeline does.
+        envelopes.retain(|hash, _| keep.contains(hash));
+        let facts = decode_with(&span, &envelopes);
+        facts.sales.iter().for_each(assert_adds_up);
+        strangers.extend(facts.sales.iter().filter_map(|sale| stranger(&facts, sale)));
+        for flag in facts.sales.iter().flat_map(|sale| &sale.flags) {
+            *flags.entry(*flag).or_default() += 1;
+        }
+        for sale in &facts.sales {
+            let other = wanted.remove(&key(sale));
+            let found = row(&facts, sale, other.as_ref());
+            let score = scores.entry(sale.marketplace.to_owned()).or_default();
+            match &other {
+                Some(other) if *other == found => score.right += 1,
+                Some(other) => {
+                    score.wrong += 1;
+                    differences.push(format!(
+                        "{:?}: found {found:?}, expected {other:?}, {:?}",
+                        key(sale),
+                        sale.flags
+                    ));
+                }
+                None => {
+                    score.extra += 1;
+                    differences.push(format!("{:?}: extra {found:?} {:?}", key(sale), sale.flags));
+                }
+            }
+        }
+    }
+    for (key, row) in &wanted {
+        scores.entry(row.marketplace.clone()).or_default().missed += 1;
+        differences.push(format!("{key:?}: missed {row:?}"));
+    }
+    show(&scores);
+    eprintln!("envelopes wanted: {} of {}", fetched.0, fetched.1);
+    eprintln!("flags: {flags:?}");
+    assert!(
+        strangers.is_empty(),
+        "{} strangers:\n{}",
+        strangers.len(),
+        strangers.join("\n")
+    );
+    differences.retain(|difference| !EXPLAINED.iter().any(|(part, _)| difference.contains(part)));
+    assert!(
+        differences.is_empty(),
+        "{} unexplained:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
+}
+
+/// Differences by a part of their text, with the reason why ours is right or why nothing better can be said.
+const EXPLAINED: &[(&str, &str)] = &[
+    (
+        "missed Row { marketplace: \"wyvern\", quantity: \"1\", buyer: 0x5a1bd9dcf079d07e6ae02cba6818c2520226eb53",
+        FREE,
+    ),
+    (
+        "missed Row { marketplace: \"wyvern\", quantity: \"1\", buyer: 0xc51a41b5d1b4ddf3494ba31a37d54960808729d2",
+        FREE,
+    ),
+    (
+        "missed Row { marketplace: \"wyvern\", quantity: \"1\", buyer: 0xf1ec2f397bf781de6e4803d8e93b530a95bc610f",
+        FREE,
+    ),
+];
+
+const FREE: &str = "matched at a price of zero: a gift is a transfer, no sale (decoding specification, section 2.2)";
