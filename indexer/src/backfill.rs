@@ -128,9 +128,16 @@ pub async fn load(
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    pipeline.store.defer_indexes(pipeline.chain).await?;
+    let (store, chain) = (&pipeline.store, pipeline.chain);
+    retry::persist(cancel, "preparing a bulk load", || async {
+        Ok(store.defer_indexes(chain).await?)
+    })
+    .await?;
     fill(pipeline, wanted, proof, workers, progress, cancel).await?;
-    Ok(pipeline.store.build_indexes(pipeline.chain).await?)
+    retry::persist(cancel, "building indexes", || async {
+        Ok(store.build_indexes(chain).await?)
+    })
+    .await
 }
 
 struct Worker {

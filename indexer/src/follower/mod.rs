@@ -66,6 +66,8 @@ enum Outcome {
     Moved,
     /// Nothing to do until a newer head.
     AtHead,
+    /// Everything up to the last block wanted is applied.
+    Done,
 }
 
 /// What the follower remembers between steps; all of it can be lost.
@@ -162,11 +164,9 @@ impl Follower {
             }
             match self.renew_and_step(&mut memory).await {
                 Ok(Outcome::Moved) => pauses = retry::pauses(),
+                Ok(Outcome::Done) => return Ok(()),
                 Ok(Outcome::AtHead) => {
                     pauses = retry::pauses();
-                    if self.is_done().await? {
-                        return Ok(());
-                    }
                     self.wait_for_head(cancel).await;
                 }
                 Err(error) => self.absorb(error, pauses.next(), cancel).await?,
@@ -215,6 +215,9 @@ impl Follower {
         self.observe(&heads, finalized, memory).await?;
         let outcome = self.step(&heads, finalized, &memory.lease).await?;
         self.judge(&outcome, memory);
+        if matches!(outcome, Outcome::AtHead) && self.is_done().await? {
+            return Ok(Outcome::Done);
+        }
         Ok(outcome)
     }
 
