@@ -77,6 +77,9 @@ impl SinkError {
 fn class_of(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => Class::Transient,
+        // What the driver makes of a connection that ends within a message or a handshake. A server that speaks something else
+        // for good was refused when the database was opened.
+        sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Class::Transient,
         sqlx::Error::PoolClosed => Class::Cancelled,
         sqlx::Error::Database(refusal) => refusal.code().map_or(Class::Fatal, |code| class_of_state(&code)),
         _ => Class::Fatal,
@@ -115,6 +118,8 @@ mod tests {
     fn a_connection_that_breaks_is_transient_and_a_closed_pool_means_stop() {
         let broken = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
         assert_eq!(SinkError::from(broken).class(), Class::Transient);
+        let cut = sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00".to_owned());
+        assert_eq!(SinkError::from(cut).class(), Class::Transient);
         assert_eq!(SinkError::from(sqlx::Error::PoolClosed).class(), Class::Cancelled);
         assert_eq!(SinkError::from(sqlx::Error::RowNotFound).class(), Class::Fatal);
     }
