@@ -5,7 +5,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
+use decoders::block::BlockRef;
+use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::ask::{Ask, Trouble};
@@ -16,6 +19,7 @@ use super::header;
 use super::pool::{Inner, check_wanted};
 use super::proof::Judged;
 use super::seal::Rules;
+use super::vitals::Available;
 use super::wire::{Body, Reply, Unread, replies};
 
 /// Header batches of one span under way at once.
@@ -26,6 +30,7 @@ struct Run {
     headers: Vec<Judged>,
     by: Arc<Endpoint>,
 }
+
 /// How reading a range failed.
 pub(super) enum Broken {
     Trouble(Trouble),
@@ -38,6 +43,7 @@ impl From<Trouble> for Broken {
         Broken::Trouble(trouble)
     }
 }
+
 impl Inner {
     /// Every header of the range, linked; and the last one known to a second endpoint.
     pub(super) async fn headers(&self, range: &RangeInclusive<u64>, shun: &[i32]) -> Result<Vec<Judged>, Broken> {
@@ -117,7 +123,31 @@ impl Inner {
         Ok(())
     }
 
-    async fn hash_at(&self, endpoint: &Arc<Endpoint>, ask: &Ask) -> Option<B256> {
+    /// How many endpoints have `block` at its height now, and how many another one.
+    pub(super) async fn standing(&self, block: BlockRef) -> (usize, usize) {
+        let ask = self.question(vec![Call::header_at(block.number)], format!("block {}", block.number));
+        let (ask, now) = (&ask, Instant::now());
+        let endpoints = self.endpoints();
+        let at_hand = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.vitals().available(now) == Available::Now);
+        let mut answers: FuturesUnordered<_> = at_hand.map(|endpoint| self.hash_at(endpoint, ask)).collect();
+        let half = answers.len() / 2;
+        let (mut same, mut other) = (0, 0);
+        while let Some(hash) = answers.next().await {
+            match hash {
+                Some(hash) if hash == block.hash => same += 1,
+                Some(_) => other += 1,
+                None => {}
+            }
+            if same > half || other > half {
+                break;
+            }
+        }
+        (same, other)
+    }
+
+    pub(super) async fn hash_at(&self, endpoint: &Arc<Endpoint>, ask: &Ask) -> Option<B256> {
         let rules = Arc::clone(&self.rules);
         let read = move |bodies: &[Body]| {
             let header = header::read(replies(bodies)?.first().ok_or(Unread::Absent)?.json()?)?;

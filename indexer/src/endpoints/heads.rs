@@ -42,6 +42,11 @@ impl Sighting {
         self.latest.block.number
     }
 
+    /// Whether it is the `last` head or the block on top of it.
+    fn follows(&self, last: &Heads) -> bool {
+        [self.latest.block.hash, self.latest.parent_hash].contains(&last.latest.hash)
+    }
+
     fn heads(&self) -> Heads {
         // The tags were read a moment after the head and may have overtaken it.
         let capped = |tag: Option<BlockRef>| {
@@ -68,6 +73,13 @@ pub(super) struct HeadMemory {
     state: Mutex<Memory>,
 }
 
+impl HeadMemory {
+    fn last(&self) -> Option<Heads> {
+        let memory = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.last.map(|(heads, ..)| heads)
+    }
+}
+
 #[derive(Default)]
 struct Memory {
     last: Option<(Heads, i32, Instant)>,
@@ -92,8 +104,12 @@ impl Inner {
             let served = served.map_err(|trouble| self.head_error(trouble))?;
             sightings.push((served.by, served.value));
         }
-        let (by, sighting) = Box::pin(self.choose(sightings)).await;
-        Ok(self.remember(&by, sighting.heads()))
+        let last = self.heads.last();
+        match (Box::pin(self.choose(sightings, last)).await, last) {
+            (Some((by, sighting)), _) => Ok(self.remember(&by, sighting.heads())),
+            (None, Some(last)) => Ok(last),
+            (None, None) => Err(self.head_error(Trouble::Absent)),
+        }
     }
 
     fn head_error(&self, trouble: Trouble) -> EndpointError {
@@ -173,8 +189,13 @@ impl Inner {
         chosen
     }
 
-    /// The highest view that can be trusted: a head far above the others must know their head as an ancestor's height.
-    async fn choose(&self, mut sightings: Vec<(Arc<Endpoint>, Sighting)>) -> (Arc<Endpoint>, Sighting) {
+    /// The highest view that can be trusted: a head far above the others must know their head as an ancestor's height, and one
+    /// that left the branch of the `last` head must not be alone. `None` keeps the last one.
+    async fn choose(
+        &self,
+        mut sightings: Vec<(Arc<Endpoint>, Sighting)>,
+        last: Option<Heads>,
+    ) -> Option<(Arc<Endpoint>, Sighting)> {
         sightings.sort_by_key(|(_, sighting)| std::cmp::Reverse(sighting.number()));
         let tolerance = self.options.head_tolerance;
         while let [(high, above), (_, below), ..] = sightings.as_slice() {
@@ -194,7 +215,37 @@ impl Inner {
         for (endpoint, sighting) in &sightings {
             endpoint.vitals().saw_head(sighting.number(), best, tolerance);
         }
-        sightings.swap_remove(0)
+        let Some(last) = last.filter(|last| sightings.iter().any(|(_, sighting)| !sighting.follows(last))) else {
+            return sightings.into_iter().next();
+        };
+        self.on_branch(sightings, last).await
+    }
+
+    /// The highest view on the branch of the `last` head, unless most endpoints have left it.
+    async fn on_branch(
+        &self,
+        sightings: Vec<(Arc<Endpoint>, Sighting)>,
+        last: Heads,
+    ) -> Option<(Arc<Endpoint>, Sighting)> {
+        let block = last.latest.block_ref();
+        let ask = self.question(vec![Call::header_at(block.number)], format!("block {}", block.number));
+        let mut standing = None;
+        for (by, sighting) in sightings {
+            if sighting.follows(&last) || self.hash_at(&by, &ask).await == Some(block.hash) {
+                return Some((by, sighting));
+            }
+            let (same, other) = match standing {
+                Some(standing) => standing,
+                None => *standing.insert(self.standing(block).await),
+            };
+            // Two that disagree are decided by height: the higher branch has more behind it.
+            let tied = same == other && same > 0 && sighting.number() <= block.number;
+            if same <= other && !tied {
+                return Some((by, sighting));
+            }
+            debug!(endpoint = %by.name, head = %sighting.latest.reference(), %block, same, other, "alone on another branch, or behind");
+        }
+        None
     }
 
     /// Whether `endpoint` has the head of a lower view at its height.
