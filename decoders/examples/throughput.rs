@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use decoders::block::{Block, ChainId, Log, Proof, Span};
+use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
 use decoders::registry::decode;
 
 const LOGS: u32 = 1_000_000;
@@ -70,6 +70,7 @@ fn spans(mix: &[(u32, Make)]) -> Vec<Span> {
                 blocks,
                 logs,
                 proof: Proof::Chained,
+                context: Context::default(),
             }
         })
         .collect()

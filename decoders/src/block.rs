@@ -130,6 +130,38 @@ pub struct Envelope {
 /// The envelopes of some transactions, by transaction hash.
 pub type Envelopes = FxHashMap<B256, Envelope>;
 
+/// A question to a contract whose answer never changes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Call {
+    /// The contract asked.
+    pub to: Address,
+    /// Calldata.
+    pub input: Bytes,
+    /// The height after which it is asked; `None` for what holds at every height, such as the asset of a pool.
+    pub at: Option<u64>,
+}
+
+/// What a contract said to a [`Call`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It returned these bytes; none where there is no contract.
+    Returned(Bytes),
+    /// It refused.
+    Reverted,
+}
+
+/// The answers to some calls. A call without one could not be asked.
+pub type Answers = FxHashMap<Call, Answer>;
+
+/// What decoding a span may need beside its logs. Part of the span, and archived with it, so that a replay sees the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// Envelopes of the transactions that some decoder wants.
+    pub envelopes: Envelopes,
+    /// What contracts said of themselves.
+    pub answers: Answers,
+}
+
 /// How strongly a span was checked against what the chain committed to; each level includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -168,6 +200,8 @@ pub struct Span {
     pub logs: Vec<Log>,
     /// What was proven of the whole span.
     pub proof: Proof,
+    /// What decoding needs beside the logs: [`wants`](crate::wants) says what is missing.
+    pub context: Context,
 }
 
 impl Span {

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, U256};
 use crate::abi::Refusal;
 use crate::block::Log;
 use crate::deal::Deal;
-use crate::fact::{Fault, Sale, Standard, Transfer, TransferKind, reason};
+use crate::fact::{Closing, Fault, Order, Sale, Standard, Transfer, TransferKind, reason};
 use crate::id::MAX_ITEM;
 use crate::people;
 use crate::trail::Trail;
@@ -75,6 +75,10 @@ pub struct Told {
     pub transfers: Vec<Transfer>,
     /// Sales.
     pub sales: Vec<Sale>,
+    /// Listings and offers.
+    pub orders: Vec<Order>,
+    /// Ends of orders.
+    pub closings: Vec<Closing>,
     /// Faults.
     pub faults: Vec<Fault>,
 }
@@ -85,9 +89,11 @@ pub struct Events {
     told: Told,
     /// The decoder whose turn it is.
     source: &'static str,
-    /// Where the current transaction's transfers, sales and faults start.
+    /// Where the current transaction's facts start.
     first_transfer: usize,
     first_sale: usize,
+    first_order: usize,
+    first_closing: usize,
     first_fault: usize,
     /// Block of the current transaction and the range items it has asked for.
     block_number: u64,
@@ -124,6 +130,34 @@ impl Events {
             return self.fault(log, reason::BATCH_TOO_LONG);
         }
         self.told.sales.extend(deal.into_sales(self.source, log, first));
+    }
+
+    /// Appends an order that `log` opens: its source, position and item are set here.
+    pub(crate) fn open(&mut self, log: &Log, order: Order) {
+        let told = self.told.orders[self.first_order..].iter().rev();
+        let item = told.filter(|other| other.log_index == log.log_index).count();
+        self.told.orders.push(Order {
+            source: self.source,
+            block_number: log.block_number,
+            log_index: log.log_index,
+            item: u32::try_from(item).expect("a log opens fewer orders than it has bytes"),
+            tx_hash: log.tx_hash,
+            ..order
+        });
+    }
+
+    /// Appends an end of orders that `log` tells: its source, position and item are set here.
+    pub(crate) fn close(&mut self, log: &Log, closing: Closing) {
+        let told = self.told.closings[self.first_closing..].iter().rev();
+        let item = told.filter(|other| other.log_index == log.log_index).count();
+        self.told.closings.push(Closing {
+            source: self.source,
+            block_number: log.block_number,
+            log_index: log.log_index,
+            item: u32::try_from(item).expect("a log ends fewer orders than it has bytes"),
+            tx_hash: log.tx_hash,
+            ..closing
+        });
     }
 
     /// What moved in `transaction` so far: tokens as the decoders before this one told them, and payments.
@@ -182,6 +216,8 @@ impl Events {
         }
         self.first_transfer = self.told.transfers.len();
         self.first_sale = self.told.sales.len();
+        self.first_order = self.told.orders.len();
+        self.first_closing = self.told.closings.len();
         self.first_fault = self.told.faults.len();
     }
 
@@ -196,6 +232,8 @@ impl Events {
         let trail = (self.first_sale < self.told.sales.len()).then(|| self.trail(transaction));
         self.told.transfers[self.first_transfer..].sort_by_key(|transfer| (transfer.log_index, transfer.item));
         self.told.faults[self.first_fault..].sort_by_key(|fault| (fault.log_index, fault.source));
+        self.told.orders[self.first_order..].sort_by_key(|order| (order.log_index, order.item));
+        self.told.closings[self.first_closing..].sort_by_key(|closing| (closing.log_index, closing.item));
         let sales = &mut self.told.sales[self.first_sale..];
         sales.sort_by_key(|sale| (sale.log_index, sale.item));
         if let Some(trail) = trail {

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -291,6 +291,194 @@ impl Sale {
     }
 }
 
+/// Which side of a trade an order takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OrderKind {
+    /// The maker gives tokens: a row of `listings`.
+    Listing,
+    /// The maker gives money: a row of `offers`.
+    Offer,
+}
+
+impl OrderKind {
+    /// The name used in messages and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OrderKind::Listing => "listing",
+            OrderKind::Offer => "offer",
+        }
+    }
+}
+
+/// A listing or an offer that the chain shows, at the position of the log that opens it (decoding specification, section 5).
+///
+/// It stays open until a [`Closing`] above it reaches it, or another order with its key replaces it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Decoder that saw it: the coverage source, such as `seaport`.
+    pub source: &'static str,
+    /// Height of the block.
+    pub block_number: u64,
+    /// Index of the log within its block.
+    pub log_index: u32,
+    /// Index among the orders of that log.
+    pub item: u32,
+    /// Transaction that emitted the log.
+    pub tx_hash: B256,
+    /// Listing or offer.
+    pub kind: OrderKind,
+    /// Name of the market, such as `seaport`.
+    pub marketplace: &'static str,
+    /// Version of its contracts, such as `1.5`; empty where there is but one.
+    pub version: &'static str,
+    /// The market's contract: a closing of all orders of a maker reaches those of the same contract.
+    pub market: Address,
+    /// What the market knows the order by: its hash, or [`order_key`] of what stands for one.
+    pub key: B256,
+    /// Whether `key` is the market's own hash of the order.
+    pub hashed: bool,
+    /// Who made it.
+    pub maker: Address,
+    /// Token contract.
+    pub contract: Address,
+    /// Token number within the contract; absent where any token of the contract, or any of several, will do.
+    pub token: Option<U256>,
+    /// Token standard.
+    pub standard: Standard,
+    /// Units offered or asked for.
+    pub quantity: U256,
+    /// What is to be paid in: zero for the native currency, else the ERC-20 contract.
+    pub currency: Address,
+    /// What the whole quantity costs, in the smallest unit of the currency; absent where it is not told. Where it changes
+    /// with time, what it costs at first.
+    pub price: Option<U256>,
+    /// When it can be taken, seconds since the Unix epoch; absent for at once.
+    pub starts_at: Option<u64>,
+    /// When it ends by itself; absent for never.
+    pub expires_at: Option<u64>,
+    /// The only one who may take it.
+    pub taker: Option<Address>,
+    /// The maker's nonce or counter it lives under, where the market tells.
+    pub nonce: Option<U256>,
+    /// Whether the market holds the token meanwhile, so that it is not the maker who owns it.
+    pub escrowed: bool,
+    /// Whether it is won by bids.
+    pub auction: bool,
+}
+
+impl Order {
+    /// The fact's id, given the block it stands in.
+    pub fn id(&self, chain: ChainId, block_hash: B256) -> Uuid {
+        let (block_number, log_index, item) = (self.block_number, self.log_index, self.item);
+        Position {
+            chain,
+            block_number,
+            block_hash,
+            log_index,
+            item,
+            kind: RecordKind::Order,
+        }
+        .id()
+    }
+}
+
+/// The key of an order that its market gives no hash: of the market's contract, the kind, and what the market knows it by.
+pub fn order_key(market: Address, kind: OrderKind, parts: &[B256]) -> B256 {
+    let mut named = Vec::with_capacity(32 * (parts.len() + 1));
+    named.extend_from_slice(market.as_slice());
+    named.extend_from_slice(kind.as_str().as_bytes());
+    parts.iter().for_each(|part| named.extend_from_slice(part.as_slice()));
+    keccak256(named)
+}
+
+/// Why orders ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClosingReason {
+    /// Taken, in whole or in part.
+    Filled,
+    /// Taken back by the maker.
+    Canceled,
+    /// Ended by the market.
+    Invalidated,
+}
+
+impl ClosingReason {
+    /// The name kept in tables and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ClosingReason::Filled => "filled",
+            ClosingReason::Canceled => "canceled",
+            ClosingReason::Invalidated => "invalidated",
+        }
+    }
+}
+
+/// Which orders a closing reaches: those opened below it, at the same market contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The order with this key.
+    Key(B256),
+    /// Orders of this maker.
+    Maker {
+        /// The maker.
+        maker: Address,
+        /// Which of his orders.
+        nonces: Nonces,
+    },
+}
+
+/// Which orders of a maker, by nonce. An order whose nonce is not known is reached by [`Nonces::All`] only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nonces {
+    /// All.
+    All,
+    /// Those with a lower nonce.
+    Below(U256),
+    /// Those with this nonce.
+    Exactly(U256),
+}
+
+/// The end of an order, of a part of it, or of all orders of a maker, at the position of the log that says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// Decoder that saw it.
+    pub source: &'static str,
+    /// Height of the block.
+    pub block_number: u64,
+    /// Index of the log within its block.
+    pub log_index: u32,
+    /// Index among the closings of that log.
+    pub item: u32,
+    /// Transaction that emitted the log.
+    pub tx_hash: B256,
+    /// Name of the market.
+    pub marketplace: &'static str,
+    /// The market's contract.
+    pub market: Address,
+    /// Which orders end.
+    pub reach: Reach,
+    /// Why.
+    pub reason: ClosingReason,
+    /// Units taken, for a fill that may leave some; absent where the order ends whole.
+    pub quantity: Option<U256>,
+}
+
+impl Closing {
+    /// The fact's id, given the block it stands in.
+    pub fn id(&self, chain: ChainId, block_hash: B256) -> Uuid {
+        let (block_number, log_index, item) = (self.block_number, self.log_index, self.item);
+        Position {
+            chain,
+            block_number,
+            block_hash,
+            log_index,
+            item,
+            kind: RecordKind::Closing,
+        }
+        .id()
+    }
+}
+
 /// What may be said about a sale, as tables and docs/PROTOCOLS.md name it.
 pub mod flag {
     /// No movement of the token in the transaction belongs to the sale.
@@ -397,6 +585,10 @@ pub struct Facts {
     pub transfers: Vec<Transfer>,
     /// Sales in chain order.
     pub sales: Vec<Sale>,
+    /// Listings and offers in chain order.
+    pub orders: Vec<Order>,
+    /// Ends of orders in chain order.
+    pub closings: Vec<Closing>,
     /// Logs refused, in chain order.
     pub faults: Vec<Fault>,
 }
@@ -413,6 +605,8 @@ impl Facts {
             contracts: Vec::new(),
             transfers: Vec::new(),
             sales: Vec::new(),
+            orders: Vec::new(),
+            closings: Vec::new(),
             faults: Vec::new(),
         }
     }

@@ -29,6 +29,10 @@ pub enum RecordKind {
     Transfer = 1,
     /// A sale.
     Sale = 2,
+    /// A listing or an offer.
+    Order = 3,
+    /// The end of orders.
+    Closing = 4,
     /// The retraction of a published fact.
     Retraction = 15,
 }

@@ -35,4 +35,4 @@ mod x2y2;
 mod zeroex;
 mod zora;
 
-pub use registry::{decode, decode_with, sources, topics, wanted_envelopes};
+pub use registry::{Wants, decode, sources, topics, wants};

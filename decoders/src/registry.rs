@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256};
 use rustc_hash::FxHashMap;
 
 use crate::abi::Refusal;
-use crate::block::{ChainId, Envelopes, Log, Span};
+use crate::block::{Call, ChainId, Context, Log, Span};
 use crate::events::Events;
 use crate::fact::{Facts, reason};
 use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
@@ -20,7 +20,8 @@ use crate::{
     payment_processor, rarible, seaport, superrare, treasure, wyvern, x2y2, zeroex, zora,
 };
 
-/// Every decoder there is, in the order they take turns over a transaction: first the [`MOVEMENTS`], then those of sales.
+/// Every decoder there is, in the order they take turns over a transaction: first those of movements, then those of
+/// sales.
 pub const DECODERS: &[Decoder] = &[
     erc721::DECODER,
     erc721_legacy::DECODER,
@@ -42,9 +43,6 @@ pub const DECODERS: &[Decoder] = &[
     payment_processor::DECODER,
     treasure::DECODER,
 ];
-
-/// How many decoders tell movements of tokens, which is what the tables keep.
-pub const MOVEMENTS: usize = 5;
 
 const _: () = assert!(
     DECODERS.len() < DecoderSet::BITS as usize,
@@ -109,63 +107,68 @@ impl Claim {
     }
 }
 
-/// Decodes the movements of tokens in a whole span: the facts that the tables keep.
+/// Decodes a whole span, with every decoder there is.
 ///
-/// Logs that nobody claims are passed over; logs that are not what they claim become faults.
+/// Logs that nobody claims are passed over; logs that are not what they claim become faults. The span's context should hold
+/// what [`wants`] names; a sale for which it does not is decoded as far as the logs tell and says so in its flags.
 pub fn decode(span: &Span) -> Facts {
-    let told = told(&MOVING, span.chain, &span.logs, &Envelopes::default()).into_told();
+    let told = decode_logs(span.chain, &span.logs, &span.context).into_told();
     Facts {
         sources: sources().to_vec(),
         transfers: told.transfers,
-        faults: told.faults,
-        ..Facts::of(span)
-    }
-}
-
-/// Decodes movements and sales of a whole span, with every decoder there is.
-///
-/// `envelopes` should hold what [`wanted_envelopes`] names; a sale whose envelope is missing is decoded as far as its logs
-/// tell and says so in its flags.
-pub fn decode_with(span: &Span, envelopes: &Envelopes) -> Facts {
-    let told = decode_logs(span.chain, &span.logs, envelopes).into_told();
-    Facts {
-        sources: DISPATCH.sources.clone(),
-        transfers: told.transfers,
         sales: told.sales,
+        orders: told.orders,
+        closings: told.closings,
         faults: told.faults,
         ..Facts::of(span)
     }
 }
 
-/// The transactions of `logs` whose envelope some decoder wants, in chain order: what is worth fetching before
-/// [`decode_with`].
-pub fn wanted_envelopes(chain: ChainId, logs: &[Log]) -> Vec<B256> {
-    let wanting = logs.iter().filter(|log| DISPATCH.claims_on(chain, log) & ENVELOPE != 0);
-    let mut hashes: Vec<B256> = wanting.map(|log| log.tx_hash).collect();
-    hashes.dedup();
-    hashes
+/// What decoding a span would like to know beside its logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Transactions whose envelope tells something, in chain order.
+    pub envelopes: Vec<B256>,
+    /// Questions to contracts, sorted and each once.
+    pub calls: Vec<Call>,
+}
+
+impl Wants {
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.envelopes.is_empty() && self.calls.is_empty()
+    }
+}
+
+/// What decoding `span` wants and its context lacks: what is worth fetching before [`decode`]. An answer may raise another
+/// question, so ask until nothing is wanted that was not asked before.
+pub fn wants(span: &Span) -> Wants {
+    let wanting = span.logs.iter().filter(|log| DISPATCH.claims_on(span.chain, log) & ENVELOPE != 0);
+    let mut envelopes: Vec<B256> = wanting.map(|log| log.tx_hash).collect();
+    envelopes.dedup();
+    envelopes.retain(|hash| !span.context.envelopes.contains_key(hash));
+    Wants {
+        envelopes,
+        calls: Vec::new(),
+    }
 }
 
 /// Decodes logs ordered by block number and log index.
 ///
 /// A span may be cut anywhere between two blocks and its pieces decoded apart, at the same time if need be: what they say,
 /// put behind each other, is what the whole says.
-pub fn decode_logs(chain: ChainId, logs: &[Log], envelopes: &Envelopes) -> Events {
-    told(&DISPATCH, chain, logs, envelopes)
-}
-
-fn told(dispatch: &Dispatch, chain: ChainId, logs: &[Log], envelopes: &Envelopes) -> Events {
+pub fn decode_logs(chain: ChainId, logs: &[Log], context: &Context) -> Events {
     let mut events = Events::default();
     let mut claims = Vec::new();
     for logs in logs.chunk_by(|one, next| one.block_number == next.block_number && one.tx_hash == next.tx_hash) {
         claims.clear();
-        claims.extend(logs.iter().map(|log| dispatch.claims_on(chain, log)));
+        claims.extend(logs.iter().map(|log| DISPATCH.claims_on(chain, log)));
         let claiming = claims.iter().copied().fold(0, DecoderSet::bitor);
         if claiming != 0 {
             let transaction = Transaction {
                 chain,
                 logs,
-                envelope: envelopes.get(&logs[0].tx_hash),
+                envelope: context.envelopes.get(&logs[0].tx_hash),
                 claims: &claims,
                 decoder: claiming & !ENVELOPE,
             };
@@ -205,19 +208,17 @@ fn has_position(log: &Log) -> bool {
     log.block_number <= MAX_BLOCK && log.log_index <= MAX_LOG_INDEX
 }
 
-/// Every event signature hash that a decoder of movements claims, sorted: what endpoints are asked for.
+/// Every event signature hash that a decoder claims, sorted: what endpoints are asked for.
 pub fn topics() -> Vec<B256> {
-    let mut topics: Vec<B256> = MOVING.slots.keys().copied().collect();
+    let mut topics: Vec<B256> = DISPATCH.slots.keys().copied().collect();
     topics.sort_unstable();
     topics
 }
 
-/// The names of the decoders of movements, sorted: the coverage sources of what [`decode`] says.
+/// The names of the decoders, sorted: the coverage sources of what [`decode`] says.
 pub fn sources() -> &'static [&'static str] {
-    &MOVING.sources
+    &DISPATCH.sources
 }
-
-static MOVING: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(&DECODERS[..MOVEMENTS]));
 
 static DISPATCH: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(DECODERS));
 

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
-use decoders::block::{Block, ChainId, Log, Proof, Span};
+use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
 use indexer::archive::{Archive, ArchiveError};
 use mongodb::Client;
 use rand::{RngExt, SeedableRng};
@@ -165,6 +165,7 @@ fn span(range: RangeInclusive<u64>, branch: u64, per_block: u32) -> Span {
         blocks,
         logs,
         proof: Proof::Bloom,
+        context: Context::default(),
     }
 }
 

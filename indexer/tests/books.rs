@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, U256};
-use decoders::block::{Block, ChainId, Log, Proof, Span};
+use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
 use testchain::simulation::{Layout, Settings, Simulation, Standard};
 
 /// What a transfer says, whoever says it.
@@ -37,6 +37,7 @@ fn span(chain: u64, blocks: &[testchain::block::Block]) -> Span {
         blocks,
         logs,
         proof: Proof::Chained,
+        context: Context::default(),
     }
 }
 

@@ -99,6 +99,8 @@ impl Market {
             contracts: Vec::new(),
             transfers: Vec::new(),
             sales: Vec::new(),
+            orders: Vec::new(),
+            closings: Vec::new(),
             faults: Vec::new(),
         };
         for number in low..=high {

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::{B256, U256, keccak256};
 use decoders::block::Envelopes;
 use decoders::fact::{Facts, Fault, Sale, Transfer, reason};
-use decoders::registry::{DECODERS, decode_with};
+use decoders::registry::DECODERS;
 use serde_json::{Value, json};
 
 use crate::laws::assert_adds_up;
-use crate::logs;
+use crate::logs::{self, decode_with};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
-use decoders::block::{Block, ChainId, Envelope, Log, Proof, Span};
+use decoders::block::{Block, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
+use decoders::decode;
+use decoders::fact::Facts;
 use serde_json::Value;
 
 /// A span over blocks that hold `logs`, which are in chain order.
@@ -24,7 +26,15 @@ pub(crate) fn spanning(chain: u64, range: RangeInclusive<u64>, blocks: Vec<Block
         blocks,
         logs,
         proof: Proof::Chained,
+        context: Context::default(),
     }
+}
+
+/// What `span` says with these envelopes at hand.
+pub(crate) fn decode_with(span: &Span, envelopes: &Envelopes) -> Facts {
+    let mut span = span.clone();
+    span.context.envelopes = envelopes.clone();
+    decode(&span)
 }
 
 /// A block whose hash follows from its number.

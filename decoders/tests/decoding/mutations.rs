@@ -8,7 +8,7 @@ use std::path::Path;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use decoders::block::{Envelope, Envelopes, Log};
-use decoders::registry::{DECODERS, decode, decode_with};
+use decoders::registry::{DECODERS, decode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::fixtures::assert_refused_logs_say_nothing;
 use crate::laws::{assert_adds_up, assert_in_chain_order, word};
-use crate::logs;
+use crate::logs::{self, decode_with};
 
 /// One blow: which log, how, where in its data or topics, and with what.
 #[derive(Clone, Debug)]

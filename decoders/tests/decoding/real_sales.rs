@@ -9,11 +9,11 @@ use std::fs;
 use alloy_primitives::{Address, U256, address};
 use decoders::block::Envelopes;
 use decoders::fact::{Facts, Sale};
-use decoders::registry::{decode_with, wanted_envelopes};
+use decoders::wants;
 use serde_json::Value;
 
 use crate::laws::assert_adds_up;
-use crate::logs;
+use crate::logs::{self, decode_with};
 use crate::real_blocks::{blocks, fixtures, read_block};
 
 /// Where a sale stands and what it sold.
@@ -187,7 +187,7 @@ fn every_sale_of_the_real_blocks_is_found_and_no_other() {
     for json in blocks(&folder) {
         let span = read_block(&json);
         let mut envelopes = envelopes(&json);
-        let keep: BTreeSet<_> = wanted_envelopes(span.chain, &span.logs).into_iter().collect();
+        let keep: BTreeSet<_> = wants(&span).envelopes.into_iter().collect();
         fetched = (fetched.0 + keep.len(), fetched.1 + envelopes.len());
         // Only what the decoders ask for, as the pipeline does.
         envelopes.retain(|hash, _| keep.contains(hash));

@@ -6,12 +6,11 @@ use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use alloy_sol_types::{SolEvent, sol};
 use decoders::block::{Envelope, Envelopes, Log};
 use decoders::fact::{Facts, Side, reason};
-use decoders::registry::decode_with;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::laws::assert_adds_up;
-use crate::logs;
+use crate::logs::{self, decode_with};
 
 sol! {
     #[derive(Debug)]

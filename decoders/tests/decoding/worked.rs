@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use alloy_primitives::{Address, U256};
 use decoders::block::{Envelope, Envelopes};
 use decoders::fact::{Facts, FeeKind, Sale, Transfer, flag};
-use decoders::registry::decode_with;
 use serde_json::{Value, json};
 
-use crate::logs;
+use crate::logs::{self, decode_with};
 
 fn examples() -> Option<Vec<Value>> {
     let path = PathBuf::from(std::env::var_os("FIXTURES")?).join("../spec/worked.json");

@@ -10,7 +10,7 @@ mod postgres;
 
 use std::ops::RangeInclusive;
 
-use decoders::block::{Block, ChainId, Log, Proof, Span};
+use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
 use decoders::id::{MAX_BLOCK, MAX_LOG_INDEX, Position, RecordKind};
 use sinks::error::{Class, SinkError};
 use sinks::store::Store;
@@ -226,6 +226,7 @@ impl Gatherer {
                 blocks,
                 logs,
                 proof: Proof::Chained,
+                context: Context::default(),
             },
         }
     }

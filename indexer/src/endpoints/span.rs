@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::B256;
-use decoders::block::{Block, Log, Proof, Span};
+use decoders::block::{Block, Context, Log, Proof, Span};
 use futures::{StreamExt, TryStreamExt, stream};
 use tracing::debug;
 
@@ -43,6 +43,7 @@ impl Inner {
             blocks: vec![judged.header.block],
             logs: settled.logs,
             proof: settled.proof.min(wanted),
+            context: Context::default(),
         })
     }
 
@@ -231,6 +232,7 @@ impl Inner {
             blocks,
             logs,
             proof: proof.min(wanted),
+            context: Context::default(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Spans made from simulated blocks directly, without an endpoint in between.
 
-use decoders::block::{Block, ChainId, Log, Proof, Span};
+use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
 use decoders::fact::Facts;
 use indexer::pipeline::ARCHIVE_SOURCE;
 
@@ -17,6 +17,7 @@ pub(crate) fn span(chain: ChainId, blocks: &[&testchain::block::Block]) -> Span 
         blocks: blocks.iter().map(|block| header(block)).collect(),
         logs: blocks.iter().flat_map(|block| logs(block)).collect(),
         proof: Proof::Receipts,
+        context: Context::default(),
     }
 }
 

@@ -182,6 +182,8 @@ impl World {
             contracts: Vec::new(),
             transfers: Vec::new(),
             sales: Vec::new(),
+            orders: Vec::new(),
+            closings: Vec::new(),
             faults: Vec::new(),
         };
         for number in range {
