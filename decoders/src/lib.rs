@@ -28,6 +28,7 @@ mod payment_processor;
 mod people;
 mod rarible;
 mod seaport;
+mod sudoswap;
 mod superrare;
 mod trail;
 mod treasure;
