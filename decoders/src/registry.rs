@@ -17,7 +17,7 @@ use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
 use crate::transaction::{DecoderSet, Transaction};
 use crate::{
     blend, blur, cryptopunks, cryptopunks_market, element, erc721, erc721_legacy, erc1155, erc2309, foundation,
-    looksrare, payment_processor, rarible, seaport, sudoswap, superrare, treasure, wyvern, x2y2, zeroex, zora,
+    looksrare, nftx, payment_processor, rarible, seaport, sudoswap, superrare, treasure, wyvern, x2y2, zeroex, zora,
 };
 
 /// Every decoder there is, in the order they take turns over a transaction: first those of movements, then those of
@@ -44,6 +44,7 @@ pub const DECODERS: &[Decoder] = &[
     payment_processor::DECODER,
     treasure::DECODER,
     sudoswap::DECODER,
+    nftx::DECODER,
 ];
 
 const _: () = assert!(

@@ -10,7 +10,7 @@ use std::ops::Range;
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
 use rustc_hash::FxHashMap;
 
-use crate::abi::{Reader, Refusal, Word, sum, uint};
+use crate::abi::{self, Reader, Refusal, Word, sum, uint};
 use crate::block::{Call, Log};
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
@@ -186,30 +186,18 @@ impl Trade<'_, '_> {
         }
     }
 
-    fn factory(&self, factories: &[(u64, Address)]) -> Option<Address> {
-        let mut factories = factories.iter();
-        let (_, factory) = factories.find(|(chain, _)| *chain == self.transaction.chain.0)?;
-        Some(*factory)
-    }
-
-    /// One word that `to` answers.
-    fn ask(&self, events: &mut Events, to: Address, selector: [u8; 4]) -> Result<Option<&Word>, Refusal> {
-        let answer = events.ask::<1>(self.transaction, Call::of(to, selector, &[]))?;
-        Ok(answer.map(|[word]| word))
-    }
-
     /// The v1 pair that the contract is. A contract that does not speak like one is asked nothing more.
     fn first_pair(&self, events: &mut Events) -> Result<Option<Pair>, Refusal> {
         let address = self.log.address;
-        let Some(factory) = self.factory(V1_FACTORIES) else {
+        let Some(factory) = self.transaction.here(V1_FACTORIES) else {
             return Ok(None);
         };
-        let Some(variant) = variant(self.ask(events, address, PAIR_VARIANT)?) else {
+        let Some(variant) = variant(events.view(self.transaction, address, PAIR_VARIANT)?) else {
             return Ok(None);
         };
         let arguments = [address.into_word(), B256::with_last_byte(variant)];
         let proof = events.ask::<1>(self.transaction, Call::of(factory, IS_PAIR, &arguments));
-        let nft = self.ask(events, address, NFT);
+        let nft = events.view(self.transaction, address, NFT);
         let recipient = Call::of(address, ASSET_RECIPIENT, &[]).before_block(self.log.block_number);
         let recipient = events.ask::<1>(self.transaction, recipient);
         // Variants 2 and 3 are paid in an ERC-20.
@@ -220,37 +208,39 @@ impl Trade<'_, '_> {
         Ok(Some(Pair {
             factory,
             version: "v1",
-            nft: address_of(nft),
+            nft: abi::address(nft),
             currency,
             nft_id: None,
             // A pair created in the block says nothing yet.
-            recipient: recipient?.map_or(address, |[word]| address_of(word)),
+            recipient: recipient?.map_or(address, |[word]| abi::address(word)),
         }))
     }
 
     /// The v2 pair that the contract is.
     fn second_pair(&self, events: &mut Events) -> Result<Option<Pair>, Refusal> {
         let address = self.log.address;
-        let Some(factory) = self.factory(V2_FACTORIES) else {
+        let Some(factory) = self.transaction.here(V2_FACTORIES) else {
             return Ok(None);
         };
         let proof = Call::of(factory, IS_VALID_PAIR, &[address.into_word()]);
         let proof = events.ask::<1>(self.transaction, proof);
-        let answered = self.ask(events, address, PAIR_VARIANT);
+        let answered = events.view(self.transaction, address, PAIR_VARIANT);
         let (true, Some(variant)) = (is_true(proof?), variant(answered?)) else {
             return Ok(None);
         };
-        let nft = self.ask(events, address, NFT);
+        let nft = events.view(self.transaction, address, NFT);
         // Variants 1 and 3 are paid in an ERC-20, variants 2 and 3 trade ERC-1155.
         let currency = self.currency(events, variant % 2 == 1);
-        let nft_id = (variant >= 2).then(|| self.ask(events, address, NFT_ID)).transpose();
+        let nft_id = (variant >= 2)
+            .then(|| events.view(self.transaction, address, NFT_ID))
+            .transpose();
         let (Some(nft), Some(currency)) = (nft?, currency?) else {
             return Ok(None);
         };
         Ok(Some(Pair {
             factory,
             version: "v2",
-            nft: address_of(nft),
+            nft: abi::address(nft),
             currency,
             nft_id: nft_id?.flatten().map(uint),
             recipient: address,
@@ -261,7 +251,9 @@ impl Trade<'_, '_> {
         if !is_erc20 {
             return Ok(Some(Address::ZERO));
         }
-        Ok(self.ask(events, self.log.address, TOKEN)?.map(address_of))
+        Ok(events
+            .view(self.transaction, self.log.address, TOKEN)?
+            .map(abi::address))
     }
 
     fn deal(&self, pair: &Pair) -> Deal {
@@ -542,8 +534,4 @@ fn variant(answer: Option<&Word>) -> Option<u8> {
 
 fn is_true(answer: Option<&[Word; 1]>) -> bool {
     answer.is_some_and(|[word]| !uint(word).is_zero())
-}
-
-fn address_of(word: &Word) -> Address {
-    Address::from_word((*word).into())
 }
