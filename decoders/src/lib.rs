@@ -24,6 +24,7 @@ mod erc721;
 mod erc721_legacy;
 mod foundation;
 mod looksrare;
+mod manifold;
 mod nftx;
 mod payment_processor;
 mod people;
