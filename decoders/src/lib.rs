@@ -36,5 +36,6 @@ mod wyvern;
 mod x2y2;
 mod zeroex;
 mod zora;
+mod zora_orders;
 
 pub use registry::{Wants, decode, sources, topics, wants};
