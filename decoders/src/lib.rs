@@ -30,6 +30,7 @@ mod rarible;
 mod seaport;
 mod seaport_orders;
 mod superrare;
+mod superrare_orders;
 mod trail;
 mod treasure;
 mod wyvern;
