@@ -10,7 +10,7 @@ use crate::block::Log;
 use crate::deal::{Deal, Flags, Line, Market};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Nonces, Side, flag, reason};
-use crate::orders::{Key, Said, canceled, filled, filled_by, revoked};
+use crate::orders::{Key, Said, canceled, filled_by, revoked};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -179,8 +179,8 @@ fn orders_matched(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str
         deal.fee(recipient, fee, FeeKind::Other);
         deal.flags.push(flag::UNCONFIRMED);
     }
-    let [sold, bought] = [sell_hash, buy_hash].map(|hash| filled(market, log, Key::hash(B256::from(*hash))));
-    Ok((Said::from(deal).and(sold).and(bought), reader.doubt()))
+    let said = Said::from(deal).and_both(market, log, [sell_hash, buy_hash], None);
+    Ok((said, reader.doubt()))
 }
 
 /// The person behind `seller`: where Blend sells a token out of a loan, the borrower, who is paid last, after the lender.

@@ -1,9 +1,11 @@
 //! What decoders append to: the facts of one run of logs, kept in chain order.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, U256};
 
-use crate::abi::Refusal;
-use crate::block::Log;
+use crate::abi::{Refusal, Word};
+use crate::block::{Answer, Call, Log};
 use crate::deal::Deal;
 use crate::fact::{Closing, Fault, Order, Sale, Standard, Transfer, TransferKind, reason};
 use crate::id::MAX_ITEM;
@@ -17,6 +19,12 @@ use crate::transaction::Transaction;
 /// A range costs its sender one cheap log and us one row per token, so what a block may ask for needs a bound of its own.
 /// It is counted per block, not per span, so that the same block always says the same.
 pub const MAX_RANGE_ITEMS_PER_BLOCK: u64 = 1_000_000;
+
+/// How many questions the logs of one block may put to contracts, each counted once; what is asked after that stays unanswered.
+///
+/// Pools and vaults are known by asking, and anybody can emit what they emit: one cheap log is at least one call of ours. It is
+/// counted per block, not per span, so that the same block always asks the same.
+pub const MAX_QUESTIONS_PER_BLOCK: usize = 4_096;
 
 /// Previous and new owner of what a log moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +107,38 @@ pub struct Events {
     /// Block of the current transaction and the range items it has asked for.
     block_number: u64,
     range_items: u64,
+    /// Questions the current block has put, and those of all blocks that nothing at hand answers.
+    asked: BTreeSet<Call>,
+    unanswered: Vec<Call>,
 }
 
 impl Events {
+    /// What a contract answers to `call`: its first `N` words, `None` where it refuses or says less. A question that nothing
+    /// at hand answers is noted for [`crate::wants`]; claims whose decoding asks are marked [`crate::registry::Claim::asking`].
+    ///
+    /// # Errors
+    /// Refuses the log that depends on an answer not at hand.
+    pub(crate) fn ask<'a, const N: usize>(
+        &mut self,
+        transaction: &Transaction<'a>,
+        call: Call,
+    ) -> Result<Option<&'a [Word; N]>, Refusal> {
+        if !self.asked.contains(&call) {
+            if self.asked.len() == MAX_QUESTIONS_PER_BLOCK {
+                return Err(Refusal(reason::CONTRACT_UNKNOWN));
+            }
+            self.asked.insert(call.clone());
+        }
+        match transaction.answers.get(&call) {
+            Some(Answer::Returned(bytes)) => Ok(bytes.as_chunks().0.first_chunk()),
+            Some(Answer::Reverted) => Ok(None),
+            None => {
+                self.unanswered.push(call);
+                Err(Refusal(reason::CONTRACT_UNKNOWN))
+            }
+        }
+    }
+
     /// Appends the movement of one token by `log`.
     pub fn transfer(&mut self, log: &Log, standard: Standard, parties: &Parties, item: Item) {
         self.told.transfers.push(Transfer {
@@ -137,28 +174,20 @@ impl Events {
     /// when the transaction ends.
     pub(crate) fn say<S: Into<Said>>(&mut self, log: &Log, told: Result<(S, Option<&'static str>), Refusal>) {
         let verdict = told.and_then(|(said, doubt)| {
-            let said = said.into();
+            let mut said = said.into();
             if said.orders.len().max(said.closings.len()) > MAX_ITEM as usize {
                 return Err(Refusal(reason::BATCH_TOO_LONG));
             }
             said.deals.into_iter().for_each(|deal| self.deal(log, deal));
-            said.orders.into_iter().for_each(|order| self.open(order));
-            said.closings.into_iter().for_each(|closing| self.close(closing));
+            said.orders.iter_mut().for_each(|order| order.source = self.source);
+            said.closings
+                .iter_mut()
+                .for_each(|closing| closing.source = self.source);
+            self.told.orders.append(&mut said.orders);
+            self.told.closings.append(&mut said.closings);
             Ok(doubt)
         });
         self.settle(log, verdict);
-    }
-
-    /// Appends an order; its source is set here, its item when the transaction ends.
-    pub(crate) fn open(&mut self, order: Order) {
-        let source = self.source;
-        self.told.orders.push(Order { source, ..order });
-    }
-
-    /// Appends an end of orders; its source is set here, its item when the transaction ends.
-    pub(crate) fn close(&mut self, closing: Closing) {
-        let source = self.source;
-        self.told.closings.push(Closing { source, ..closing });
     }
 
     /// What moved in `transaction` so far: tokens as the decoders before this one told them, and payments.
@@ -214,6 +243,7 @@ impl Events {
         if self.block_number != block_number {
             self.block_number = block_number;
             self.range_items = 0;
+            self.asked.clear();
         }
         self.first_transfer = self.told.transfers.len();
         self.first_sale = self.told.sales.len();
@@ -249,7 +279,9 @@ impl Events {
         let faults = &self.told.faults[self.first_fault..];
         let refused = |log_index: u32, source: &str| {
             let at = faults.partition_point(|fault| (fault.log_index, fault.source) < (log_index, source));
-            let fault = faults.get(at).filter(|fault| (fault.log_index, fault.source) == (log_index, source));
+            let fault = faults
+                .get(at)
+                .filter(|fault| (fault.log_index, fault.source) == (log_index, source));
             fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
         };
         let mut orders = self.told.orders.split_off(self.first_order);
@@ -266,6 +298,13 @@ impl Events {
         }
         self.told.orders.extend(orders);
         self.told.closings.extend(closings);
+    }
+
+    /// The questions that nothing at hand answered, sorted and each once.
+    pub(crate) fn into_unanswered(mut self) -> Vec<Call> {
+        self.unanswered.sort_unstable();
+        self.unanswered.dedup();
+        self.unanswered
     }
 
     /// The facts.

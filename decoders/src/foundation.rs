@@ -144,7 +144,10 @@ fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
 
 fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
-    if matches!(log.topic0(), Some(&OFFER_CANCELED_BY_ADMIN | &AUCTION_CANCELED_BY_ADMIN)) {
+    if matches!(
+        log.topic0(),
+        Some(&OFFER_CANCELED_BY_ADMIN | &AUCTION_CANCELED_BY_ADMIN)
+    ) {
         let [reason_at] = reader.words(Tuple::ROOT)?;
         reader.bytes(Tuple::ROOT, reason_at)?;
     }

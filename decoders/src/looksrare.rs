@@ -280,7 +280,10 @@ fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     // The log tells the amount only.
     deal.fee(Address::ZERO, protocol, FeeKind::Marketplace);
     let maker = deal.maker;
-    let units = lines.iter().map(|line| line.quantity).fold(U256::ZERO, U256::saturating_add);
+    let units = lines
+        .iter()
+        .map(|line| line.quantity)
+        .fold(U256::ZERO, U256::saturating_add);
     deal.lines = lines;
     let said = if uint(dead).is_zero() {
         Said::from(deal).and(filled_by(market, log, key, units))

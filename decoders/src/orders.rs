@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 
+use crate::abi::Word;
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::fact::{Closing, ClosingReason, Nonces, Order, OrderKind, Reach, order_key};
@@ -116,7 +117,8 @@ pub(crate) fn revoked(market: Market, log: &Log, maker: Address, nonces: Nonces)
     closing(market, log, ClosingReason::Canceled, Reach::Maker { maker, nonces })
 }
 
-/// Who lists a token when `log` does not say: who got it last in the transaction, else who sent it.
+/// Who lists a token when `log` does not say: who got it last in the transaction, else who sent it if he called the market or
+/// the token himself. Behind another contract anybody may stand.
 pub(crate) fn lister(
     transaction: &Transaction<'_>,
     trail: &Trail,
@@ -128,7 +130,11 @@ pub(crate) fn lister(
     let last = before.rev().find(|movement| movement.log_index < log.log_index);
     last.map(|movement| movement.to)
         .filter(|owner| !owner.is_zero())
-        .or_else(|| transaction.sender())
+        .or_else(|| {
+            let envelope = transaction.envelope?;
+            let called = envelope.to?;
+            (called == log.address || called == contract).then_some(envelope.from)
+        })
 }
 
 /// When an order starts, in seconds as contracts write it; absent for at once.
@@ -155,10 +161,22 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// The same, and the end of an order.
+    /// The same, and the end of an order, told once however often.
     pub(crate) fn and(mut self, closing: Closing) -> Self {
-        self.closings.push(closing);
+        if !self.closings.contains(&closing) {
+            self.closings.push(closing);
+        }
         self
+    }
+
+    /// The same, and the fill of both orders of a match. Who calls may sign nothing: his order has no hash, and there is nothing
+    /// to end.
+    pub(crate) fn and_both(self, market: Market, log: &Log, hashes: [&Word; 2], quantity: Option<U256>) -> Self {
+        let signed = hashes.map(|hash| B256::from(*hash)).into_iter();
+        signed.filter(|hash| !hash.is_zero()).fold(self, |said, hash| {
+            let fill = filled(market, log, Key::hash(hash));
+            said.and(Closing { quantity, ..fill })
+        })
     }
 }
 

@@ -134,19 +134,16 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
     } else {
         reader.head::<1>()?;
     }
-    Ok((canceled(market("v2"), log, Key::hash(B256::from(*hash))), reader.doubt()))
+    Ok((
+        canceled(market("v2"), log, Key::hash(B256::from(*hash))),
+        reader.doubt(),
+    ))
 }
 
-/// The sale of `deal` and the fill of both orders; who calls may sign nothing, and his order then has no hash.
+/// The sale of `deal` and the fill of both orders.
 fn matched(log: &Log, deal: Deal, hashes: [&Word; 2]) -> Said {
-    let quantity = deal.lines[0].quantity;
-    let signed = hashes.map(|hash| B256::from(*hash));
-    let signed = signed.iter().filter(|hash| !hash.is_zero());
-    let fill = |hash: &B256| filled_by(market("v2"), log, Key::hash(*hash), quantity);
-    Said {
-        closings: signed.map(fill).collect(),
-        ..Said::from(deal)
-    }
+    let quantity = Some(deal.lines[0].quantity);
+    Said::from(deal).and_both(market("v2"), log, hashes, quantity)
 }
 
 /// One leg of a match in money, as older deployments of v2 tell it.

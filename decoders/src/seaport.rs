@@ -164,7 +164,11 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    pub(crate) fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, words: &[Word; 4]) -> Result<Self, Refusal> {
+    pub(crate) fn read(
+        transaction: &Transaction<'_>,
+        reader: &mut Reader<'_>,
+        words: &[Word; 4],
+    ) -> Result<Self, Refusal> {
         let kind = u8::try_from(uint(&words[0])).ok().filter(|kind| *kind <= 5);
         let contract = reader.address(&words[1]);
         Ok(Item {

@@ -96,16 +96,25 @@ impl Priced {
     fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, words: &[Word; 5]) -> Result<Self, Refusal> {
         let [kind, contract, token, first, last] = words;
         let item = Item::read(transaction, reader, &[*kind, *contract, *token, *first])?;
-        Ok(Priced {
-            item,
-            last: uint(last),
-        })
+        Ok(Priced { item, last: uint(last) })
     }
 }
 
 impl Terms {
     fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, at: Tuple) -> Result<Self, Refusal> {
-        let [offerer, _zone, offer_at, consideration_at, _kind, start, end, _, _, _, _] = reader.words(at)?;
+        let [
+            offerer,
+            _zone,
+            offer_at,
+            consideration_at,
+            _kind,
+            start,
+            end,
+            _,
+            _,
+            _,
+            _,
+        ] = reader.words(at)?;
         let mut offer = Vec::new();
         for words in reader.records::<5>(at, offer_at)? {
             offer.push(Priced::read(transaction, reader, words)?);
@@ -145,9 +154,7 @@ impl Terms {
         let in_one_currency =
             |item: &&Priced| item.item.kind == first.item.kind && item.item.currency() == first.item.currency();
         // A listing that asks for its own token is for whom that goes to.
-        if !given.iter().chain(&asked).all(|item| of_one_token(item))
-            || !paid.iter().chain(&charged).all(|item| in_one_currency(item))
-        {
+        if !given.iter().chain(&asked).all(of_one_token) || !paid.iter().chain(&charged).all(in_one_currency) {
             return Ok(None);
         }
         let quantity = sum_of(tokens.iter().map(|item| item.item.amount))?;

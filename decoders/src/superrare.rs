@@ -126,7 +126,7 @@ fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     };
     let (contract, token) = (told.contract, told.token);
     let (market, piece) = (market(told.version), Piece { log, contract, token });
-    if told.buyer.is_zero() {
+    if told.side == Side::Auction && told.buyer.is_zero() {
         // An auction without a bid.
         return Ok((invalidated(market, log, piece.auction()).into(), reader.doubt()));
     }

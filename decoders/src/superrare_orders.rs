@@ -97,12 +97,7 @@ pub(crate) fn said(
 }
 
 /// A price set by whom the log does not name, or, if it is nothing, taken away.
-fn priced(
-    transaction: &Transaction<'_>,
-    log: &Log,
-    reader: &mut Reader<'_>,
-    trail: &Trail,
-) -> Result<Said, Refusal> {
+fn priced(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>, trail: &Trail) -> Result<Said, Refusal> {
     let (version, contract, token, amount, currency, buyer) = match log.topic0() {
         Some(&TOKEN_PRICE) => {
             let (token, amount) = (reader.topic_uint(1), reader.topic_uint(2));
@@ -111,7 +106,14 @@ fn priced(
         Some(&PRICE) => {
             let [amount, token] = reader.head()?;
             let contract = reader.topic_address(1);
-            ("market", contract, uint(token), uint(amount), Address::ZERO, Address::ZERO)
+            (
+                "market",
+                contract,
+                uint(token),
+                uint(amount),
+                Address::ZERO,
+                Address::ZERO,
+            )
         }
         _ => {
             let [buyer, amount, token, receivers_at, ratios_at] = reader.head()?;
@@ -168,7 +170,10 @@ fn offered(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
 /// An offer made or taken back.
 fn placed(piece: Piece<'_>, market: Market, bidder: Address, currency: Address, amount: U256) -> Said {
     let key = piece.offer_in(currency);
-    if matches!(piece.log.topic0(), Some(&TOKEN_CANCEL_BID | &CANCEL_BID | &CANCEL_OFFER)) {
+    if matches!(
+        piece.log.topic0(),
+        Some(&TOKEN_CANCEL_BID | &CANCEL_BID | &CANCEL_OFFER)
+    ) {
         return canceled(market, piece.log, key).into();
     }
     let offer = Order {

@@ -98,7 +98,10 @@ fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
         (Side::Offer, key(log, OrderKind::Offer, buyer, contract, of_token))
     } else {
         reader.head::<7>()?;
-        (Side::Listing, key(log, OrderKind::Listing, seller, contract, Some(token)))
+        (
+            Side::Listing,
+            key(log, OrderKind::Listing, seller, contract, Some(token)),
+        )
     };
     let line = Line::of(contract, token, quantity_sold).between(seller, buyer);
     let mut deal = Deal {

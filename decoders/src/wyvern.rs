@@ -13,7 +13,7 @@ use crate::block::{Envelope, Log};
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Nonces, Side, flag};
-use crate::orders::{Key, Said, canceled, filled, revoked};
+use crate::orders::{Key, Said, canceled, revoked};
 use crate::registry::{Claim, Decoder};
 use crate::trail::{Movement, Payment, Trail};
 use crate::transaction::Transaction;
@@ -127,13 +127,7 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static st
         deal.flags.push(flag::TOKEN_UNKNOWN);
     }
     pay(&mut deal, context, seller, buyer)?;
-    // Who calls needs to sign nothing: his order has no hash, and is no order afterwards either.
-    let signed = [buy_hash, sell_hash].map(|hash| B256::from(*hash));
-    let signed = signed.iter().filter(|hash| !hash.is_zero());
-    let said = Said {
-        closings: signed.map(|hash| filled(market(log), log, Key::hash(*hash))).collect(),
-        ..Said::from(deal)
-    };
+    let said = Said::from(deal).and_both(market(log), log, [buy_hash, sell_hash], None);
     Ok((said, reader.doubt()))
 }
 

@@ -55,15 +55,19 @@ pub(crate) const CORE_AUCTION_CREATED: B256 = b256!("121f6d6881cb1dd3914c0234659
 /// v3 `AuctionReservePriceUpdated`, of the same types.
 pub(crate) const CORE_AUCTION_UPDATED: B256 = b256!("340f8e02bf825f1f02f5409eb2c69a09374d9063b8a3297579b69c9b3643f961");
 /// v3 `AuctionCanceled`, of the same types.
-pub(crate) const CORE_AUCTION_CANCELED: B256 = b256!("03a68264db4df5c4ee072ef5ddf1c65b80a3d96e54c2082d5dbbfa479b4b159a");
+pub(crate) const CORE_AUCTION_CANCELED: B256 =
+    b256!("03a68264db4df5c4ee072ef5ddf1c65b80a3d96e54c2082d5dbbfa479b4b159a");
 /// v3 `AuctionBid(address,uint256,bool,bool,(address,uint96,address,uint96,address,uint32,uint32,uint32))`.
 pub(crate) const CORE_AUCTION_BID: B256 = b256!("0a3da7cd15c46d5cafa4dd84d39231172bb1e7822cacea75610917733a77dcc3");
 /// v3 `AuctionCreated(address,uint256,(address,address,uint256,uint256,address,uint48,uint48,address,uint96))`.
-pub(crate) const ERC20_AUCTION_CREATED: B256 = b256!("9ef1635be16736b5f488679d6cea149731e7ab2060548233af28b3c6e6a6cf2b");
+pub(crate) const ERC20_AUCTION_CREATED: B256 =
+    b256!("9ef1635be16736b5f488679d6cea149731e7ab2060548233af28b3c6e6a6cf2b");
 /// v3 `AuctionReservePriceUpdated`, of the same types.
-pub(crate) const ERC20_AUCTION_UPDATED: B256 = b256!("a0e845828d84f82996c49fd0af64ddda6d12b85a6559a46b04aaf92dbe8ce0ab");
+pub(crate) const ERC20_AUCTION_UPDATED: B256 =
+    b256!("a0e845828d84f82996c49fd0af64ddda6d12b85a6559a46b04aaf92dbe8ce0ab");
 /// v3 `AuctionCanceled`, of the same types.
-pub(crate) const ERC20_AUCTION_CANCELED: B256 = b256!("28d1581c85a979ef8d7973299d416a080ec0cb0a789b1a833da043fc3af2d952");
+pub(crate) const ERC20_AUCTION_CANCELED: B256 =
+    b256!("28d1581c85a979ef8d7973299d416a080ec0cb0a789b1a833da043fc3af2d952");
 /// v3 `AuctionBid(address,uint256,bool,bool,(address,address,uint256,uint256,address,uint48,uint48,address,uint96))`.
 pub(crate) const ERC20_AUCTION_BID: B256 = b256!("5bbb03ea943511da2700d4a51e8b244ee289f256a69da61c9f1cb6d80fbdb2b6");
 
@@ -321,7 +325,17 @@ fn native_auction(reader: &mut Reader<'_>, auction: &[Word; 8], escrowed: bool) 
 }
 
 fn erc20_auction(reader: &mut Reader<'_>, auction: &[Word; 9], escrowed: bool) -> Listing {
-    let [seller, _funds, reserve, _bid, _bidder, _duration, start, currency, _first] = auction;
+    let [
+        seller,
+        _funds,
+        reserve,
+        _bid,
+        _bidder,
+        _duration,
+        start,
+        currency,
+        _first,
+    ] = auction;
     Listing {
         seller: reader.address(seller),
         currency: reader.address(currency),

@@ -14,9 +14,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value;
 
-use crate::fixtures::assert_refused_logs_say_nothing;
-use crate::laws::{assert_adds_up, assert_in_chain_order, word};
+use crate::laws::word;
 use crate::logs::{self, decode_with};
+use crate::sound::{assert_adds_up, assert_in_chain_order, assert_orders_are_sound, assert_refused_logs_say_nothing};
 
 /// One blow: which log, how, where in its data or topics, and with what.
 #[derive(Clone, Debug)]
@@ -95,6 +95,7 @@ fn check(chain: u64, mut case: Vec<Log>, sender: Address, input: &[u8]) -> Resul
     for facts in [decode(&span), decode_with(&span, &envelopes)] {
         assert_in_chain_order(&facts);
         assert_refused_logs_say_nothing(&facts);
+        assert_orders_are_sound(&facts, &span.logs);
         facts.sales.iter().for_each(assert_adds_up);
     }
     Ok(())
