@@ -194,6 +194,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The low 20 bytes of a word that a contract answered.
+pub fn address(word: &Word) -> Address {
+    Address::from_word((*word).into())
+}
+
 /// `word` as a number.
 pub fn uint(word: &Word) -> U256 {
     U256::from_be_bytes(*word)

@@ -11,7 +11,7 @@
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
 
-use crate::abi::{Reader, Refusal, uint};
+use crate::abi::{self, Reader, Refusal, uint};
 use crate::block::{Call, Log};
 use crate::cryptopunks::{PUNK_BOUGHT, PUNK_TRANSFER};
 use crate::deal::{Deal, Line, Market};
@@ -215,7 +215,7 @@ fn live_bid(transaction: &Transaction<'_>, log: &Log, punk: U256, events: &mut E
     let call = Call::of(log.address, PUNK_BIDS, &arguments).before_block(log.block_number);
     let [is_live, _punk, bidder, value] = events.ask::<4>(transaction, call).ok()??;
     (!uint(is_live).is_zero()).then(|| Bid {
-        bidder: Address::from_word(bidder.into()),
+        bidder: abi::address(bidder),
         value: uint(value),
     })
 }

@@ -139,6 +139,17 @@ impl Events {
         }
     }
 
+    /// What `to` answers to a function without arguments, as [`ask`](Events::ask) has it.
+    pub(crate) fn view<'a>(
+        &mut self,
+        transaction: &Transaction<'a>,
+        to: Address,
+        selector: [u8; 4],
+    ) -> Result<Option<&'a Word>, Refusal> {
+        let answer = self.ask::<1>(transaction, Call::of(to, selector, &[]))?;
+        Ok(answer.map(|[word]| word))
+    }
+
     /// Appends the movement of one token by `log`.
     pub fn transfer(&mut self, log: &Log, standard: Standard, parties: &Parties, item: Item) {
         self.told.transfers.push(Transfer {

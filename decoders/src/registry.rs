@@ -17,7 +17,8 @@ use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
 use crate::transaction::{DecoderSet, Transaction};
 use crate::{
     blend, blur, cryptopunks, cryptopunks_market, element, erc721, erc721_legacy, erc1155, erc2309, foundation,
-    looksrare, payment_processor, rarible, seaport, superrare, treasure, wyvern, x2y2, zeroex, zora,
+    looksrare, manifold, nftx, payment_processor, rarible, seaport, sudoswap, superrare, treasure, wyvern, x2y2,
+    zeroex, zora,
 };
 
 /// Every decoder there is, in the order they take turns over a transaction: first those of movements, then those of
@@ -43,6 +44,9 @@ pub const DECODERS: &[Decoder] = &[
     zeroex::DECODER,
     payment_processor::DECODER,
     treasure::DECODER,
+    sudoswap::DECODER,
+    nftx::DECODER,
+    manifold::DECODER,
 ];
 
 const _: () = assert!(
