@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::scratch::with_store;
-use crate::world::{CHAIN, SOURCES, World, wanted};
+use crate::world::{CHAIN, SEAPORT, SOURCES, WYVERN, World, wanted};
 use alloy_primitives::{Address, B256};
 use decoders::block::{BlockRef, ChainId, Proof};
 use serde_json::json;
@@ -288,6 +288,8 @@ async fn coverage_says_what_is_missing_and_how_the_rest_was_proven() {
                 covered("erc2309", "bloom", 5..=9),
                 covered("erc721", "bloom", 5..=9),
                 covered("erc721", "receipts", 10..=14),
+                covered("seaport", "bloom", 5..=9),
+                covered("wyvern", "bloom", 5..=9),
             ]
         );
     })
@@ -498,6 +500,7 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         let only = |contracts: &[Address]| {
             let mut facts = world.facts(0..=19);
             facts.transfers.retain(|fact| contracts.contains(&fact.contract));
+            facts.sales.retain(|fact| contracts.contains(&fact.market));
             facts.faults.retain(|fault| contracts.contains(&fault.contract));
             facts.contracts = contracts.to_vec();
             facts
@@ -506,7 +509,8 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
             source: format!("{contract:#x}"),
             from,
         };
-        let (first, both) = (only(&contracts[..1]), only(&contracts[..2]));
+        let first = only(&[contracts[0], SEAPORT]);
+        let both = only(&[contracts[0], contracts[1], SEAPORT, WYVERN]);
 
         apply(&store, &first, Move::Backfill { branch: 0 }).await.unwrap();
         let later = [of(&contracts[0], 0), of(&contracts[1], 7)];
@@ -516,7 +520,7 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         );
 
         let applied = apply(&store, &both, Move::Backfill { branch: 0 }).await.unwrap();
-        assert_eq!(applied.skipped, first.transfers.len() as u64);
+        assert_eq!(applied.skipped, (first.transfers.len() + first.sales.len()) as u64);
         assert_eq!(coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(), []);
         with_store(1, |clean| async move {
             apply(&clean, &both, Move::Backfill { branch: 0 }).await.unwrap();
