@@ -165,6 +165,17 @@ impl Assignment {
         Ok(pool.health())
     }
 
+    /// Connects the chain's endpoints.
+    ///
+    /// # Errors
+    /// No endpoint answers, or they serve another chain.
+    pub async fn pool(&self, config: &Config, cancel: &CancellationToken) -> Result<Pool, Failure> {
+        let chain = self.entry.chain.chain;
+        let options = self.pool_options(config);
+        let pool = Pool::connect(chain, self.endpoint_settings()?, options, cancel.clone());
+        Ok(pool.await.map_err(Error::from)?)
+    }
+
     /// Connects the chain's endpoints and puts its parts together.
     ///
     /// # Errors
@@ -178,15 +189,9 @@ impl Assignment {
     ) -> Result<Pipeline, Failure> {
         let chain = self.entry.chain.chain;
         let filter = Arc::new(self.filter()?);
-        let pool = Pool::connect(
-            chain,
-            self.endpoint_settings()?,
-            self.pool_options(config),
-            cancel.clone(),
-        );
         Ok(Pipeline {
             chain,
-            endpoints: Arc::new(pool.await.map_err(Error::from)?),
+            endpoints: Arc::new(self.pool(config, cancel).await?),
             archive: Arc::clone(&stores.archive),
             store: stores.database.store.clone(),
             metrics: metrics.chain(chain),
