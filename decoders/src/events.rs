@@ -1,9 +1,11 @@
 //! What decoders append to: the facts of one run of logs, kept in chain order.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, U256};
 
-use crate::abi::Refusal;
-use crate::block::Log;
+use crate::abi::{Refusal, Word};
+use crate::block::{Answer, Call, Log};
 use crate::deal::Deal;
 use crate::fact::{Closing, Fault, Order, Sale, Standard, Transfer, TransferKind, reason};
 use crate::id::MAX_ITEM;
@@ -16,6 +18,12 @@ use crate::transaction::Transaction;
 /// A range costs its sender one cheap log and us one row per token, so what a block may ask for needs a bound of its own.
 /// It is counted per block, not per span, so that the same block always says the same.
 pub const MAX_RANGE_ITEMS_PER_BLOCK: u64 = 1_000_000;
+
+/// How many questions the logs of one block may put to contracts, each counted once; what is asked after that stays unanswered.
+///
+/// Pools and vaults are known by asking, and anybody can emit what they emit: one cheap log is at least one call of ours. It is
+/// counted per block, not per span, so that the same block always asks the same.
+pub const MAX_QUESTIONS_PER_BLOCK: usize = 4_096;
 
 /// Previous and new owner of what a log moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,9 +106,38 @@ pub struct Events {
     /// Block of the current transaction and the range items it has asked for.
     block_number: u64,
     range_items: u64,
+    /// Questions the current block has put, and those of all blocks that nothing at hand answers.
+    asked: BTreeSet<Call>,
+    unanswered: Vec<Call>,
 }
 
 impl Events {
+    /// What a contract answers to `call`: its first `N` words, `None` where it refuses or says less. A question that nothing
+    /// at hand answers is noted for [`crate::wants`]; claims whose decoding asks are marked [`crate::registry::Claim::asking`].
+    ///
+    /// # Errors
+    /// Refuses the log that depends on an answer not at hand.
+    pub(crate) fn ask<'a, const N: usize>(
+        &mut self,
+        transaction: &Transaction<'a>,
+        call: Call,
+    ) -> Result<Option<&'a [Word; N]>, Refusal> {
+        if !self.asked.contains(&call) {
+            if self.asked.len() == MAX_QUESTIONS_PER_BLOCK {
+                return Err(Refusal(reason::CONTRACT_UNKNOWN));
+            }
+            self.asked.insert(call.clone());
+        }
+        match transaction.answers.get(&call) {
+            Some(Answer::Returned(bytes)) => Ok(bytes.as_chunks().0.first_chunk()),
+            Some(Answer::Reverted) => Ok(None),
+            None => {
+                self.unanswered.push(call);
+                Err(Refusal(reason::CONTRACT_UNKNOWN))
+            }
+        }
+    }
+
     /// Appends the movement of one token by `log`.
     pub fn transfer(&mut self, log: &Log, standard: Standard, parties: &Parties, item: Item) {
         self.told.transfers.push(Transfer {
@@ -213,6 +250,7 @@ impl Events {
         if self.block_number != block_number {
             self.block_number = block_number;
             self.range_items = 0;
+            self.asked.clear();
         }
         self.first_transfer = self.told.transfers.len();
         self.first_sale = self.told.sales.len();
@@ -239,6 +277,13 @@ impl Events {
         if let Some(trail) = trail {
             people::resolve(transaction, &trail, sales);
         }
+    }
+
+    /// The questions that nothing at hand answered, sorted and each once.
+    pub(crate) fn into_unanswered(mut self) -> Vec<Call> {
+        self.unanswered.sort_unstable();
+        self.unanswered.dedup();
+        self.unanswered
     }
 
     /// The facts.

@@ -15,6 +15,7 @@ pub mod transaction;
 mod blend;
 mod blur;
 mod cryptopunks;
+mod cryptopunks_market;
 mod deal;
 mod element;
 mod erc1155;

@@ -3,7 +3,8 @@
 //! A case names the position of a log in its list. What it leaves out of an expected transfer has the usual value: item 0,
 //! quantity 1, the contract of the log, the folder's name as source. `"items": "first..=last"` stands for one transfer per
 //! token of a range, items counted from the first. What is left out of an expected sale has the usual value too: see
-//! `expect_sale`. `envelopes` holds, by the number of the transaction, what is known of it beside its logs.
+//! `expect_sale`. `envelopes` holds, by the number of the transaction, what is known of it beside its logs. `answers` holds what
+//! contracts say when asked; each must be asked for.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -88,7 +89,17 @@ fn check(path: &Path, decoder: &str, case: &Value) {
             (hash, logs::envelope(envelope))
         })
         .collect();
-    let facts = decode_with(&logs::span(case["chain"].as_u64().unwrap_or(1), logs), &envelopes);
+    let answers = logs::answers(&case["answers"]);
+    let mut span = logs::span(case["chain"].as_u64().unwrap_or(1), logs);
+    logs::answer(&mut span, &answers);
+    for call in answers.keys() {
+        assert!(
+            span.context.answers.contains_key(call),
+            "{}: nobody asks {call:?}",
+            path.display()
+        );
+    }
+    let facts = decode_with(&span, &envelopes);
 
     let found: Vec<Value> = facts
         .transfers
