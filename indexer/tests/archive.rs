@@ -379,7 +379,10 @@ fn call(number: u8, at: Option<u64>) -> Call {
 fn answers(height: u64, span: &Span) -> Answers {
     let returned = Answer::Returned(span.block(height).unwrap().hash.to_vec().into());
     Answers::from_iter([
-        (call(1, None), Answer::Returned(Bytes::from_static(b"the same on all branches"))),
+        (
+            call(1, None),
+            Answer::Returned(Bytes::from_static(b"the same on all branches")),
+        ),
         (call(2, None), Answer::Reverted),
         (call(1, Some(height)), returned),
         (call(3, Some(height)), Answer::Returned(Bytes::new())),
@@ -388,7 +391,13 @@ fn answers(height: u64, span: &Span) -> Answers {
 
 /// The answers held to every question of [`answers`].
 async fn held(archive: &Archive, height: u64) -> Answers {
-    let calls = [call(1, None), call(2, None), call(1, Some(height)), call(3, Some(height)), call(9, None)];
+    let calls = [
+        call(1, None),
+        call(2, None),
+        call(1, Some(height)),
+        call(3, Some(height)),
+        call(9, None),
+    ];
     archive.answers(CHAIN, &calls).await.unwrap()
 }
 
@@ -410,7 +419,10 @@ async fn a_context_is_kept_with_its_span(archive: Archive) {
     expected.retain(|hash, _| of_part(hash));
     assert!(!expected.is_empty());
     assert_eq!(part.context.envelopes, expected);
-    assert_eq!(archive.read_logs(CHAIN, 110..=112).await.unwrap().context, Context::default());
+    assert_eq!(
+        archive.read_logs(CHAIN, 110..=112).await.unwrap().context,
+        Context::default()
+    );
     let elsewhere = archive.answers(ChainId(2), &[call(1, None)]).await.unwrap();
     assert!(elsewhere.is_empty());
 }

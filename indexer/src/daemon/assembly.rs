@@ -43,24 +43,11 @@ impl Assignment {
     /// A chain without a usable endpoint, or a URL whose variable is not set.
     pub fn endpoint_settings(&self) -> Result<Vec<EndpointSettings>, Failure> {
         let chain = self.entry.chain.chain;
-        let listed = |(index, url): (usize, &EndpointUrl)| {
-            Ok(EndpointSettings {
-                id: -1 - i32::try_from(index).unwrap_or(0),
-                url: expanded(url)?,
-                priority: 0,
-                weight: 1,
-                rate_limit: None,
-            })
-        };
         let settings: Vec<EndpointSettings> = if self.endpoints.is_empty() {
             let active = self.entry.endpoints.iter().filter(|endpoint| endpoint.active);
             active.map(registered).collect::<Result<_, Failure>>()?
         } else {
-            self.endpoints
-                .iter()
-                .enumerate()
-                .map(listed)
-                .collect::<Result<_, Failure>>()?
+            listed(&self.endpoints)?
         };
         if settings.is_empty() {
             let message = format!(
@@ -200,6 +187,23 @@ impl Assignment {
             committed: Arc::clone(&stores.committed),
         })
     }
+}
+
+/// Endpoints given on a command line: they are in no registry and equal to each other.
+///
+/// # Errors
+/// A URL whose variable is not set.
+pub fn listed(urls: &[EndpointUrl]) -> Result<Vec<EndpointSettings>, Failure> {
+    let setting = |(index, url): (usize, &EndpointUrl)| {
+        Ok(EndpointSettings {
+            id: -1 - i32::try_from(index).unwrap_or(0),
+            url: expanded(url)?,
+            priority: 0,
+            weight: 1,
+            rate_limit: None,
+        })
+    };
+    urls.iter().enumerate().map(setting).collect()
 }
 
 fn registered(endpoint: &crate::registry::Endpoint) -> Result<EndpointSettings, Failure> {

@@ -10,6 +10,7 @@ use decoders::block::{Answers, Call as Question, Envelopes};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use rustc_hash::FxHashMap;
+use serde::Deserialize;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -17,7 +18,7 @@ use super::ask::{Ask, Trouble};
 use super::call::Call;
 use super::error::{EndpointError, Wanted};
 use super::pool::Inner;
-use super::wire::{Body, Reply, Unread, replies};
+use super::wire::{Body, Reply, Unread, Word, replies};
 use super::{answer, envelope};
 
 /// Batches under way at once.
@@ -34,6 +35,15 @@ pub(super) enum Told<V> {
     Unproven(V),
     /// The endpoint does not have it.
     Missing,
+}
+
+/// Where a transaction stands.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Placed {
+    hash: Word,
+    #[serde(default)]
+    block_hash: Option<Word>,
 }
 
 /// One kind of question.
@@ -101,6 +111,27 @@ impl Inner {
         self.remembered.learn(&new);
         answers.extend(new);
         Ok((answers, unknown.len()))
+    }
+
+    /// The hash of the block that holds a transaction.
+    pub(super) async fn block_of(&self, hash: B256) -> Result<Option<B256>, EndpointError> {
+        let ask = self.question(vec![Call::transaction(hash)], format!("transaction {hash}"));
+        let read = move |bodies: &[Body]| {
+            let replies = replies(bodies)?;
+            let placed: Placed = replies.first().ok_or(Unread::Absent)?.read()?;
+            if placed.hash.0 != hash {
+                return Err(Unread::Lie(format!(
+                    "asked for transaction {hash}, gave {}",
+                    placed.hash.0
+                )));
+            }
+            placed.block_hash.map(|hash| hash.0).ok_or(Unread::Absent)
+        };
+        match self.ask(&ask, read).await {
+            Ok(served) => Ok(Some(served.value)),
+            Err(Trouble::Absent) => Ok(None),
+            Err(trouble) => Err(self.fault(trouble, &ask.what)),
+        }
     }
 
     /// Asks for `keys`, once more elsewhere for those that were not had, and a last time where that may help.

@@ -182,6 +182,14 @@ impl Pool {
         Box::pin(self.inner.envelopes(hashes)).await
     }
 
+    /// The hash of the block that holds a transaction; `None` when no endpoint knows it, or it waits to be mined.
+    ///
+    /// # Errors
+    /// [`EndpointError`]; transient ones are worth another try.
+    pub async fn block_of(&self, tx_hash: B256) -> Result<Option<B256>, EndpointError> {
+        Box::pin(self.inner.block_of(tx_hash)).await
+    }
+
     /// What contracts answer to `calls`, and how many of them had to be asked for: answers that never change are remembered.
     ///
     /// A call about a state that no endpoint has (any more) is left out.

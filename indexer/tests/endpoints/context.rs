@@ -136,7 +136,9 @@ async fn contracts_are_asked_once_for_what_never_changes() {
     let mut state = Canned::default();
     for number in 0..150 {
         let returned = Bytes::from(vec![0, number]);
-        state.calls.insert((Address::repeat_byte(0xcc), vec![number].into()), returned);
+        state
+            .calls
+            .insert((Address::repeat_byte(0xcc), vec![number].into()), returned);
     }
     let faults = Faults::new(4);
     let server = serve_with_state(world.ledger.clone(), Arc::clone(&faults), LOOPBACK, Arc::new(state)).await;
@@ -146,14 +148,22 @@ async fn contracts_are_asked_once_for_what_never_changes() {
     let mut calls: Vec<Call> = (0..160).map(|number| call(number, None)).collect();
     calls.extend([call(3, Some(10)), call(4, Some(1_000_000))]);
     let (answers, asked) = pool.answers(&calls).await.unwrap();
-    assert_eq!((answers.len(), asked), (161, 162), "the state of a block to come is no answer");
+    assert_eq!(
+        (answers.len(), asked),
+        (161, 162),
+        "the state of a block to come is no answer"
+    );
     assert_eq!(answers[&call(149, None)], Answer::Returned(vec![0, 149].into()));
     assert_eq!(answers[&call(159, None)], Answer::Reverted);
     assert_eq!(answers[&call(3, Some(10))], Answer::Returned(vec![0, 3].into()));
     assert!(!answers.contains_key(&call(4, Some(1_000_000))));
 
     let (again, asked) = pool.answers(&calls).await.unwrap();
-    assert_eq!((again == answers, asked), (true, 2), "only what is about a height is asked again");
+    assert_eq!(
+        (again == answers, asked),
+        (true, 2),
+        "only what is about a height is asked again"
+    );
     world.change(0, |faults| faults.limits.batch = Some(1));
     let pool = world.pool().await;
     assert_eq!(pool.answers(&calls).await.unwrap().0, answers);
@@ -168,7 +178,9 @@ async fn transactions_of_real_blocks_are_believed() {
     };
     for recorded in open_folder(&folder.join("blocks")).unwrap() {
         let chain = recorded.chain_id;
-        let server = serve(recorded.clone().into_ledger(), Faults::new(1), LOOPBACK).await.unwrap();
+        let server = serve(recorded.clone().into_ledger(), Faults::new(1), LOOPBACK)
+            .await
+            .unwrap();
         let options = PoolOptions {
             header_hash: HeaderHash::Auto,
             ..options()
@@ -183,12 +195,25 @@ async fn transactions_of_real_blocks_are_believed() {
             .iter()
             .filter(|(hash, wanted)| read.get(*hash).is_none_or(|read| !same(read, wanted)))
             .count();
-        assert_eq!((wrong, pool.health()[0].lies), (0, 0), "of {} of chain {chain}", wanted.len());
+        assert_eq!(
+            (wrong, pool.health()[0].lies),
+            (0, 0),
+            "of {} of chain {chain}",
+            wanted.len()
+        );
     }
 }
 
 /// Some blocks were recorded without senders, which their signatures tell.
 fn same(read: &Envelope, recorded: &Envelope) -> bool {
-    let from = if recorded.from.is_zero() { read.from } else { recorded.from };
-    *read == Envelope { from, ..recorded.clone() }
+    let from = if recorded.from.is_zero() {
+        read.from
+    } else {
+        recorded.from
+    };
+    *read
+        == Envelope {
+            from,
+            ..recorded.clone()
+        }
 }
