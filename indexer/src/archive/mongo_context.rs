@@ -68,9 +68,8 @@ impl MongoContext {
             in_time(self.transactions.delete_many(doc! { "_id": { "$in": keys } })).await?;
         }
         if let Some(from) = context::doubtful_from(stale) {
-            let low = key_value(height_key(span.chain, from).to_vec());
-            // A height's key is the beginning of those of its answers; the highest stands for every height.
-            let high = key_value(height_key(span.chain, span.range.end().saturating_add(1)).to_vec());
+            let low = key_value(key_at(span.chain, from, B256::ZERO).to_vec());
+            let high = key_value(key_at(span.chain, span.range.end().saturating_add(1), B256::ZERO).to_vec());
             in_time(self.answers.delete_many(doc! { "_id": { "$gte": low, "$lt": high } })).await?;
         }
         Ok(())
@@ -129,16 +128,15 @@ async fn insert(collection: &Collection<RawDocumentBuf>, documents: Vec<RawDocum
 const ANSWER_KEY: usize = 48;
 
 fn answer_key(chain: ChainId, call: &Call) -> [u8; ANSWER_KEY] {
-    let mut key = [0; ANSWER_KEY];
-    key[..16].copy_from_slice(&height_key(chain, call.at.unwrap_or(u64::MAX)));
-    key[16..].copy_from_slice(context::question(call).as_slice());
-    key
+    key_at(chain, call.at.unwrap_or(u64::MAX), context::question(call))
 }
 
-fn height_key(chain: ChainId, height: u64) -> [u8; 16] {
-    let mut key = [0; 16];
+/// Keys of one length sort by their bytes; MongoDB sorts by length first.
+fn key_at(chain: ChainId, height: u64, question: B256) -> [u8; ANSWER_KEY] {
+    let mut key = [0; ANSWER_KEY];
     key[..8].copy_from_slice(&chain.0.to_be_bytes());
-    key[8..].copy_from_slice(&height.to_be_bytes());
+    key[8..16].copy_from_slice(&height.to_be_bytes());
+    key[16..].copy_from_slice(question.as_slice());
     key
 }
 

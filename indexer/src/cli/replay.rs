@@ -131,7 +131,7 @@ impl Replayed {
             lacking,
         } = self;
         writer.line(format_args!(
-            "{blocks} blocks replayed: {kept} transfers as before, {announced} new, {retracted} retracted"
+            "{blocks} blocks replayed: {kept} facts as before, {announced} new, {retracted} retracted"
         ))?;
         match (lacking, fetched) {
             (0, _) => Ok(()),

@@ -40,7 +40,7 @@ fn hashes(envelopes: &Envelopes) -> Vec<B256> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_come_in_batches_as_large_as_the_endpoint_takes() {
-    let world = World::new(30, 1).await;
+    let world = World::new(60, 1).await;
     let wanted = envelopes(blocks(&world).iter().map(AsRef::as_ref));
     assert!(wanted.len() > 100, "{}", wanted.len());
     let pool = world.pool().await;
