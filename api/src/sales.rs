@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
+use sqlx::{PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -14,70 +14,77 @@ use crate::request;
 
 /// One token, or one quantity of one token, that was sold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Sale {
+pub struct Sale {
     /// The fact's id, which is also its place in chain order and its message id.
-    id: Uuid,
+    pub id: Uuid,
     /// CAIP-2 name of the chain.
-    chain: String,
+    pub chain: String,
     /// Name of the market.
-    marketplace: Option<String>,
+    pub marketplace: Option<String>,
     /// Who found whom: `listing`, `offer`, …
-    side: String,
+    pub side: String,
     /// Token contract; zero where the token is not known.
-    contract: String,
+    pub contract: String,
     /// Token number, decimal; absent where it is not known.
-    token: Option<String>,
+    pub token: Option<String>,
     /// Token standard.
-    standard: String,
+    pub standard: String,
     /// Units, decimal.
-    quantity: String,
+    pub quantity: String,
     /// Who sold.
-    seller: String,
+    pub seller: String,
     /// Who bought.
-    buyer: String,
+    pub buyer: String,
     /// The ERC-20 contract paid in; zero for the chain's own currency.
-    currency: String,
+    pub currency: String,
     /// Its symbol, where it is known.
-    currency_symbol: Option<String>,
+    pub currency_symbol: Option<String>,
     /// What the whole quantity cost, in the smallest unit; absent where it is not known.
-    price_raw: Option<String>,
+    pub price_raw: Option<String>,
     /// The same in whole units, where the currency's decimals are known.
-    price: Option<String>,
+    pub price: Option<String>,
     /// The parts of the price that others than the seller got, in the smallest unit.
-    fees: Vec<Fee>,
+    pub fees: Vec<Fee>,
     /// What the seller kept, in the smallest unit.
-    seller_net_raw: Option<String>,
+    pub seller_net_raw: Option<String>,
     /// What was sold together in one price; absent for a single sale.
-    bundle: Option<Bundle>,
+    pub bundle: Option<Bundle>,
     /// What is to be known before the sale is trusted.
-    flags: Vec<String>,
+    pub flags: Vec<String>,
     /// Why the trade looks made up.
-    wash_flags: Vec<String>,
+    pub wash_flags: Vec<String>,
     /// The maker's order, where the market names orders.
-    order_hash: Option<String>,
+    pub order_hash: Option<String>,
     /// Height.
-    block_number: i64,
+    pub block_number: i64,
     /// Time of the block.
-    block_time: DateTime<Utc>,
+    pub block_time: DateTime<Utc>,
     /// Transaction.
-    tx_hash: String,
+    pub tx_hash: String,
     /// Index of the log within its block.
-    log_index: i32,
+    pub log_index: i32,
     /// Index among the sales of the log.
-    item: i32,
+    pub item: i32,
 }
 
+/// A part of a price that somebody other than the seller got.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Fee {
-    recipient: String,
-    amount_raw: String,
-    kind: String,
+pub struct Fee {
+    /// Who got it; zero where that is not known.
+    pub recipient: String,
+    /// How much, in the smallest unit.
+    pub amount_raw: String,
+    /// What for.
+    pub kind: String,
 }
 
+/// What several sales have in common that were sold for one price.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Bundle {
-    id: Uuid,
-    size: i32,
+pub struct Bundle {
+    /// The id they share.
+    pub id: Uuid,
+    /// How many they are.
+    pub size: i32,
 }
 
 /// One page of sales.
@@ -131,6 +138,12 @@ pub(crate) async fn answer(
     let full = i64::try_from(sales.len()).is_ok_and(|count| count == limit);
     let next = sales.last().filter(|_| full).map(|last| last.id);
     Ok(Json(Page { sales, next }))
+}
+
+/// The newest sales of `chain`, at most `limit`.
+pub(crate) async fn newest(executor: impl PgExecutor<'_>, chain: &str, limit: i64) -> Result<Vec<Sale>, sqlx::Error> {
+    let rows = sqlx::query(OF_CHAIN).bind(chain).bind(Uuid::max()).bind(limit);
+    rows.fetch_all(executor).await?.iter().map(sale_of).collect()
 }
 
 const OF_CHAIN: &str = "select *, price_native::text as price, price_raw::text as raw, seller_net_raw::text as net,

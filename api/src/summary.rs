@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::catalog;
 pub use crate::catalog::{Collection, Holding, LastSale};
 use crate::error::ApiError;
+pub use crate::sales::Sale;
 pub use crate::transfers::Transfer;
 
 /// One chain in short.
@@ -41,6 +42,8 @@ pub struct Summary {
     pub tokens: Vec<TokenOwners>,
     /// The newest transfers.
     pub latest: Vec<Transfer>,
+    /// The newest sales.
+    pub latest_sales: Vec<Sale>,
 }
 
 /// A token and who owns it.
@@ -67,6 +70,7 @@ pub async fn read(pool: &PgPool, chain: ChainId, rows: i64) -> Result<Summary, A
     let collections = catalog::busiest(&mut *transaction, Some(&chain), rows).await?;
     let tokens = sampled_tokens(&mut transaction, &collections).await?;
     let latest = crate::transfers::newest(&mut *transaction, &chain, Uuid::max(), rows).await?;
+    let latest_sales = crate::sales::newest(&mut *transaction, &chain, rows).await?;
     transaction.commit().await?;
     Ok(Summary {
         chain,
@@ -83,6 +87,7 @@ pub async fn read(pool: &PgPool, chain: ChainId, rows: i64) -> Result<Summary, A
         collections,
         tokens,
         latest,
+        latest_sales,
     })
 }
 
