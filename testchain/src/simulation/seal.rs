@@ -82,9 +82,9 @@ pub(super) fn block(settings: &Settings, place: Place, drafts: Vec<Draft>) -> Bl
     }
 }
 
-/// The transaction's EIP-2718 bytes. The signature stands for one: nobody holds these accounts' keys.
+/// The transaction's EIP-2718 bytes. It has no signature, as some chains' own transactions: nobody holds these accounts' keys.
 fn encode(settings: &Settings, draft: &Draft) -> Vec<u8> {
-    let signature = Signature::new(U256::from(draft.salt), U256::from(1), false);
+    let signature = Signature::new(U256::ZERO, U256::ZERO, false);
     let (to, input) = (TxKind::Call(draft.to), draft.input.clone());
     let gas_limit = gas(draft.logs.len()) * 2;
     let mut bytes = Vec::with_capacity(160);
@@ -123,6 +123,7 @@ fn transaction(draft: &Draft, encoded: &[u8]) -> Transaction {
         to,
         value,
         input,
+        nonce: draft.salt,
         verbatim: None,
     }
 }
