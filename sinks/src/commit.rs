@@ -14,7 +14,8 @@ use crate::error::SinkError;
 use crate::lease::Lease;
 use crate::store::Store;
 use crate::{
-    balances, checkpoint, closings, collections, counters, faults, orders, outbox, sales, settlement, tokens, transfers, volumes, wash,
+    balances, checkpoint, closings, collections, counters, faults, orders, outbox, sales, settlement, tokens,
+    transfers, volumes, wash,
 };
 
 /// Who applies a span.
@@ -261,7 +262,10 @@ async fn write(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError
 /// What follows from facts of other spans as much as from those of `batch`. It waits for the other writers of the chain, which
 /// could be adding such facts, so it comes last, and only where there is something to compute.
 async fn judge(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let (sold, ordered) = (!batch.sales.is_empty(), !batch.orders.is_empty() || !batch.closings.is_empty());
+    let (sold, ordered) = (
+        !batch.sales.is_empty(),
+        !batch.orders.is_empty() || !batch.closings.is_empty(),
+    );
     if sold || ordered {
         coverage::alone(db, &batch.chain_name).await?;
     }

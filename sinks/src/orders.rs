@@ -167,7 +167,8 @@ const TAKE: &str = "with taken as (
     )
     insert into undone_orders select * from taken";
 
-const STORED: &str = "select id, kind, marketplace_id, version, market, key, hashed, maker, contract, token_number, standard,
+const STORED: &str =
+    "select id, kind, marketplace_id, version, market, key, hashed, maker, contract, token_number, standard,
            quantity::text as quantity, currency_address, price_raw::text as price_raw, starts_at, expires_at, taker,
            nonce::text as nonce, escrowed, auction, tx_hash
     from catalog_service.order_facts where chain_id = $1 and id >= $2 and id < $3";

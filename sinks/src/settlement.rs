@@ -109,7 +109,8 @@ struct UndoneClosing {
 
 const UNDONE_ORDERS: &str = "select id, slot from undone_orders";
 
-const UNDONE_CLOSINGS: &str = "select id, slot, market, maker, nonces, nonce::text as nonce, reason from undone_closings";
+const UNDONE_CLOSINGS: &str =
+    "select id, slot, market, maker, nonces, nonce::text as nonce, reason from undone_closings";
 
 // Of a key, a closing reaches the order directly below it, and an order replaces the one directly below it. Of a maker, a
 // closing changes nothing of orders that ended below it, unless it is a fill, which may follow an invalidation.

@@ -149,8 +149,16 @@ impl Changes {
             .bind(parties().map(|(_, seller, ..)| seller.as_str()).collect::<Vec<_>>())
             .bind(parties().map(|(_, _, buyer, _)| buyer.as_str()).collect::<Vec<_>>())
             .bind(parties().map(|(.., single_owner)| *single_owner).collect::<Vec<_>>())
-            .bind(courses().map(|((contract, _), _)| contract.as_str()).collect::<Vec<_>>())
-            .bind(courses().map(|((_, currency), _)| currency.as_str()).collect::<Vec<_>>())
+            .bind(
+                courses()
+                    .map(|((contract, _), _)| contract.as_str())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                courses()
+                    .map(|((_, currency), _)| currency.as_str())
+                    .collect::<Vec<_>>(),
+            )
             .bind(courses().map(|(_, (first, _))| *first).collect::<Vec<_>>())
             .bind(courses().map(|(_, (_, last))| *last).collect::<Vec<_>>())
             .fetch_all(&mut *db)
@@ -222,7 +230,7 @@ const JUDGE: &str = "with judged as materialized (
             ) then 'repeated' end,
             case when s.token is not null and s.bundle_size = 1 and not 0 < any(s.fee_amounts)
                   and not s.flags && array['fees_unknown', 'fees_on_top_unknown', 'fees_exceed_price']
-                  and div(s.price_raw, nullif(s.quantity, 0)) > 10 * (
+                  and div(s.price_raw, greatest(s.quantity, 1)) > 10 * (
                 select case when count(*) >= 10 then percentile_disc(0.5) within group (order by before.unit_price) end
                 from (
                     select div(o.price_raw, greatest(o.quantity, 1)) as unit_price from catalog_service.sale_facts o

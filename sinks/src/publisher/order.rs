@@ -202,7 +202,10 @@ mod tests {
         let retraction = retraction_of(fact().fact_id);
         let message = fact().retraction(ChainId(1), retraction).unwrap();
         let mut taken: serde_json::Value = serde_json::from_slice(&message.body).unwrap();
-        assert_eq!(taken["retracts"], serde_json::json!({ "id": fact().fact_id, "kind": "listing" }));
+        assert_eq!(
+            taken["retracts"],
+            serde_json::json!({ "id": fact().fact_id, "kind": "listing" })
+        );
         taken.as_object_mut().expect("a body").remove("retracts");
         (taken["id"], taken["kind"]) = (told["id"].clone(), told["kind"].clone());
         assert_eq!(taken, told, "a retraction repeats the fact");
