@@ -1,18 +1,22 @@
 //! What a commit refuses, and what it owes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::scratch::with_store;
-use crate::world::{CHAIN, SOURCES, World, wanted};
+use crate::world::{CHAIN, SEAPORT, SOURCES, WYVERN, World, wanted};
 use alloy_primitives::{Address, B256};
 use decoders::block::{BlockRef, ChainId, Proof};
-use serde_json::json;
+use futures::TryStreamExt;
+use serde_json::{Value, json};
 use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Applied, Move, apply, rewind};
 use sinks::coverage::{self, Covered, Wanted};
 use sinks::digest::digest;
 use sinks::error::{Class, SinkError};
 use sinks::lease::{acquire, release, renew};
+use sinks::publisher::tail::{Filter, from_outbox};
+use sinks::store::Store;
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -174,6 +178,71 @@ async fn one_announcement_is_owed_per_fact() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_tell_of_every_kind_in_chain_order_and_are_taken_back_in_reverse() {
+    with_store(1, |store| async move {
+        let world = World::new(12, 30);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        let (facts, undone) = (world.facts(0..=29), world.facts(1..=29));
+        let step = Move::Head {
+            from: None,
+            lease: &lease,
+        };
+        apply(&store, &facts, step).await.unwrap();
+        let messages = owed_messages(&store).await;
+        let ids: Vec<String> = world.ids(&facts).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            messages
+                .iter()
+                .map(|body| body["id"].as_str().unwrap())
+                .collect::<Vec<_>>(),
+            ids
+        );
+        let sold: Vec<&Value> = messages.iter().filter(|body| body["kind"] == "sale").collect();
+        assert_eq!(sold.len(), facts.sales.len());
+        for (body, fact) in sold.into_iter().zip(&facts.sales) {
+            assert_eq!(body["seller"], format!("{:#x}", fact.seller));
+            assert_eq!(body["price"], json!(fact.price.map(|price| price.to_string())));
+            assert_eq!(body["fees"].as_array().unwrap().len(), fact.fees.len());
+            assert_eq!(body["bundle"].is_null(), fact.bundle_size == 1);
+        }
+
+        rewind(&store, CHAIN, world.block(29), world.block(0), &lease)
+            .await
+            .unwrap();
+        let left = owed_messages(&store).await;
+        let retractions = left.iter().filter(|body| body["kind"] == "retraction");
+        let retracted: Vec<&str> = retractions
+            .map(|body| body["retracts"]["id"].as_str().unwrap())
+            .collect();
+        let expected: Vec<String> = world.ids(&undone).iter().rev().map(ToString::to_string).collect();
+        assert_eq!(retracted, expected);
+        let own: BTreeSet<&str> = left.iter().map(|body| body["id"].as_str().unwrap()).collect();
+        assert_eq!(
+            own.len(),
+            left.len(),
+            "two facts of one log have retractions of their own"
+        );
+        assert_eq!(
+            left.len(),
+            facts.transfers.len() + facts.sales.len(),
+            "what was undone is not told"
+        );
+    })
+    .await;
+}
+
+/// The bodies of every message owed, in order.
+async fn owed_messages(store: &Store) -> Vec<Value> {
+    let seen: Vec<_> = from_outbox(store.clone(), 0, Filter::default(), None)
+        .try_collect()
+        .await
+        .unwrap();
+    seen.iter()
+        .map(|seen| serde_json::from_slice(&seen.body).unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retraction_carries_the_fact() {
     with_store(1, |store| async move {
         let world = World::new(4, 30);
@@ -288,6 +357,8 @@ async fn coverage_says_what_is_missing_and_how_the_rest_was_proven() {
                 covered("erc2309", "bloom", 5..=9),
                 covered("erc721", "bloom", 5..=9),
                 covered("erc721", "receipts", 10..=14),
+                covered("seaport", "bloom", 5..=9),
+                covered("wyvern", "bloom", 5..=9),
             ]
         );
     })
@@ -498,6 +569,7 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         let only = |contracts: &[Address]| {
             let mut facts = world.facts(0..=19);
             facts.transfers.retain(|fact| contracts.contains(&fact.contract));
+            facts.sales.retain(|fact| contracts.contains(&fact.market));
             facts.faults.retain(|fault| contracts.contains(&fault.contract));
             facts.contracts = contracts.to_vec();
             facts
@@ -506,7 +578,8 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
             source: format!("{contract:#x}"),
             from,
         };
-        let (first, both) = (only(&contracts[..1]), only(&contracts[..2]));
+        let first = only(&[contracts[0], SEAPORT]);
+        let both = only(&[contracts[0], contracts[1], SEAPORT, WYVERN]);
 
         apply(&store, &first, Move::Backfill { branch: 0 }).await.unwrap();
         let later = [of(&contracts[0], 0), of(&contracts[1], 7)];
@@ -516,7 +589,7 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         );
 
         let applied = apply(&store, &both, Move::Backfill { branch: 0 }).await.unwrap();
-        assert_eq!(applied.skipped, first.transfers.len() as u64);
+        assert_eq!(applied.skipped, (first.transfers.len() + first.sales.len()) as u64);
         assert_eq!(coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(), []);
         with_store(1, |clean| async move {
             apply(&clean, &both, Move::Backfill { branch: 0 }).await.unwrap();

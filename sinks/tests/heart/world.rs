@@ -21,6 +21,10 @@ use crate::market;
 pub(crate) const CHAIN: ChainId = ChainId(1);
 pub(crate) const SOURCES: [&str; 6] = ["cryptopunks", "erc1155", "erc2309", "erc721", "seaport", "wyvern"];
 
+/// Contracts of two markets.
+pub(crate) const SEAPORT: Address = Address::repeat_byte(0x5e);
+pub(crate) const WYVERN: Address = Address::repeat_byte(0x5f);
+
 /// One block with what it says.
 #[derive(Clone, Debug)]
 pub(crate) struct Saying {
@@ -126,7 +130,7 @@ fn deal(rng: &mut ChaCha8Rng, block_number: u64, log_index: u32, sales: &mut Vec
             tx_hash,
             marketplace: source,
             version,
-            market: Address::repeat_byte(0x5e),
+            market: if source == "seaport" { SEAPORT } else { WYVERN },
             contract: if token.is_some() { contract } else { Address::ZERO },
             token,
             standard,
