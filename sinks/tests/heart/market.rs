@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::trade::{OTHER, PEGGED};
-use crate::world::{Saying, number_of, person, quantity, speaker};
+use crate::world::{SEAPORT, Saying, WYVERN, number_of, person, quantity, speaker};
 
 /// Long over.
 pub(crate) const PAST: u64 = 1_600_000_000;
@@ -33,10 +33,7 @@ pub(crate) fn say(rng: &mut ChaCha8Rng, number: u64, saying: &mut Saying) {
 }
 
 fn market(rng: &mut ChaCha8Rng) -> (&'static str, Address) {
-    [
-        ("seaport", Address::repeat_byte(0x5e)),
-        ("wyvern", Address::repeat_byte(0x5f)),
-    ][rng.random_range(0..2)]
+    [("seaport", SEAPORT), ("wyvern", WYVERN)][rng.random_range(0..2)]
 }
 
 fn key(rng: &mut ChaCha8Rng) -> B256 {
@@ -124,7 +121,7 @@ fn quick_sale(rng: &mut ChaCha8Rng, block_number: u64, log_index: u32, tx_hash: 
         tx_hash,
         marketplace: "wyvern",
         version: "",
-        market: Address::repeat_byte(0x5f),
+        market: WYVERN,
         contract: Address::repeat_byte(0xa1),
         token: Some(number_of(rng)),
         standard: Standard::Erc721,
