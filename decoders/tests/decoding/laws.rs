@@ -5,14 +5,14 @@ use alloy_primitives::{Address, B256, Bytes, Log as Encoded, U256, keccak256};
 use alloy_sol_types::{SolEvent, sol};
 use decoders::block::{Answer, Call, ChainId, Log, Span};
 use decoders::events::{MAX_QUESTIONS_PER_BLOCK, MAX_RANGE_ITEMS_PER_BLOCK, Told};
-use decoders::fact::{Facts, PriceAllocation, Sale, TransferKind, reason};
+use decoders::fact::{TransferKind, reason};
 use decoders::registry::{Claim, DECODERS, Decoder, decode, decode_logs, sources, wants};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::fixtures::assert_refused_logs_say_nothing;
 use crate::logs;
+use crate::sound::{assert_adds_up, assert_in_chain_order, assert_orders_are_sound, assert_refused_logs_say_nothing};
 
 sol! {
     event Transfer(address indexed from, address indexed to, uint256 indexed tokenId);
@@ -151,61 +151,6 @@ pub(crate) fn answer_all(span: &mut Span, answers: &[Answer]) {
     }
 }
 
-pub(crate) fn assert_in_chain_order(facts: &Facts) {
-    let hash_of = |number| {
-        facts.blocks[decoders::block::find_block(&facts.blocks, number)
-            .map_or(0, |found| facts.blocks.iter().position(|block| block == found).unwrap())]
-        .hash
-    };
-    let ids: Vec<_> = facts
-        .transfers
-        .iter()
-        .map(|fact| fact.id(facts.chain, hash_of(fact.block_number)))
-        .collect();
-    assert!(ids.is_sorted_by(|one, next| one < next), "ids ascend and none repeats");
-    let sales: Vec<_> = facts
-        .sales
-        .iter()
-        .map(|fact| fact.id(facts.chain, hash_of(fact.block_number)))
-        .collect();
-    assert!(
-        sales.is_sorted_by(|one, next| one < next),
-        "ids of sales ascend and none repeats"
-    );
-    let faults: Vec<_> = facts
-        .faults
-        .iter()
-        .map(|fault| (fault.block_number, fault.log_index, fault.source))
-        .collect();
-    assert!(
-        faults.is_sorted_by(|one, next| one < next),
-        "faults ascend, one per log and source"
-    );
-}
-
-/// The law of sales: parts add up to the price, and nothing is sold for nothing.
-pub(crate) fn assert_adds_up(sale: &Sale) {
-    let fees = sale
-        .fees
-        .iter()
-        .try_fold(U256::ZERO, |total, fee| total.checked_add(fee.amount));
-    let fees = fees.expect("fees add up");
-    match (sale.price, sale.seller_net) {
-        (Some(price), Some(net)) => assert_eq!(fees.checked_add(net), Some(price), "{sale:?}"),
-        (None, None) => assert!(
-            sale.fees.is_empty() && sale.allocation == PriceAllocation::Unknown,
-            "{sale:?}"
-        ),
-        _ => panic!("a price without a net, or a net without a price: {sale:?}"),
-    }
-    assert!(sale.fees.iter().all(|fee| !fee.amount.is_zero()), "{sale:?}");
-    assert!(
-        sale.bundle_size > 0 && sale.item - sale.bundle_first < sale.bundle_size,
-        "{sale:?}"
-    );
-    assert!(sale.flags.is_sorted_by(|one, next| one < next), "{sale:?}");
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
@@ -215,6 +160,7 @@ proptest! {
         let facts = decode(&span);
         assert_in_chain_order(&facts);
         assert_refused_logs_say_nothing(&facts);
+        assert_orders_are_sound(&facts, &span.logs);
         facts.sales.iter().for_each(assert_adds_up);
         for transfer in &facts.transfers {
             let log = span.logs.iter().find(|log| {
@@ -238,6 +184,7 @@ proptest! {
         let facts = decode(&span);
         assert_in_chain_order(&facts);
         assert_refused_logs_say_nothing(&facts);
+        assert_orders_are_sound(&facts, &span.logs);
         facts.sales.iter().for_each(assert_adds_up);
     }
 

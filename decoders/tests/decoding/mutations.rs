@@ -14,9 +14,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value;
 
-use crate::fixtures::assert_refused_logs_say_nothing;
-use crate::laws::{answer, assert_adds_up, assert_in_chain_order, word};
+use crate::laws::{answer, word};
 use crate::logs::{self, decode_with};
+use crate::sound::{assert_adds_up, assert_in_chain_order, assert_orders_are_sound, assert_refused_logs_say_nothing};
 
 /// One blow: which log, how, where in its data or topics, and with what.
 #[derive(Clone, Debug)]
@@ -118,6 +118,7 @@ fn check((chain, mut case, answers): Case, sender: Address, input: &[u8]) -> Res
     ] {
         assert_in_chain_order(&facts);
         assert_refused_logs_say_nothing(&facts);
+        assert_orders_are_sound(&facts, &span.logs);
         facts.sales.iter().for_each(assert_adds_up);
     }
     Ok(())
