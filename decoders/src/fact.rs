@@ -220,6 +220,8 @@ pub struct Sale {
     pub marketplace: &'static str,
     /// Version of its contracts, such as `1.5`; empty where there is but one.
     pub version: &'static str,
+    /// The market's contract, which emitted the log.
+    pub market: Address,
     /// Token contract; zero where `token` is absent.
     pub contract: Address,
     /// Token number within the contract; absent where nothing at hand says what was sold.

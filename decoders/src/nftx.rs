@@ -13,7 +13,7 @@ use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag, reason};
 use crate::registry::{Claim, Decoder};
-use crate::trail::Trail;
+use crate::trail::{Payment, Trail};
 use crate::transaction::Transaction;
 
 const ETHEREUM: u64 = 1;
@@ -87,17 +87,14 @@ pub(crate) const DECODER: Decoder = Decoder {
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     let claimed: Vec<&Log> = transaction.claimed().collect();
-    let mut exchanges: FxHashMap<(Address, bool), usize> = FxHashMap::default();
-    for log in &claimed {
-        *exchanges.entry((log.address, is_redeemed(log))).or_default() += 1;
-    }
+    let purse = Purse::of(transaction, &trail, &claimed);
     for (index, log) in claimed.iter().enumerate().filter(|(_, log)| is_exchange(log)) {
         let exchange = Exchange {
             transaction,
             trail: &trail,
             log,
             zap: claimed.get(index + 1).copied().filter(|next| is_zap_of(next, log)),
-            is_sole: exchanges.get(&(log.address, is_redeemed(log))) == Some(&1),
+            swap: purse.swap(log),
         };
         let verdict = exchange.tell(events);
         events.settle(log, verdict);
@@ -150,17 +147,14 @@ struct Exchange<'a, 't> {
     log: &'a Log,
     /// What a zap says of it.
     zap: Option<&'a Log>,
-    /// Whether the contract has no other of its kind in the transaction, so that what a pool gave and got was for this one.
-    is_sole: bool,
+    /// What pools say of it.
+    swap: Option<Swap>,
 }
 
 impl Exchange<'_, '_> {
-    /// Tells the sale, if there was one and the contract is a vault. Without a payment nothing is asked.
+    /// Tells the sale, if there was one and the contract is a vault. Where nothing was bought or sold nothing is asked.
     fn tell(&self, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
-        let wrapped = self.transaction.here(WRAPPED);
-        let payments = self.trail.payments(0..u32::MAX);
-        let pays = payments.iter().any(|payment| Some(payment.currency) == wrapped);
-        if self.zap.is_none() && !pays {
+        if self.zap.is_none() && self.swap.is_none() {
             return Ok(None);
         }
         let Some(vault) = self.vault(events)? else {
@@ -169,7 +163,7 @@ impl Exchange<'_, '_> {
         let mut reader = Reader::new(self.log);
         let lines = self.lines(&vault, &mut reader)?;
         let count = sum_of(lines.iter().map(|line| line.quantity))?;
-        if let Some(price) = self.price(count, wrapped)? {
+        if let Some(price) = self.price(count)? {
             events.deal(self.log, self.deal(&price, lines));
         }
         Ok(reader.doubt())
@@ -285,8 +279,8 @@ impl Exchange<'_, '_> {
 
     /// What `count` NFTs cost. The second zap's word is taken where the pools do not say otherwise: one of its functions tells the
     /// wrong number.
-    fn price(&self, count: U256, wrapped: Option<Address>) -> Result<Option<Price>, Refusal> {
-        let pooled = wrapped.and_then(|wrapped| self.pooled(count, wrapped));
+    fn price(&self, count: U256) -> Result<Option<Price>, Refusal> {
+        let pooled = self.swap.as_ref().and_then(|swap| self.pooled(swap, count));
         let zapped = self.zap.map(|zap| self.zapped(zap, count)).transpose()?.flatten();
         let differs = |price: &Price| pooled.as_ref().is_some_and(|pooled| pooled.amount != price.amount);
         match zapped {
@@ -328,34 +322,13 @@ impl Exchange<'_, '_> {
         Ok((told == count).then_some(price))
     }
 
-    /// What pools got in wrapped native currency for about as many of the vault's tokens as the NFTs are worth, or gave.
-    fn pooled(&self, count: U256, wrapped: Address) -> Option<Price> {
-        let vault = self.log.address;
-        let (mut tokens, mut money) = (Flows::default(), Flows::default());
-        for payment in self.trail.payments(0..u32::MAX) {
-            if payment.currency == vault {
-                tokens.add(payment.from, payment.to, payment.amount)?;
-            } else if payment.currency == wrapped {
-                money.add(payment.from, payment.to, payment.amount)?;
-            }
-        }
-        let (mut swapped, mut amount) = (U256::ZERO, U256::ZERO);
-        for holder in tokens.holders().filter(|holder| !holder.is_zero() && *holder != vault) {
-            let (given, paid) = if is_redeemed(self.log) {
-                (tokens.given(holder), money.taken(holder))
-            } else {
-                (tokens.taken(holder), money.given(holder))
-            };
-            if !given.is_zero() && !paid.is_zero() {
-                swapped = swapped.checked_add(given)?;
-                amount = amount.checked_add(paid)?;
-            }
-        }
+    /// What pools say, if it was for about as many of the vault's tokens as the NFTs are worth.
+    fn pooled(&self, swap: &Swap, count: U256) -> Option<Price> {
         let worth = count.checked_mul(U256::from(ONE))?;
-        let fits = swapped >= worth / U256::from(2) && swapped <= worth.checked_mul(U256::from(2))?;
-        (self.is_sole && fits && !amount.is_zero()).then_some(Price {
-            currency: wrapped,
-            amount,
+        let fits = swap.tokens >= worth / U256::from(2) && swap.tokens / U256::from(2) <= worth;
+        fits.then_some(Price {
+            currency: swap.currency,
+            amount: swap.amount,
             allocation: PriceAllocation::Inferred,
             royalty: U256::ZERO,
             vault_fee: U256::ZERO,
@@ -398,18 +371,79 @@ impl Exchange<'_, '_> {
     }
 }
 
-/// What each holder of one ERC-20 gave and took in a transaction.
+/// What pools gave or got for tokens of a vault.
+struct Swap {
+    tokens: U256,
+    currency: Address,
+    amount: U256,
+}
+
+/// What was paid in a transaction in wrapped native currency and in tokens of what may be vaults.
+struct Purse {
+    wrapped: Option<Address>,
+    money: Flows,
+    /// By contract, with how often it gave and took NFTs.
+    vaults: FxHashMap<Address, (Flows, [usize; 2])>,
+}
+
+impl Purse {
+    fn of(transaction: &Transaction<'_>, trail: &Trail, claimed: &[&Log]) -> Self {
+        let mut purse = Purse {
+            wrapped: transaction.here(WRAPPED),
+            money: Flows::default(),
+            vaults: FxHashMap::default(),
+        };
+        for log in claimed.iter().filter(|log| is_exchange(log)) {
+            purse.vaults.entry(log.address).or_default().1[usize::from(is_redeemed(log))] += 1;
+        }
+        for payment in trail.payments(0..u32::MAX) {
+            if Some(payment.currency) == purse.wrapped {
+                purse.money.add(payment);
+            } else if let Some((tokens, _)) = purse.vaults.get_mut(&payment.currency) {
+                tokens.add(payment);
+            }
+        }
+        purse
+    }
+
+    /// What pools gave or got for the exchange `log`, unless there was another of its kind with the same contract. A pool is
+    /// who gave the one and took the other; who only passes both on is none.
+    fn swap(&self, log: &Log) -> Option<Swap> {
+        let (flows, exchanges) = self.vaults.get(&log.address)?;
+        let is_sole = exchanges[usize::from(is_redeemed(log))] == 1;
+        let (mut tokens, mut amount) = (U256::ZERO, U256::ZERO);
+        for holder in flows
+            .holders()
+            .filter(|holder| !holder.is_zero() && *holder != log.address)
+        {
+            let (swapped, paid) = if is_redeemed(log) {
+                (flows.given(holder), self.money.taken(holder))
+            } else {
+                (flows.taken(holder), self.money.given(holder))
+            };
+            if !swapped.is_zero() && !paid.is_zero() {
+                tokens = tokens.saturating_add(swapped);
+                amount = amount.saturating_add(paid);
+            }
+        }
+        (is_sole && !amount.is_zero()).then_some(Swap {
+            tokens,
+            currency: self.wrapped?,
+            amount,
+        })
+    }
+}
+
+/// What each holder of one ERC-20 gave and took in a transaction. Amounts no chain could hold count as all there is.
 #[derive(Default)]
 struct Flows(FxHashMap<Address, (U256, U256)>);
 
 impl Flows {
-    /// Counts a payment; `None` for amounts no chain could hold.
-    fn add(&mut self, from: Address, to: Address, amount: U256) -> Option<()> {
-        let given = &mut self.0.entry(from).or_default().0;
-        *given = given.checked_add(amount)?;
-        let taken = &mut self.0.entry(to).or_default().1;
-        *taken = taken.checked_add(amount)?;
-        Some(())
+    fn add(&mut self, payment: &Payment) {
+        let given = &mut self.0.entry(payment.from).or_default().0;
+        *given = given.saturating_add(payment.amount);
+        let taken = &mut self.0.entry(payment.to).or_default().1;
+        *taken = taken.saturating_add(payment.amount);
     }
 
     fn holders(&self) -> impl Iterator<Item = Address> {

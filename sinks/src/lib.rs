@@ -9,6 +9,7 @@
 pub mod checkpoint;
 pub mod commit;
 pub mod coverage;
+pub mod currencies;
 pub mod digest;
 pub mod error;
 pub mod lease;
@@ -22,5 +23,7 @@ mod collections;
 mod copy;
 mod counters;
 mod faults;
+mod sales;
 mod tokens;
 mod transfers;
+mod volumes;

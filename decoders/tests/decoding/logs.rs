@@ -38,7 +38,7 @@ pub(crate) fn decode_with(span: &Span, envelopes: &Envelopes) -> Facts {
 }
 
 /// How often the questions of a span may be answered before nothing new is asked.
-const ROUNDS: usize = 4;
+pub(crate) const ROUNDS: usize = 4;
 
 /// Answers what decoding `span` asks and `answers` hold, round by round, as the pipeline does; the rest stays unanswered.
 pub(crate) fn answer(span: &mut Span, answers: &Answers) {

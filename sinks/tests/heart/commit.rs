@@ -6,6 +6,7 @@ use crate::scratch::with_store;
 use crate::world::{CHAIN, SOURCES, World, wanted};
 use alloy_primitives::{Address, B256};
 use decoders::block::{BlockRef, ChainId, Proof};
+use serde_json::json;
 use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Applied, Move, apply, rewind};
 use sinks::coverage::{self, Covered, Wanted};
@@ -156,15 +157,18 @@ async fn one_announcement_is_owed_per_fact() {
         .fetch_all(&store.pool)
         .await
         .unwrap();
-        let expected: Vec<(uuid::Uuid, String, i64, bool)> = facts
-            .transfers
-            .iter()
-            .map(|fact| {
-                let id = fact.id(CHAIN, world.block(fact.block_number).hash);
-                (id, fact.kind.as_str().to_owned(), fact.block_number.cast_signed(), true)
-            })
-            .collect();
-        assert_eq!(owed, expected);
+        let owe = |id, kind: &str, number: u64| (id, kind.to_owned(), number.cast_signed(), true);
+        let moved = facts.transfers.iter().map(|fact| {
+            let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+            owe(id, fact.kind.as_str(), fact.block_number)
+        });
+        let sold = facts.sales.iter().map(|fact| {
+            let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+            owe(id, "sale", fact.block_number)
+        });
+        let mut expected: Vec<(uuid::Uuid, String, i64, bool)> = moved.chain(sold).collect();
+        expected.sort_unstable();
+        assert_eq!(owed, expected, "in chain order, kinds mixed");
     })
     .await;
 }
@@ -193,8 +197,21 @@ async fn a_retraction_carries_the_fact() {
                 .fetch_all(&store.pool)
                 .await
                 .unwrap();
-        assert_eq!(bodies.len(), facts.transfers.len());
-        for (body, fact) in bodies.iter().zip(&facts.transfers) {
+        let (sold, moved): (Vec<_>, Vec<_>) = bodies.iter().partition(|body| body["kind"] == "sale");
+        assert_eq!((moved.len(), sold.len()), (facts.transfers.len(), facts.sales.len()));
+        for (body, fact) in sold.iter().zip(&facts.sales) {
+            let block = world.block(fact.block_number);
+            assert_eq!(body["fact_id"], fact.id(CHAIN, block.hash).to_string());
+            assert_eq!(body["contract"], format!("{:#x}", fact.contract));
+            assert_eq!(body["token_number"], json!(fact.token.map(|token| token.to_string())));
+            assert_eq!(body["marketplace"], fact.marketplace);
+            assert_eq!(body["price_raw"], json!(fact.price.map(|price| price.to_string())));
+            let amounts: Vec<String> = fact.fees.iter().map(|fee| fee.amount.to_string()).collect();
+            assert_eq!(body["fee_amounts"], json!(amounts));
+            assert_eq!(body["bundle_id"], json!(fact.bundle_id(CHAIN, block.hash)));
+            assert_eq!(body["block_hash"], block.hash.to_string());
+        }
+        for (body, fact) in moved.iter().zip(&facts.transfers) {
             let block = world.block(fact.block_number);
             assert_eq!(body["fact_id"], fact.id(CHAIN, block.hash).to_string());
             assert_eq!(body["kind"], fact.kind.as_str());
