@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, U256};
 use crate::block::Log;
 use crate::fact::reason;
 
-const WORD_BYTES: usize = 32;
+pub(crate) const WORD_BYTES: usize = 32;
 const ADDRESS_PADDING: usize = 12;
 
 /// One ABI word.

@@ -7,6 +7,7 @@
 pub mod abi;
 pub mod block;
 pub mod events;
+pub mod explain;
 pub mod fact;
 pub mod id;
 pub mod registry;

@@ -16,20 +16,14 @@ use crate::events::Events;
 use crate::fact::{Closing, ClosingReason, Nonces, Reach, Side, Standard, flag, reason};
 use crate::id::MAX_ITEM;
 use crate::orders::{Key, canceled, closing, filled, revoked};
-use crate::registry::{Claim, Decoder};
+use crate::registry::{Claim, Decoder, EVERY_CHAIN};
 use crate::transaction::Transaction;
 
 const V1: &[(u64, Address)] = &[
     (1, address!("009a1dc9f1a6e2134ad4236fcd75b1ae62858507")),
     (137, address!("009a1d0fecd7d6475188082f3f542e93f5e07ff1")),
 ];
-const V2: &[(u64, Address)] = &[
-    (1, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-    (137, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-    (10, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-    (42161, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-    (8453, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-];
+const V2: &[(u64, Address)] = &[(EVERY_CHAIN, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834"))];
 
 /// `BuySingleListing(address,address,address,address,address,uint256,uint256,uint256)`.
 const BUY_SINGLE: B256 = b256!("7ed668b30822ae5c7db7b4a32f84e6645250bb6db0d1fc73eeb484c5b34b1d1b");

@@ -273,6 +273,16 @@ fn has_position(log: &Log) -> bool {
     log.block_number <= MAX_BLOCK && log.log_index <= MAX_LOG_INDEX
 }
 
+/// The names of the decoders that claim `log`.
+pub(crate) fn claimants(chain: ChainId, log: &Log) -> Vec<&'static str> {
+    let claims = DISPATCH.claims_on(chain, log);
+    let decoders = DECODERS.iter().enumerate();
+    decoders
+        .filter(|(index, _)| claims & 1 << index != 0)
+        .map(|(_, decoder)| decoder.name)
+        .collect()
+}
+
 /// Every event signature hash that a decoder claims, sorted: what endpoints are asked for.
 pub fn topics() -> Vec<B256> {
     let mut topics: Vec<B256> = DISPATCH.slots.keys().copied().collect();

@@ -15,7 +15,7 @@ use crate::deal::{Deal, Flags, Line, Market, sum_of, total};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Fees, Nonces, PriceAllocation, Side, Standard, flag, reason};
 use crate::orders::{Key, canceled, filled, filled_by, revoked};
-use crate::registry::{Claim, Decoder};
+use crate::registry::{Claim, Decoder, EVERY_CHAIN};
 use crate::seaport_orders::{validated, validated_unseen};
 use crate::transaction::Transaction;
 
@@ -27,34 +27,14 @@ const V1_4: Address = address!("00000000000001ad428e4906ae43d8f9852d0dd6");
 const V1_5: Address = address!("00000000000000adc04c56bf30ac9d3c0aaf14dc");
 const V1_6: Address = address!("0000000000000068f116a894984e2db1123eb395");
 
-/// Ethereum, Polygon, Arbitrum and Optimism; from 1.5 on also Base.
+/// Created by a factory under addresses that follow from their code, so that they are Seaport on every chain.
 const CONTRACTS: &[(u64, Address)] = &[
-    (1, V1_1),
-    (137, V1_1),
-    (42161, V1_1),
-    (10, V1_1),
-    (1, V1_2),
-    (137, V1_2),
-    (42161, V1_2),
-    (10, V1_2),
-    (1, V1_3),
-    (137, V1_3),
-    (42161, V1_3),
-    (10, V1_3),
-    (1, V1_4),
-    (137, V1_4),
-    (42161, V1_4),
-    (10, V1_4),
-    (1, V1_5),
-    (8453, V1_5),
-    (137, V1_5),
-    (42161, V1_5),
-    (10, V1_5),
-    (1, V1_6),
-    (8453, V1_6),
-    (137, V1_6),
-    (42161, V1_6),
-    (10, V1_6),
+    (EVERY_CHAIN, V1_1),
+    (EVERY_CHAIN, V1_2),
+    (EVERY_CHAIN, V1_3),
+    (EVERY_CHAIN, V1_4),
+    (EVERY_CHAIN, V1_5),
+    (EVERY_CHAIN, V1_6),
 ];
 
 /// The adapter that stands for OpenSea's shared storefront in orders, and the storefront itself.

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, hex};
+use decoders::block;
 
 use super::settings::Filter;
 
@@ -57,6 +58,24 @@ impl Call {
         }
     }
 
+    pub(super) fn transaction(hash: B256) -> Self {
+        Call {
+            method: "eth_getTransactionByHash",
+            params: format!(r#"["{hash}"]"#),
+        }
+    }
+
+    pub(super) fn contract(call: &block::Call) -> Self {
+        let (to, data) = (hex::encode_prefixed(call.to), hex::encode_prefixed(&call.input));
+        let at = call
+            .at
+            .map_or_else(|| "latest".to_owned(), |height| format!("{height:#x}"));
+        Call {
+            method: "eth_call",
+            params: format!(r#"[{{"to":"{to}","data":"{data}"}},"{at}"]"#),
+        }
+    }
+
     pub(super) fn logs_of(hash: B256, filter: &Filter) -> Self {
         Call {
             method: "eth_getLogs",
@@ -83,10 +102,7 @@ fn filter_json(filter: &Filter) -> String {
     }
     if !filter.addresses.is_empty() {
         json.push_str(r#","address":["#);
-        push_all(
-            &mut json,
-            filter.addresses.iter().map(alloy_primitives::hex::encode_prefixed),
-        );
+        push_all(&mut json, filter.addresses.iter().map(hex::encode_prefixed));
         json.push(']');
     }
     json

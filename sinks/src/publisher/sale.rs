@@ -191,3 +191,69 @@ impl SaleBody {
         Ok(message(self.id, self.chain, self.kind.to_owned(), self.contract, body))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::b256;
+    use decoders::id::{Position, RecordKind, retraction_of};
+    use serde_json::{Value, json};
+
+    use super::super::message::documented;
+    use super::*;
+
+    fn told() -> Value {
+        let position = Position {
+            chain: ChainId(1),
+            block_number: 21_925_176,
+            block_hash: b256!("0x9e1d3f0f2ad9bb8d8ba8ae2d9ce2ff6fcd46c0a8c1c7a4b1f2d52b8db7c0aa11"),
+            log_index: 286,
+            item: 0,
+            kind: RecordKind::Sale,
+        };
+        json!({
+            "kind": "sale", "fact_id": position.id(), "contract": "0xfaab4e37eef54db9b3758f1b9df2e669bf89b60c",
+            "token_number": "221", "standard": "erc721", "quantity": "1", "marketplace": "seaport", "version": "1.6",
+            "side": "listing", "seller": "0x70eae0a31dd567683c53db7f5404b3c6fb3566d0",
+            "buyer": "0xe140d51c33ca507357447d260762d2c296d0ee7d", "maker": "0x70eae0a31dd567683c53db7f5404b3c6fb3566d0",
+            "taker_raw": "0xe140d51c33ca507357447d260762d2c296d0ee7d", "aggregator": null,
+            "currency_address": "0x0000000000000000000000000000000000000000", "price_raw": "25000000000000000",
+            "price_allocation": "exact", "seller_net_raw": "24875000000000000",
+            "fee_recipients": ["0x0000a26b00c1f0df003000390027140000faa719"], "fee_amounts": ["125000000000000"],
+            "fee_kinds": ["marketplace"],
+            "order_hash": "0x424525b7852caef8bfccdda4c968dfae368d13fd76cceeffe79e8bc622d8ebdc",
+            "bundle_id": null, "bundle_size": 1, "flags": [],
+            "tx_hash": "0xb760d9beb30d860c5cdeb1d45436119272a0a61ef5c7c30c0d7daa2df38b8e39",
+            "block_number": 21_925_176, "block_hash": position.block_hash, "block_time": "2025-02-25T19:11:47+00:00",
+            "log_index": 286, "item": 0
+        })
+    }
+
+    #[test]
+    fn the_documentation_shows_what_is_sent() {
+        let sale: SaleFact = serde_json::from_value(told()).unwrap();
+        let message = sale.clone().message(ChainId(1)).unwrap();
+        assert_eq!(
+            message.routing_key,
+            "eip155.1.sale.0xfaab4e37eef54db9b3758f1b9df2e669bf89b60c"
+        );
+        let body: Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!(body, documented()[2], "{body:#}");
+    }
+
+    #[test]
+    fn a_retraction_repeats_the_sale() {
+        let sale: SaleFact = serde_json::from_value(told()).unwrap();
+        let id = retraction_of(sale.fact_id);
+        let message = super::super::message::retraction(told(), ChainId(1), id).unwrap();
+        let mut expected: Value = serde_json::from_slice(&sale.clone().message(ChainId(1)).unwrap().body).unwrap();
+        expected["id"] = json!(id);
+        expected["kind"] = json!(RETRACTION);
+        expected["retracts"] = json!({ "id": sale.fact_id, "kind": "sale" });
+        let body: Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!(body, expected);
+        assert_eq!(
+            message.routing_key,
+            "eip155.1.retraction.0xfaab4e37eef54db9b3758f1b9df2e669bf89b60c"
+        );
+    }
+}

@@ -1,18 +1,24 @@
 //! What a commit refuses, and what it owes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::scratch::with_store;
-use crate::world::{CHAIN, SOURCES, World, wanted};
+use crate::world::{CHAIN, SEAPORT, SOURCES, WYVERN, World, wanted};
 use alloy_primitives::{Address, B256};
 use decoders::block::{BlockRef, ChainId, Proof};
-use serde_json::json;
+use decoders::fact::{ClosingReason, Facts, Reach};
+use futures::TryStreamExt;
+use serde_json::{Value, json};
 use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Applied, Move, apply, rewind};
 use sinks::coverage::{self, Covered, Wanted};
 use sinks::digest::digest;
 use sinks::error::{Class, SinkError};
 use sinks::lease::{acquire, release, renew};
+use sinks::publisher::tail::{Filter, from_outbox};
+use sinks::store::Store;
+use sinks::wash;
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -166,11 +172,81 @@ async fn one_announcement_is_owed_per_fact() {
             let id = fact.id(CHAIN, world.block(fact.block_number).hash);
             owe(id, "sale", fact.block_number)
         });
-        let mut expected: Vec<(uuid::Uuid, String, i64, bool)> = moved.chain(sold).collect();
+        let opened = facts.orders.iter().map(|fact| {
+            let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+            owe(id, fact.kind.as_str(), fact.block_number)
+        });
+        let ended = facts.closings.iter().filter(|fact| fact.reason != ClosingReason::Filled);
+        let ended = ended.map(|fact| {
+            let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+            owe(id, "cancel", fact.block_number)
+        });
+        let mut expected: Vec<(uuid::Uuid, String, i64, bool)> = moved.chain(sold).chain(opened).chain(ended).collect();
         expected.sort_unstable();
         assert_eq!(owed, expected, "in chain order, kinds mixed");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_tell_of_every_kind_in_chain_order_and_are_taken_back_in_reverse() {
+    with_store(1, |store| async move {
+        let world = World::new(12, 30);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        let (facts, undone) = (world.facts(0..=29), world.facts(1..=29));
+        let step = Move::Head {
+            from: None,
+            lease: &lease,
+        };
+        apply(&store, &facts, step).await.unwrap();
+        let messages = owed_messages(&store).await;
+        let ids: Vec<String> = world.ids(&facts).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            messages
+                .iter()
+                .map(|body| body["id"].as_str().unwrap())
+                .collect::<Vec<_>>(),
+            ids
+        );
+        let sold: Vec<&Value> = messages.iter().filter(|body| body["kind"] == "sale").collect();
+        assert_eq!(sold.len(), facts.sales.len());
+        for (body, fact) in sold.into_iter().zip(&facts.sales) {
+            assert_eq!(body["seller"], format!("{:#x}", fact.seller));
+            assert_eq!(body["price"], json!(fact.price.map(|price| price.to_string())));
+            assert_eq!(body["fees"].as_array().unwrap().len(), fact.fees.len());
+            assert_eq!(body["bundle"].is_null(), fact.bundle_size == 1);
+        }
+
+        rewind(&store, CHAIN, world.block(29), world.block(0), &lease)
+            .await
+            .unwrap();
+        let left = owed_messages(&store).await;
+        let retractions = left.iter().filter(|body| body["kind"] == "retraction");
+        let retracted: Vec<&str> = retractions
+            .map(|body| body["retracts"]["id"].as_str().unwrap())
+            .collect();
+        let expected: Vec<String> = world.ids(&undone).iter().rev().map(ToString::to_string).collect();
+        assert_eq!(retracted, expected);
+        let own: BTreeSet<&str> = left.iter().map(|body| body["id"].as_str().unwrap()).collect();
+        assert_eq!(
+            own.len(),
+            left.len(),
+            "two facts of one log have retractions of their own"
+        );
+        assert_eq!(left.len(), ids.len(), "what was undone is not told");
+    })
+    .await;
+}
+
+/// The bodies of every message owed, in order.
+async fn owed_messages(store: &Store) -> Vec<Value> {
+    let seen: Vec<_> = from_outbox(store.clone(), 0, Filter::default(), None)
+        .try_collect()
+        .await
+        .unwrap();
+    seen.iter()
+        .map(|seen| serde_json::from_slice(&seen.body).unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +273,12 @@ async fn a_retraction_carries_the_fact() {
                 .fetch_all(&store.pool)
                 .await
                 .unwrap();
-        let (sold, moved): (Vec<_>, Vec<_>) = bodies.iter().partition(|body| body["kind"] == "sale");
+        let of_kind = |kinds: &[&str]| -> Vec<&Value> {
+            let told = |body: &&Value| kinds.contains(&body["kind"].as_str().unwrap());
+            bodies.iter().filter(told).collect()
+        };
+        assert_orders_are_told(&of_kind(&["listing", "offer"]), &of_kind(&["cancel"]), &facts, &world);
+        let (sold, moved) = (of_kind(&["sale"]), of_kind(&["transfer", "mint", "burn"]));
         assert_eq!((moved.len(), sold.len()), (facts.transfers.len(), facts.sales.len()));
         for (body, fact) in sold.iter().zip(&facts.sales) {
             let block = world.block(fact.block_number);
@@ -227,6 +308,61 @@ async fn a_retraction_carries_the_fact() {
             assert_eq!(body["block_number"], fact.block_number);
             assert_eq!(body["block_hash"], block.hash.to_string());
         }
+    })
+    .await;
+}
+
+fn assert_orders_are_told(opened: &[&Value], canceled: &[&Value], facts: &Facts, world: &World) {
+    assert_eq!(opened.len(), facts.orders.len());
+    for (body, fact) in opened.iter().zip(&facts.orders) {
+        let block = world.block(fact.block_number);
+        assert_eq!(body["fact_id"], fact.id(CHAIN, block.hash).to_string());
+        assert_eq!(body["kind"], fact.kind.as_str());
+        assert_eq!(body["order_key"], fact.key.to_string());
+        assert_eq!(body["token_number"], json!(fact.token.map(|token| token.to_string())));
+        assert_eq!(body["price_raw"], json!(fact.price.map(|price| price.to_string())));
+        assert_eq!(body["nonce"], json!(fact.nonce.map(|nonce| nonce.to_string())));
+        assert_eq!(body["marketplace"], fact.marketplace);
+        assert_eq!(body["block_hash"], block.hash.to_string());
+    }
+    let ended = facts
+        .closings
+        .iter()
+        .filter(|fact| fact.reason != ClosingReason::Filled);
+    let ended: Vec<_> = ended.collect();
+    assert_eq!(canceled.len(), ended.len());
+    for (body, fact) in canceled.iter().zip(ended) {
+        let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+        assert_eq!(body["fact_id"], id.to_string());
+        let (key, maker) = match fact.reach {
+            Reach::Key(key) => (Some(key), None),
+            Reach::Maker { maker, .. } => (None, Some(maker)),
+        };
+        assert_eq!(body["order_key"], json!(key.map(|key| key.to_string())));
+        assert_eq!(body["maker"], json!(maker.map(|maker| format!("{maker:#x}"))));
+        assert_eq!(body["market"], format!("{:#x}", fact.market));
+        assert_eq!(body["reason"], fact.reason.as_str());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sales_judged_by_other_rules_are_judged_again() {
+    with_store(1, |store| async move {
+        let world = World::new(13, 30);
+        apply(&store, &world.facts(0..=29), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        let expected = digest(&store, CHAIN).await.unwrap();
+        sqlx::query(
+            "update catalog_service.sale_facts set wash_flags = '{overruled}', wash_version = 0 where log_index <> 81",
+        )
+        .execute(&store.pool)
+        .await
+        .unwrap();
+        let judged = wash::recompute(&store, CHAIN).await.unwrap();
+        assert!(judged > 0);
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
+        assert_eq!(wash::recompute(&store, CHAIN).await.unwrap(), 0);
     })
     .await;
 }
@@ -288,6 +424,8 @@ async fn coverage_says_what_is_missing_and_how_the_rest_was_proven() {
                 covered("erc2309", "bloom", 5..=9),
                 covered("erc721", "bloom", 5..=9),
                 covered("erc721", "receipts", 10..=14),
+                covered("seaport", "bloom", 5..=9),
+                covered("wyvern", "bloom", 5..=9),
             ]
         );
     })
@@ -498,6 +636,9 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         let only = |contracts: &[Address]| {
             let mut facts = world.facts(0..=19);
             facts.transfers.retain(|fact| contracts.contains(&fact.contract));
+            facts.sales.retain(|fact| contracts.contains(&fact.market));
+            facts.orders.retain(|fact| contracts.contains(&fact.market));
+            facts.closings.retain(|fact| contracts.contains(&fact.market));
             facts.faults.retain(|fault| contracts.contains(&fault.contract));
             facts.contracts = contracts.to_vec();
             facts
@@ -506,7 +647,8 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
             source: format!("{contract:#x}"),
             from,
         };
-        let (first, both) = (only(&contracts[..1]), only(&contracts[..2]));
+        let first = only(&[contracts[0], SEAPORT]);
+        let both = only(&[contracts[0], contracts[1], SEAPORT, WYVERN]);
 
         apply(&store, &first, Move::Backfill { branch: 0 }).await.unwrap();
         let later = [of(&contracts[0], 0), of(&contracts[1], 7)];
@@ -516,7 +658,8 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         );
 
         let applied = apply(&store, &both, Move::Backfill { branch: 0 }).await.unwrap();
-        assert_eq!(applied.skipped, first.transfers.len() as u64);
+        let told = first.transfers.len() + first.sales.len() + first.orders.len() + first.closings.len();
+        assert_eq!(applied.skipped, told as u64);
         assert_eq!(coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(), []);
         with_store(1, |clean| async move {
             apply(&clean, &both, Move::Backfill { branch: 0 }).await.unwrap();
