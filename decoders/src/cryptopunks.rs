@@ -29,7 +29,7 @@ const CONTRACTS: &[(u64, Address)] = &[
 /// `Assign(address indexed to, uint256 punkIndex)`.
 const ASSIGN: B256 = b256!("8a0e37b73a0d9c82e205d4d1a3ff3d0b57ce5f4d7bccf6bac03336dc101cb7ba");
 /// `PunkTransfer(address indexed from, address indexed to, uint256 punkIndex)`.
-const PUNK_TRANSFER: B256 = b256!("05af636b70da6819000c49f85b21fa82081c632069bb626f30932034099107d8");
+pub(crate) const PUNK_TRANSFER: B256 = b256!("05af636b70da6819000c49f85b21fa82081c632069bb626f30932034099107d8");
 /// `PunkBought(uint256 indexed punkIndex, uint256 value, address indexed fromAddress, address indexed toAddress)`.
 pub(crate) const PUNK_BOUGHT: B256 = b256!("58e5d5a525e3b40bc15abaa38b5882678db1ee68befd2f60bafe3a7fd06db9e3");
 

@@ -499,6 +499,10 @@ pub mod flag {
     pub const SELLER_UNKNOWN: &str = "seller_unknown";
     /// The price is that of the buyer's live bid, which nothing at hand tells.
     pub const PRICE_OF_BID: &str = "price_of_bid";
+    /// The price is what the pool's curve asked at that moment, which nothing at hand tells.
+    pub const PRICE_OF_POOL: &str = "price_of_pool";
+    /// The price is what the seller got; what fees took out of it before is not told.
+    pub const NET_ONLY: &str = "net_only";
     /// The transaction's sender and calldata would have told more and were not at hand.
     pub const NO_ENVELOPE: &str = "no_envelope";
     /// The first sale of the token by its creator.

@@ -17,7 +17,8 @@ use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
 use crate::transaction::{DecoderSet, Transaction};
 use crate::{
     blend, blur, cryptopunks, cryptopunks_market, element, erc721, erc721_legacy, erc1155, erc2309, foundation,
-    looksrare, payment_processor, rarible, seaport, superrare, treasure, wyvern, x2y2, zeroex, zora,
+    looksrare, manifold, nftx, payment_processor, rarible, seaport, sudoswap, superrare, treasure, wyvern, x2y2,
+    zeroex, zora,
 };
 
 /// Every decoder there is, in the order they take turns over a transaction: first those of movements, then those of
@@ -43,6 +44,9 @@ pub const DECODERS: &[Decoder] = &[
     zeroex::DECODER,
     payment_processor::DECODER,
     treasure::DECODER,
+    sudoswap::DECODER,
+    nftx::DECODER,
+    manifold::DECODER,
 ];
 
 const _: () = assert!(
@@ -66,6 +70,10 @@ pub struct Decoder {
     pub decode: fn(&Transaction<'_>, &mut Events),
 }
 
+/// Stands for the chain number of a contract whose address follows from its code alone, so that it is the same contract
+/// wherever there is one. No chain has this number.
+pub const EVERY_CHAIN: u64 = 0;
+
 /// Logs a decoder wants: the same signature hash means different things at different topic counts, so both are named.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
@@ -73,7 +81,7 @@ pub struct Claim {
     pub topic0: B256,
     /// Number of topics, the signature hash included: one to four.
     pub topic_count: u8,
-    /// The contracts that count, per EIP-155 chain number; `None` for any. A claim that names a contract takes its logs
+    /// The contracts that count, per EIP-155 chain number or on [`EVERY_CHAIN`]; `None` for any. A claim that names a contract takes its logs
     /// from the claims that name none.
     pub addresses: Option<&'static [(u64, Address)]>,
     /// Whether decoding these logs tells more with the transaction's sender and calldata at hand.
@@ -343,7 +351,8 @@ impl Slot {
     }
 
     fn claims_at(&self, chain: ChainId, address: &Address) -> DecoderSet {
-        match self.at.binary_search_by_key(&(chain.0, *address), |(at, _)| *at) {
+        let at = |chain| self.at.binary_search_by_key(&(chain, *address), |(at, _)| *at);
+        match at(chain.0).or_else(|_| at(EVERY_CHAIN)) {
             Ok(index) => self.at[index].1,
             Err(_) => self.anywhere,
         }

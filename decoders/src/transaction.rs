@@ -45,6 +45,13 @@ impl<'a> Transaction<'a> {
         self.envelope.map(|envelope| envelope.from)
     }
 
+    /// The one of `contracts` that stands on this chain.
+    pub fn here(&self, contracts: &[(u64, Address)]) -> Option<Address> {
+        let mut contracts = contracts.iter();
+        let (_, contract) = contracts.find(|(chain, _)| *chain == self.chain.0)?;
+        Some(*contract)
+    }
+
     /// The logs of the transaction before `log`, in order.
     pub fn before(&self, log: &Log) -> &'a [Log] {
         &self.logs[..self.logs.partition_point(|other| other.log_index < log.log_index)]

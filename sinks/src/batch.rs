@@ -1,9 +1,9 @@
 //! The facts of one span with the keys of every table they touch.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use decoders::block::{Block, ChainId, find_block};
-use decoders::fact::{Closing, Facts, Order, Sale, Transfer};
-use decoders::id::{MAX_BLOCK, MAX_ITEM, MAX_LOG_INDEX, collection_id, token_id};
+use decoders::fact::{Closing, Facts, Order, Reach, Sale, Transfer};
+use decoders::id::{MAX_BLOCK, MAX_ITEM, MAX_LOG_INDEX, NAMESPACE, collection_id, token_id};
 use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
@@ -22,16 +22,26 @@ pub(crate) struct Row<'a, F, K> {
 pub(crate) type Moved<'a> = Row<'a, Transfer, TokenKey>;
 /// A sale and what it sells, where that is known.
 pub(crate) type Sold<'a> = Row<'a, Sale, Option<TokenKey>>;
-/// An order and the token it is for; none where it is for a whole collection.
-pub(crate) type Opened<'a> = Row<'a, Order, Option<TokenKey>>;
-/// The end of orders.
-pub(crate) type Closed<'a> = Row<'a, Closing, ()>;
+/// An order, what it is for, and where closings find it.
+pub(crate) type Opened<'a> = Row<'a, Order, OrderKey>;
+/// The end of orders, and the slot of the one it reaches; none where it reaches those of a maker.
+pub(crate) type Closed<'a> = Row<'a, Closing, Option<Uuid>>;
 
 /// The ids of a token and of its collection.
 #[derive(Clone, Copy)]
 pub(crate) struct TokenKey {
     pub(crate) token: Uuid,
     pub(crate) collection: Uuid,
+}
+
+/// The ids of what an order is for, and of its slot.
+#[derive(Clone, Copy)]
+pub(crate) struct OrderKey {
+    pub(crate) collection: Uuid,
+    /// None where any token of the collection, or any of several, will do.
+    pub(crate) token: Option<Uuid>,
+    /// Shared by all orders of one key at one market, of which the latest stands.
+    pub(crate) slot: Uuid,
 }
 
 impl Moved<'_> {
@@ -68,10 +78,15 @@ impl<'a> Batch<'a> {
             sales: rows(facts, &facts.sales, &keep, |fact| {
                 fact.token.map(|token| keys.token(fact.contract, token))
             })?,
-            orders: rows(facts, &facts.orders, &keep, |fact| {
-                fact.token.map(|token| keys.token(fact.contract, token))
+            orders: rows(facts, &facts.orders, &keep, |fact| OrderKey {
+                collection: keys.collection(fact.contract),
+                token: fact.token.map(|token| keys.token(fact.contract, token).token),
+                slot: slot(facts.chain, &fact.market, &fact.key),
             })?,
-            closings: rows(facts, &facts.closings, &keep, |_| ())?,
+            closings: rows(facts, &facts.closings, &keep, |fact| match fact.reach {
+                Reach::Key(key) => Some(slot(facts.chain, &fact.market, &key)),
+                Reach::Maker { .. } => None,
+            })?,
         })
     }
 
@@ -188,18 +203,27 @@ impl Keys {
         }
     }
 
-    fn token(&mut self, contract: Address, number: U256) -> TokenKey {
+    fn collection(&mut self, contract: Address) -> Uuid {
         let chain = self.chain;
-        let collection = *self
+        *self
             .collections
             .entry(contract)
-            .or_insert_with(|| collection_id(chain, &contract));
+            .or_insert_with(|| collection_id(chain, &contract))
+    }
+
+    fn token(&mut self, contract: Address, number: U256) -> TokenKey {
+        let (chain, collection) = (self.chain, self.collection(contract));
         let token = *self
             .tokens
             .entry((contract, number))
             .or_insert_with(|| token_id(chain, &contract, &number));
         TokenKey { token, collection }
     }
+}
+
+/// Id of the place that the orders with one key take at one market.
+fn slot(chain: ChainId, market: &Address, key: &B256) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{chain}:{market:#x}:{key:#x}").as_bytes())
 }
 
 /// A stored fact: its id, and what it says as far as a decoder decides it.

@@ -13,7 +13,10 @@ use crate::coverage::{self, Known, Sources};
 use crate::error::SinkError;
 use crate::lease::Lease;
 use crate::store::Store;
-use crate::{balances, checkpoint, collections, counters, faults, outbox, sales, tokens, transfers, volumes};
+use crate::{
+    balances, checkpoint, closings, collections, counters, faults, orders, outbox, sales, settlement, tokens,
+    transfers, volumes, wash,
+};
 
 /// Who applies a span.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,10 @@ pub struct Applied {
     pub transfers: u64,
     /// Sales written.
     pub sales: u64,
+    /// Listings and offers written.
+    pub orders: u64,
+    /// Ends of orders written.
+    pub closings: u64,
     /// Faults recorded.
     pub faults: u64,
     /// Facts that were covered already.
@@ -52,12 +59,16 @@ pub struct Rewound {
     pub transfers: u64,
     /// Sales undone and retracted.
     pub sales: u64,
+    /// Listings and offers undone and retracted.
+    pub orders: u64,
+    /// Ends of orders undone; those that are no fills were retracted.
+    pub closings: u64,
 }
 
 impl Rewound {
     /// Facts of every kind together.
     fn total(self) -> u64 {
-        self.transfers + self.sales
+        self.transfers + self.sales + self.orders + self.closings
     }
 }
 
@@ -109,6 +120,7 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
         is_new(fault.source, &fault.contract, fault.block_number)
     })
     .await?;
+    judge(&mut tx, &batch).await?;
     cover(&mut tx, facts, &sources, Some(&known)).await?;
     if let Move::Head { from, lease } = step {
         let last = facts
@@ -123,6 +135,8 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     Ok(Applied {
         transfers: batch.transfers.len() as u64,
         sales: batch.sales.len() as u64,
+        orders: batch.orders.len() as u64,
+        closings: batch.closings.len() as u64,
         faults: refused,
         skipped: (told(facts) - batch.len()) as u64,
     })
@@ -147,7 +161,7 @@ pub async fn rewind(
         });
     }
     store.build_indexes(chain).await?;
-    let mut tx = store.pool.begin().await?;
+    let mut tx = store.pool.begin_with(BEGIN).await?;
     let name = chain.to_string();
     coverage::exclude(&mut tx, &name).await?;
 
@@ -156,6 +170,8 @@ pub async fn rewind(
     let undone = Rewound {
         transfers: transfers::revert_above(&mut tx, &name, ancestor.number).await?,
         sales: sales::revert_above(&mut tx, &name, ancestor.number).await?,
+        orders: orders::revert_above(&mut tx, &name, ancestor.number).await?,
+        closings: closings::revert_above(&mut tx, &name, ancestor.number).await?,
     };
     undo(&mut tx, &name, undone).await?;
     faults::revert_above(&mut tx, &name, ancestor.number).await?;
@@ -173,7 +189,7 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
     check(facts, &Move::Backfill { branch: 0 })?;
     store.build_indexes(facts.chain).await?;
     store.ensure_marketplaces(facts).await?;
-    let mut tx = store.pool.begin().await?;
+    let mut tx = store.pool.begin_with(BEGIN).await?;
     let chain = facts.chain.to_string();
     coverage::exclude(&mut tx, &chain).await?;
 
@@ -181,12 +197,17 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
     let mut batch = Batch::of(facts, |_| true)?;
     let moved = transfers::compare(&mut tx, &mut batch, low, high).await?;
     let sold = sales::compare(&mut tx, &mut batch, low, high).await?;
+    let opened = orders::compare(&mut tx, &mut batch, low, high).await?;
+    let closed = closings::compare(&mut tx, &mut batch, low, high).await?;
     let undone = Rewound {
         transfers: transfers::revert(&mut tx, &chain, &moved.gone).await?,
         sales: sales::revert(&mut tx, &chain, &sold.gone).await?,
+        orders: orders::revert(&mut tx, &chain, &opened.gone).await?,
+        closings: closings::revert(&mut tx, &chain, &closed.gone).await?,
     };
     undo(&mut tx, &chain, undone).await?;
     write(&mut tx, &batch).await?;
+    judge(&mut tx, &batch).await?;
     faults::revert(&mut tx, facts).await?;
     faults::apply(&mut tx, facts, |_| true).await?;
     cover(&mut tx, facts, &Sources::of(facts), None).await?;
@@ -194,7 +215,7 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
     Ok(Replaced {
         retracted: undone.total(),
         announced: batch.len() as u64,
-        kept: moved.kept + sold.kept,
+        kept: moved.kept + sold.kept + opened.kept + closed.kept,
     })
 }
 
@@ -220,6 +241,8 @@ async fn write(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError
     if sold {
         sales::apply(db, batch).await?;
     }
+    orders::apply(db, batch).await?;
+    closings::apply(db, batch).await?;
     outbox::apply(db, batch).await?;
     if moved {
         collections::apply(db, batch).await?;
@@ -236,7 +259,26 @@ async fn write(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError
     Ok(())
 }
 
-/// The twin of [`write`]: takes back the facts that were moved to the temporary tables of their kinds, and owes a retraction for
+/// What follows from facts of other spans as much as from those of `batch`. It waits for the other writers of the chain, which
+/// could be adding such facts, so it comes last, and only where there is something to compute.
+async fn judge(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+    let (sold, ordered) = (
+        !batch.sales.is_empty(),
+        !batch.orders.is_empty() || !batch.closings.is_empty(),
+    );
+    if sold || ordered {
+        coverage::alone(db, &batch.chain_name).await?;
+    }
+    if sold {
+        wash::apply(db, batch).await?;
+    }
+    if ordered {
+        settlement::apply(db, batch).await?;
+    }
+    Ok(())
+}
+
+/// The twin of [`write`] and [`judge`]: takes back the facts that were moved to the temporary tables of their kinds, and owes a retraction for
 /// each, newest first.
 async fn undo(db: &mut PgConnection, chain: &str, undone: Rewound) -> Result<(), SinkError> {
     if undone.total() == 0 {
@@ -249,8 +291,18 @@ async fn undo(db: &mut PgConnection, chain: &str, undone: Rewound) -> Result<(),
     if undone.sales > 0 {
         sales::retract(db).await?;
     }
+    if undone.orders > 0 {
+        orders::retract(db).await?;
+    }
+    if undone.closings > 0 {
+        closings::retract(db).await?;
+    }
     outbox::revert(db, chain).await?;
+    if undone.orders + undone.closings > 0 {
+        settlement::revert(db, chain).await?;
+    }
     if undone.sales > 0 {
+        wash::revert(db, chain).await?;
         volumes::revert(db, chain).await?;
     }
     if undone.transfers > 0 {
@@ -314,6 +366,7 @@ const HOLDS_FACTS: &str =
     "select exists (select from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 and id < $3)
          or exists (select from catalog_service.sale_facts where chain_id = $1 and id >= $2 and id < $3)";
 
-const BEGIN: &str = "begin";
+// Every statement is short; compiling one, which the planner is tempted to do for those with many lookups, takes seconds.
+const BEGIN: &str = "begin; set local jit = off";
 
-const BEGIN_BACKFILL: &str = "begin; set local synchronous_commit = off";
+const BEGIN_BACKFILL: &str = "begin; set local jit = off; set local synchronous_commit = off";

@@ -62,6 +62,11 @@ impl Rows {
         self
     }
 
+    /// A `boolean`.
+    pub(crate) fn boolean(&mut self, value: bool) -> &mut Self {
+        self.field(&[u8::from(value)])
+    }
+
     /// A `bigint`.
     pub(crate) fn bigint(&mut self, value: i64) -> &mut Self {
         self.field(&value.to_be_bytes())

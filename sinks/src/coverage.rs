@@ -89,6 +89,13 @@ pub(crate) async fn exclude(db: &mut PgConnection, chain: &str) -> Result<(), Si
     Ok(())
 }
 
+/// Makes this transaction the only one of those that share `chain`, until it ends: what it reads from now on, all of them know of.
+pub(crate) async fn alone(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+    // A statement of its own: the next one sees what was committed while this one waited.
+    sqlx::query(ALONE).bind(chain).execute(db).await?;
+    Ok(())
+}
+
 /// What a span covers: its decoders when it was read for every contract, else the contracts it was read for.
 pub(crate) struct Sources {
     names: Vec<String>,
@@ -165,8 +172,7 @@ impl Known {
         sources: &[String],
         range: &RangeInclusive<u64>,
     ) -> Result<Self, SinkError> {
-        // A statement of its own: the next one sees what was committed while this one waited.
-        sqlx::query(LOCK).bind(chain.to_string()).execute(&mut *db).await?;
+        alone(db, &chain.to_string()).await?;
         Self::read(db, chain, sources, range).await
     }
 
@@ -274,8 +280,9 @@ const SHARE: &str = "select pg_advisory_xact_lock_shared(hashtextextended($1, 0)
 
 const EXCLUDE: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))";
 
-// One writer at a time looks at coverage for good and adds to it; held from there to the commit, which is all that is left.
-const LOCK: &str = "select pg_advisory_xact_lock(hashtextextended($1, 1))";
+// One writer at a time computes from what others added, looks at coverage for good and adds to it; held from there to the
+// commit, which is all that is left.
+const ALONE: &str = "select pg_advisory_xact_lock(hashtextextended($1, 1))";
 
 const COVER: &str = "insert into indexer_service.indexer_coverage as c (chain_id, source, proof, covered)
     select $1, s.source, $2, range_agg(int8range(s.low, s.high, '[]'))

@@ -36,7 +36,7 @@ pub async fn digest(store: &Store, chain: ChainId) -> Result<Vec<TableDigest>, S
     Ok(digests)
 }
 
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 12] = [
     ("catalog_service.ownership_transfers", TRANSFERS),
     ("catalog_service.tokens", TOKENS),
     ("catalog_service.collections", COLLECTIONS),
@@ -45,6 +45,8 @@ const TABLES: [(&str, &str); 10] = [
     ("catalog_service.sale_facts", SALES),
     ("catalog_service.collection_sales", COLLECTION_SALES),
     ("catalog_service.token_sales", TOKEN_SALES),
+    ("catalog_service.order_facts", ORDERS),
+    ("catalog_service.order_closings", CLOSINGS),
     ("indexer_service.decode_faults", FAULTS),
     ("indexer_service.indexer_coverage", COVERAGE),
 ];
@@ -82,7 +84,7 @@ const COUNTERS: &str =
 const SALES: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
         select id, contract, token_number, token, standard, quantity, marketplace_id, version, side, seller, buyer, maker, taker_raw,
                aggregator, currency_address, price_raw, price_allocation, seller_net_raw, fee_recipients, fee_amounts, fee_kinds,
-               order_hash, bundle_id, bundle_size, flags, tx_hash, block_number, block_hash,
+               order_hash, bundle_id, bundle_size, flags, wash_flags, wash_version, tx_hash, block_number, block_hash,
                extract(epoch from block_time)::bigint, log_index, item
         from catalog_service.sale_facts where chain_id = $1
     ) t";
@@ -95,6 +97,21 @@ const COLLECTION_SALES: &str =
 const TOKEN_SALES: &str =
     "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
         select token, currency, sales, volume_raw, last_sale from catalog_service.token_sales where chain_id = $1
+    ) t";
+
+const ORDERS: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select id, kind, marketplace_id, version, market, key, hashed, slot, maker, collection, contract, token_number, token, standard,
+               quantity, currency_address, price_raw, unit_price_raw, extract(epoch from starts_at)::bigint,
+               extract(epoch from expires_at)::bigint, taker, nonce, escrowed, auction, tx_hash, block_number, block_hash,
+               extract(epoch from block_time)::bigint, log_index, item, closed_by, closed_reason, filled
+        from catalog_service.order_facts where chain_id = $1
+    ) t";
+
+const CLOSINGS: &str =
+    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select id, marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity, tx_hash, block_number, block_hash,
+               extract(epoch from block_time)::bigint, log_index, item
+        from catalog_service.order_closings where chain_id = $1
     ) t";
 
 const FAULTS: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (

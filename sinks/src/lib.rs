@@ -16,14 +16,18 @@ pub mod lease;
 pub mod outbox;
 pub mod publisher;
 pub mod store;
+pub mod wash;
 
 mod balances;
 mod batch;
+mod closings;
 mod collections;
 mod copy;
 mod counters;
 mod faults;
+mod orders;
 mod sales;
+mod settlement;
 mod tokens;
 mod transfers;
 mod volumes;

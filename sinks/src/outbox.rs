@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::batch::Batch;
 use crate::copy::Rows;
 use crate::error::SinkError;
-use crate::sales;
 use crate::store::Store;
+use crate::{closings, sales};
 
 /// Owes an announcement for every fact of `batch`, in chain order.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
@@ -56,6 +56,22 @@ fn owed(batch: &Batch<'_>) -> Vec<Owed> {
         block_number: row.block.number,
         kind: sales::KIND,
     }));
+    owed.extend(batch.orders.iter().map(|row| Owed {
+        id: row.id,
+        block_number: row.block.number,
+        kind: row.fact.kind.as_str(),
+    }));
+    owed.extend(
+        batch
+            .closings
+            .iter()
+            .filter(|row| closings::announced(row))
+            .map(|row| Owed {
+                id: row.id,
+                block_number: row.block.number,
+                kind: closings::KIND,
+            }),
+    );
     // Each kind is in order already, which makes this a merge.
     owed.sort_by_key(|fact| fact.id);
     owed

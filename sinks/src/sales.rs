@@ -10,13 +10,14 @@ use crate::batch::{Batch, Difference, Sold, Stored, difference};
 use crate::copy::{NUMERIC, Rows, TEXT, timestamp};
 use crate::error::SinkError;
 use crate::tokens::address_text;
+use crate::wash::WASH_VERSION;
 
 /// What a sale is called in messages.
 pub(crate) const KIND: &str = "sale";
 
 /// Writes the sales of `batch`.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let mut rows = Rows::new(32, batch.sales.len(), 1_200);
+    let mut rows = Rows::new(33, batch.sales.len(), 1_200);
     for row in &batch.sales {
         rows.row().text(&batch.chain_name).uuid(row.id);
         add_thing(&mut rows, row);
@@ -79,6 +80,8 @@ fn add_payment(rows: &mut Rows, row: &Sold<'_>, chain: ChainId) {
     rows.array(TEXT, fact.flags.iter(), |rows, flag| {
         rows.text(flag);
     });
+    // Judged before this transaction ends.
+    rows.integer(WASH_VERSION);
 }
 
 /// Moves every sale of `chain` above `ancestor` to `undone_sales`; returns how many.
@@ -197,7 +200,7 @@ async fn prepare(db: &mut PgConnection) -> Result<(), SinkError> {
 const COPY: &str = "copy catalog_service.sale_facts
     (chain_id, id, contract, token_number, token, standard, quantity, marketplace_id, version, side,
      seller, buyer, maker, taker_raw, aggregator, currency_address, price_raw, price_allocation, seller_net_raw,
-     fee_recipients, fee_amounts, fee_kinds, order_hash, bundle_id, bundle_size, flags,
+     fee_recipients, fee_amounts, fee_kinds, order_hash, bundle_id, bundle_size, flags, wash_version,
      tx_hash, block_number, block_hash, block_time, log_index, item) from stdin (format binary)";
 
 const CREATE_UNDONE: &str = "create temp table if not exists undone_sales

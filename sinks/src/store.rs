@@ -77,7 +77,8 @@ impl Store {
     pub(crate) async fn ensure_marketplaces(&self, facts: &Facts) -> Result<(), SinkError> {
         let sales = facts.sales.iter().map(|sale| sale.marketplace);
         let orders = facts.orders.iter().map(|order| order.marketplace);
-        let named: BTreeSet<&'static str> = sales.chain(orders).collect();
+        let closings = facts.closings.iter().map(|closing| closing.marketplace);
+        let named: BTreeSet<&'static str> = sales.chain(orders).chain(closings).collect();
         let new: Vec<&'static str> = {
             let known = self.marketplaces.lock().unwrap_or_else(PoisonError::into_inner);
             named.into_iter().filter(|name| !known.contains(name)).collect()

@@ -38,7 +38,7 @@ pub(crate) fn decode_with(span: &Span, envelopes: &Envelopes) -> Facts {
 }
 
 /// How often the questions of a span may be answered before nothing new is asked.
-const ROUNDS: usize = 4;
+pub(crate) const ROUNDS: usize = 4;
 
 /// Answers what decoding `span` asks and `answers` hold, round by round, as the pipeline does; the rest stays unanswered.
 pub(crate) fn answer(span: &mut Span, answers: &Answers) {
@@ -141,7 +141,8 @@ pub(crate) fn address(json: &Value) -> Address {
     text(json).parse().unwrap()
 }
 
-fn word(text: &str) -> B256 {
+/// A word as cases write it: digits, padded on the left, or the signature it is the hash of.
+pub(crate) fn word(text: &str) -> B256 {
     match text.strip_prefix("0x") {
         Some(digits) => B256::from(U256::from_str_radix(digits, 16).unwrap()),
         None => keccak256(text),

@@ -6,8 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::cancel::CancelFact;
+use super::order::OrderFact;
 use super::sale::SaleFact;
 use super::transfer::TransferFact;
+use crate::{closings, sales};
 
 /// Version of the body's layout; it grows only when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u8 = 1;
@@ -55,10 +58,12 @@ pub(super) fn message(id: Uuid, chain: String, kind: String, contract: String, b
 
 /// The message with the id `id` that takes back what a rewind wrote into the outbox about a fact it undid.
 pub(super) fn retraction(told: Value, chain: ChainId, id: Uuid) -> Result<Message, serde_json::Error> {
-    if told["kind"] == crate::sales::KIND {
-        return serde_json::from_value::<SaleFact>(told)?.retraction(chain, id);
+    match told["kind"].as_str() {
+        Some(sales::KIND) => serde_json::from_value::<SaleFact>(told)?.retraction(chain, id),
+        Some(closings::KIND) => serde_json::from_value::<CancelFact>(told)?.retraction(chain, id),
+        Some("listing" | "offer") => serde_json::from_value::<OrderFact>(told)?.retraction(chain, id),
+        _ => serde_json::from_value::<TransferFact>(told)?.retraction(chain, id),
     }
-    serde_json::from_value::<TransferFact>(told)?.retraction(chain, id)
 }
 
 /// The fact a retraction takes back.
@@ -94,4 +99,10 @@ pub(super) fn documented() -> Vec<Value> {
     blocks
         .map(|block| serde_json::from_str(block).expect("the documentation shows JSON"))
         .collect()
+}
+
+/// The first example of a message of this kind.
+#[cfg(test)]
+pub(super) fn documented_as(kind: &str) -> Option<Value> {
+    documented().into_iter().find(|body| body["kind"] == kind)
 }

@@ -5,9 +5,11 @@
 //! settled, the next start publishes it again under the same ids. The broker may be away for hours: rows wait, indexing goes on.
 
 mod broker;
+mod cancel;
 mod error;
 mod lane;
 mod message;
+mod order;
 mod owed;
 mod sale;
 mod status;

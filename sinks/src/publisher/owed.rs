@@ -5,12 +5,14 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::cancel::CancelFact;
 use super::message::{Message, retraction};
+use super::order::OrderFact;
 use super::sale::SaleFact;
 use super::transfer::TransferFact;
-use super::{PublisherError, sale, transfer};
-use crate::sales::KIND;
+use super::{PublisherError, cancel, order, sale, transfer};
 use crate::store::Store;
+use crate::{closings, sales};
 
 /// One outbox row; no message when its fact was undone before the row was paid.
 #[derive(Clone, Debug)]
@@ -64,14 +66,21 @@ pub(super) async fn rows(
 struct Facts {
     transfers: FxHashMap<Uuid, TransferFact>,
     sales: FxHashMap<Uuid, SaleFact>,
+    orders: FxHashMap<Uuid, OrderFact>,
+    cancels: FxHashMap<Uuid, CancelFact>,
 }
 
 impl Facts {
     /// One statement per kind among `rows`.
     async fn read(store: &Store, chain: ChainId, rows: &[Row]) -> Result<Self, PublisherError> {
-        let (mut moved, mut sold) = (Vec::new(), Vec::new());
+        let (mut moved, mut sold, mut ordered, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in rows.iter().filter(|row| row.body.is_none()) {
-            let ids = if row.kind == KIND { &mut sold } else { &mut moved };
+            let ids = match row.kind.as_str() {
+                sales::KIND => &mut sold,
+                closings::KIND => &mut ended,
+                "listing" | "offer" => &mut ordered,
+                _ => &mut moved,
+            };
             ids.push(row.fact_id);
         }
         let chain = chain.to_string();
@@ -85,9 +94,21 @@ impl Facts {
         } else {
             sale::read(store, &chain, &sold).await?
         };
+        let orders = if ordered.is_empty() {
+            Vec::new()
+        } else {
+            order::read(store, &chain, &ordered).await?
+        };
+        let cancels = if ended.is_empty() {
+            Vec::new()
+        } else {
+            cancel::read(store, &chain, &ended).await?
+        };
         Ok(Facts {
             transfers: transfers.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
             sales: sales.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
+            orders: orders.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
+            cancels: cancels.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
         })
     }
 
@@ -95,7 +116,10 @@ impl Facts {
     fn message(&self, chain: ChainId, id: Uuid) -> Option<Result<Message, serde_json::Error>> {
         // Two rows may tell of one fact: what was undone and came again.
         let transfer = self.transfers.get(&id).cloned().map(|fact| fact.message(chain));
-        transfer.or_else(|| self.sales.get(&id).cloned().map(|fact| fact.message(chain)))
+        transfer
+            .or_else(|| self.sales.get(&id).cloned().map(|fact| fact.message(chain)))
+            .or_else(|| self.orders.get(&id).cloned().map(|fact| fact.message(chain)))
+            .or_else(|| self.cancels.get(&id).cloned().map(|fact| fact.message(chain)))
     }
 }
 

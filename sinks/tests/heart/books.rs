@@ -6,6 +6,8 @@ use alloy_primitives::U512;
 use decoders::fact::{Facts, TransferKind};
 use sinks::store::Store;
 
+use crate::open::Open;
+use crate::suspicion::{self, Suspicion};
 use crate::trade::Trade;
 
 /// A token as a reader sees it.
@@ -34,9 +36,12 @@ pub(crate) struct Books {
     pub(crate) balances: BTreeSet<(String, String, String, String)>,
     /// contract → items, owners, transfers, mints, burns; for contracts with a token.
     pub(crate) stats: BTreeMap<String, [i64; 5]>,
-    /// Ids of transfers and sales in order.
+    /// Ids of transfers, sales, orders and of what canceled each order, in order.
     pub(crate) activities: Vec<uuid::Uuid>,
     pub(crate) trade: Trade,
+    pub(crate) open: Open,
+    /// Sales that look made up, and why.
+    pub(crate) suspicion: Suspicion,
 }
 
 impl Books {
@@ -96,6 +101,8 @@ impl Books {
             let block = facts.blocks.iter().find(|block| block.number == sale.block_number);
             books.activities.push(sale.id(facts.chain, block.unwrap().hash));
         }
+        books.open = Open::of(facts, &mut books.activities);
+        books.suspicion = suspicion::of(facts);
         books.activities.sort_unstable();
         books.close(&holdings, &supplies, &single, &counts);
         books.trade = Trade::of(facts, books.tokens.keys());
@@ -180,6 +187,8 @@ impl Books {
             .await
             .unwrap();
         books.trade = Trade::read(store).await;
+        books.open = Open::read(store).await;
+        books.suspicion = suspicion::read(store).await;
         books
     }
 }

@@ -7,6 +7,7 @@ use crate::scratch::with_store;
 use crate::world::{CHAIN, SEAPORT, SOURCES, WYVERN, World, wanted};
 use alloy_primitives::{Address, B256};
 use decoders::block::{BlockRef, ChainId, Proof};
+use decoders::fact::{ClosingReason, Facts, Reach};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use sinks::checkpoint::{self, Observation};
@@ -17,6 +18,7 @@ use sinks::error::{Class, SinkError};
 use sinks::lease::{acquire, release, renew};
 use sinks::publisher::tail::{Filter, from_outbox};
 use sinks::store::Store;
+use sinks::wash;
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -170,7 +172,16 @@ async fn one_announcement_is_owed_per_fact() {
             let id = fact.id(CHAIN, world.block(fact.block_number).hash);
             owe(id, "sale", fact.block_number)
         });
-        let mut expected: Vec<(uuid::Uuid, String, i64, bool)> = moved.chain(sold).collect();
+        let opened = facts.orders.iter().map(|fact| {
+            let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+            owe(id, fact.kind.as_str(), fact.block_number)
+        });
+        let ended = facts.closings.iter().filter(|fact| fact.reason != ClosingReason::Filled);
+        let ended = ended.map(|fact| {
+            let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+            owe(id, "cancel", fact.block_number)
+        });
+        let mut expected: Vec<(uuid::Uuid, String, i64, bool)> = moved.chain(sold).chain(opened).chain(ended).collect();
         expected.sort_unstable();
         assert_eq!(owed, expected, "in chain order, kinds mixed");
     })
@@ -222,11 +233,7 @@ async fn messages_tell_of_every_kind_in_chain_order_and_are_taken_back_in_revers
             left.len(),
             "two facts of one log have retractions of their own"
         );
-        assert_eq!(
-            left.len(),
-            facts.transfers.len() + facts.sales.len(),
-            "what was undone is not told"
-        );
+        assert_eq!(left.len(), ids.len(), "what was undone is not told");
     })
     .await;
 }
@@ -266,7 +273,12 @@ async fn a_retraction_carries_the_fact() {
                 .fetch_all(&store.pool)
                 .await
                 .unwrap();
-        let (sold, moved): (Vec<_>, Vec<_>) = bodies.iter().partition(|body| body["kind"] == "sale");
+        let of_kind = |kinds: &[&str]| -> Vec<&Value> {
+            let told = |body: &&Value| kinds.contains(&body["kind"].as_str().unwrap());
+            bodies.iter().filter(told).collect()
+        };
+        assert_orders_are_told(&of_kind(&["listing", "offer"]), &of_kind(&["cancel"]), &facts, &world);
+        let (sold, moved) = (of_kind(&["sale"]), of_kind(&["transfer", "mint", "burn"]));
         assert_eq!((moved.len(), sold.len()), (facts.transfers.len(), facts.sales.len()));
         for (body, fact) in sold.iter().zip(&facts.sales) {
             let block = world.block(fact.block_number);
@@ -296,6 +308,61 @@ async fn a_retraction_carries_the_fact() {
             assert_eq!(body["block_number"], fact.block_number);
             assert_eq!(body["block_hash"], block.hash.to_string());
         }
+    })
+    .await;
+}
+
+fn assert_orders_are_told(opened: &[&Value], canceled: &[&Value], facts: &Facts, world: &World) {
+    assert_eq!(opened.len(), facts.orders.len());
+    for (body, fact) in opened.iter().zip(&facts.orders) {
+        let block = world.block(fact.block_number);
+        assert_eq!(body["fact_id"], fact.id(CHAIN, block.hash).to_string());
+        assert_eq!(body["kind"], fact.kind.as_str());
+        assert_eq!(body["order_key"], fact.key.to_string());
+        assert_eq!(body["token_number"], json!(fact.token.map(|token| token.to_string())));
+        assert_eq!(body["price_raw"], json!(fact.price.map(|price| price.to_string())));
+        assert_eq!(body["nonce"], json!(fact.nonce.map(|nonce| nonce.to_string())));
+        assert_eq!(body["marketplace"], fact.marketplace);
+        assert_eq!(body["block_hash"], block.hash.to_string());
+    }
+    let ended = facts
+        .closings
+        .iter()
+        .filter(|fact| fact.reason != ClosingReason::Filled);
+    let ended: Vec<_> = ended.collect();
+    assert_eq!(canceled.len(), ended.len());
+    for (body, fact) in canceled.iter().zip(ended) {
+        let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+        assert_eq!(body["fact_id"], id.to_string());
+        let (key, maker) = match fact.reach {
+            Reach::Key(key) => (Some(key), None),
+            Reach::Maker { maker, .. } => (None, Some(maker)),
+        };
+        assert_eq!(body["order_key"], json!(key.map(|key| key.to_string())));
+        assert_eq!(body["maker"], json!(maker.map(|maker| format!("{maker:#x}"))));
+        assert_eq!(body["market"], format!("{:#x}", fact.market));
+        assert_eq!(body["reason"], fact.reason.as_str());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sales_judged_by_other_rules_are_judged_again() {
+    with_store(1, |store| async move {
+        let world = World::new(13, 30);
+        apply(&store, &world.facts(0..=29), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        let expected = digest(&store, CHAIN).await.unwrap();
+        sqlx::query(
+            "update catalog_service.sale_facts set wash_flags = '{overruled}', wash_version = 0 where log_index <> 81",
+        )
+        .execute(&store.pool)
+        .await
+        .unwrap();
+        let judged = wash::recompute(&store, CHAIN).await.unwrap();
+        assert!(judged > 0);
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
+        assert_eq!(wash::recompute(&store, CHAIN).await.unwrap(), 0);
     })
     .await;
 }
@@ -570,6 +637,8 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
             let mut facts = world.facts(0..=19);
             facts.transfers.retain(|fact| contracts.contains(&fact.contract));
             facts.sales.retain(|fact| contracts.contains(&fact.market));
+            facts.orders.retain(|fact| contracts.contains(&fact.market));
+            facts.closings.retain(|fact| contracts.contains(&fact.market));
             facts.faults.retain(|fault| contracts.contains(&fault.contract));
             facts.contracts = contracts.to_vec();
             facts
@@ -589,7 +658,8 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         );
 
         let applied = apply(&store, &both, Move::Backfill { branch: 0 }).await.unwrap();
-        assert_eq!(applied.skipped, (first.transfers.len() + first.sales.len()) as u64);
+        let told = first.transfers.len() + first.sales.len() + first.orders.len() + first.closings.len();
+        assert_eq!(applied.skipped, told as u64);
         assert_eq!(coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(), []);
         with_store(1, |clean| async move {
             apply(&clean, &both, Move::Backfill { branch: 0 }).await.unwrap();

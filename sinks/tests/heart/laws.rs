@@ -8,7 +8,9 @@ use crate::books::Books;
 use crate::scratch::with_store;
 use crate::trade::seed_currencies;
 use crate::world::{CHAIN, SOURCES, World, wanted};
+use alloy_primitives::U256;
 use decoders::block::BlockRef;
+use decoders::fact::{ClosingReason, Facts};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,6 +35,7 @@ async fn clear(store: &Store) {
          delete from catalog_service.collections; delete from catalog_service.erc1155_balances;
          delete from catalog_service.collection_counters; delete from catalog_service.sale_facts;
          delete from catalog_service.collection_sales; delete from catalog_service.token_sales;
+         delete from catalog_service.order_facts; delete from catalog_service.order_closings;
          delete from indexer_service.decode_faults;
          delete from indexer_service.indexer_coverage; delete from indexer_service.indexer_checkpoints;
          delete from indexer_service.indexer_blocks; delete from indexer_service.chain_leases;
@@ -82,13 +85,15 @@ async fn any_order_any_split_any_repeats_end_alike() {
                 let applied = apply(&store, &world.facts(range), Move::Backfill { branch: 0 })
                     .await
                     .unwrap();
-                written += applied.transfers + applied.sales;
+                written += applied.transfers + applied.sales + applied.orders + applied.closings;
                 skipped += applied.skipped;
             }
             assert_eq!(digest(&store, CHAIN).await.unwrap(), expected, "seed {seed}");
-            let facts = expected
-                .iter()
-                .filter(|table| table.table.ends_with("_transfers") || table.table.ends_with("_facts"));
+            let facts = expected.iter().filter(|table| {
+                ["_transfers", "_facts", "_closings"]
+                    .iter()
+                    .any(|end| table.table.ends_with(end))
+            });
             assert_eq!(written, facts.map(|table| table.rows).sum::<u64>(), "seed {seed}");
             assert!(skipped >= written, "seed {seed}: everything was applied at least twice");
         }
@@ -229,6 +234,8 @@ async fn a_rewind_leaves_what_stood_before_and_retracts_each_fact_once() {
             assert_eq!(digest(&store, CHAIN).await.unwrap(), before, "seed {seed}");
             assert_eq!(undone.transfers, above.transfers.len() as u64);
             assert_eq!(undone.sales, above.sales.len() as u64);
+            assert_eq!(undone.orders, above.orders.len() as u64);
+            assert_eq!(undone.closings, above.closings.len() as u64);
             assert_eq!(checkpoint::read(&store, CHAIN).await.unwrap().unwrap().block, standing);
             assert_eq!(checkpoint::kept(&store, CHAIN).await.unwrap()[0].block_ref(), standing);
             let zero: i64 = sqlx::query_scalar(
@@ -283,6 +290,7 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
                     fact.fees.clear();
                 }
             }
+            retell_orders(&mut told, |number| within(number));
             clear(&store).await;
             apply(&store, &told, Move::Backfill { branch: 0 }).await.unwrap();
             let expected = digest(&store, CHAIN).await.unwrap();
@@ -306,6 +314,10 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
                 .filter(|fact| within(fact.block_number))
                 .cloned()
                 .collect();
+            span.orders = told.orders.clone();
+            span.orders.retain(|fact| within(fact.block_number));
+            span.closings = told.closings.clone();
+            span.closings.retain(|fact| within(fact.block_number));
             replace(&store, &span).await.unwrap();
             assert_eq!(digest(&store, CHAIN).await.unwrap(), expected, "seed {seed}");
             let again = replace(&store, &span).await.unwrap();
@@ -318,6 +330,24 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
         }
     })
     .await;
+}
+
+/// As other decoders might tell the orders of some blocks, and their ends.
+fn retell_orders(told: &mut Facts, within: impl Fn(u64) -> bool) {
+    told.orders
+        .retain(|fact| !within(fact.block_number) || !fact.log_index.is_multiple_of(3));
+    told.closings
+        .retain(|fact| !within(fact.block_number) || !fact.log_index.is_multiple_of(5));
+    for fact in told.orders.iter_mut().filter(|fact| within(fact.block_number)) {
+        if fact.log_index.is_multiple_of(4) {
+            (fact.quantity, fact.nonce) = (U256::from(2), None);
+        }
+    }
+    for fact in told.closings.iter_mut().filter(|fact| within(fact.block_number)) {
+        if fact.log_index.is_multiple_of(4) {
+            (fact.reason, fact.quantity) = (ClosingReason::Invalidated, None);
+        }
+    }
 }
 
 async fn apply_patiently(store: &Store, world: &World, range: RangeInclusive<u64>) -> u32 {

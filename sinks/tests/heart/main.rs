@@ -4,8 +4,11 @@
 mod books;
 mod commit;
 mod laws;
+mod market;
+mod open;
 mod schema;
 #[path = "../scratch/mod.rs"]
 mod scratch;
+mod suspicion;
 mod trade;
 mod world;

@@ -7,11 +7,16 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use decoders::block::{Block, BlockRef, ChainId, Proof};
-use decoders::fact::{Facts, Fault, Fee, FeeKind, PriceAllocation, Sale, Side, Standard, Transfer, TransferKind};
+use decoders::fact::{
+    Closing, ClosingReason, Facts, Fault, Fee, FeeKind, Order, PriceAllocation, Sale, Side, Standard, Transfer,
+    TransferKind,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::coverage::Wanted;
 use uuid::Uuid;
+
+use crate::market;
 
 pub(crate) const CHAIN: ChainId = ChainId(1);
 pub(crate) const SOURCES: [&str; 6] = ["cryptopunks", "erc1155", "erc2309", "erc721", "seaport", "wyvern"];
@@ -26,6 +31,8 @@ pub(crate) struct Saying {
     pub(crate) block: Block,
     pub(crate) transfers: Vec<Transfer>,
     pub(crate) sales: Vec<Sale>,
+    pub(crate) orders: Vec<Order>,
+    pub(crate) closings: Vec<Closing>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -43,6 +50,8 @@ pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
         block,
         transfers: Vec::new(),
         sales: Vec::new(),
+        orders: Vec::new(),
+        closings: Vec::new(),
         faults: Vec::new(),
     };
     let mut log_index = 0;
@@ -92,6 +101,7 @@ pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
             deal(&mut rng, number, log_index, &mut saying.sales);
         }
     }
+    market::say(&mut rng, number, &mut saying);
     saying.sales.sort_by_key(|sale| (sale.log_index, sale.item));
     saying
 }
@@ -158,7 +168,7 @@ fn fee(rng: &mut ChaCha8Rng, price: Option<U256>) -> Fee {
 }
 
 /// Three contracts of one standard each, and one that speaks two.
-fn speaker(rng: &mut ChaCha8Rng) -> (Standard, &'static str, Address) {
+pub(crate) fn speaker(rng: &mut ChaCha8Rng) -> (Standard, &'static str, Address) {
     match rng.random_range(0..6) {
         0 => (Standard::Erc721, "erc721", Address::repeat_byte(0xa1)),
         1 => (Standard::Erc721, "erc2309", Address::repeat_byte(0xa1)),
@@ -169,11 +179,11 @@ fn speaker(rng: &mut ChaCha8Rng) -> (Standard, &'static str, Address) {
     }
 }
 
-fn person(rng: &mut ChaCha8Rng) -> Address {
+pub(crate) fn person(rng: &mut ChaCha8Rng) -> Address {
     Address::repeat_byte(rng.random_range(0..4))
 }
 
-fn number_of(rng: &mut ChaCha8Rng) -> U256 {
+pub(crate) fn number_of(rng: &mut ChaCha8Rng) -> U256 {
     if rng.random_ratio(1, 8) {
         U256::MAX
     } else {
@@ -181,7 +191,7 @@ fn number_of(rng: &mut ChaCha8Rng) -> U256 {
     }
 }
 
-fn quantity(rng: &mut ChaCha8Rng) -> U256 {
+pub(crate) fn quantity(rng: &mut ChaCha8Rng) -> U256 {
     match rng.random_range(0..10) {
         0 | 1 => U256::ZERO,
         2 => U256::MAX,
@@ -246,7 +256,7 @@ impl World {
         self.saying(number).block.block_ref()
     }
 
-    /// The ids of facts in chain order, kinds mixed.
+    /// The ids of the facts that are announced, in chain order, kinds mixed.
     pub(crate) fn ids(&self, facts: &Facts) -> Vec<Uuid> {
         let hash = |number| self.block(number).hash;
         let moved = facts
@@ -254,7 +264,13 @@ impl World {
             .iter()
             .map(|fact| fact.id(CHAIN, hash(fact.block_number)));
         let sold = facts.sales.iter().map(|fact| fact.id(CHAIN, hash(fact.block_number)));
-        let mut ids: Vec<Uuid> = moved.chain(sold).collect();
+        let opened = facts.orders.iter().map(|fact| fact.id(CHAIN, hash(fact.block_number)));
+        let closed = facts
+            .closings
+            .iter()
+            .filter(|fact| fact.reason != ClosingReason::Filled)
+            .map(|fact| fact.id(CHAIN, hash(fact.block_number)));
+        let mut ids: Vec<Uuid> = moved.chain(sold).chain(opened).chain(closed).collect();
         ids.sort_unstable();
         ids
     }
@@ -288,6 +304,12 @@ impl World {
             facts
                 .sales
                 .extend(said.sales.into_iter().filter(|fact| sources.contains(&fact.source)));
+            facts
+                .orders
+                .extend(said.orders.into_iter().filter(|fact| sources.contains(&fact.source)));
+            facts
+                .closings
+                .extend(said.closings.into_iter().filter(|fact| sources.contains(&fact.source)));
             facts
                 .faults
                 .extend(said.faults.into_iter().filter(|fault| sources.contains(&fault.source)));
