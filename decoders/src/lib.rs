@@ -9,7 +9,9 @@ pub mod block;
 pub mod events;
 pub mod fact;
 pub mod id;
+pub mod proxy;
 pub mod registry;
+pub mod stored;
 pub mod transaction;
 
 mod blend;

@@ -143,7 +143,10 @@ impl Wants {
 /// What decoding `span` wants and its context lacks: what is worth fetching before [`decode`]. An answer may raise another
 /// question, so ask until nothing is wanted that was not asked before.
 pub fn wants(span: &Span) -> Wants {
-    let wanting = span.logs.iter().filter(|log| DISPATCH.claims_on(span.chain, log) & ENVELOPE != 0);
+    let wanting = span
+        .logs
+        .iter()
+        .filter(|log| DISPATCH.claims_on(span.chain, log) & ENVELOPE != 0);
     let mut envelopes: Vec<B256> = wanting.map(|log| log.tx_hash).collect();
     envelopes.dedup();
     envelopes.retain(|hash| !span.context.envelopes.contains_key(hash));

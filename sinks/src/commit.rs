@@ -15,7 +15,7 @@ use crate::coverage::{self, Known, Sources};
 use crate::error::SinkError;
 use crate::lease::Lease;
 use crate::store::Store;
-use crate::{balances, checkpoint, collections, counters, faults, outbox, tokens, transfers};
+use crate::{abis, balances, checkpoint, collections, counters, faults, outbox, tokens, transfers};
 
 /// Who applies a span.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +148,7 @@ pub async fn rewind(
         undo(&mut tx, &name).await?;
     }
     faults::revert_above(&mut tx, &name, ancestor.number).await?;
+    abis::revert_above(&mut tx, &name, ancestor.number).await?;
     coverage::revert_above(&mut tx, &name, ancestor.number).await?;
     checkpoint::forget_above(&mut tx, &name, ancestor.number).await?;
     tx.commit().await?;

@@ -6,11 +6,13 @@
 //! [`commit`] is the way in: [`apply`](commit::apply) and its twins [`rewind`](commit::rewind) and [`replace`](commit::replace)
 //! call the projections, each of which shows its `apply` beside its `revert`.
 
+pub mod abis;
 pub mod checkpoint;
 pub mod commit;
 pub mod coverage;
 pub mod digest;
 pub mod error;
+pub mod faults;
 pub mod lease;
 pub mod outbox;
 pub mod publisher;
@@ -21,6 +23,5 @@ mod batch;
 mod collections;
 mod copy;
 mod counters;
-mod faults;
 mod tokens;
 mod transfers;

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use alloy_primitives::Address;
 use decoders::block::{ChainId, Span};
 use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
@@ -11,7 +12,7 @@ use mongodb::{Client, Collection, Cursor};
 use sinks::error::Class;
 use uuid::Uuid;
 
-use super::change::{Change, Merge, batches};
+use super::change::{Asked, Change, Merge, batches};
 use super::{ArchiveError, Bounds, Gatherer, block_of, document, ids};
 
 /// The collection's name.
@@ -23,7 +24,7 @@ const BATCH_BYTES: usize = 8 << 20;
 /// How long to look for a usable server before an operation fails.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one operation may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Documents asked for at a time.
 const BATCH_READ: u32 = 10_000;
 /// Code of MongoDB's duplicate key error.
@@ -32,7 +33,7 @@ const DUPLICATE_KEY: i32 = 11_000;
 /// Raw events in MongoDB.
 #[derive(Clone, Debug)]
 pub struct MongoArchive {
-    events: Collection<RawDocumentBuf>,
+    pub(super) events: Collection<RawDocumentBuf>,
 }
 
 impl MongoArchive {
@@ -70,15 +71,20 @@ impl MongoArchive {
         Ok(())
     }
 
-    pub(super) async fn put(&self, span: &Span) -> Result<u64, ArchiveError> {
+    pub(super) async fn put(&self, span: &Span, asked: Asked<'_>) -> Result<u64, ArchiveError> {
         let ids = ids(span)?;
-        let change = self.compare(span, &ids).await?;
+        let change = self.compare(span, &ids, asked).await?;
         self.delete(span.chain, &change.stale).await?;
         self.insert(span, &ids, &change.missing).await
     }
 
-    pub(super) async fn read(&self, chain: ChainId, range: RangeInclusive<u64>) -> Result<Span, ArchiveError> {
-        let mut cursor = self.scan(chain, &range).await?;
+    pub(super) async fn read(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<u64>,
+        contracts: &[Address],
+    ) -> Result<Span, ArchiveError> {
+        let mut cursor = self.scan(chain, &range, contracts).await?;
         let mut gatherer = Gatherer::new(chain, range);
         while in_time(cursor.advance()).await? {
             let stored = cursor.current();
@@ -95,15 +101,24 @@ impl MongoArchive {
         Ok(gatherer.span)
     }
 
-    async fn scan(&self, chain: ChainId, range: &RangeInclusive<u64>) -> Result<Cursor<RawDocumentBuf>, ArchiveError> {
-        let filter = document::within(chain, Bounds::of(range));
+    async fn scan(
+        &self,
+        chain: ChainId,
+        range: &RangeInclusive<u64>,
+        contracts: &[Address],
+    ) -> Result<Cursor<RawDocumentBuf>, ArchiveError> {
+        let mut filter = document::within(chain, Bounds::of(range));
+        if !contracts.is_empty() {
+            let names: Vec<String> = contracts.iter().map(|contract| format!("{contract:#x}")).collect();
+            filter.insert("address", doc! { "$in": names });
+        }
         in_time(self.events.find(filter).sort(doc! { "_id": 1 }).batch_size(BATCH_READ)).await
     }
 
     /// What differs between the stored range and the span. A range never put costs one empty answer.
-    async fn compare(&self, span: &Span, ids: &[Uuid]) -> Result<Change, ArchiveError> {
-        let mut cursor = self.scan(span.chain, &span.range).await?;
-        let mut merge = Merge::new(span, ids);
+    async fn compare(&self, span: &Span, ids: &[Uuid], asked: Asked<'_>) -> Result<Change, ArchiveError> {
+        let mut cursor = self.scan(span.chain, &span.range, &[]).await?;
+        let mut merge = Merge::new(span, ids, asked);
         while in_time(cursor.advance()).await? {
             let stored = cursor.current();
             if let Some(id) = document::id_of(stored) {
@@ -172,7 +187,7 @@ impl MongoArchive {
 }
 
 /// The driver's answer, unless the server keeps silent: the driver itself waits without end on a connection that went dead.
-async fn in_time<T>(operation: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, ArchiveError> {
+pub(super) async fn in_time<T>(operation: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, ArchiveError> {
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, operation.into_future()).await;
     Ok(answer.map_err(|_| ArchiveError::Silent {
         seconds: ANSWER_TIMEOUT.as_secs(),

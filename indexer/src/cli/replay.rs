@@ -77,7 +77,7 @@ async fn replay(chain: ChainId, context: &Context, stores: &Stores, range: Range
             ));
         }
         let replaced = retry::persist(&context.cancel, "a replay span", || {
-            pipeline::rewrite(stores, chain, span.clone(), &contracts)
+            pipeline::rewrite(store, &stores.archive, chain, span.clone(), &contracts)
         })
         .await?;
         total.blocks += span.end() - span.start() + 1;

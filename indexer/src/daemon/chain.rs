@@ -15,7 +15,7 @@ use crate::backfill::{self, Progress};
 use crate::error::Error;
 use crate::follower::Follower;
 use crate::health::TaskHealth;
-use crate::retry;
+use crate::{retry, stored};
 
 /// How often coverage is looked at for gaps while there are none.
 const GAP_INTERVAL: Duration = Duration::from_secs(5);
@@ -59,7 +59,42 @@ impl ChainTask {
                 other => other,
             }
         };
-        tokio::try_join!(Box::pin(follow), Box::pin(fill)).map(|((), ())| ())
+        let read = async {
+            match self.read_contracts(cancel, &followed).await {
+                Err(Error::Cancelled) => Ok(()),
+                other => other,
+            }
+        };
+        tokio::try_join!(Box::pin(follow), Box::pin(fill), Box::pin(read)).map(|((), (), ())| ())
+    }
+
+    /// Fills the gaps of contracts with stored ABIs, and tries again what waits for it, until the follower has ended and none is
+    /// left.
+    #[instrument(name = "contracts", skip_all, fields(chain = %self.follower.pipeline.chain))]
+    async fn read_contracts(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
+        let pipeline = &self.follower.pipeline;
+        if self.gap_workers == 0 || pipeline.stored.followed().is_empty() {
+            return Ok(());
+        }
+        let bench = pipeline.bench();
+        loop {
+            let ended = followed.is_cancelled();
+            if ended || *self.leading.borrow() {
+                let range = retry::persist(cancel, "looking for gaps of contracts", || self.final_range()).await?;
+                if let Some(range) = range {
+                    stored::fill(pipeline, range, self.gap_proof, self.gap_workers, cancel).await?;
+                }
+                retry::persist(cancel, "trying faults again", || stored::drain(&bench)).await?;
+            }
+            if ended {
+                return Ok(());
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                () = followed.cancelled() => {}
+                () = self.begun() => {}
+            }
+        }
     }
 
     /// Fills gaps until there are none and the follower has ended.
@@ -128,8 +163,8 @@ impl ChainTask {
         }
     }
 
-    /// The range from the lowest to the highest missing block that is final and below the checkpoint.
-    async fn gap(&self) -> Result<Option<RangeInclusive<u64>>, Error> {
+    /// The blocks that are wanted, final and not above the checkpoint.
+    async fn final_range(&self) -> Result<Option<RangeInclusive<u64>>, Error> {
         let pipeline = &self.follower.pipeline;
         let Some(stored) = checkpoint::read(&pipeline.store, pipeline.chain).await? else {
             return Ok(None);
@@ -140,16 +175,16 @@ impl ChainTask {
             .unwrap_or(0)
             .min(stored.block.number)
             .min(settings.until.unwrap_or(u64::MAX));
-        if settings.start_block > last {
+        Ok((settings.start_block <= last).then_some(settings.start_block..=last))
+    }
+
+    /// The range from the lowest to the highest of these blocks that is missing.
+    async fn gap(&self) -> Result<Option<RangeInclusive<u64>>, Error> {
+        let pipeline = &self.follower.pipeline;
+        let Some(range) = self.final_range().await? else {
             return Ok(None);
-        }
-        let missing = coverage::missing(
-            &pipeline.store,
-            pipeline.chain,
-            &pipeline.wanted,
-            settings.start_block..=last,
-        )
-        .await?;
+        };
+        let missing = coverage::missing(&pipeline.store, pipeline.chain, &pipeline.wanted, range).await?;
         Ok(missing
             .first()
             .zip(missing.last())
