@@ -81,7 +81,7 @@ async fn backfill(
     let began = Instant::now();
     let fill = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
     progress::shown(&progress, fill).await?;
-    stored::fill(&pipeline, range.clone(), proof, workers, &context.cancel).await?;
+    stored::fill(&pipeline, range.clone(), *range.end(), proof, workers, &context.cancel).await?;
     context.writer.line(summary(&progress, &range, began.elapsed()))
 }
 

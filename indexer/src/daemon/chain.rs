@@ -82,7 +82,8 @@ impl ChainTask {
             if ended || *self.leading.borrow() {
                 let range = retry::persist(cancel, "looking for gaps of contracts", || self.final_range()).await?;
                 if let Some(range) = range {
-                    stored::fill(pipeline, range, self.gap_proof, self.gap_workers, cancel).await?;
+                    let applied = retry::persist(cancel, "looking for gaps of contracts", || self.applied()).await?;
+                    stored::fill(pipeline, range, applied, self.gap_proof, self.gap_workers, cancel).await?;
                 }
                 retry::persist(cancel, "trying faults again", || stored::drain(&bench)).await?;
             }
@@ -176,6 +177,13 @@ impl ChainTask {
             .min(stored.block.number)
             .min(settings.until.unwrap_or(u64::MAX));
         Ok((settings.start_block <= last).then_some(settings.start_block..=last))
+    }
+
+    /// The last block applied.
+    async fn applied(&self) -> Result<u64, Error> {
+        let pipeline = &self.follower.pipeline;
+        let stored = checkpoint::read(&pipeline.store, pipeline.chain).await?;
+        Ok(stored.map_or(0, |stored| stored.block.number))
     }
 
     /// The range from the lowest to the highest of these blocks that is missing.

@@ -168,7 +168,10 @@ impl ChainEntry {
     /// The contracts whose every log is archived and read by a stored ABI: those with an ABI of their own or behind them, and
     /// the beacons they ask.
     pub fn followed(&self) -> Vec<Followed> {
-        let has_abi = |contract: &&Contract| contract.abi_sha256.is_some() || contract.impl_address.is_some();
+        let has_abi = |contract: &&Contract| {
+            let is_proxy = contract.impl_address.is_some() || contract.standard.as_deref() == Some("proxy");
+            contract.abi_sha256.is_some() || is_proxy
+        };
         let contracts = self.contracts.iter().filter(has_abi).map(|contract| Followed {
             address: contract.address,
             from: contract.start_block,

@@ -39,13 +39,14 @@ struct Lack {
 /// Fills what followed contracts lack of `range` and returns the number of blocks it was about.
 ///
 /// Blocks that the chain as a whole still lacks are left out: who reads those reads the contracts' logs with them. `range` has to
-/// be final.
+/// be final; from there up to `applied`, the last block applied, only what the archive has is read again.
 ///
 /// # Errors
 /// The first error that no further attempt would mend.
 pub async fn fill(
     pipeline: &Pipeline,
     range: RangeInclusive<u64>,
+    applied: u64,
     proof: Proof,
     workers: usize,
     cancel: &CancellationToken,
@@ -53,7 +54,10 @@ pub async fn fill(
     if pipeline.stored.followed().is_empty() || range.is_empty() {
         return Ok(0);
     }
-    let pieces = retry::persist(cancel, "planning the gaps of contracts", || plan(pipeline, &range)).await?;
+    let pieces = retry::persist(cancel, "planning the gaps of contracts", || {
+        plan(pipeline, &range, applied)
+    })
+    .await?;
     let blocks = pieces
         .iter()
         .map(|piece| piece.range.end() - piece.range.start() + 1)
@@ -81,8 +85,10 @@ async fn persist(pipeline: &Pipeline, piece: Piece, proof: Proof, cancel: &Cance
     retry::persist(cancel, "logs of contracts", || take(pipeline, &piece, proof)).await
 }
 
-async fn plan(pipeline: &Pipeline, range: &RangeInclusive<u64>) -> Result<Vec<Piece>, Error> {
+async fn plan(pipeline: &Pipeline, range: &RangeInclusive<u64>, applied: u64) -> Result<Vec<Piece>, Error> {
     let (store, chain) = (&pipeline.store, pipeline.chain);
+    let last_final = *range.end();
+    let range = *range.start()..=applied.max(last_final);
     pipeline.stored.refresh().await?;
     let unread = coverage::missing(store, chain, &pipeline.wanted, range.clone()).await?;
     let mut lacks = Vec::new();
@@ -101,16 +107,18 @@ async fn plan(pipeline: &Pipeline, range: &RangeInclusive<u64>) -> Result<Vec<Pi
             undone: coverage::missing(store, chain, &abi, range.clone()).await?,
         });
     }
-    Ok(pieces(&lacks, &unread))
+    Ok(pieces(&lacks, &unread, last_final))
 }
 
-/// What is lacking, cut where the contracts concerned change; `elsewhere` is done by others.
-fn pieces(lacks: &[Lack], elsewhere: &[RangeInclusive<u64>]) -> Vec<Piece> {
+/// What is lacking, cut where the contracts concerned change; `elsewhere` is done by others, and what is above `last_final` is
+/// not asked for.
+fn pieces(lacks: &[Lack], elsewhere: &[RangeInclusive<u64>], last_final: u64) -> Vec<Piece> {
     let ranges = lacks
         .iter()
         .flat_map(|lack| lack.unread.iter().chain(&lack.undone))
         .chain(elsewhere);
     let mut cuts: Vec<u64> = ranges.flat_map(|range| [*range.start(), range.end() + 1]).collect();
+    cuts.push(last_final + 1);
     cuts.sort_unstable();
     cuts.dedup();
     let within = |ranges: &[RangeInclusive<u64>], block: u64| ranges.iter().any(|range| range.contains(&block));
@@ -126,7 +134,11 @@ fn pieces(lacks: &[Lack], elsewhere: &[RangeInclusive<u64>]) -> Vec<Piece> {
         let contracts = |lacks: Vec<&Lack>| lacks.iter().map(|lack| lack.contract).collect::<Vec<_>>();
         let piece = Piece {
             range: first..=last,
-            unread: contracts(unread),
+            unread: if first > last_final {
+                Vec::new()
+            } else {
+                contracts(unread)
+            },
             held: contracts(held),
         };
         (!piece.unread.is_empty() || !piece.held.is_empty()).then_some(piece)
@@ -197,12 +209,17 @@ mod tests {
             held: held.to_vec(),
         };
         assert_eq!(
-            pieces(&lacks, std::slice::from_ref(&(45..=60))),
+            pieces(&lacks, std::slice::from_ref(&(45..=60)), 100),
             [
                 piece(10..=19, &[ONE], &[]),
                 piece(20..=29, &[ONE, TWO], &[]),
                 piece(30..=44, &[], &[ONE])
             ]
+        );
+        // Above the last final block only what the archive has.
+        assert_eq!(
+            pieces(&lacks, &[], 19),
+            [piece(10..=19, &[ONE], &[]), piece(30..=49, &[], &[ONE])]
         );
         let spans: Vec<_> = spans(&piece(10..=19, &[ONE], &[]), 4)
             .into_iter()
