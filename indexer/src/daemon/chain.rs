@@ -53,14 +53,17 @@ impl ChainTask {
             followed.cancel();
             outcome
         };
+        let filled = CancellationToken::new();
         let fill = async {
-            match self.fill_gaps(cancel, &followed).await {
+            let outcome = self.fill_gaps(cancel, &followed).await;
+            filled.cancel();
+            match outcome {
                 Err(Error::Cancelled) => Ok(()),
                 other => other,
             }
         };
         let read = async {
-            match self.read_contracts(cancel, &followed).await {
+            match self.read_contracts(cancel, &filled).await {
                 Err(Error::Cancelled) => Ok(()),
                 other => other,
             }
@@ -68,22 +71,21 @@ impl ChainTask {
         tokio::try_join!(Box::pin(follow), Box::pin(fill), Box::pin(read)).map(|((), (), ())| ())
     }
 
-    /// Fills the gaps of contracts with stored ABIs, and tries again what waits for it, until the follower has ended and none is
-    /// left.
+    /// Fills the gaps of contracts with stored ABIs, and tries again what waits for it, until there are none and the others are
+    /// filled.
     #[instrument(name = "contracts", skip_all, fields(chain = %self.follower.pipeline.chain))]
-    async fn read_contracts(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
+    async fn read_contracts(&self, cancel: &CancellationToken, filled: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
         if self.gap_workers == 0 || pipeline.stored.followed().is_empty() {
             return Ok(());
         }
         let bench = pipeline.bench();
         loop {
-            let ended = followed.is_cancelled();
+            let ended = filled.is_cancelled();
             if ended || *self.leading.borrow() {
-                let range = retry::persist(cancel, "looking for gaps of contracts", || self.final_range()).await?;
-                if let Some(range) = range {
-                    let applied = retry::persist(cancel, "looking for gaps of contracts", || self.applied()).await?;
-                    stored::fill(pipeline, range, applied, self.gap_proof, self.gap_workers, cancel).await?;
+                if self.fill_contracts(cancel).await? > 0 {
+                    // What was read may have told of upgrades.
+                    continue;
                 }
                 retry::persist(cancel, "trying faults again", || stored::drain(&bench)).await?;
             }
@@ -92,10 +94,21 @@ impl ChainTask {
             }
             tokio::select! {
                 () = cancel.cancelled() => return Err(Error::Cancelled),
-                () = followed.cancelled() => {}
+                () = filled.cancelled() => {}
                 () = self.begun() => {}
             }
         }
+    }
+
+    /// Fills what contracts lack now, and returns the number of blocks.
+    async fn fill_contracts(&self, cancel: &CancellationToken) -> Result<u64, Error> {
+        let pipeline = &self.follower.pipeline;
+        let what = "looking for gaps of contracts";
+        let Some(range) = retry::persist(cancel, what, || self.final_range()).await? else {
+            return Ok(0);
+        };
+        let applied = retry::persist(cancel, what, || self.applied()).await?;
+        stored::fill(pipeline, range, applied, self.gap_proof, self.gap_workers, cancel).await
     }
 
     /// Fills gaps until there are none and the follower has ended.
