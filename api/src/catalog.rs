@@ -35,6 +35,27 @@ pub struct Collection {
     pub transfers: i64,
     /// Facts of each kind.
     pub burns: i64,
+    /// Facts of each kind.
+    pub sales: i64,
+    /// What was paid in the chain's own currency and those worth the same, in whole units, decimal.
+    pub volume: String,
+    /// The cheapest listing, in whole units, decimal; absent where there is none.
+    pub floor: Option<String>,
+    /// The newest sale that is no part of a bundle.
+    pub last_sale: Option<LastSale>,
+}
+
+/// The newest sale of something that was sold alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastSale {
+    /// Units, decimal.
+    pub quantity: String,
+    /// What they cost together, in whole units of the currency, decimal; absent where price or decimals are not known.
+    pub price: Option<String>,
+    /// The currency's symbol, where it is known.
+    pub currency_symbol: Option<String>,
+    /// Time of the block.
+    pub at: DateTime<Utc>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,9 +102,13 @@ pub(crate) async fn busiest(
              order by n.transfers + n.mints + n.burns desc, n.chain_id, n.contract
              limit $2
          )
-         select p.*, s.items_count, s.owners_count
+         select p.*, s.items_count, s.owners_count, s.sales_count, s.volume_native::text as volume,
+                s.floor_price_native::text as floor, l.quantity::text as last_sale_quantity,
+                l.price_native::text as last_sale_price, l.currency_symbol as last_sale_currency_symbol,
+                l.occurred_at as last_sale_at
          from page p
          join catalog_service.collection_stats s on s.collection_id = p.id
+         left join catalog_service.collection_last_sales l on l.collection_id = p.id
          order by p.transfers + p.mints + p.burns desc, p.chain_id, p.contract_address",
     );
     let rows = rows.bind(chain).bind(limit).fetch_all(executor).await?;
@@ -101,7 +126,23 @@ fn collection_of(row: &PgRow) -> Result<Collection, sqlx::Error> {
         mints: row.try_get("mints")?,
         transfers: row.try_get("transfers")?,
         burns: row.try_get("burns")?,
+        sales: row.try_get("sales_count")?,
+        volume: row.try_get("volume")?,
+        floor: row.try_get("floor")?,
+        last_sale: last_sale_of(row)?,
     })
+}
+
+fn last_sale_of(row: &PgRow) -> Result<Option<LastSale>, sqlx::Error> {
+    let Some(at) = row.try_get("last_sale_at")? else {
+        return Ok(None);
+    };
+    Ok(Some(LastSale {
+        quantity: row.try_get("last_sale_quantity")?,
+        price: row.try_get("last_sale_price")?,
+        currency_symbol: row.try_get("last_sale_currency_symbol")?,
+        at,
+    }))
 }
 
 /// One token and who owns it.
@@ -123,6 +164,12 @@ pub(crate) struct Token {
     burned: bool,
     /// When it was minted, where the mint was seen.
     minted_at: Option<DateTime<Utc>>,
+    /// How often it was sold.
+    sales: i64,
+    /// What was paid in the chain's own currency and those worth the same, in whole units, decimal.
+    volume: String,
+    /// The newest sale that is no part of a bundle.
+    last_sale: Option<LastSale>,
     /// Owners, the largest first, at most a hundred; negative where the history is not covered yet.
     owners: Vec<Holding>,
 }
@@ -149,8 +196,11 @@ pub(crate) async fn token(
     let id = decoders::id::token_id(chain, &contract, &number);
     let mut transaction = pool.begin().await?;
     let found = sqlx::query(
-        "select t.chain_id, t.contract_address, t.token_number, t.token_standard, t.name, t.image_url, t.burned, t.minted_at
+        "select t.chain_id, t.contract_address, t.token_number, t.token_standard, t.name, t.image_url, t.burned, t.minted_at,
+                s.sales_count, s.volume_native::text as volume, s.last_sale_quantity::text as last_sale_quantity,
+                s.last_sale_price_native::text as last_sale_price, s.last_sale_currency_symbol, s.last_sale_at
          from catalog_service.tokens t
+         join catalog_service.token_stats s on s.token_id = t.id
          where t.id = $1",
     );
     let found = found.bind(id).fetch_optional(&mut *transaction).await?;
@@ -197,6 +247,9 @@ fn token_of(row: &PgRow, owners: Vec<Holding>) -> Result<Token, sqlx::Error> {
         image_url: row.try_get("image_url")?,
         burned: row.try_get("burned")?,
         minted_at: row.try_get("minted_at")?,
+        sales: row.try_get("sales_count")?,
+        volume: row.try_get("volume")?,
+        last_sale: last_sale_of(row)?,
         owners,
     })
 }

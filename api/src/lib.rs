@@ -1,10 +1,11 @@
-//! Read-only HTTP queries over the tables: where every chain stands, who owns what, what moved.
+//! Read-only HTTP queries over the tables: where every chain stands, who owns what, what moved, what was sold.
 //!
 //! This crate writes nothing and knows no endpoint. It needs no more than one connection at a time.
 
 mod catalog;
 mod error;
 mod request;
+mod sales;
 pub mod status;
 pub mod summary;
 mod transfers;
@@ -21,12 +22,14 @@ pub use error::ApiError;
 /// - `GET /v1/collections?chain=&limit=`
 /// - `GET /v1/tokens/{chain}/{contract}/{token}`
 /// - `GET /v1/transfers?chain=&contract=&token=&before=&limit=`
+/// - `GET /v1/sales?chain=&contract=&token=&account=&before=&limit=`
 pub fn router(pool: PgPool) -> Router {
     Router::new()
         .route("/v1/status", get(status::answer))
         .route("/v1/collections", get(catalog::collections))
         .route("/v1/tokens/{chain}/{contract}/{token}", get(catalog::token))
         .route("/v1/transfers", get(transfers::answer))
+        .route("/v1/sales", get(sales::answer))
         .fallback(error::no_route)
         .with_state(pool)
 }

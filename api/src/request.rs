@@ -27,6 +27,22 @@ pub(crate) fn chain(text: &str) -> Result<ChainId, ApiError> {
     parsed(text, |error: &_| format!("{error}"))
 }
 
+/// The chain of a request that makes no sense without one.
+pub(crate) fn needed_chain(text: Option<&str>) -> Result<ChainId, ApiError> {
+    chain(text.ok_or_else(|| ApiError::BadRequest("chain is missing, write such as eip155:1".to_owned()))?)
+}
+
+/// Where a page ends: no id is above the last one.
+pub(crate) fn before(text: Option<&str>) -> Result<Uuid, ApiError> {
+    text.map_or(Ok(Uuid::max()), position)
+}
+
+pub(crate) fn account(text: &str) -> Result<Address, ApiError> {
+    parsed(text, |_: &_| {
+        format!("account {text:?} is not an address, write 0x and 40 hexadecimal digits")
+    })
+}
+
 pub(crate) fn contract(text: &str) -> Result<Address, ApiError> {
     parsed(text, |_: &_| {
         format!("contract {text:?} is not an address, write 0x and 40 hexadecimal digits")

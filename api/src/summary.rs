@@ -6,8 +6,9 @@ use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use crate::catalog;
-pub use crate::catalog::{Collection, Holding};
+pub use crate::catalog::{Collection, Holding, LastSale};
 use crate::error::ApiError;
+pub use crate::sales::Sale;
 pub use crate::transfers::Transfer;
 
 /// One chain in short.
@@ -27,6 +28,8 @@ pub struct Summary {
     pub transfers: i64,
     /// Events of each kind.
     pub burns: i64,
+    /// Sales of tokens that are known.
+    pub sales: i64,
     /// Logs refused by a decoder.
     pub faults: i64,
     /// Contracts with tokens.
@@ -39,6 +42,8 @@ pub struct Summary {
     pub tokens: Vec<TokenOwners>,
     /// The newest transfers.
     pub latest: Vec<Transfer>,
+    /// The newest sales.
+    pub latest_sales: Vec<Sale>,
 }
 
 /// A token and who owns it.
@@ -65,6 +70,7 @@ pub async fn read(pool: &PgPool, chain: ChainId, rows: i64) -> Result<Summary, A
     let collections = catalog::busiest(&mut *transaction, Some(&chain), rows).await?;
     let tokens = sampled_tokens(&mut transaction, &collections).await?;
     let latest = crate::transfers::newest(&mut *transaction, &chain, Uuid::max(), rows).await?;
+    let latest_sales = crate::sales::newest(&mut *transaction, &chain, rows).await?;
     transaction.commit().await?;
     Ok(Summary {
         chain,
@@ -74,12 +80,14 @@ pub async fn read(pool: &PgPool, chain: ChainId, rows: i64) -> Result<Summary, A
         mints: totals.try_get("mints")?,
         transfers: totals.try_get("transfers")?,
         burns: totals.try_get("burns")?,
+        sales: totals.try_get("sales")?,
         faults: totals.try_get("faults")?,
         collection_count: totals.try_get("collection_count")?,
         token_count: totals.try_get("token_count")?,
         collections,
         tokens,
         latest,
+        latest_sales,
     })
 }
 
@@ -116,6 +124,7 @@ const TOTALS: &str = "
     select (select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(v.covered) r) as blocks,
            lower(v.covered) as first_block, upper(v.covered) - 1 as last_block,
            n.mints, n.transfers, n.burns,
+           (select coalesce(sum(sales), 0)::bigint from catalog_service.collection_sales where chain_id = $1) as sales,
            (select count(*) from indexer_service.decode_faults where chain_id = $1) as faults,
            (select count(*) from catalog_service.collections where chain_id = $1) as collection_count,
            (select count(*) from catalog_service.tokens where chain_id = $1 and not burned) as token_count

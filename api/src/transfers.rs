@@ -68,16 +68,9 @@ pub(crate) async fn answer(
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Json<Page>, ApiError> {
     let parameters = request::query(query)?;
-    let chain = parameters.chain.as_deref();
-    let chain = request::chain(
-        chain.ok_or_else(|| ApiError::BadRequest("chain is missing, write such as eip155:1".to_owned()))?,
-    )?;
+    let chain = request::needed_chain(parameters.chain.as_deref())?;
     let limit = request::limit(parameters.limit)?;
-    // No id is above the last one.
-    let before = parameters
-        .before
-        .as_deref()
-        .map_or(Ok(Uuid::max()), request::position)?;
+    let before = request::before(parameters.before.as_deref())?;
     let transfers = match (parameters.contract.as_deref(), parameters.token.as_deref()) {
         (Some(contract), Some(token)) => {
             let token = decoders::id::token_id(chain, &request::contract(contract)?, &request::token(token)?);

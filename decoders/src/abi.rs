@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, U256};
 use crate::block::Log;
 use crate::fact::reason;
 
-const WORD_BYTES: usize = 32;
+pub(crate) const WORD_BYTES: usize = 32;
 const ADDRESS_PADDING: usize = 12;
 
 /// One ABI word.
@@ -159,6 +159,17 @@ impl<'a> Reader<'a> {
         Ok(self.records::<1>(within, offset)?.as_flattened())
     }
 
+    /// The tuples of the array, of elements with offsets of their own, that the word `offset` of the tuple `within` points to.
+    ///
+    /// # Errors
+    /// Refuses an array that is not wholly inside the data, and elements that start outside it.
+    pub fn tuples(&mut self, within: Tuple, offset: &Word) -> Result<Vec<Tuple>, Refusal> {
+        let offsets = self.list(within, offset)?;
+        // The array's length was read, so its first element starts inside the data.
+        let elements = Tuple(self.tuple(within, offset)?.0 + WORD_BYTES);
+        offsets.iter().map(|offset| self.tuple(elements, offset)).collect()
+    }
+
     /// The bytes that the word `offset` of the tuple `within` points to; their padding may be missing.
     ///
     /// # Errors
@@ -181,6 +192,11 @@ impl<'a> Reader<'a> {
         self.doubt
             .or((self.data.len() > self.needed).then_some(reason::TRAILING_DATA))
     }
+}
+
+/// The low 20 bytes of a word that a contract answered.
+pub fn address(word: &Word) -> Address {
+    Address::from_word((*word).into())
 }
 
 /// `word` as a number.

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, U256, address, b256};
 
 use crate::abi::{Reader, Refusal, uint};
 use crate::block::Log;
-use crate::blur::POOL;
+use crate::blur::{NONCE_INCREMENTED, POOL, nonce_incremented};
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{FeeKind, PriceAllocation, Side, flag};
@@ -35,13 +35,19 @@ pub(crate) const DECODER: Decoder = Decoder {
     claims: &[
         Claim::of(CONTRACTS, BUY_LOCKED, 1),
         Claim::of(CONTRACTS, LOAN_OFFER_TAKEN, 1),
+        Claim::of(CONTRACTS, NONCE_INCREMENTED, 2),
     ],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
-    let logs: Vec<&Log> = transaction.claimed().collect();
+    let (raised, logs): (Vec<&Log>, Vec<&Log>) = transaction
+        .claimed()
+        .partition(|log| log.topic0() == Some(&NONCE_INCREMENTED));
+    for log in raised {
+        events.say(log, nonce_incremented(MARKET, log));
+    }
     for (nth, log) in logs.iter().enumerate() {
         if log.topic0() != Some(&BUY_LOCKED) {
             continue;

@@ -141,6 +141,31 @@ pub struct Call {
     pub at: Option<u64>,
 }
 
+impl Call {
+    /// The question that calls the function `selector` of `to` with one-word arguments.
+    pub fn of(to: Address, selector: [u8; 4], arguments: &[B256]) -> Self {
+        let mut input = Vec::with_capacity(selector.len() + arguments.len() * 32);
+        input.extend_from_slice(&selector);
+        arguments
+            .iter()
+            .for_each(|word| input.extend_from_slice(word.as_slice()));
+        Call {
+            to,
+            input: input.into(),
+            at: None,
+        }
+    }
+
+    /// The same question, about the state the block before `block_number` left behind; about the genesis block's own where
+    /// there is none before.
+    pub fn before_block(self, block_number: u64) -> Self {
+        Call {
+            at: Some(block_number.saturating_sub(1)),
+            ..self
+        }
+    }
+}
+
 /// What a contract said to a [`Call`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

@@ -9,7 +9,8 @@ use crate::abi::{Reader, Refusal, Tuple, Word, share, sum, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Flags, Line, Market};
 use crate::events::Events;
-use crate::fact::{FeeKind, Side, flag, reason};
+use crate::fact::{Closing, FeeKind, Nonces, Side, flag, reason};
+use crate::orders::{Key, Said, canceled, filled_by, revoked};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -39,6 +40,12 @@ const PACKED: B256 = b256!("1d5e12b51dee5e4d34434576c3fb99714a85f57b0fd546ada4b0
 const PACKED_TAKER_FEE: B256 = b256!("0fcf17fac114131b10f37b183c6a60f905911e52802caeeb3e6ea210398b81ab");
 /// `Execution721MakerFeePacked(bytes32,uint256,uint256,uint256)`.
 const PACKED_MAKER_FEE: B256 = b256!("7dc5c0699ac8dd5250cbe368a2fc3b4a2daadb120ad07f6cccea29f83482686e");
+/// v1 `OrderCancelled(bytes32)`.
+const ORDER_CANCELLED: B256 = b256!("5152abf959f6564662358c2e52b702259b78bac5ee7842a0f01937e670efcc7d");
+/// v2 `CancelTrade(address,bytes32,uint256,uint256)`.
+const CANCEL_TRADE: B256 = b256!("f4092a7c54e135dc5f273d6675327b7b7838392537d2f7b63f7acbec8c7cd296");
+/// `NonceIncremented(address,uint256)`, of both versions and of Blend.
+pub(crate) const NONCE_INCREMENTED: B256 = b256!("a82a649bbd060c9099cd7b7326e2b0dc9e9af0836480e0f849dc9eaa79710b3b");
 
 /// Rates are basis points.
 const WHOLE: u64 = 10_000;
@@ -52,6 +59,10 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(V2, PACKED, 1),
         Claim::of(V2, PACKED_TAKER_FEE, 1),
         Claim::of(V2, PACKED_MAKER_FEE, 1),
+        Claim::of(V1, ORDER_CANCELLED, 1),
+        Claim::of(V1, NONCE_INCREMENTED, 2),
+        Claim::of(V2, CANCEL_TRADE, 2),
+        Claim::of(V2, NONCE_INCREMENTED, 2),
     ],
     decode,
 };
@@ -59,17 +70,44 @@ pub(crate) const DECODER: Decoder = Decoder {
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     for log in transaction.claimed() {
-        let told = match log.topic0() {
-            Some(&ORDERS_MATCHED) => orders_matched(log, &trail),
-            Some(&EXECUTION) => execution(log).and_then(|(trade, doubt)| Ok((trade.deal(transaction, &trail)?, doubt))),
-            _ => packed(log).and_then(|(trade, doubt)| Ok((trade.deal(transaction, &trail)?, doubt))),
-        };
-        let verdict = told.map(|(deal, doubt)| {
-            events.deal(log, deal);
-            doubt
-        });
-        events.settle(log, verdict);
+        match log.topic0() {
+            Some(&ORDERS_MATCHED) => events.say(log, orders_matched(log, &trail)),
+            Some(&ORDER_CANCELLED | &CANCEL_TRADE) => events.say(log, taken_back(log)),
+            Some(&NONCE_INCREMENTED) => {
+                let version = if log.address == V1[0].1 { "v1" } else { "v2" };
+                events.say(log, nonce_incremented(market(version), log));
+            }
+            Some(&EXECUTION) => events.say(log, execution(log).and_then(|told| sold(told, transaction, &trail))),
+            _ => events.say(log, packed(log).and_then(|told| sold(told, transaction, &trail))),
+        }
     }
+}
+
+fn market(version: &'static str) -> Market {
+    Market { name: "blur", version }
+}
+
+/// An order, or a part of one, taken back.
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let (version, hash) = if log.topic0() == Some(&CANCEL_TRADE) {
+        let [hash, _index, _amount] = reader.head()?;
+        ("v2", hash)
+    } else {
+        let [hash] = reader.head()?;
+        ("v1", hash)
+    };
+    let closing = canceled(market(version), log, Key::hash(B256::from(*hash)));
+    Ok((closing, reader.doubt()))
+}
+
+/// A raised nonce ends the orders signed under the ones before.
+pub(crate) fn nonce_incremented(market: Market, log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [nonce] = reader.head()?;
+    let below = Nonces::Below(uint(nonce));
+    let closing = revoked(market, log, reader.topic_address(1), below);
+    Ok((closing, reader.doubt()))
 }
 
 /// An order of v1.
@@ -106,7 +144,7 @@ impl<'a> Order<'a> {
     }
 }
 
-fn orders_matched(log: &Log, trail: &Trail) -> Result<(Deal, Option<&'static str>), Refusal> {
+fn orders_matched(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [sell_at, sell_hash, buy_at, buy_hash] = reader.head()?;
     let sell = Order::read(&mut reader, sell_at)?;
@@ -116,10 +154,7 @@ fn orders_matched(log: &Log, trail: &Trail) -> Result<(Deal, Option<&'static str
     let side = if listed { Side::Listing } else { Side::Offer };
     let seller = borrower_behind(trail, log, sell.trader);
     let line = Line::of(sell.contract, sell.token, sell.quantity).between(seller, buy.trader);
-    let market = Market {
-        name: "blur",
-        version: "v1",
-    };
+    let market = market("v1");
     let mut price = sell.price;
     let mut on_top = Vec::new();
     for [rate, recipient] in buy.fees {
@@ -144,7 +179,8 @@ fn orders_matched(log: &Log, trail: &Trail) -> Result<(Deal, Option<&'static str
         deal.fee(recipient, fee, FeeKind::Other);
         deal.flags.push(flag::UNCONFIRMED);
     }
-    Ok((deal, reader.doubt()))
+    let said = Said::from(deal).and_both(market, log, [sell_hash, buy_hash], None);
+    Ok((said, reader.doubt()))
 }
 
 /// The person behind `seller`: where Blend sells a token out of a loan, the borrower, who is paid last, after the lender.
@@ -172,6 +208,17 @@ struct Trade<'a> {
     maker_fee: (U256, Address),
     taker_fee: (U256, Address),
     protocol_fee: (U256, Address),
+}
+
+/// What a trade says.
+fn sold(
+    (trade, doubt): (Trade<'_>, Option<&'static str>),
+    transaction: &Transaction<'_>,
+    trail: &Trail,
+) -> Result<(Said, Option<&'static str>), Refusal> {
+    let key = Key::hash(trade.order_hash);
+    let fill = filled_by(market("v2"), trade.log, key, trade.quantity);
+    Ok((Said::from(trade.deal(transaction, trail)?).and(fill), doubt))
 }
 
 const NO_FEE: (U256, Address) = (U256::ZERO, Address::ZERO);
@@ -263,16 +310,12 @@ impl Trade<'_> {
             flags.push(flag::UNCONFIRMED);
         }
         let line = Line::of(self.contract, self.token, self.quantity).between(seller, buyer);
-        let market = Market {
-            name: "blur",
-            version: "v2",
-        };
         let mut deal = Deal {
             order_hash: Some(self.order_hash),
             currency: if self.is_bid { POOL } else { Address::ZERO },
             taker_raw: Some(taker),
             flags,
-            ..Deal::of(market, side, line, price)
+            ..Deal::of(market("v2"), side, line, price)
         };
         deal.fee(
             self.maker_fee.1,

@@ -7,23 +7,21 @@
 //! - an accepted bid says that the buyer is nobody;
 //! - a sale on the first contract says that the buyer is the seller.
 //!
-//! An accepted bid says nothing about its price either: that is the buyer's live bid, told by an earlier transaction.
+//! Only movements are told here; what was paid is told by `cryptopunks_market`.
 
-use alloy_primitives::{Address, B256, U256, address, b256};
+use alloy_primitives::{Address, B256, address, b256};
 
 use crate::abi::{Reader, Refusal, uint};
 use crate::block::Log;
-use crate::deal::{Deal, Line, Market};
 use crate::erc721::TRANSFER;
 use crate::events::{Events, Item, Parties};
-use crate::fact::{PriceAllocation, Side, Standard, flag, reason};
+use crate::fact::{Standard, reason};
 use crate::registry::{Claim, Decoder};
 use crate::transaction::Transaction;
 
 const ETHEREUM: u64 = 1;
-const MARKET_CONTRACT: Address = address!("b47e3cd837ddf8e4c57f05d70ab865de6e193bbb");
 const CONTRACTS: &[(u64, Address)] = &[
-    (ETHEREUM, MARKET_CONTRACT),
+    (ETHEREUM, address!("b47e3cd837ddf8e4c57f05d70ab865de6e193bbb")),
     // Punks V1.
     (ETHEREUM, address!("6ba6f2207e343923ba692e5cae646fb0f566db8d")),
 ];
@@ -31,14 +29,9 @@ const CONTRACTS: &[(u64, Address)] = &[
 /// `Assign(address indexed to, uint256 punkIndex)`.
 const ASSIGN: B256 = b256!("8a0e37b73a0d9c82e205d4d1a3ff3d0b57ce5f4d7bccf6bac03336dc101cb7ba");
 /// `PunkTransfer(address indexed from, address indexed to, uint256 punkIndex)`.
-const PUNK_TRANSFER: B256 = b256!("05af636b70da6819000c49f85b21fa82081c632069bb626f30932034099107d8");
+pub(crate) const PUNK_TRANSFER: B256 = b256!("05af636b70da6819000c49f85b21fa82081c632069bb626f30932034099107d8");
 /// `PunkBought(uint256 indexed punkIndex, uint256 value, address indexed fromAddress, address indexed toAddress)`.
-const PUNK_BOUGHT: B256 = b256!("58e5d5a525e3b40bc15abaa38b5882678db1ee68befd2f60bafe3a7fd06db9e3");
-
-const MARKET: Market = Market {
-    name: "cryptopunks",
-    version: "",
-};
+pub(crate) const PUNK_BOUGHT: B256 = b256!("58e5d5a525e3b40bc15abaa38b5882678db1ee68befd2f60bafe3a7fd06db9e3");
 
 /// Both contracts.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -80,39 +73,17 @@ fn punk_transfer(log: &Log, events: &mut Events) -> Result<Option<&'static str>,
 
 fn punk_bought(transaction: &Transaction<'_>, log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
     let mut reader = Reader::new(log);
-    let [value] = reader.head()?;
+    let [_value] = reader.head()?;
     let (mut seller, mut buyer) = (reader.topic_address(2), reader.topic_address(3));
-    let bid_accepted = buyer.is_zero();
-    if bid_accepted {
+    if buyer.is_zero() {
         let count = count_before(transaction, log, |count| count.from == seller);
         buyer = count.ok_or(Refusal(reason::PUNK_BUYER_UNKNOWN))?.to;
     } else if seller == buyer {
         seller = count_before(transaction, log, |count| count.to == buyer).map_or(seller, |count| count.from);
     }
     let parties = Parties::between(seller, buyer)?;
-    let punk = reader.topic_uint(1);
-    events.transfer(log, Standard::CryptoPunks, &parties, Item::sole(punk));
-    // Sales of the first contract paid nobody.
-    if log.address == MARKET_CONTRACT {
-        let line = Line {
-            standard: Standard::CryptoPunks,
-            ..Line::of(log.address, punk, U256::ONE).between(seller, buyer)
-        };
-        events.deal(log, deal(line, uint(value), bid_accepted));
-    }
+    events.transfer(log, Standard::CryptoPunks, &parties, Item::sole(reader.topic_uint(1)));
     Ok(reader.doubt())
-}
-
-/// A punk sold for `value`, unless it was a bid's: the contract forgets what it was before it tells.
-fn deal(line: Line, value: U256, bid_accepted: bool) -> Deal {
-    if !bid_accepted {
-        return Deal::of(MARKET, Side::Listing, line, value);
-    }
-    let mut deal = Deal::of(MARKET, Side::Offer, line, value);
-    deal.price = None;
-    deal.allocation = PriceAllocation::Unknown;
-    deal.flags.push(flag::PRICE_OF_BID);
-    deal
 }
 
 /// The parties of a 3-topic `Transfer`.

@@ -144,6 +144,7 @@ impl Deal {
             tx_hash: log.tx_hash,
             marketplace: self.market.name,
             version: self.market.version,
+            market: log.address,
             contract: line.contract,
             token: line.token,
             standard: line.standard,

@@ -8,10 +8,11 @@ use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
-use crate::fact::{FeeKind, Side, Standard, flag};
+use crate::fact::{Closing, FeeKind, Nonces, Side, Standard, flag};
+use crate::orders::{Key, Said, filled, filled_by, revoked};
 use crate::registry::{Claim, Decoder};
 use crate::transaction::Transaction;
-use crate::zeroex::currency;
+use crate::zeroex::{ERC721_CANCELLED, ERC1155_CANCELLED, currency};
 
 const CONTRACTS: &[(u64, Address)] = &[
     (1, address!("20f780a973856b93f63670377900c1d2a50a77c4")),
@@ -39,6 +40,8 @@ const BUY_721: B256 = b256!("d90a5c60975c6ff8eafcf02088e7b50ae5d9e156a79206ba553
 const SELL_1155: B256 = b256!("fcde121a3f6a9b14a3ce266d61fc00940de86c4d8c1d733fe62d503ae5d99ff9");
 /// `ERC1155BuyOrderFilled`, of the same types.
 const BUY_1155: B256 = b256!("105616901449a64554ca9246a5bbcaca973b40b3c0055e5070c6fa191618d9f3");
+/// `HashNonceIncremented(address,uint256)`.
+const HASH_NONCE_INCREMENTED: B256 = b256!("4cf3e8a83c6bf8a510613208458629675b4ae99b8029e3ab6cb6a86e5f01fd31");
 
 /// Both layouts on all chains.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -52,22 +55,43 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, BUY_721, 1),
         Claim::of(CONTRACTS, SELL_1155, 1),
         Claim::of(CONTRACTS, BUY_1155, 1),
+        Claim::of(CONTRACTS, ERC721_CANCELLED, 1),
+        Claim::of(CONTRACTS, ERC1155_CANCELLED, 1),
+        Claim::of(CONTRACTS, HASH_NONCE_INCREMENTED, 1),
     ],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     for log in transaction.claimed() {
-        let told = match log.topic0() {
-            Some(&OLD_SELL_721 | &OLD_BUY_721 | &OLD_SELL_1155 | &OLD_BUY_1155) => older(log),
-            _ => newer(log),
-        };
-        let verdict = told.map(|(deal, doubt)| {
-            events.deal(log, deal);
-            doubt
-        });
-        events.settle(log, verdict);
+        match log.topic0() {
+            Some(&ERC721_CANCELLED | &ERC1155_CANCELLED | &HASH_NONCE_INCREMENTED) => {
+                events.say(log, taken_back(log));
+            }
+            Some(&OLD_SELL_721 | &OLD_BUY_721 | &OLD_SELL_1155 | &OLD_BUY_1155) => events.say(log, older(log)),
+            _ => events.say(log, newer(log)),
+        }
     }
+}
+
+fn market(version: &'static str) -> Market {
+    Market {
+        name: "element",
+        version,
+    }
+}
+
+/// The end of the orders under one nonce, or, where the nonce of all hashes is raised, of all.
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [maker, nonce] = reader.head()?;
+    let nonces = if log.topic0() == Some(&HASH_NONCE_INCREMENTED) {
+        Nonces::All
+    } else {
+        Nonces::Exactly(uint(nonce))
+    };
+    let maker = reader.address(maker);
+    Ok((revoked(market("v2"), log, maker, nonces), reader.doubt()))
 }
 
 /// The words both layouts share.
@@ -102,19 +126,23 @@ impl Fill<'_> {
             )
             .between(seller, buyer)
         };
-        let market = Market {
-            name: "element",
-            version: self.version,
-        };
         Deal {
             order_hash: Some(B256::from(*self.hash)),
             currency: currency(reader.address(self.currency)),
-            ..Deal::of(market, side, line, uint(self.amount))
+            ..Deal::of(market(self.version), side, line, uint(self.amount))
+        }
+    }
+
+    fn closing(&self, log: &Log) -> Closing {
+        let (market, key) = (market(self.version), Key::hash(B256::from(*self.hash)));
+        match self.quantity {
+            Some(quantity) => filled_by(market, log, key, uint(quantity)),
+            None => filled(market, log, key),
         }
     }
 }
 
-fn older(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
+fn older(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [maker, taker, currency, amount, contract, token, hash] = reader.words(Tuple::ROOT)?;
     let mut fill = Fill {
@@ -136,10 +164,10 @@ fn older(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
     }
     let mut deal = fill.deal(&mut reader, log);
     deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
-    Ok((deal, reader.doubt()))
+    Ok((Said::from(deal).and(fill.closing(log)), reader.doubt()))
 }
 
-fn newer(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
+fn newer(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [hash, maker, taker, _nonce, currency, amount, fees_at, contract, token] = reader.head()?;
     let mut fill = Fill {
@@ -167,5 +195,5 @@ fn newer(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
         };
         deal.fee(recipient, uint(amount), kind);
     }
-    Ok((deal, reader.doubt()))
+    Ok((Said::from(deal).and(fill.closing(log)), reader.doubt()))
 }

@@ -1,12 +1,15 @@
 //! What decoders append to: the facts of one run of logs, kept in chain order.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, U256};
 
-use crate::abi::Refusal;
-use crate::block::Log;
+use crate::abi::{Refusal, Word};
+use crate::block::{Answer, Call, Log};
 use crate::deal::Deal;
 use crate::fact::{Closing, Fault, Order, Sale, Standard, Transfer, TransferKind, reason};
 use crate::id::MAX_ITEM;
+use crate::orders::Said;
 use crate::people;
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -16,6 +19,12 @@ use crate::transaction::Transaction;
 /// A range costs its sender one cheap log and us one row per token, so what a block may ask for needs a bound of its own.
 /// It is counted per block, not per span, so that the same block always says the same.
 pub const MAX_RANGE_ITEMS_PER_BLOCK: u64 = 1_000_000;
+
+/// How many questions the logs of one block may put to contracts, each counted once; what is asked after that stays unanswered.
+///
+/// Pools and vaults are known by asking, and anybody can emit what they emit: one cheap log is at least one call of ours. It is
+/// counted per block, not per span, so that the same block always asks the same.
+pub const MAX_QUESTIONS_PER_BLOCK: usize = 4_096;
 
 /// Previous and new owner of what a log moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,9 +107,49 @@ pub struct Events {
     /// Block of the current transaction and the range items it has asked for.
     block_number: u64,
     range_items: u64,
+    /// Questions the current block has put, and those of all blocks that nothing at hand answers.
+    asked: BTreeSet<Call>,
+    unanswered: Vec<Call>,
 }
 
 impl Events {
+    /// What a contract answers to `call`: its first `N` words, `None` where it refuses or says less. A question that nothing
+    /// at hand answers is noted for [`crate::wants`]; claims whose decoding asks are marked [`crate::registry::Claim::asking`].
+    ///
+    /// # Errors
+    /// Refuses the log that depends on an answer not at hand.
+    pub(crate) fn ask<'a, const N: usize>(
+        &mut self,
+        transaction: &Transaction<'a>,
+        call: Call,
+    ) -> Result<Option<&'a [Word; N]>, Refusal> {
+        if !self.asked.contains(&call) {
+            if self.asked.len() == MAX_QUESTIONS_PER_BLOCK {
+                return Err(Refusal(reason::CONTRACT_UNKNOWN));
+            }
+            self.asked.insert(call.clone());
+        }
+        match transaction.answers.get(&call) {
+            Some(Answer::Returned(bytes)) => Ok(bytes.as_chunks().0.first_chunk()),
+            Some(Answer::Reverted) => Ok(None),
+            None => {
+                self.unanswered.push(call);
+                Err(Refusal(reason::CONTRACT_UNKNOWN))
+            }
+        }
+    }
+
+    /// What `to` answers to a function without arguments, as [`ask`](Events::ask) has it.
+    pub(crate) fn view<'a>(
+        &mut self,
+        transaction: &Transaction<'a>,
+        to: Address,
+        selector: [u8; 4],
+    ) -> Result<Option<&'a Word>, Refusal> {
+        let answer = self.ask::<1>(transaction, Call::of(to, selector, &[]))?;
+        Ok(answer.map(|[word]| word))
+    }
+
     /// Appends the movement of one token by `log`.
     pub fn transfer(&mut self, log: &Log, standard: Standard, parties: &Parties, item: Item) {
         self.told.transfers.push(Transfer {
@@ -132,32 +181,24 @@ impl Events {
         self.told.sales.extend(deal.into_sales(self.source, log, first));
     }
 
-    /// Appends an order that `log` opens: its source, position and item are set here.
-    pub(crate) fn open(&mut self, log: &Log, order: Order) {
-        let told = self.told.orders[self.first_order..].iter().rev();
-        let item = told.filter(|other| other.log_index == log.log_index).count();
-        self.told.orders.push(Order {
-            source: self.source,
-            block_number: log.block_number,
-            log_index: log.log_index,
-            item: u32::try_from(item).expect("a log opens fewer orders than it has bytes"),
-            tx_hash: log.tx_hash,
-            ..order
+    /// Appends all that `log` says about trade and closes it. What belongs to a log that is refused, now or later, is dropped
+    /// when the transaction ends.
+    pub(crate) fn say<S: Into<Said>>(&mut self, log: &Log, told: Result<(S, Option<&'static str>), Refusal>) {
+        let verdict = told.and_then(|(said, doubt)| {
+            let mut said = said.into();
+            if said.orders.len().max(said.closings.len()) > MAX_ITEM as usize {
+                return Err(Refusal(reason::BATCH_TOO_LONG));
+            }
+            said.deals.into_iter().for_each(|deal| self.deal(log, deal));
+            said.orders.iter_mut().for_each(|order| order.source = self.source);
+            said.closings
+                .iter_mut()
+                .for_each(|closing| closing.source = self.source);
+            self.told.orders.append(&mut said.orders);
+            self.told.closings.append(&mut said.closings);
+            Ok(doubt)
         });
-    }
-
-    /// Appends an end of orders that `log` tells: its source, position and item are set here.
-    pub(crate) fn close(&mut self, log: &Log, closing: Closing) {
-        let told = self.told.closings[self.first_closing..].iter().rev();
-        let item = told.filter(|other| other.log_index == log.log_index).count();
-        self.told.closings.push(Closing {
-            source: self.source,
-            block_number: log.block_number,
-            log_index: log.log_index,
-            item: u32::try_from(item).expect("a log ends fewer orders than it has bytes"),
-            tx_hash: log.tx_hash,
-            ..closing
-        });
+        self.settle(log, verdict);
     }
 
     /// What moved in `transaction` so far: tokens as the decoders before this one told them, and payments.
@@ -213,6 +254,7 @@ impl Events {
         if self.block_number != block_number {
             self.block_number = block_number;
             self.range_items = 0;
+            self.asked.clear();
         }
         self.first_transfer = self.told.transfers.len();
         self.first_sale = self.told.sales.len();
@@ -232,13 +274,48 @@ impl Events {
         let trail = (self.first_sale < self.told.sales.len()).then(|| self.trail(transaction));
         self.told.transfers[self.first_transfer..].sort_by_key(|transfer| (transfer.log_index, transfer.item));
         self.told.faults[self.first_fault..].sort_by_key(|fault| (fault.log_index, fault.source));
-        self.told.orders[self.first_order..].sort_by_key(|order| (order.log_index, order.item));
-        self.told.closings[self.first_closing..].sort_by_key(|closing| (closing.log_index, closing.item));
+        self.close_orders();
         let sales = &mut self.told.sales[self.first_sale..];
         sales.sort_by_key(|sale| (sale.log_index, sale.item));
         if let Some(trail) = trail {
             people::resolve(transaction, &trail, sales);
         }
+    }
+
+    /// Drops what refused logs said of orders, and numbers what the others said, log by log, as it was told.
+    fn close_orders(&mut self) {
+        if self.first_order == self.told.orders.len() && self.first_closing == self.told.closings.len() {
+            return;
+        }
+        let faults = &self.told.faults[self.first_fault..];
+        let refused = |log_index: u32, source: &str| {
+            let at = faults.partition_point(|fault| (fault.log_index, fault.source) < (log_index, source));
+            let fault = faults
+                .get(at)
+                .filter(|fault| (fault.log_index, fault.source) == (log_index, source));
+            fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
+        };
+        let mut orders = self.told.orders.split_off(self.first_order);
+        orders.retain(|order| !refused(order.log_index, order.source));
+        orders.sort_by_key(|order| order.log_index);
+        for logs in orders.chunk_by_mut(|one, next| one.log_index == next.log_index) {
+            (0..).zip(logs).for_each(|(item, order)| order.item = item);
+        }
+        let mut closings = self.told.closings.split_off(self.first_closing);
+        closings.retain(|closing| !refused(closing.log_index, closing.source));
+        closings.sort_by_key(|closing| closing.log_index);
+        for logs in closings.chunk_by_mut(|one, next| one.log_index == next.log_index) {
+            (0..).zip(logs).for_each(|(item, closing)| closing.item = item);
+        }
+        self.told.orders.extend(orders);
+        self.told.closings.extend(closings);
+    }
+
+    /// The questions that nothing at hand answered, sorted and each once.
+    pub(crate) fn into_unanswered(mut self) -> Vec<Call> {
+        self.unanswered.sort_unstable();
+        self.unanswered.dedup();
+        self.unanswered
     }
 
     /// The facts.

@@ -220,6 +220,8 @@ pub struct Sale {
     pub marketplace: &'static str,
     /// Version of its contracts, such as `1.5`; empty where there is but one.
     pub version: &'static str,
+    /// The market's contract, which emitted the log.
+    pub market: Address,
     /// Token contract; zero where `token` is absent.
     pub contract: Address,
     /// Token number within the contract; absent where nothing at hand says what was sold.
@@ -495,8 +497,12 @@ pub mod flag {
     pub const BUYER_UNKNOWN: &str = "buyer_unknown";
     /// Nothing at hand says who sold; the seller is zero.
     pub const SELLER_UNKNOWN: &str = "seller_unknown";
-    /// The price is that of the maker's live bid, which an earlier log tells.
+    /// The price is that of the buyer's live bid, which nothing at hand tells.
     pub const PRICE_OF_BID: &str = "price_of_bid";
+    /// The price is what the pool's curve asked at that moment, which nothing at hand tells.
+    pub const PRICE_OF_POOL: &str = "price_of_pool";
+    /// The price is what the seller got; what fees took out of it before is not told.
+    pub const NET_ONLY: &str = "net_only";
     /// The transaction's sender and calldata would have told more and were not at hand.
     pub const NO_ENVELOPE: &str = "no_envelope";
     /// The first sale of the token by its creator.
@@ -549,6 +555,9 @@ pub mod reason {
     pub const RANGES_TOO_LONG: &str = "ranges_too_long";
     /// Refused: a punk changed hands, and no log of the transaction says into whose.
     pub const PUNK_BUYER_UNKNOWN: &str = "punk_buyer_unknown";
+    /// Refused: what the emitting contract is would have to be asked of it, and the answer was not at hand. Decoding again with
+    /// the answer mends it.
+    pub const CONTRACT_UNKNOWN: &str = "contract_unknown";
     /// Refused: a block number or log index beyond what an id can hold.
     pub const POSITION_OUT_OF_RANGE: &str = "position_out_of_range";
     /// Refused: amounts whose sum or product no chain could hold.

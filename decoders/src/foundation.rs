@@ -2,14 +2,17 @@
 //!
 //! Every sale is paid in native currency and tells three shares: the market's, the creator's, the seller's. Their receivers are
 //! not told. A finalized auction names itself only by number; its token is the one that leaves the market for the winner.
+//!
+//! A token has one price and one offer at a time, and a new one takes the place of the old. The market holds what is listed.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
-use crate::abi::{Reader, Refusal, Word, uint};
+use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
-use crate::fact::{FeeKind, Side, flag};
+use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, flag};
+use crate::orders::{Key, Said, canceled, filled, invalidated, order, part, until};
 use crate::registry::{Claim, Decoder};
 use crate::trail::{Movement, Trail};
 use crate::transaction::Transaction;
@@ -29,6 +32,26 @@ const OFFER_ACCEPTED: B256 = b256!("1cb8adb37d6d35e94cd0695ca39895b84371864713f5
 const PRIVATE_SALE_FINALIZED: B256 = b256!("6c623fa5e13aaaf28288f807e5b4f9ec6fb7ef812568e00317c552663bea918f");
 /// `ReserveAuctionFinalized(uint256,address,address,uint256,uint256,uint256)`.
 const RESERVE_AUCTION_FINALIZED: B256 = b256!("2edb0e99c6ac35be6731dab554c1d1fa1b7beb675090dbb09fb14e615aca1c4a");
+/// `BuyPriceSet(address,uint256,address,uint256)`.
+const BUY_PRICE_SET: B256 = b256!("fcc77ea8bdcce862f43b7fb00fe6b0eb90d6aeead27d3800d9257cf7a05f9d96");
+/// `BuyPriceCanceled(address,uint256)`.
+const BUY_PRICE_CANCELED: B256 = b256!("70c7877531c04c7d9caa8a7eca127384f04e8a6ee58b63f778ce5401d8bcae41");
+/// `BuyPriceInvalidated(address,uint256)`.
+const BUY_PRICE_INVALIDATED: B256 = b256!("aa6271d89a385571e237d3e7254ccc7c09f68055e6e9b410ed08233a8b9a05cf");
+/// `OfferMade(address,uint256,address,uint256,uint256)`.
+const OFFER_MADE: B256 = b256!("00ce0a712e4e277ac7b34942865f0de7a5629dffe0539b70423ad5ff1ed6ab42");
+/// `OfferInvalidated(address,uint256)`.
+const OFFER_INVALIDATED: B256 = b256!("30c264456cbd17f5f67d7534654161414f34c0e6cc1b7500e169b7a7aea4afc0");
+/// `OfferCanceledByAdmin(address,uint256,string)`.
+const OFFER_CANCELED_BY_ADMIN: B256 = b256!("d3802baab3d80ff411a2f83c8394d07877339ff8352f7c1b02fbcd70ea7cac8c");
+/// `ReserveAuctionCreated(address,address,uint256,uint256,uint256,uint256,uint256)`.
+const AUCTION_CREATED: B256 = b256!("1062dd3b35f12b4064331244d00f40c1d4831965e4285654157a2409c6217cff");
+/// `ReserveAuctionCanceled(uint256)`.
+const AUCTION_CANCELED: B256 = b256!("14b9c40404d5b41deb481f9a40b8aeb2bf4b47679b38cf757075a66ed510f7f1");
+/// `ReserveAuctionCanceledByAdmin(uint256,string)`.
+const AUCTION_CANCELED_BY_ADMIN: B256 = b256!("1d56d378404d81e3fc5f3dfbf88359b8cb2ecafa73b3270c478bf7b2bdd14469");
+/// `ReserveAuctionInvalidated(uint256)`.
+const AUCTION_INVALIDATED: B256 = b256!("5603897cc9b1e866f3f7395ffc6638776041f21c094d0b4e748ff44c407fa362");
 
 /// The market on Ethereum.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -38,6 +61,16 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, OFFER_ACCEPTED, 4),
         Claim::of(CONTRACTS, PRIVATE_SALE_FINALIZED, 4),
         Claim::of(CONTRACTS, RESERVE_AUCTION_FINALIZED, 4),
+        Claim::of(CONTRACTS, BUY_PRICE_SET, 4),
+        Claim::of(CONTRACTS, BUY_PRICE_CANCELED, 3),
+        Claim::of(CONTRACTS, BUY_PRICE_INVALIDATED, 3),
+        Claim::of(CONTRACTS, OFFER_MADE, 4),
+        Claim::of(CONTRACTS, OFFER_INVALIDATED, 3),
+        Claim::of(CONTRACTS, OFFER_CANCELED_BY_ADMIN, 3),
+        Claim::of(CONTRACTS, AUCTION_CREATED, 4),
+        Claim::of(CONTRACTS, AUCTION_CANCELED, 2),
+        Claim::of(CONTRACTS, AUCTION_CANCELED_BY_ADMIN, 2),
+        Claim::of(CONTRACTS, AUCTION_INVALIDATED, 2),
     ],
     decode,
 };
@@ -46,16 +79,96 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     let mut since = 0;
     for log in transaction.claimed() {
-        let verdict = sale(log, &trail, since).map(|(deal, doubt)| {
-            events.deal(log, deal);
-            doubt
-        });
-        events.settle(log, verdict);
-        since = log.log_index + 1;
+        match log.topic0() {
+            Some(&BUY_PRICE_ACCEPTED | &OFFER_ACCEPTED | &PRIVATE_SALE_FINALIZED | &RESERVE_AUCTION_FINALIZED) => {
+                events.say(log, sale(log, &trail, since));
+                since = log.log_index + 1;
+            }
+            Some(&BUY_PRICE_SET | &OFFER_MADE | &AUCTION_CREATED) => events.say(log, opened(log)),
+            _ => events.say(log, ended(log)),
+        }
     }
 }
 
-fn sale(log: &Log, trail: &Trail, since: u32) -> Result<(Deal, Option<&'static str>), Refusal> {
+/// The price of a token.
+fn price_of(log: &Log, contract: Address, token: U256) -> Key {
+    Key::natural(log, OrderKind::Listing, &[contract.into_word(), part(token)])
+}
+
+/// The offer for a token.
+fn offer_for(log: &Log, contract: Address, token: U256) -> Key {
+    Key::natural(log, OrderKind::Offer, &[contract.into_word(), part(token)])
+}
+
+/// The auction with a number.
+fn auction(log: &Log, number: U256) -> Key {
+    Key::natural(log, OrderKind::Listing, &[part(number)])
+}
+
+fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    if log.topic0() == Some(&AUCTION_CREATED) {
+        let [_duration, _extension, reserve, number] = reader.head()?;
+        let (seller, contract) = (reader.topic_address(1), reader.topic_address(2));
+        let line = Line::of(contract, reader.topic_uint(3), U256::ONE);
+        let key = auction(log, uint(number));
+        let listing = Order {
+            price: Some(uint(reserve)),
+            escrowed: true,
+            auction: true,
+            ..order(MARKET, log, OrderKind::Listing, key, seller, line)
+        };
+        return Ok((listing, reader.doubt()));
+    }
+    let (contract, token, maker) = (reader.topic_address(1), reader.topic_uint(2), reader.topic_address(3));
+    let line = Line::of(contract, token, U256::ONE);
+    let opened = if log.topic0() == Some(&OFFER_MADE) {
+        let [amount, expiration] = reader.head()?;
+        let key = offer_for(log, contract, token);
+        Order {
+            price: Some(uint(amount)),
+            expires_at: until(uint(expiration)),
+            ..order(MARKET, log, OrderKind::Offer, key, maker, line)
+        }
+    } else {
+        let [price] = reader.head()?;
+        let key = price_of(log, contract, token);
+        Order {
+            price: Some(uint(price)),
+            escrowed: true,
+            ..order(MARKET, log, OrderKind::Listing, key, maker, line)
+        }
+    };
+    Ok((opened, reader.doubt()))
+}
+
+fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    if matches!(
+        log.topic0(),
+        Some(&OFFER_CANCELED_BY_ADMIN | &AUCTION_CANCELED_BY_ADMIN)
+    ) {
+        let [reason_at] = reader.words(Tuple::ROOT)?;
+        reader.bytes(Tuple::ROOT, reason_at)?;
+    }
+    let closing = match log.topic0() {
+        Some(&AUCTION_CANCELED) => canceled(MARKET, log, auction(log, reader.topic_uint(1))),
+        Some(&AUCTION_CANCELED_BY_ADMIN | &AUCTION_INVALIDATED) => {
+            invalidated(MARKET, log, auction(log, reader.topic_uint(1)))
+        }
+        named => {
+            let (contract, token) = (reader.topic_address(1), reader.topic_uint(2));
+            match named {
+                Some(&BUY_PRICE_CANCELED) => canceled(MARKET, log, price_of(log, contract, token)),
+                Some(&BUY_PRICE_INVALIDATED) => invalidated(MARKET, log, price_of(log, contract, token)),
+                _ => invalidated(MARKET, log, offer_for(log, contract, token)),
+            }
+        }
+    };
+    Ok((closing, reader.doubt()))
+}
+
+fn sale(log: &Log, trail: &Trail, since: u32) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     if log.topic0() == Some(&RESERVE_AUCTION_FINALIZED) {
         let shares = reader.head::<3>()?;
@@ -65,7 +178,8 @@ fn sale(log: &Log, trail: &Trail, since: u32) -> Result<(Deal, Option<&'static s
             .chain(trail.movements(log.log_index..u32::MAX))
             .find(|movement| movement.to == winner && (movement.from == log.address || movement.from == seller));
         let deal = shared(Side::Auction, auctioned(moved).between(seller, winner), shares)?;
-        return Ok((deal, reader.doubt()));
+        let key = auction(log, reader.topic_uint(1));
+        return Ok((Said::from(deal).and(filled(MARKET, log, key)), reader.doubt()));
     }
     let (other, shares) = if log.topic0() == Some(&PRIVATE_SALE_FINALIZED) {
         let [other, shares @ .., _deadline] = reader.head::<5>()?;
@@ -80,8 +194,15 @@ fn sale(log: &Log, trail: &Trail, since: u32) -> Result<(Deal, Option<&'static s
         Some(&PRIVATE_SALE_FINALIZED) => (Side::Private, named, other),
         _ => (Side::Listing, named, other),
     };
-    let line = Line::of(reader.topic_address(1), reader.topic_uint(2), U256::ONE).between(seller, buyer);
-    Ok((shared(side, line, shares)?, reader.doubt()))
+    let (contract, token) = (reader.topic_address(1), reader.topic_uint(2));
+    let line = Line::of(contract, token, U256::ONE).between(seller, buyer);
+    let deal = Said::from(shared(side, line, shares)?);
+    let said = match side {
+        Side::Offer => deal.and(filled(MARKET, log, offer_for(log, contract, token))),
+        Side::Listing => deal.and(filled(MARKET, log, price_of(log, contract, token))),
+        _ => deal,
+    };
+    Ok((said, reader.doubt()))
 }
 
 /// The token of an auction, as it moved.

@@ -33,8 +33,14 @@ pub enum RecordKind {
     Order = 3,
     /// The end of orders.
     Closing = 4,
-    /// The retraction of a published fact.
-    Retraction = 15,
+    /// The retraction of a closing.
+    ClosingRetracted = 12,
+    /// The retraction of a listing or an offer.
+    OrderRetracted = 13,
+    /// The retraction of a sale.
+    SaleRetracted = 14,
+    /// The retraction of a transfer, mint or burn.
+    TransferRetracted = 15,
 }
 
 /// Where one record stands: block, log, item, kind.
@@ -73,10 +79,14 @@ impl Position {
     }
 }
 
-/// The id that retracts the record with the id `fact`: the same position under [`RecordKind::Retraction`].
+/// The id that retracts the record with the id `fact`: the same position under the kind that is sixteen less its own, so that
+/// two facts of one log have retractions of their own.
 pub fn retraction_of(fact: Uuid) -> Uuid {
     // The kind's four bits stand directly above the 40-bit tail, clear of version and variant.
-    Uuid::from_u128(fact.as_u128() | (0xf << TAIL_BITS))
+    const KIND: u128 = 0xf << TAIL_BITS;
+    let fact = fact.as_u128();
+    let negated = (fact & KIND).wrapping_neg() & KIND;
+    Uuid::from_u128(fact & !KIND | negated)
 }
 
 /// Block number encoded in a position id.
@@ -113,17 +123,34 @@ pub fn token_id(chain: ChainId, contract: &Address, number: &U256) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{chain}:{contract:#x}:{number}").as_bytes())
 }
 
+/// Id of a marketplace, from its name.
+pub fn marketplace_id(name: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("marketplace:{name}").as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    const KINDS: [RecordKind; 4] = [
+    const KINDS: [RecordKind; 9] = [
         RecordKind::Log,
         RecordKind::Transfer,
         RecordKind::Sale,
-        RecordKind::Retraction,
+        RecordKind::Order,
+        RecordKind::Closing,
+        RecordKind::ClosingRetracted,
+        RecordKind::OrderRetracted,
+        RecordKind::SaleRetracted,
+        RecordKind::TransferRetracted,
+    ];
+
+    const RETRACTED: [(RecordKind, RecordKind); 4] = [
+        (RecordKind::Transfer, RecordKind::TransferRetracted),
+        (RecordKind::Sale, RecordKind::SaleRetracted),
+        (RecordKind::Order, RecordKind::OrderRetracted),
+        (RecordKind::Closing, RecordKind::ClosingRetracted),
     ];
 
     fn position() -> impl Strategy<Value = Position> {
@@ -193,8 +220,10 @@ mod tests {
 
         #[test]
         fn a_retraction_stands_at_the_position_it_retracts(position in position()) {
-            let retraction = Position { kind: RecordKind::Retraction, ..position };
-            prop_assert_eq!(retraction_of(position.id()), retraction.id());
+            for (fact, retraction) in RETRACTED {
+                let (fact, retraction) = (Position { kind: fact, ..position }, Position { kind: retraction, ..position });
+                prop_assert_eq!(retraction_of(fact.id()), retraction.id());
+            }
         }
     }
 

@@ -3,17 +3,20 @@
 //!
 //! v1 tells the royalty in a log of its own and the protocol fee not at all: it is read off the payments between one sale
 //! and the one before it. v2 tells every share.
+//!
+//! Orders are signed off the chain, which tells only how they end: a fill ends whatever lives under the order's nonce.
 
 use std::ops::Range;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 use smallvec::SmallVec;
 
-use crate::abi::{Reader, Refusal, Tuple, uint};
+use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market, sum_of, total};
 use crate::events::Events;
-use crate::fact::{FeeKind, Side, flag, reason};
+use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, flag, reason};
+use crate::orders::{Key, Said, closing, filled, filled_by, revoked};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -32,6 +35,14 @@ const ROYALTY_PAYMENT: B256 = b256!("27c4f0403323142b599832f26acd21c74a9e5b809f2
 const TAKER_BID_V2: B256 = b256!("3ee3de4684413690dee6fff1a0a4f92916a1b97d1c5a83cdf24671844306b2e3");
 /// v2 `TakerAsk`, of the same types.
 const TAKER_ASK_V2: B256 = b256!("9aaa45d6db2ef74ead0751ea9113263d1dec1b50cea05f0ca2002cb8063564a4");
+/// v1 `CancelAllOrders(address,uint256)`.
+const CANCEL_ALL: B256 = b256!("1e7178d84f0b0825c65795cd62e7972809ad3aac6917843aaec596161b2c0a97");
+/// v1 `CancelMultipleOrders(address,uint256[])`.
+const CANCEL_MULTIPLE: B256 = b256!("fa0ae5d80fe3763c880a3839fab0294171a6f730d1f82c4cd5392c6f67b41732");
+/// v2 `NewBidAskNonces(address,uint256,uint256)`.
+const NEW_NONCES: B256 = b256!("b738dd6073fae1a7128e3fcc6b4ca6e1356b7232f87cc98f8a2857bcd83dfc44");
+/// v2 `OrderNoncesCancelled(address,uint256[])`.
+const NONCES_CANCELLED: B256 = b256!("0560c6093fba8a508d0e6ea3b4d7260d7afa9b152731f03a2d05dfe39b0ec425");
 
 /// Both versions.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -42,6 +53,10 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(V1, ROYALTY_PAYMENT, 4),
         Claim::of(V2, TAKER_BID_V2, 1),
         Claim::of(V2, TAKER_ASK_V2, 1),
+        Claim::of(V1, CANCEL_ALL, 2),
+        Claim::of(V1, CANCEL_MULTIPLE, 2),
+        Claim::of(V2, NEW_NONCES, 1),
+        Claim::of(V2, NONCES_CANCELLED, 1),
     ],
     decode,
 };
@@ -51,26 +66,71 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let mut royalties: Vec<Royalty> = Vec::new();
     let mut since = 0;
     for log in transaction.claimed() {
-        let told = match log.topic0() {
-            Some(&ROYALTY_PAYMENT) => Royalty::read(log).map(|(royalty, doubt)| {
-                royalties.push(royalty);
-                (None, doubt)
-            }),
-            Some(&TAKER_BID | &TAKER_ASK) => {
-                let window = since..log.log_index;
-                since = log.log_index + 1;
-                let told = first_version(log, &trail, window, &royalties);
-                royalties.clear();
-                told.map(|(deal, doubt)| (Some(deal), doubt))
+        match log.topic0() {
+            Some(&ROYALTY_PAYMENT) => {
+                let verdict = Royalty::read(log).map(|(royalty, doubt)| {
+                    royalties.push(royalty);
+                    doubt
+                });
+                events.settle(log, verdict);
             }
-            _ => second_version(log).map(|(deal, doubt)| (Some(deal), doubt)),
-        };
-        let verdict = told.map(|(deal, doubt)| {
-            deal.into_iter().for_each(|deal| events.deal(log, deal));
-            doubt
-        });
-        events.settle(log, verdict);
+            Some(&TAKER_BID | &TAKER_ASK) => {
+                events.say(log, first_version(log, &trail, since..log.log_index, &royalties));
+                since = log.log_index + 1;
+                royalties.clear();
+            }
+            Some(&TAKER_BID_V2 | &TAKER_ASK_V2) => events.say(log, second_version(log)),
+            _ => events.say(log, taken_back(log)),
+        }
     }
+}
+
+fn market(version: &'static str) -> Market {
+    Market {
+        name: "looksrare",
+        version,
+    }
+}
+
+/// The orders a maker takes back. New nonces of v2 may spare his bids or his asks; nothing that stands on the chain tells which
+/// is which, so that all are told.
+fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let each = |version, maker, nonces: &[Word]| {
+        let exactly = |nonce| revoked(market(version), log, maker, Nonces::Exactly(uint(nonce)));
+        Said {
+            closings: nonces.iter().map(exactly).collect(),
+            ..Said::default()
+        }
+    };
+    let said = match log.topic0() {
+        Some(&CANCEL_ALL) => {
+            let [least] = reader.head()?;
+            let below = Nonces::Below(uint(least));
+            revoked(market("v1"), log, reader.topic_address(1), below).into()
+        }
+        Some(&CANCEL_MULTIPLE) => {
+            let [nonces_at] = reader.head()?;
+            let nonces = reader.list(Tuple::ROOT, nonces_at)?;
+            each("v1", reader.topic_address(1), nonces)
+        }
+        Some(&NEW_NONCES) => {
+            let [maker, _bids, _asks] = reader.head()?;
+            revoked(market("v2"), log, reader.address(maker), Nonces::All).into()
+        }
+        _ => {
+            let [maker, nonces_at] = reader.head()?;
+            let nonces = reader.list(Tuple::ROOT, nonces_at)?;
+            each("v2", reader.address(maker), nonces)
+        }
+    };
+    Ok((said, reader.doubt()))
+}
+
+/// The end of the other orders under the nonce of a filled one.
+fn outlived(market: Market, log: &Log, maker: Address, nonce: &Word) -> Closing {
+    let nonces = Nonces::Exactly(uint(nonce));
+    closing(market, log, ClosingReason::Invalidated, Reach::Maker { maker, nonces })
 }
 
 /// One `RoyaltyPayment`.
@@ -102,9 +162,9 @@ fn first_version(
     trail: &Trail,
     window: Range<u32>,
     royalties: &[Royalty],
-) -> Result<(Deal, Option<&'static str>), Refusal> {
+) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
-    let [hash, _nonce, currency, contract, token, quantity, price] = reader.head()?;
+    let [hash, nonce, currency, contract, token, quantity, price] = reader.head()?;
     let (taker, maker) = (reader.topic_address(1), reader.topic_address(2));
     let (currency, contract) = (reader.address(currency), reader.address(contract));
     let (side, seller, buyer) = if log.topic0() == Some(&TAKER_BID) {
@@ -113,10 +173,7 @@ fn first_version(
         (Side::Offer, taker, maker)
     };
     let line = Line::of(contract, uint(token), uint(quantity)).between(seller, buyer);
-    let market = Market {
-        name: "looksrare",
-        version: "v1",
-    };
+    let market = market("v1");
     let mut deal = Deal {
         order_hash: Some(B256::from(*hash)),
         currency,
@@ -129,7 +186,10 @@ fn first_version(
         deal.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
     }
     protocol_fee(&mut deal, trail, window, [log.address, buyer]);
-    Ok((deal, reader.doubt()))
+    let said = Said::from(deal)
+        .and(filled(market, log, Key::hash(B256::from(*hash))))
+        .and(outlived(market, log, maker, nonce));
+    Ok((said, reader.doubt()))
 }
 
 /// Adds what `payers` paid in the window to neither the seller nor the creator, if the payments add up to the price.
@@ -170,12 +230,12 @@ fn protocol_fee(deal: &mut Deal, trail: &Trail, window: Range<u32>, payers: [Add
     );
 }
 
-fn second_version(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
+fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [
         hash,
-        _nonce,
-        _dead,
+        nonce,
+        dead,
         first,
         second,
         _strategy,
@@ -210,10 +270,7 @@ fn second_version(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
     let Some(line) = lines.first() else {
         return Err(Refusal(reason::DATA_TOO_SHORT));
     };
-    let market = Market {
-        name: "looksrare",
-        version: "v2",
-    };
+    let (market, key) = (market("v2"), Key::hash(B256::from(*hash)));
     let mut deal = Deal {
         order_hash: Some(B256::from(*hash)),
         currency,
@@ -222,6 +279,18 @@ fn second_version(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
     deal.fee(royalty_to, royalty, FeeKind::Royalty);
     // The log tells the amount only.
     deal.fee(Address::ZERO, protocol, FeeKind::Marketplace);
+    let maker = deal.maker;
+    let units = lines
+        .iter()
+        .map(|line| line.quantity)
+        .fold(U256::ZERO, U256::saturating_add);
     deal.lines = lines;
-    Ok((deal, reader.doubt()))
+    let said = if uint(dead).is_zero() {
+        Said::from(deal).and(filled_by(market, log, key, units))
+    } else {
+        Said::from(deal)
+            .and(filled(market, log, key))
+            .and(outlived(market, log, maker, nonce))
+    };
+    Ok((said, reader.doubt()))
 }

@@ -3,6 +3,9 @@
 //!
 //! Fees and royalties stand in the calldata only. v1 tells listings and accepted offers by one event: whoever sent the
 //! transaction took.
+//!
+//! Orders are signed off the chain and known by their maker's nonce or by their digest. A fill ends the nonce, or the digest, in
+//! a log of its own.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -10,22 +13,17 @@ use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
-use crate::fact::{Side, Standard, flag, reason};
+use crate::fact::{Closing, ClosingReason, Nonces, Reach, Side, Standard, flag, reason};
 use crate::id::MAX_ITEM;
-use crate::registry::{Claim, Decoder};
+use crate::orders::{Key, canceled, closing, filled, revoked};
+use crate::registry::{Claim, Decoder, EVERY_CHAIN};
 use crate::transaction::Transaction;
 
 const V1: &[(u64, Address)] = &[
     (1, address!("009a1dc9f1a6e2134ad4236fcd75b1ae62858507")),
     (137, address!("009a1d0fecd7d6475188082f3f542e93f5e07ff1")),
 ];
-const V2: &[(u64, Address)] = &[
-    (1, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-    (137, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-    (10, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-    (42161, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-    (8453, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834")),
-];
+const V2: &[(u64, Address)] = &[(EVERY_CHAIN, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834"))];
 
 /// `BuySingleListing(address,address,address,address,address,uint256,uint256,uint256)`.
 const BUY_SINGLE: B256 = b256!("7ed668b30822ae5c7db7b4a32f84e6645250bb6db0d1fc73eeb484c5b34b1d1b");
@@ -45,6 +43,16 @@ const BUY_1155: B256 = b256!("1217006325a98bdcc6afc9c44965bb66ac7460a44dc57c2ac4
 const OFFER_721: B256 = b256!("8b87c0b049fe52718fe6ff466b514c5a93c405fb0de8fbd761a23483f9f9e198");
 /// `AcceptOfferERC1155(address,address,address,address,address,uint256,uint256,uint256)`.
 const OFFER_1155: B256 = b256!("6f4c56c4b9a9d2479f963d802b19d17b02293ce1225461ac0cb846c482ee3c3e");
+/// v1 `MasterNonceInvalidated(uint256,address)`.
+const MASTER_NONCE_FIRST: B256 = b256!("b06d2760711c1c15c05bc011b1009a36c0713c6d63567c267678c3a382188b61");
+/// v1 `NonceInvalidated(uint256,address,address,bool)`.
+const NONCE_FIRST: B256 = b256!("61b992b9cb8061087d0e50532a8ba94e22379c7edd39cdb465536ef827dc1be7");
+/// v2 `MasterNonceInvalidated(address,uint256)`.
+const MASTER_NONCE: B256 = b256!("9614574d6542397172c19ba2bf4588434feeb977576e92b7b59b38242ab59609");
+/// v2 `NonceInvalidated(uint256,address,bool)`.
+const NONCE: B256 = b256!("f3003920635c7d35c4f314eaeeed4b4c653ccb36608a86d57df761d460eab09d");
+/// v2 `OrderDigestInvalidated(bytes32,address,bool)`.
+const DIGEST: B256 = b256!("c63c82396a1b7865295ff481988a98493c2c3cc29066c229b8001c6f5dd647a9");
 
 /// Both versions.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -59,6 +67,11 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(V2, BUY_1155, 4),
         Claim::of(V2, OFFER_721, 4),
         Claim::of(V2, OFFER_1155, 4),
+        Claim::of(V1, MASTER_NONCE_FIRST, 3),
+        Claim::of(V1, NONCE_FIRST, 4),
+        Claim::of(V2, MASTER_NONCE, 2),
+        Claim::of(V2, NONCE, 3),
+        Claim::of(V2, DIGEST, 3),
     ],
     decode,
 };
@@ -68,6 +81,10 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
         let told = match log.topic0() {
             Some(&BUY_SINGLE) => single(transaction, log),
             Some(&BUNDLE_721 | &BUNDLE_1155 | &SWEEP_721 | &SWEEP_1155) => several(log),
+            Some(&MASTER_NONCE_FIRST | &NONCE_FIRST | &MASTER_NONCE | &NONCE | &DIGEST) => {
+                events.say(log, ended(log));
+                continue;
+            }
             _ => second_version(log),
         };
         let verdict = told.map(|(deals, doubt)| {
@@ -88,6 +105,32 @@ fn market(version: &'static str) -> Market {
         name: "payment_processor",
         version,
     }
+}
+
+/// The end of all orders of a maker, of those under one nonce, or of the one with a digest.
+fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let closing = match log.topic0() {
+        Some(&MASTER_NONCE_FIRST) => revoked(market("v1"), log, reader.topic_address(2), Nonces::All),
+        Some(&MASTER_NONCE) => {
+            let [_nonce] = reader.head()?;
+            revoked(market("v2"), log, reader.topic_address(1), Nonces::All)
+        }
+        named => {
+            let [was_cancellation] = reader.head()?;
+            let (was_fill, maker) = (uint(was_cancellation).is_zero(), reader.topic_address(2));
+            let version = market(if named == Some(&NONCE_FIRST) { "v1" } else { "v2" });
+            let nonces = Nonces::Exactly(reader.topic_uint(1));
+            let key = Key::hash(log.topics[1]);
+            match (named == Some(&DIGEST), was_fill) {
+                (true, true) => filled(version, log, key),
+                (true, false) => canceled(version, log, key),
+                (false, true) => closing(version, log, ClosingReason::Filled, Reach::Maker { maker, nonces }),
+                (false, false) => revoked(version, log, maker, nonces),
+            }
+        }
+    };
+    Ok((closing, reader.doubt()))
 }
 
 fn single(transaction: &Transaction<'_>, log: &Log) -> Result<Told, Refusal> {

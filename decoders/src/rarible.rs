@@ -11,7 +11,8 @@ use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
-use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag, reason};
+use crate::fact::{Closing, FeeKind, OrderKind, PriceAllocation, Side, Standard, flag, reason};
+use crate::orders::{Key, Said, canceled, filled_by, part};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -30,6 +31,12 @@ const BUY: B256 = b256!("dddcdb07e460849cf04a4445b7af9faf01b7f5c7ba75deaf969ac5e
 const MATCH_WITH_ASSETS: B256 = b256!("268820db288a211986b26a8fda86b1e0046281b21206936bb0e61c67b5c79ef4");
 /// `Match(bytes32,bytes32,uint256,uint256)`.
 const MATCH: B256 = b256!("956cd63ee4cdcd81fda5f0ec7c6c36dceda99e1b412f4a650a5d26055dc3c450");
+/// v1 `Cancel(address,uint256,address,address,uint256,uint256)`.
+const CANCEL_FIRST: B256 = b256!("bfe0e802e586c99960de1a111c80f598b281996d65080d74dbe29986f55b274a");
+/// `Cancel(bytes32,address,(bytes4,bytes),(bytes4,bytes))`.
+const CANCEL_WITH_ASSETS: B256 = b256!("bbdc98cb2835f4f846e6a63700d0498b4674f0e8858fd50c6379314227afa04e");
+/// `Cancel(bytes32)`.
+const CANCEL: B256 = b256!("e8d9861dbc9c663ed3accd261bbe2fe01e0d3d9e5f51fa38523b265c7757a93a");
 
 /// `Transfer(((bytes4,bytes),uint256),address,address,bytes4,bytes4)`, one per leg, before the match.
 const LEG: B256 = b256!("cae9d16f553e92058883de29cb3135dbc0c1e31fd7eace79fef1d80577fe482e");
@@ -47,6 +54,9 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(V2, MATCH_WITH_ASSETS, 1).with_envelope(),
         Claim::of(V2, MATCH, 1).with_envelope(),
         Claim::of(V2, LEG, 1),
+        Claim::of(V1, CANCEL_FIRST, 3),
+        Claim::of(V2, CANCEL_WITH_ASSETS, 1),
+        Claim::of(V2, CANCEL, 1),
     ],
     decode,
 };
@@ -56,33 +66,84 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let mut legs: Vec<Leg> = Vec::new();
     let mut since = 0;
     for log in transaction.claimed() {
-        if log.topic0() == Some(&LEG) {
-            let verdict = Leg::read(log).map(|(leg, doubt)| {
-                legs.extend(leg);
-                doubt
-            });
-            events.settle(log, verdict);
-            continue;
-        }
         let told = match log.topic0() {
-            Some(&BUY) => first_version(log, &trail).map(|(deal, doubt)| (Some(deal), doubt)),
+            Some(&LEG) => {
+                let verdict = Leg::read(log).map(|(leg, doubt)| {
+                    legs.extend(leg);
+                    doubt
+                });
+                events.settle(log, verdict);
+                continue;
+            }
+            Some(&CANCEL_FIRST | &CANCEL_WITH_ASSETS | &CANCEL) => {
+                events.say(log, taken_back(log));
+                continue;
+            }
+            Some(&BUY) => first_version(log, &trail),
             Some(&MATCH_WITH_ASSETS) => with_assets(transaction, log),
             _ => without_assets(transaction, log, &trail, since..log.log_index),
         };
         since = log.log_index + 1;
-        let verdict = told.map(|(deal, doubt)| {
-            if let Some(mut deal) = deal {
-                share_out(&mut deal, &legs);
+        let told = told.map(|(mut said, doubt)| {
+            for deal in &mut said.deals {
+                share_out(deal, &legs);
                 if transaction.envelope.is_none() && log.topic0() != Some(&BUY) {
                     deal.flags.push(flag::NO_ENVELOPE);
                 }
-                events.deal(log, deal);
             }
-            doubt
+            (said, doubt)
         });
         legs.clear();
-        events.settle(log, verdict);
+        events.say(log, told);
     }
+}
+
+/// What stands for the hash of an order of v1: whose it is, what for what, and its salt.
+fn first_key(log: &Log, owner: Address, [gives, wants]: [(Address, U256); 2], salt: &Word) -> Key {
+    Key::natural(
+        log,
+        OrderKind::Listing,
+        &[
+            owner.into_word(),
+            gives.0.into_word(),
+            part(gives.1),
+            wants.0.into_word(),
+            part(wants.1),
+            B256::from(*salt),
+        ],
+    )
+}
+
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    if log.topic0() == Some(&CANCEL_FIRST) {
+        let [owner, contract, token, salt] = reader.head()?;
+        let gives = (reader.topic_address(1), reader.topic_uint(2));
+        let wants = (reader.address(contract), uint(token));
+        let key = first_key(log, reader.address(owner), [gives, wants], salt);
+        return Ok((canceled(market("v1"), log, key), reader.doubt()));
+    }
+    let [hash] = reader.words(Tuple::ROOT)?;
+    if log.topic0() == Some(&CANCEL_WITH_ASSETS) {
+        let [_, _maker, assets @ ..] = reader.head::<4>()?;
+        for at in assets {
+            let asset = reader.tuple(Tuple::ROOT, at)?;
+            let [_class, data_at] = reader.words(asset)?;
+            reader.bytes(asset, data_at)?;
+        }
+    } else {
+        reader.head::<1>()?;
+    }
+    Ok((
+        canceled(market("v2"), log, Key::hash(B256::from(*hash))),
+        reader.doubt(),
+    ))
+}
+
+/// The sale of `deal` and the fill of both orders.
+fn matched(log: &Log, deal: Deal, hashes: [&Word; 2]) -> Said {
+    let quantity = Some(deal.lines[0].quantity);
+    Said::from(deal).and_both(market("v2"), log, hashes, quantity)
 }
 
 /// One leg of a match in money, as older deployments of v2 tell it.
@@ -162,7 +223,7 @@ fn market(version: &'static str) -> Market {
     }
 }
 
-fn first_version(log: &Log, trail: &Trail) -> Result<(Deal, Option<&'static str>), Refusal> {
+fn first_version(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [
         sell_value,
@@ -172,7 +233,7 @@ fn first_version(log: &Log, trail: &Trail) -> Result<(Deal, Option<&'static str>
         buy_value,
         buyer,
         amount,
-        _salt,
+        salt,
     ] = reader.head()?;
     let (sell_contract, sell_token) = (reader.topic_address(1), reader.topic_uint(2));
     let (buy_contract, buy_token) = (reader.address(buy_contract), uint(buy_token));
@@ -196,7 +257,10 @@ fn first_version(log: &Log, trail: &Trail) -> Result<(Deal, Option<&'static str>
             ..Deal::of(market("v1"), Side::Listing, line, in_return)
         }
     };
-    Ok((deal, reader.doubt()))
+    let assets = [(sell_contract, sell_token), (buy_contract, buy_token)];
+    let key = first_key(log, owner, assets, salt);
+    let fill = filled_by(market("v1"), log, key, deal.lines[0].quantity);
+    Ok((Said::from(deal).and(fill), reader.doubt()))
 }
 
 /// What one order gives.
@@ -245,7 +309,7 @@ fn lazy(data: &mut Reader<'_>, standard: Standard) -> Result<Asset, Refusal> {
     Ok(Asset::Token(data.address(contract), uint(token), standard))
 }
 
-fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
+fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [
         left_hash,
@@ -273,7 +337,7 @@ fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Option<Deal>
             let line = Line::of(contract, token, left_fill).between(right, left);
             (Line { standard, ..line }, currency, right_fill, false)
         }
-        _ => return Ok((None, reader.doubt())),
+        _ => return Ok((Said::default(), reader.doubt())),
     };
     let left_took = transaction.sender() == Some(left);
     let side = if left_sells == left_took {
@@ -286,7 +350,7 @@ fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Option<Deal>
         currency,
         ..Deal::of(market("v2"), side, line, price)
     };
-    Ok((Some(deal), reader.doubt()))
+    Ok((matched(log, deal, [left_hash, right_hash]), reader.doubt()))
 }
 
 /// A match that names nothing but amounts: its token is the one that moved since the match before.
@@ -295,13 +359,13 @@ fn without_assets(
     log: &Log,
     trail: &Trail,
     window: Range<u32>,
-) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
+) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [left_hash, right_hash, left_fill, right_fill] = reader.head()?;
     let (left_fill, right_fill) = (uint(left_fill), uint(right_fill));
     let mut moves = trail.movements(window.clone()).iter().rev();
     let Some(moved) = moves.find(|moved| moved.quantity == left_fill || moved.quantity == right_fill) else {
-        return Ok((None, reader.doubt()));
+        return Ok((Said::default(), reader.doubt()));
     };
     let selector = transaction
         .envelope
@@ -335,5 +399,5 @@ fn without_assets(
         deal.price = None;
         deal.allocation = PriceAllocation::Unknown;
     }
-    Ok((Some(deal), reader.doubt()))
+    Ok((matched(log, deal, [left_hash, right_hash]), reader.doubt()))
 }

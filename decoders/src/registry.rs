@@ -16,8 +16,9 @@ use crate::fact::{Facts, reason};
 use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
 use crate::transaction::{DecoderSet, Transaction};
 use crate::{
-    blend, blur, cryptopunks, element, erc721, erc721_legacy, erc1155, erc2309, foundation, looksrare,
-    payment_processor, rarible, seaport, superrare, treasure, wyvern, x2y2, zeroex, zora,
+    blend, blur, cryptopunks, cryptopunks_market, element, erc721, erc721_legacy, erc1155, erc2309, foundation,
+    looksrare, manifold, nftx, payment_processor, rarible, seaport, sudoswap, superrare, treasure, wyvern, x2y2,
+    zeroex, zora,
 };
 
 /// Every decoder there is, in the order they take turns over a transaction: first those of movements, then those of
@@ -28,6 +29,7 @@ pub const DECODERS: &[Decoder] = &[
     erc1155::DECODER,
     erc2309::DECODER,
     cryptopunks::DECODER,
+    cryptopunks_market::DECODER,
     seaport::DECODER,
     wyvern::DECODER,
     looksrare::DECODER,
@@ -42,15 +44,20 @@ pub const DECODERS: &[Decoder] = &[
     zeroex::DECODER,
     payment_processor::DECODER,
     treasure::DECODER,
+    sudoswap::DECODER,
+    nftx::DECODER,
+    manifold::DECODER,
 ];
 
 const _: () = assert!(
-    DECODERS.len() < DecoderSet::BITS as usize,
-    "a decoder set has one bit per decoder, and one to spare"
+    DECODERS.len() < DecoderSet::BITS as usize - 1,
+    "a decoder set has one bit per decoder, and two to spare"
 );
 
 /// Stands in a decoder set for: the transaction's envelope is wanted.
 const ENVELOPE: DecoderSet = 1 << (DecoderSet::BITS - 1);
+/// Stands in a decoder set for: decoding the transaction may ask contracts.
+const ASKING: DecoderSet = 1 << (DecoderSet::BITS - 2);
 
 /// One protocol: which logs it wants and what it makes of them.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +70,10 @@ pub struct Decoder {
     pub decode: fn(&Transaction<'_>, &mut Events),
 }
 
+/// Stands for the chain number of a contract whose address follows from its code alone, so that it is the same contract
+/// wherever there is one. No chain has this number.
+pub const EVERY_CHAIN: u64 = 0;
+
 /// Logs a decoder wants: the same signature hash means different things at different topic counts, so both are named.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
@@ -70,11 +81,13 @@ pub struct Claim {
     pub topic0: B256,
     /// Number of topics, the signature hash included: one to four.
     pub topic_count: u8,
-    /// The contracts that count, per EIP-155 chain number; `None` for any. A claim that names a contract takes its logs
+    /// The contracts that count, per EIP-155 chain number or on [`EVERY_CHAIN`]; `None` for any. A claim that names a contract takes its logs
     /// from the claims that name none.
     pub addresses: Option<&'static [(u64, Address)]>,
     /// Whether decoding these logs tells more with the transaction's sender and calldata at hand.
     pub needs_envelope: bool,
+    /// Whether decoding these logs asks contracts.
+    pub asks: bool,
 }
 
 impl Claim {
@@ -85,6 +98,7 @@ impl Claim {
             topic_count,
             addresses: None,
             needs_envelope: false,
+            asks: false,
         }
     }
 
@@ -95,6 +109,7 @@ impl Claim {
             topic_count,
             addresses: Some(addresses),
             needs_envelope: false,
+            asks: false,
         }
     }
 
@@ -104,6 +119,11 @@ impl Claim {
             needs_envelope: true,
             ..self
         }
+    }
+
+    /// The same claim, asking contracts.
+    pub const fn asking(self) -> Self {
+        Claim { asks: true, ..self }
     }
 }
 
@@ -142,18 +162,24 @@ impl Wants {
 
 /// What decoding `span` wants and its context lacks: what is worth fetching before [`decode`]. An answer may raise another
 /// question, so ask until nothing is wanted that was not asked before.
+///
+/// Every log is looked up once. Only transactions with a claim that asks are decoded, and what they say is dropped.
 pub fn wants(span: &Span) -> Wants {
-    let wanting = span
-        .logs
-        .iter()
-        .filter(|log| DISPATCH.claims_on(span.chain, log) & ENVELOPE != 0);
-    let mut envelopes: Vec<B256> = wanting.map(|log| log.tx_hash).collect();
-    envelopes.dedup();
-    envelopes.retain(|hash| !span.context.envelopes.contains_key(hash));
-    Wants {
-        envelopes,
-        calls: Vec::new(),
+    let mut wants = Wants::default();
+    let mut asking = Events::default();
+    let mut claims = Vec::new();
+    for transaction in transactions(&span.logs) {
+        let tx_hash = transaction.logs[0].tx_hash;
+        let claiming = transaction.claiming(span.chain);
+        if claiming & ENVELOPE != 0 && !span.context.envelopes.contains_key(&tx_hash) {
+            wants.envelopes.push(tx_hash);
+        }
+        if claiming & ASKING != 0 {
+            transaction.decode(span.chain, &span.context, &mut claims, &mut asking);
+        }
     }
+    wants.calls = asking.into_unanswered();
+    wants
 }
 
 /// Decodes logs ordered by block number and log index.
@@ -163,24 +189,60 @@ pub fn wants(span: &Span) -> Wants {
 pub fn decode_logs(chain: ChainId, logs: &[Log], context: &Context) -> Events {
     let mut events = Events::default();
     let mut claims = Vec::new();
-    for logs in logs.chunk_by(|one, next| one.block_number == next.block_number && one.tx_hash == next.tx_hash) {
-        claims.clear();
-        claims.extend(logs.iter().map(|log| DISPATCH.claims_on(chain, log)));
-        let claiming = claims.iter().copied().fold(0, DecoderSet::bitor);
-        if claiming != 0 {
-            let transaction = Transaction {
-                chain,
-                logs,
-                envelope: context.envelopes.get(&logs[0].tx_hash),
-                claims: &claims,
-                decoder: claiming & !ENVELOPE,
-            };
-            events.open_transaction(logs[0].block_number);
-            decode_transaction(transaction, &mut events);
-            events.close_transaction(&transaction);
-        }
+    for transaction in transactions(logs) {
+        transaction.decode(chain, context, &mut claims, &mut events);
     }
     events
+}
+
+/// The logs of one transaction, and those of its block before them.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    earlier: &'a [Log],
+    logs: &'a [Log],
+}
+
+/// The transactions of `logs`, in order.
+fn transactions(logs: &[Log]) -> impl Iterator<Item = Stretch<'_>> {
+    let blocks = logs.chunk_by(|one, next| one.block_number == next.block_number);
+    blocks.flat_map(|block| {
+        let transactions = block.chunk_by(|one, next| one.tx_hash == next.tx_hash);
+        transactions.scan(0, move |start, logs| {
+            let earlier = &block[..*start];
+            *start += logs.len();
+            Some(Stretch { earlier, logs })
+        })
+    })
+}
+
+impl Stretch<'_> {
+    /// Who claims any of the logs.
+    fn claiming(self, chain: ChainId) -> DecoderSet {
+        let claims = self.logs.iter().map(|log| DISPATCH.claims_on(chain, log));
+        claims.fold(0, DecoderSet::bitor)
+    }
+
+    /// Decodes the logs into `events`; `claims` lends its memory.
+    fn decode(self, chain: ChainId, context: &Context, claims: &mut Vec<DecoderSet>, events: &mut Events) {
+        claims.clear();
+        claims.extend(self.logs.iter().map(|log| DISPATCH.claims_on(chain, log)));
+        let claiming = claims.iter().copied().fold(0, DecoderSet::bitor);
+        if claiming == 0 {
+            return;
+        }
+        let transaction = Transaction {
+            chain,
+            logs: self.logs,
+            earlier: self.earlier,
+            envelope: context.envelopes.get(&self.logs[0].tx_hash),
+            answers: &context.answers,
+            claims,
+            decoder: claiming & !(ENVELOPE | ASKING),
+        };
+        events.open_transaction(self.logs[0].block_number);
+        decode_transaction(transaction, events);
+        events.close_transaction(&transaction);
+    }
 }
 
 /// Gives every decoder of the set `transaction.decoder` its turn.
@@ -209,6 +271,16 @@ fn decode_transaction(transaction: Transaction<'_>, events: &mut Events) {
 /// Whether an id can hold the log's position. No chain comes near the limits; an endpoint can say anything.
 fn has_position(log: &Log) -> bool {
     log.block_number <= MAX_BLOCK && log.log_index <= MAX_LOG_INDEX
+}
+
+/// The names of the decoders that claim `log`.
+pub(crate) fn claimants(chain: ChainId, log: &Log) -> Vec<&'static str> {
+    let claims = DISPATCH.claims_on(chain, log);
+    let decoders = DECODERS.iter().enumerate();
+    decoders
+        .filter(|(index, _)| claims & 1 << index != 0)
+        .map(|(_, decoder)| decoder.name)
+        .collect()
 }
 
 /// Every event signature hash that a decoder claims, sorted: what endpoints are asked for.
@@ -246,8 +318,9 @@ impl Dispatch {
         for (index, decoder) in decoders.iter().enumerate() {
             for claim in decoder.claims {
                 let slot = &mut slots.entry(claim.topic0).or_default()[usize::from(claim.topic_count) - 1];
-                let wanting = if claim.needs_envelope { ENVELOPE } else { 0 };
-                slot.add(1 << index | wanting, claim.addresses);
+                let envelope = if claim.needs_envelope { ENVELOPE } else { 0 };
+                let asking = if claim.asks { ASKING } else { 0 };
+                slot.add(1 << index | envelope | asking, claim.addresses);
             }
         }
         let mut sources: Vec<&'static str> = decoders.iter().map(|decoder| decoder.name).collect();
@@ -278,7 +351,8 @@ impl Slot {
     }
 
     fn claims_at(&self, chain: ChainId, address: &Address) -> DecoderSet {
-        match self.at.binary_search_by_key(&(chain.0, *address), |(at, _)| *at) {
+        let at = |chain| self.at.binary_search_by_key(&(chain, *address), |(at, _)| *at);
+        match at(chain.0).or_else(|_| at(EVERY_CHAIN)) {
             Ok(index) => self.at[index].1,
             Err(_) => self.anywhere,
         }

@@ -3,6 +3,9 @@
 //! `OrderFulfilled` tells one order as it was filled: what its offerer gave and what had to be given for it. Orders filled
 //! against each other form a group: from 1.2 on `OrdersMatched` names them; 1.1 tells nothing, but leaves their recipient
 //! empty. A group is taken apart into the orders that exchange tokens with each other, and each part is one deal.
+//!
+//! Orders are signed, not sent: only those that somebody validated stand on the chain ([`seaport_orders`](crate::seaport_orders)).
+//! They are known by their hash, and a raised counter ends all of an offerer's at that contract.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -10,8 +13,10 @@ use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Flags, Line, Market, sum_of, total};
 use crate::events::Events;
-use crate::fact::{FeeKind, Fees, PriceAllocation, Side, Standard, flag, reason};
-use crate::registry::{Claim, Decoder};
+use crate::fact::{Closing, FeeKind, Fees, Nonces, PriceAllocation, Side, Standard, flag, reason};
+use crate::orders::{Key, canceled, filled, filled_by, revoked};
+use crate::registry::{Claim, Decoder, EVERY_CHAIN};
+use crate::seaport_orders::{validated, validated_unseen};
 use crate::transaction::Transaction;
 
 const ETHEREUM: u64 = 1;
@@ -22,34 +27,14 @@ const V1_4: Address = address!("00000000000001ad428e4906ae43d8f9852d0dd6");
 const V1_5: Address = address!("00000000000000adc04c56bf30ac9d3c0aaf14dc");
 const V1_6: Address = address!("0000000000000068f116a894984e2db1123eb395");
 
-/// Ethereum, Polygon, Arbitrum and Optimism; from 1.5 on also Base.
+/// Created by a factory under addresses that follow from their code, so that they are Seaport on every chain.
 const CONTRACTS: &[(u64, Address)] = &[
-    (1, V1_1),
-    (137, V1_1),
-    (42161, V1_1),
-    (10, V1_1),
-    (1, V1_2),
-    (137, V1_2),
-    (42161, V1_2),
-    (10, V1_2),
-    (1, V1_3),
-    (137, V1_3),
-    (42161, V1_3),
-    (10, V1_3),
-    (1, V1_4),
-    (137, V1_4),
-    (42161, V1_4),
-    (10, V1_4),
-    (1, V1_5),
-    (8453, V1_5),
-    (137, V1_5),
-    (42161, V1_5),
-    (10, V1_5),
-    (1, V1_6),
-    (8453, V1_6),
-    (137, V1_6),
-    (42161, V1_6),
-    (10, V1_6),
+    (EVERY_CHAIN, V1_1),
+    (EVERY_CHAIN, V1_2),
+    (EVERY_CHAIN, V1_3),
+    (EVERY_CHAIN, V1_4),
+    (EVERY_CHAIN, V1_5),
+    (EVERY_CHAIN, V1_6),
 ];
 
 /// The adapter that stands for OpenSea's shared storefront in orders, and the storefront itself.
@@ -68,12 +53,26 @@ const ORDER_FULFILLED: B256 = b256!("9d9af8e38d66c62e2c12f0225249fd9d721c54b83f4
 /// `OrdersMatched(bytes32[])`.
 const ORDERS_MATCHED: B256 = b256!("4b9f2d36e1b4c93de62cc077b00b1a91d84b6c31b4a14e012718dcca230689e7");
 
-/// All versions: their events are alike. Who called tells the maker of a matched pair from its taker.
+/// `OrderValidated(bytes32,(address,address,(uint8,address,uint256,uint256,uint256)[],(uint8,address,uint256,uint256,uint256,address)[],uint8,uint256,uint256,bytes32,uint256,bytes32,uint256))`.
+const ORDER_VALIDATED: B256 = b256!("f280791efe782edcf06ce15c8f4dff17601db3b88eb3805a0db7d77faf757f04");
+/// `OrderValidated(bytes32,address,address)`, of 1.1, which tells no terms.
+const ORDER_VALIDATED_UNSEEN: B256 = b256!("fde361574a066b44b3b5fe98a87108b7565e327327954c4faeea56a4e6491a0a");
+/// `OrderCancelled(bytes32,address,address)`.
+const ORDER_CANCELLED: B256 = b256!("6bacc01dbe442496068f7d234edd811f1a5f833243e0aec824f86ab861f3c90d");
+/// `CounterIncremented(uint256,address)`.
+const COUNTER_INCREMENTED: B256 = b256!("721c20121297512b72821b97f5326877ea8ecf4bb9948fea5bfcb6453074d37f");
+
+/// All versions: their events are alike. Who called tells the maker of a matched pair from its taker, and the calldata what
+/// 1.1 does not tell of a validated order.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "seaport",
     claims: &[
         Claim::of(CONTRACTS, ORDER_FULFILLED, 3),
         Claim::of(CONTRACTS, ORDERS_MATCHED, 1).with_envelope(),
+        Claim::of(CONTRACTS, ORDER_VALIDATED, 1),
+        Claim::of(CONTRACTS, ORDER_VALIDATED_UNSEEN, 3).with_envelope(),
+        Claim::of(CONTRACTS, ORDER_CANCELLED, 3),
+        Claim::of(CONTRACTS, COUNTER_INCREMENTED, 2),
     ],
     decode,
 };
@@ -81,16 +80,24 @@ pub(crate) const DECODER: Decoder = Decoder {
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let mut orders: Vec<Order<'_>> = Vec::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut unseen: Vec<&Log> = Vec::new();
     for log in transaction.claimed() {
-        let verdict = match log.topic0() {
-            Some(&ORDERS_MATCHED) => matched(log, &mut orders, &mut groups),
-            _ => Order::read(transaction, log).map(|(order, doubt)| {
-                orders.push(order);
-                doubt
-            }),
-        };
-        events.settle(log, verdict);
+        match log.topic0() {
+            Some(&ORDERS_MATCHED) => events.settle(log, matched(log, &mut orders, &mut groups)),
+            Some(&ORDER_VALIDATED) => events.say(log, validated(transaction, log)),
+            Some(&ORDER_VALIDATED_UNSEEN) => unseen.push(log),
+            Some(&ORDER_CANCELLED | &COUNTER_INCREMENTED) => events.say(log, taken_back(log)),
+            _ => {
+                let told = Order::read(transaction, log).map(|(order, doubt)| {
+                    let fill = order.fill();
+                    orders.push(order);
+                    (fill, doubt)
+                });
+                events.say(log, told);
+            }
+        }
     }
+    validated_unseen(transaction, &unseen, events);
     pair_unnamed(&mut orders, &mut groups);
     for order in orders.iter().filter(|order| !order.grouped) {
         let told = single(order).map(|deal| deal.into_iter().collect());
@@ -111,20 +118,37 @@ fn tell(told: Result<Vec<(&Log, Deal)>, Refusal>, log: &Log, events: &mut Events
     }
 }
 
+/// The end of one order, or of all orders of an offerer: what his counter is now does not matter.
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [word] = reader.head()?;
+    let offerer = reader.topic_address(1);
+    let closing = if log.topic0() == Some(&ORDER_CANCELLED) {
+        canceled(market(log), log, Key::hash(B256::from(*word)))
+    } else {
+        revoked(market(log), log, offerer, Nonces::All)
+    };
+    Ok((closing, reader.doubt()))
+}
+
 /// Something an order gives or asks for.
 #[derive(Clone, Copy, Debug)]
-struct Item {
+pub(crate) struct Item {
     /// 0 native, 1 ERC-20, 2 ERC-721, 3 ERC-1155, 4 and 5 the latter by criteria.
-    kind: u8,
-    contract: Address,
-    token: U256,
-    amount: U256,
+    pub(crate) kind: u8,
+    pub(crate) contract: Address,
+    pub(crate) token: U256,
+    pub(crate) amount: U256,
     /// Who gets it; the filler's choice for what is offered.
-    recipient: Address,
+    pub(crate) recipient: Address,
 }
 
 impl Item {
-    fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, words: &[Word; 4]) -> Result<Self, Refusal> {
+    pub(crate) fn read(
+        transaction: &Transaction<'_>,
+        reader: &mut Reader<'_>,
+        words: &[Word; 4],
+    ) -> Result<Self, Refusal> {
         let kind = u8::try_from(uint(&words[0])).ok().filter(|kind| *kind <= 5);
         let contract = reader.address(&words[1]);
         Ok(Item {
@@ -140,20 +164,20 @@ impl Item {
         })
     }
 
-    fn is_payment(&self) -> bool {
+    pub(crate) fn is_payment(&self) -> bool {
         self.kind < 2
     }
 
     /// What a payment is in.
-    fn currency(&self) -> Address {
+    pub(crate) fn currency(&self) -> Address {
         if self.kind == 0 { Address::ZERO } else { self.contract }
     }
 
-    fn is_same_token(&self, other: &Item) -> bool {
+    pub(crate) fn is_same_token(&self, other: &Item) -> bool {
         !self.is_payment() && !other.is_payment() && self.contract == other.contract && self.token == other.token
     }
 
-    fn line(&self, seller: Address, buyer: Address) -> Line {
+    pub(crate) fn line(&self, seller: Address, buyer: Address) -> Line {
         let standard = if matches!(self.kind, 2 | 4) {
             Standard::Erc721
         } else {
@@ -201,6 +225,20 @@ impl<'a> Order<'a> {
             grouped: false,
         };
         Ok((order, reader.doubt()))
+    }
+
+    /// The end of what was filled of the order: as many units of its tokens as moved.
+    fn fill(&self) -> Closing {
+        let key = Key::hash(self.hash);
+        let side = if self.offer.iter().any(|item| !item.is_payment()) {
+            &self.offer
+        } else {
+            &self.consideration
+        };
+        match Order::tokens(side).map(|item| item.amount).reduce(U256::saturating_add) {
+            Some(units) => filled_by(market(self.log), self.log, key, units),
+            None => filled(market(self.log), self.log, key),
+        }
     }
 
     fn gives_payment(&self) -> bool {
@@ -345,7 +383,7 @@ fn kind_of(recipient: Address) -> FeeKind {
     }
 }
 
-fn market(log: &Log) -> Market {
+pub(crate) fn market(log: &Log) -> Market {
     let version = match log.address {
         V1_1 => "1.1",
         V1_2 => "1.2",

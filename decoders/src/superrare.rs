@@ -10,7 +10,9 @@ use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
 use crate::fact::{Side, flag};
+use crate::orders::{Said, filled, invalidated};
 use crate::registry::{Claim, Decoder};
+use crate::superrare_orders::{self as orders, Piece};
 use crate::transaction::Transaction;
 
 const ETHEREUM: u64 = 1;
@@ -39,7 +41,7 @@ const ACCEPT_OFFER: B256 = b256!("97c3d2068ce177bc33d84acecc45eededcf298c4a9d434
 /// The Bazaar's `AuctionSettled(address,address,address,uint256,address,uint256)`.
 const BAZAAR_SETTLED: B256 = b256!("ef4e2262a841641690bb931801dc0d1923e6b417cd217f91f8049d8aa9f5f086");
 
-/// All contracts on Ethereum.
+/// All contracts on Ethereum. Who set a price is told by the transaction's sender.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "superrare",
     claims: &[
@@ -51,17 +53,43 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(BAZAAR, BAZAAR_SOLD, 4),
         Claim::of(BAZAAR, ACCEPT_OFFER, 4),
         Claim::of(BAZAAR, BAZAAR_SETTLED, 4),
+        Claim::of(TOKEN, orders::TOKEN_PRICE, 3).with_envelope(),
+        Claim::of(TOKEN, orders::TOKEN_BID, 4),
+        Claim::of(TOKEN, orders::TOKEN_CANCEL_BID, 4),
+        Claim::of(MARKETS, orders::PRICE, 2).with_envelope(),
+        Claim::of(MARKETS, orders::BID, 3),
+        Claim::of(MARKETS, orders::CANCEL_BID, 3),
+        Claim::of(AUCTION_HOUSE, orders::COLDIE_AUCTION, 4),
+        Claim::of(AUCTION_HOUSE, orders::SCHEDULED_AUCTION, 4),
+        Claim::of(AUCTION_HOUSE, orders::AUCTION_BID, 4),
+        Claim::of(AUCTION_HOUSE, orders::CANCEL_AUCTION, 4),
+        Claim::of(BAZAAR, orders::BAZAAR_PRICE, 3).with_envelope(),
+        Claim::of(BAZAAR, orders::OFFER_PLACED, 4),
+        Claim::of(BAZAAR, orders::CANCEL_OFFER, 4),
+        Claim::of(BAZAAR, orders::NEW_AUCTION, 4),
+        Claim::of(BAZAAR, orders::CANCEL_AUCTION, 4),
+        Claim::of(BAZAAR, orders::BAZAAR_BID, 4),
     ],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
     for log in transaction.claimed() {
-        let verdict = sale(log).map(|(deal, doubt)| {
-            deal.into_iter().for_each(|deal| events.deal(log, deal));
-            doubt
-        });
-        events.settle(log, verdict);
+        match log.topic0() {
+            Some(
+                &TOKEN_SOLD | &TOKEN_ACCEPT_BID | &SOLD | &ACCEPT_BID | &AUCTION_SETTLED | &BAZAAR_SOLD | &ACCEPT_OFFER
+                | &BAZAAR_SETTLED,
+            ) => events.say(log, sale(log)),
+            _ => events.say(log, orders::said(transaction, log, &trail)),
+        }
+    }
+}
+
+pub(crate) fn market(version: &'static str) -> Market {
+    Market {
+        name: "superrare",
+        version,
     }
 }
 
@@ -77,7 +105,7 @@ struct Told {
     amount: U256,
 }
 
-fn sale(log: &Log) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
+fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let told = match log.topic0() {
         Some(&TOKEN_SOLD) => of_token(&mut reader, log, Side::Listing)?,
@@ -96,15 +124,13 @@ fn sale(log: &Log) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
         }
         _ => of_bazaar(&mut reader, log)?,
     };
-    if told.buyer.is_zero() {
+    let (contract, token) = (told.contract, told.token);
+    let (market, piece) = (market(told.version), Piece { log, contract, token });
+    if told.side == Side::Auction && told.buyer.is_zero() {
         // An auction without a bid.
-        return Ok((None, reader.doubt()));
+        return Ok((invalidated(market, log, piece.auction()).into(), reader.doubt()));
     }
-    let line = Line::of(told.contract, told.token, U256::ONE).between(told.seller, told.buyer);
-    let market = Market {
-        name: "superrare",
-        version: told.version,
-    };
+    let line = Line::of(contract, token, U256::ONE).between(told.seller, told.buyer);
     let mut deal = Deal {
         currency: told.currency,
         ..Deal::of(market, told.side, line, told.amount)
@@ -113,7 +139,22 @@ fn sale(log: &Log) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
     if told.version == "v1" {
         deal.flags.push(flag::UNCONFIRMED);
     }
-    Ok((Some(deal), reader.doubt()))
+    let said = Said::from(deal);
+    let for_all = piece.price_for(Address::ZERO);
+    let said = match (told.side, told.version) {
+        (Side::Auction, _) => said.and(filled(market, log, piece.auction())),
+        (Side::Offer, "bazaar") => said.and(filled(market, log, piece.offer_in(told.currency))),
+        // The token's price ends with the bid on it.
+        (Side::Offer, _) => said
+            .and(filled(market, log, piece.offer_in(Address::ZERO)))
+            .and(invalidated(market, log, for_all)),
+        // Whoever has a price of his own pays that; it and the one for all are gone together.
+        (_, "bazaar") => said
+            .and(filled(market, log, piece.price_for(told.buyer)))
+            .and(filled(market, log, for_all)),
+        _ => said.and(filled(market, log, for_all)),
+    };
+    Ok((said, reader.doubt()))
 }
 
 fn of_token(reader: &mut Reader<'_>, log: &Log, side: Side) -> Result<Told, Refusal> {

@@ -2,7 +2,7 @@
 
 use alloy_primitives::Address;
 
-use crate::block::{ChainId, Envelope, Log};
+use crate::block::{Answers, ChainId, Envelope, Log};
 
 /// A set of decoders, one bit each, in the order of the registry.
 pub(crate) type DecoderSet = u64;
@@ -17,8 +17,12 @@ pub struct Transaction<'a> {
     pub chain: ChainId,
     /// Every log of the transaction that the span holds, in log order.
     pub logs: &'a [Log],
+    /// The logs of the same block before them.
+    pub earlier: &'a [Log],
     /// Sender, called contract and calldata, where the caller has them.
     pub envelope: Option<&'a Envelope>,
+    /// What contracts said, looked up by [`Events::ask`](crate::events::Events).
+    pub(crate) answers: &'a Answers,
     /// Who claims each of `logs`.
     pub(crate) claims: &'a [DecoderSet],
     /// The decoder that is looking.
@@ -41,8 +45,20 @@ impl<'a> Transaction<'a> {
         self.envelope.map(|envelope| envelope.from)
     }
 
-    /// The logs before `log`, in order.
+    /// The one of `contracts` that stands on this chain.
+    pub fn here(&self, contracts: &[(u64, Address)]) -> Option<Address> {
+        let mut contracts = contracts.iter();
+        let (_, contract) = contracts.find(|(chain, _)| *chain == self.chain.0)?;
+        Some(*contract)
+    }
+
+    /// The logs of the transaction before `log`, in order.
     pub fn before(&self, log: &Log) -> &'a [Log] {
         &self.logs[..self.logs.partition_point(|other| other.log_index < log.log_index)]
+    }
+
+    /// The logs of the block before `log`, the nearest first.
+    pub fn back_from(&self, log: &Log) -> impl Iterator<Item = &'a Log> + use<'a> {
+        self.before(log).iter().rev().chain(self.earlier.iter().rev())
     }
 }

@@ -12,7 +12,8 @@ use crate::abi::{Reader, Refusal, Tuple, share, uint};
 use crate::block::{Envelope, Log};
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
-use crate::fact::{FeeKind, Side, flag};
+use crate::fact::{Closing, FeeKind, Nonces, Side, flag};
+use crate::orders::{Key, Said, canceled, revoked};
 use crate::registry::{Claim, Decoder};
 use crate::trail::{Movement, Payment, Trail};
 use crate::transaction::Transaction;
@@ -21,9 +22,14 @@ const ETHEREUM: u64 = 1;
 const V1: Address = address!("7be8076f4ea4a4ad08075c2508e481d6c946d12b");
 const V2: Address = address!("7f268357a8c2552623316e2562d90e642bb538e5");
 const CONTRACTS: &[(u64, Address)] = &[(ETHEREUM, V1), (ETHEREUM, V2)];
+const SECOND: &[(u64, Address)] = &[(ETHEREUM, V2)];
 
 /// `OrdersMatched(bytes32,bytes32,address,address,uint256,bytes32)`.
 const ORDERS_MATCHED: B256 = b256!("c4109843e0b7d514e4c093114b863f8e7d8d9a458c372cd51bfe526b588006c9");
+/// `OrderCancelled(bytes32)`.
+const ORDER_CANCELLED: B256 = b256!("5152abf959f6564662358c2e52b702259b78bac5ee7842a0f01937e670efcc7d");
+/// v2 `NonceIncremented(address,uint256)`.
+const NONCE_INCREMENTED: B256 = b256!("a82a649bbd060c9099cd7b7326e2b0dc9e9af0836480e0f849dc9eaa79710b3b");
 
 /// `atomicMatch_(address[14],uint256[18],...)`.
 const ATOMIC_MATCH: [u8; 4] = [0xab, 0x83, 0x4b, 0xab];
@@ -32,13 +38,22 @@ const WHOLE: u64 = 10_000;
 /// Both versions. Fees of sales in native currency stand in the calldata only.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "wyvern",
-    claims: &[Claim::of(CONTRACTS, ORDERS_MATCHED, 4).with_envelope()],
+    claims: &[
+        Claim::of(CONTRACTS, ORDERS_MATCHED, 4).with_envelope(),
+        Claim::of(CONTRACTS, ORDER_CANCELLED, 2),
+        Claim::of(SECOND, NONCE_INCREMENTED, 2),
+    ],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
-    let matches: Vec<&Log> = transaction.claimed().collect();
+    let (matches, ends): (Vec<&Log>, Vec<&Log>) = transaction
+        .claimed()
+        .partition(|log| log.topic0() == Some(&ORDERS_MATCHED));
+    for log in ends {
+        events.say(log, taken_back(log));
+    }
     for (nth, log) in matches.iter().enumerate() {
         let others = |other: &&&Log| other.address == log.address;
         let start = matches[..nth]
@@ -52,12 +67,27 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             is_last: nth + 1 == matches.len(),
             is_only: matches.len() == 1,
         };
-        let verdict = matched(log, &context).map(|(deal, doubt)| {
-            events.deal(log, deal);
-            doubt
-        });
-        events.settle(log, verdict);
+        events.say(log, matched(log, &context));
     }
+}
+
+fn market(log: &Log) -> Market {
+    Market {
+        name: "wyvern",
+        version: if log.address == V1 { "v1" } else { "v2" },
+    }
+}
+
+/// The end of one order, or of all that the maker signed under the nonces before.
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let closing = if log.topic0() == Some(&ORDER_CANCELLED) {
+        canceled(market(log), log, Key::hash(log.topics[1]))
+    } else {
+        let [_nonce] = reader.head()?;
+        revoked(market(log), log, reader.topic_address(1), Nonces::All)
+    };
+    Ok((closing, reader.doubt()))
 }
 
 /// What surrounds one match.
@@ -69,7 +99,7 @@ struct Context<'a> {
     is_only: bool,
 }
 
-fn matched(log: &Log, context: &Context<'_>) -> Result<(Deal, Option<&'static str>), Refusal> {
+fn matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [buy_hash, sell_hash, price] = reader.head()?;
     let (maker, taker) = (reader.topic_address(1), reader.topic_address(2));
@@ -86,22 +116,19 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(Deal, Option<&'static st
     let (seller, buyer) = if bid { (taker, maker) } else { (maker, taker) };
     let price = uint(price);
     let side = if bid { Side::Offer } else { Side::Listing };
-    let market = Market {
-        name: "wyvern",
-        version: if log.address == V1 { "v1" } else { "v2" },
-    };
     let sold = sold(log, context, seller, buyer);
     let mut deal = Deal {
         order_hash: Some(B256::from(if bid { *buy_hash } else { *sell_hash })),
         lines: sold.iter().map(|movement| line(movement, seller, buyer)).collect(),
-        ..Deal::of(market, side, unknown().between(seller, buyer), price)
+        ..Deal::of(market(log), side, unknown().between(seller, buyer), price)
     };
     if deal.lines.is_empty() {
         deal.lines.push(unknown().between(seller, buyer));
         deal.flags.push(flag::TOKEN_UNKNOWN);
     }
     pay(&mut deal, context, seller, buyer)?;
-    Ok((deal, reader.doubt()))
+    let said = Said::from(deal).and_both(market(log), log, [buy_hash, sell_hash], None);
+    Ok((said, reader.doubt()))
 }
 
 /// The movements that a match between `seller` and `buyer` sold.

@@ -11,6 +11,7 @@ use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
 use crate::fact::{FeeKind, Side, flag, reason};
+use crate::orders::{Key, Said, canceled, filled};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -25,6 +26,8 @@ const MARKET: Market = Market {
 
 /// `EvInventory(bytes32,address,address,uint256,uint256,uint256,uint256,uint256,address,bytes,(uint256,bytes),(uint8,...))`.
 const EV_INVENTORY: B256 = b256!("3cbb63f144840e5b1b0a38a7c19211d2e89de4d7c5faf8b2d3c1776c302d1d33");
+/// `EvCancel(bytes32)`.
+const EV_CANCEL: B256 = b256!("5b0b06d07e20243724d90e17a20034972f339eb28bd1c9437a71999bd15a1e7a");
 
 const COMPLETE_SELL_OFFER: U256 = U256::from_limbs([1, 0, 0, 0]);
 const COMPLETE_BUY_OFFER: U256 = U256::from_limbs([2, 0, 0, 0]);
@@ -35,22 +38,27 @@ const WHOLE: u64 = 1_000_000;
 /// The exchange on Ethereum.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "x2y2",
-    claims: &[Claim::of(CONTRACTS, EV_INVENTORY, 2)],
+    claims: &[
+        Claim::of(CONTRACTS, EV_INVENTORY, 2),
+        Claim::of(CONTRACTS, EV_CANCEL, 2),
+    ],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     for log in transaction.claimed() {
-        let verdict = inventory(log, &trail).map(|(deal, doubt)| {
-            deal.into_iter().for_each(|deal| events.deal(log, deal));
-            doubt
-        });
-        events.settle(log, verdict);
+        match log.topic0() {
+            Some(&EV_CANCEL) => {
+                let closing = canceled(MARKET, log, Key::hash(log.topics[1]));
+                events.say(log, Ok((closing, Reader::new(log).doubt())));
+            }
+            _ => events.say(log, inventory(log, &trail)),
+        }
     }
 }
 
-fn inventory(log: &Log, trail: &Trail) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
+fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [
         maker,
@@ -78,7 +86,8 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Option<Deal>, Option<&'static 
         COMPLETE_SELL_OFFER => (Side::Listing, uint(price)),
         COMPLETE_BUY_OFFER => (Side::Offer, uint(price)),
         COMPLETE_AUCTION => (Side::Auction, uint(bid)),
-        _ => return Ok((None, reader.doubt())),
+        // A cancellation has a log of its own besides.
+        _ => return Ok((Said::default(), reader.doubt())),
     };
     let (seller, buyer) = if side == Side::Offer {
         (taker, maker)
@@ -114,7 +123,8 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Option<Deal>, Option<&'static 
         deal.flags.push(flag::UNCONFIRMED);
     }
     deal.lines = lines;
-    Ok((Some(deal), reader.doubt()))
+    let said = Said::from(deal).and(filled(MARKET, log, Key::hash(log.topics[1])));
+    Ok((said, reader.doubt()))
 }
 
 /// The tokens of `(address token, uint256 tokenId)[]`, or of the same with amounts.

@@ -1,14 +1,16 @@
 //! 0x v4 NFT orders (decoding specification, section 4.13; 0x `IERC721OrdersFeature` and `IERC1155OrdersFeature`).
 //!
-//! The amount leaves out the order's fees, which the buyer pays on top and no log tells. Orders have no hash.
+//! The amount leaves out the order's fees, which the buyer pays on top and no log of a sale tells. Orders have no hash: a maker
+//! has one order per standard and nonce, and stands by it on the chain once he has pre-signed it.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
-use crate::abi::{Reader, Refusal, uint};
+use crate::abi::{Reader, Refusal, Tuple, sum, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
-use crate::fact::{Side, Standard, flag, reason};
+use crate::fact::{Closing, Order, OrderKind, Side, Standard, flag, reason};
+use crate::orders::{Key, Said, canceled, filled_by, only, order, part, until};
 use crate::registry::{Claim, Decoder};
 use crate::transaction::Transaction;
 
@@ -29,6 +31,14 @@ const NATIVE: Address = address!("eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
 const ERC721_ORDER_FILLED: B256 = b256!("50273fa02273cceea9cf085b42de5c8af60624140168bd71357db833535877af");
 /// `ERC1155OrderFilled(uint8,address,address,uint256,address,uint256,address,uint256,uint128,address)`.
 const ERC1155_ORDER_FILLED: B256 = b256!("20cca81b0e269b265b3229d6b537da91ef475ca0ef55caed7dd30731700ba98d");
+/// `ERC721OrderPreSigned(uint8,address,address,uint256,uint256,address,uint256,(address,uint256,bytes)[],address,uint256,(address,bytes)[])`.
+const ERC721_PRE_SIGNED: B256 = b256!("8c5d0c41fb16a7317a6c55ff7ba93d9d74f79e434fefa694e50d6028afbfa3f0");
+/// `ERC1155OrderPreSigned(uint8,address,address,uint256,uint256,address,uint256,(address,uint256,bytes)[],address,uint256,(address,bytes)[],uint128)`.
+const ERC1155_PRE_SIGNED: B256 = b256!("5e91ddfeb7bf2e12f7e8ab017d2b63a9217f004a15a53346ad90353ec63d14e4");
+/// `ERC721OrderCancelled(address,uint256)`.
+pub(crate) const ERC721_CANCELLED: B256 = b256!("a015ad2dc32f266993958a0fd9884c746b971b254206f3478bc43e2f125c7b9e");
+/// `ERC1155OrderCancelled(address,uint256)`.
+pub(crate) const ERC1155_CANCELLED: B256 = b256!("4d5ea7da64f50a4a329921b8d2cab52dff4ebcc58b61d10ff839e28e91445684");
 
 /// The exchange on four chains.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -36,23 +46,46 @@ pub(crate) const DECODER: Decoder = Decoder {
     claims: &[
         Claim::of(CONTRACTS, ERC721_ORDER_FILLED, 1),
         Claim::of(CONTRACTS, ERC1155_ORDER_FILLED, 1),
+        Claim::of(CONTRACTS, ERC721_PRE_SIGNED, 1),
+        Claim::of(CONTRACTS, ERC1155_PRE_SIGNED, 1),
+        Claim::of(CONTRACTS, ERC721_CANCELLED, 1),
+        Claim::of(CONTRACTS, ERC1155_CANCELLED, 1),
     ],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     for log in transaction.claimed() {
-        let verdict = filled(log).map(|(deal, doubt)| {
-            events.deal(log, deal);
-            doubt
-        });
-        events.settle(log, verdict);
+        match log.topic0() {
+            Some(&ERC721_PRE_SIGNED | &ERC1155_PRE_SIGNED) => events.say(log, pre_signed(log)),
+            Some(&ERC721_CANCELLED | &ERC1155_CANCELLED) => events.say(log, taken_back(log)),
+            _ => events.say(log, filled(log)),
+        }
     }
 }
 
-fn filled(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
+/// What stands for an order's hash. A nonce ends whatever lives under it, so that a listing and an offer share the key.
+fn key(log: &Log, standard: Standard, maker: Address, nonce: U256) -> Key {
+    let standard = U256::from(if standard == Standard::Erc1155 { 1155 } else { 721 });
+    Key::natural(
+        log,
+        OrderKind::Listing,
+        &[part(standard), maker.into_word(), part(nonce)],
+    )
+}
+
+/// Whether the maker sells or buys.
+fn kind(direction: U256) -> Result<OrderKind, Refusal> {
+    match u8::try_from(direction) {
+        Ok(0) => Ok(OrderKind::Listing),
+        Ok(1) => Ok(OrderKind::Offer),
+        _ => Err(Refusal(reason::UNKNOWN_VARIANT)),
+    }
+}
+
+fn filled(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
-    let [direction, maker, taker, _nonce, paid_in, amount, contract, token, _] = reader.head()?;
+    let [direction, maker, taker, nonce, paid_in, amount, contract, token, _] = reader.head()?;
     let (standard, quantity) = if log.topic0() == Some(&ERC1155_ORDER_FILLED) {
         let [.., quantity, _matcher] = reader.head::<10>()?;
         (Standard::Erc1155, uint(quantity))
@@ -60,10 +93,9 @@ fn filled(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
         (Standard::Erc721, U256::ONE)
     };
     let (maker, taker) = (reader.address(maker), reader.address(taker));
-    let (side, seller, buyer) = match u8::try_from(uint(direction)) {
-        Ok(0) => (Side::Listing, maker, taker),
-        Ok(1) => (Side::Offer, taker, maker),
-        _ => return Err(Refusal(reason::UNKNOWN_VARIANT)),
+    let (side, seller, buyer) = match kind(uint(direction))? {
+        OrderKind::Listing => (Side::Listing, maker, taker),
+        OrderKind::Offer => (Side::Offer, taker, maker),
     };
     let line = Line {
         standard,
@@ -74,7 +106,72 @@ fn filled(log: &Log) -> Result<(Deal, Option<&'static str>), Refusal> {
         ..Deal::of(MARKET, side, line, uint(amount))
     };
     deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
-    Ok((deal, reader.doubt()))
+    let key = key(log, standard, maker, uint(nonce));
+    let said = Said::from(deal).and(filled_by(MARKET, log, key, quantity));
+    Ok((said, reader.doubt()))
+}
+
+/// An order as its maker put it on the chain. Conditions in place of a token number stand for any token that meets them.
+fn pre_signed(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [
+        direction,
+        maker,
+        taker,
+        end,
+        nonce,
+        paid_in,
+        amount,
+        fees_at,
+        contract,
+        token,
+        conditions_at,
+    ] = reader.head()?;
+    let (standard, quantity) = if log.topic0() == Some(&ERC1155_PRE_SIGNED) {
+        let [.., quantity] = reader.head::<12>()?;
+        (Standard::Erc1155, uint(quantity))
+    } else {
+        (Standard::Erc721, U256::ONE)
+    };
+    let mut price = uint(amount);
+    for fee in reader.tuples(Tuple::ROOT, fees_at)? {
+        let [_recipient, amount, data_at] = reader.words(fee)?;
+        reader.bytes(fee, data_at)?;
+        price = sum(price, uint(amount))?;
+    }
+    let conditions = reader.tuples(Tuple::ROOT, conditions_at)?;
+    for condition in &conditions {
+        let [_validator, data_at] = reader.words(*condition)?;
+        reader.bytes(*condition, data_at)?;
+    }
+    let (kind, maker) = (kind(uint(direction))?, reader.address(maker));
+    let line = Line {
+        token: conditions.is_empty().then(|| uint(token)),
+        standard,
+        ..Line::of(reader.address(contract), uint(token), quantity)
+    };
+    let nonce = uint(nonce);
+    let opened = Order {
+        currency: currency(reader.address(paid_in)),
+        price: Some(price),
+        expires_at: until(uint(end)),
+        taker: only(reader.address(taker)),
+        nonce: Some(nonce),
+        ..order(MARKET, log, kind, key(log, standard, maker, nonce), maker, line)
+    };
+    Ok((opened, reader.doubt()))
+}
+
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [maker, nonce] = reader.head()?;
+    let standard = if log.topic0() == Some(&ERC1155_CANCELLED) {
+        Standard::Erc1155
+    } else {
+        Standard::Erc721
+    };
+    let key = key(log, standard, reader.address(maker), uint(nonce));
+    Ok((canceled(MARKET, log, key), reader.doubt()))
 }
 
 /// What an order is paid in: zero for the native currency.

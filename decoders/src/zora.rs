@@ -9,14 +9,16 @@ use crate::block::Log;
 use crate::deal::{Deal, Line, Market, sum_of, total};
 use crate::events::Events;
 use crate::fact::{FeeKind, Side, flag};
+use crate::orders::{Said, filled};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
 use crate::transaction::Transaction;
+use crate::zora_orders as orders;
 
 const ETHEREUM: u64 = 1;
 const POLYGON: u64 = 137;
-const MEDIA: Address = address!("abefbc9fd2f806065b4f3c237d4b59d9a97bcac7");
-const AUCTION_HOUSE: Address = address!("e468ce99444174bd3bbbed09209577d25d1ad673");
+pub(crate) const MEDIA: Address = address!("abefbc9fd2f806065b4f3c237d4b59d9a97bcac7");
+pub(crate) const AUCTION_HOUSE: Address = address!("e468ce99444174bd3bbbed09209577d25d1ad673");
 const V1: &[(u64, Address)] = &[(ETHEREUM, address!("e5bfab544eca83849c53464f85b7164375bdaac1"))];
 const V2: &[(u64, Address)] = &[(ETHEREUM, AUCTION_HOUSE)];
 const ASKS: &[(u64, Address)] = &[
@@ -42,7 +44,7 @@ const MODULES: &[(u64, Address)] = &[
 ];
 
 /// v1 `BidFinalized(uint256,(uint256,address,address,address,(uint256)))`.
-const BID_FINALIZED: B256 = b256!("b6ef177c7a6f32b283a49b5e0463a39240cdaa278028dfb219480d050e8ee54c");
+pub(crate) const BID_FINALIZED: B256 = b256!("b6ef177c7a6f32b283a49b5e0463a39240cdaa278028dfb219480d050e8ee54c");
 /// v2 `AuctionEnded(uint256,uint256,address,address,address,address,uint256,uint256,address)`.
 const AUCTION_ENDED: B256 = b256!("4f35fb3ea0081b3ccbe8df613cab0f9e1694d50a025e0aa09b88a86a3d07c2de");
 /// v3 `AskFilled(address,uint256,address,address,(address,address,address,uint16,uint256))`.
@@ -63,7 +65,7 @@ const ERC20_AUCTION_ENDED: B256 = b256!("0828c74ed74337090a4c0da7e727f14fca2526c
 /// Rates are basis points.
 const WHOLE: u64 = 10_000;
 
-/// All versions. Who sent the transaction tells a bid that met an ask from a bid that was accepted.
+/// All versions. Who sent the transaction tells a bid that met an ask from a bid that was accepted, and who asks.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "zora",
     claims: &[
@@ -77,6 +79,32 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(PRIVATE_ASKS, PRIVATE_ASK_FILLED, 3),
         Claim::of(CORE_AUCTIONS, CORE_AUCTION_ENDED, 3),
         Claim::of(ERC20_AUCTIONS, ERC20_AUCTION_ENDED, 3),
+        Claim::of(V1, orders::BID_CREATED, 2),
+        Claim::of(V1, orders::BID_REMOVED, 2),
+        Claim::of(V1, orders::V1_ASK_CREATED, 2).with_envelope(),
+        Claim::of(V1, orders::V1_ASK_REMOVED, 2),
+        Claim::of(V2, orders::V2_AUCTION_CREATED, 4),
+        Claim::of(V2, orders::V2_AUCTION_CANCELED, 4),
+        Claim::of(ASKS, orders::ASK_CREATED, 3),
+        Claim::of(ASKS, orders::ASK_UPDATED, 3),
+        Claim::of(ASKS, orders::ASK_CANCELED, 3),
+        Claim::of(OFFERS, orders::OFFER_CREATED, 4),
+        Claim::of(OFFERS, orders::OFFER_UPDATED, 4),
+        Claim::of(OFFERS, orders::OFFER_CANCELED, 4),
+        Claim::of(CORE_ASKS, orders::CORE_ASK_CREATED, 3),
+        Claim::of(CORE_ASKS, orders::CORE_ASK_UPDATED, 3),
+        Claim::of(CORE_ASKS, orders::CORE_ASK_CANCELED, 3),
+        Claim::of(PRIVATE_ASKS, orders::PRIVATE_ASK_CREATED, 3),
+        Claim::of(PRIVATE_ASKS, orders::PRIVATE_ASK_UPDATED, 3),
+        Claim::of(PRIVATE_ASKS, orders::PRIVATE_ASK_CANCELED, 3),
+        Claim::of(CORE_AUCTIONS, orders::CORE_AUCTION_CREATED, 3),
+        Claim::of(CORE_AUCTIONS, orders::CORE_AUCTION_UPDATED, 3),
+        Claim::of(CORE_AUCTIONS, orders::CORE_AUCTION_CANCELED, 3),
+        Claim::of(CORE_AUCTIONS, orders::CORE_AUCTION_BID, 3),
+        Claim::of(ERC20_AUCTIONS, orders::ERC20_AUCTION_CREATED, 3),
+        Claim::of(ERC20_AUCTIONS, orders::ERC20_AUCTION_UPDATED, 3),
+        Claim::of(ERC20_AUCTIONS, orders::ERC20_AUCTION_CANCELED, 3),
+        Claim::of(ERC20_AUCTIONS, orders::ERC20_AUCTION_BID, 3),
     ],
     decode,
 };
@@ -86,32 +114,32 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let mut royalties: Vec<Royalty> = Vec::new();
     let mut since = 0;
     for log in transaction.claimed() {
-        let told = match log.topic0() {
-            Some(&ROYALTY_PAYOUT) => Royalty::read(log).map(|(royalty, doubt)| {
-                royalties.push(royalty);
-                (None, doubt)
-            }),
+        match log.topic0() {
+            Some(&ROYALTY_PAYOUT) => {
+                let verdict = Royalty::read(log).map(|(royalty, doubt)| {
+                    royalties.push(royalty);
+                    doubt
+                });
+                events.settle(log, verdict);
+            }
             Some(&BID_FINALIZED) => {
-                let window = since..log.log_index;
+                events.say(log, first_version(transaction, log, &trail, since..log.log_index));
                 since = log.log_index + 1;
-                first_version(transaction, log, &trail, window)
             }
-            Some(&AUCTION_ENDED) => second_version(log),
-            _ => {
-                let told = third_version(log, &royalties).map(|(deal, doubt)| (Some(deal), doubt));
+            Some(&AUCTION_ENDED) => events.say(log, second_version(log)),
+            Some(
+                &ASK_FILLED | &OFFER_FILLED | &CORE_ASK_FILLED | &PRIVATE_ASK_FILLED | &CORE_AUCTION_ENDED
+                | &ERC20_AUCTION_ENDED,
+            ) => {
+                events.say(log, third_version(log, &royalties));
                 royalties.clear();
-                told
             }
-        };
-        let verdict = told.map(|(deal, doubt)| {
-            deal.into_iter().for_each(|deal| events.deal(log, deal));
-            doubt
-        });
-        events.settle(log, verdict);
+            _ => events.say(log, orders::said(transaction, log, &trail)),
+        }
     }
 }
 
-fn market(version: &'static str) -> Market {
+pub(crate) fn market(version: &'static str) -> Market {
     Market { name: "zora", version }
 }
 
@@ -121,13 +149,13 @@ fn first_version(
     log: &Log,
     trail: &Trail,
     window: Range<u32>,
-) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
+) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [amount, currency, bidder, recipient, _share] = reader.head()?;
     let (bidder, buyer) = (reader.address(bidder), reader.address(recipient));
     if bidder == AUCTION_HOUSE {
         // The auction tells the sale.
-        return Ok((None, reader.doubt()));
+        return Ok((Said::default(), reader.doubt()));
     }
     let token = reader.topic_uint(1);
     let mut moves = trail.of_token(MEDIA, token).map(|(_, movement)| movement);
@@ -161,10 +189,11 @@ fn first_version(
     } else {
         deal.flags.push(flag::FEES_UNKNOWN);
     }
-    Ok((Some(deal), reader.doubt()))
+    let key = orders::first_bid(log, token, bidder);
+    Ok((Said::from(deal).and(filled(market("v1"), log, key)), reader.doubt()))
 }
 
-fn second_version(log: &Log) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
+fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [seller, curator, winner, amount, curator_fee, currency] = reader.head()?;
     let (seller, winner) = (reader.address(seller), reader.address(winner));
@@ -179,7 +208,8 @@ fn second_version(log: &Log) -> Result<(Option<Deal>, Option<&'static str>), Ref
         // The amount is what the owner got: the creator's share went before.
         deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
     }
-    Ok((Some(deal), reader.doubt()))
+    let key = orders::numbered(log, reader.topic_uint(1));
+    Ok((Said::from(deal).and(filled(market("v2"), log, key)), reader.doubt()))
 }
 
 /// One `RoyaltyPayout`; the deployed modules index its receiver, the repository's head does not.
@@ -224,7 +254,7 @@ struct Told {
     finder_rate: U256,
 }
 
-fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(Deal, Option<&'static str>), Refusal> {
+fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let told = told(log, &mut reader)?;
     let (contract, token) = (reader.topic_address(1), reader.topic_uint(2));
@@ -243,7 +273,12 @@ fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(Deal, Option<&'sta
         let rest = told.price.saturating_sub(total(&deal.fees));
         deal.fee(told.finder, share(rest, told.finder_rate, WHOLE)?, FeeKind::Tip);
     }
-    Ok((deal, reader.doubt()))
+    let key = if told.side == Side::Offer {
+        orders::offered(log, contract, token, reader.topic_uint(3))
+    } else {
+        orders::listed(log, contract, token)
+    };
+    Ok((Said::from(deal).and(filled(market("v3"), log, key)), reader.doubt()))
 }
 
 fn told(log: &Log, reader: &mut Reader<'_>) -> Result<Told, Refusal> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use decoders::block::{ChainId, Proof, Span};
-use decoders::fact::{Facts, TransferKind};
+use decoders::fact::{ClosingReason, Facts, OrderKind, TransferKind};
+use rustc_hash::FxHashSet;
 use sinks::checkpoint;
 use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::coverage::{self, Wanted};
@@ -52,7 +53,8 @@ impl Pipeline {
     /// Whatever the endpoints answer.
     pub async fn read_block(&self, hash: B256, wanted: Proof) -> Result<Span, Error> {
         let timer = self.metrics.fetch_seconds.start_timer();
-        let span = self.endpoints.block_span(hash, &self.filter, wanted).await?;
+        let mut span = self.endpoints.block_span(hash, &self.filter, wanted).await?;
+        self.complete(&mut span).await?;
         timer.stop_and_record();
         Ok(span)
     }
@@ -63,9 +65,18 @@ impl Pipeline {
     /// Whatever the endpoints answer.
     pub async fn read_range(&self, range: RangeInclusive<u64>, wanted: Proof) -> Result<Span, Error> {
         let timer = self.metrics.fetch_seconds.start_timer();
-        let span = self.endpoints.range_span(range, &self.filter, wanted).await?;
+        let mut span = self.endpoints.range_span(range, &self.filter, wanted).await?;
+        self.complete(&mut span).await?;
         timer.stop_and_record();
         Ok(span)
+    }
+
+    /// Reads what decoding `span` wants beside its logs.
+    async fn complete(&self, span: &mut Span) -> Result<(), Error> {
+        let Completed { transactions, calls } = complete(&self.endpoints, span).await?;
+        self.metrics.transactions.inc_by(transactions);
+        self.metrics.calls.inc_by(calls);
+        Ok(())
     }
 
     /// Takes one span all the way: raw events first, then facts, projections, coverage and checkpoint in one transaction.
@@ -83,9 +94,13 @@ impl Pipeline {
         let timer = self.metrics.commit_seconds.start_timer();
         let applied = commit::apply(&self.store, &facts, step).await?;
         timer.stop_and_record();
+        let trades = Trades::of(&facts);
         debug!(
             logs = span.logs.len(),
             transfers = applied.transfers,
+            sales = trades.sales,
+            listings = trades.listings,
+            offers = trades.offers,
             archived,
             "committed"
         );
@@ -130,6 +145,7 @@ impl Pipeline {
             store: self.store.clone(),
             archive: Arc::clone(&self.archive),
             contracts: self.filter.addresses.clone(),
+            endpoints: Some(Arc::clone(&self.endpoints)),
             stored: Arc::clone(&self.stored),
         }
     }
@@ -141,15 +157,101 @@ impl Pipeline {
             let events = facts.transfers.iter().filter(|transfer| transfer.kind == kind).count();
             self.metrics.events(kind.as_str(), events as u64);
         }
+        for (kind, events) in Trades::of(facts).counts() {
+            self.metrics.events(kind, events);
+        }
         for fault in &facts.faults {
             self.metrics.fault(fault.source, fault.reason);
         }
     }
 }
 
+/// Rounds of questions about one span: an answer may raise another question, but not without end.
+pub(crate) const ROUNDS: usize = 4;
+
+/// What completing a span took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Completed {
+    /// Transactions read.
+    pub transactions: u64,
+    /// Contract calls made.
+    pub calls: u64,
+}
+
+/// Adds to `span` what decoding it wants beside its logs, as far as `endpoints` have it. Where nothing is wanted, nothing is
+/// asked.
+///
+/// # Errors
+/// Whatever the endpoints answer, except that they do not have what is wanted.
+pub async fn complete(endpoints: &Pool, span: &mut Span) -> Result<Completed, Error> {
+    let mut completed = Completed::default();
+    let (mut hashes, mut questions) = (FxHashSet::default(), FxHashSet::default());
+    for _ in 0..ROUNDS {
+        let mut wants = decoders::wants(span);
+        // What no endpoint had is not asked for again.
+        wants.envelopes.retain(|hash| hashes.insert(*hash));
+        wants.calls.retain(|call| questions.insert(call.clone()));
+        if wants.is_empty() {
+            break;
+        }
+        let read = async { endpoints.envelopes(&wants.envelopes).await };
+        let asked = async { endpoints.answers(&wants.calls).await };
+        let (envelopes, (answers, calls)) = tokio::try_join!(read, asked)?;
+        completed.transactions += envelopes.len() as u64;
+        completed.calls += calls as u64;
+        span.context.envelopes.extend(envelopes);
+        span.context.answers.extend(answers);
+    }
+    endpoints.learn_context(span);
+    Ok(completed)
+}
+
+/// How much of what a span says is about trade.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trades {
+    sales: u64,
+    listings: u64,
+    offers: u64,
+    cancels: u64,
+}
+
+impl Trades {
+    fn of(facts: &Facts) -> Self {
+        let orders = |kind| facts.orders.iter().filter(|order| order.kind == kind).count() as u64;
+        let cancels = facts.closings.iter().filter(|end| end.reason != ClosingReason::Filled);
+        Trades {
+            sales: facts.sales.len() as u64,
+            listings: orders(OrderKind::Listing),
+            offers: orders(OrderKind::Offer),
+            cancels: cancels.count() as u64,
+        }
+    }
+
+    /// By the names metrics use.
+    fn counts(self) -> [(&'static str, u64); 4] {
+        [
+            ("sale", self.sales),
+            (OrderKind::Listing.as_str(), self.listings),
+            (OrderKind::Offer.as_str(), self.offers),
+            ("cancel", self.cancels),
+        ]
+    }
+}
+
+/// What became of the facts of a range.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewritten {
+    /// What was retracted, announced and kept.
+    pub replaced: Replaced,
+    /// Transactions and answers that decoders want and that are not at hand.
+    pub lacking: usize,
+}
+
 /// Decodes what the archive holds of `range`, for `contracts` or for all, and replaces what the tables say of it.
 ///
 /// A decoder that the range was not covered for has no logs there and is left out: its gap is filled by reading the chain.
+/// What today's decoders want beside the logs and the archive lacks is read from `endpoints`, where they are given, and
+/// archived.
 ///
 /// # Errors
 /// Whatever the archive or the store answers, and an archive that cannot be the one the tables were written from; the range is
@@ -160,11 +262,18 @@ pub async fn rewrite(
     chain: ChainId,
     range: RangeInclusive<u64>,
     contracts: &[Address],
-) -> Result<Replaced, Error> {
-    let span = archive.read(chain, range.clone()).await?;
+    endpoints: Option<&Pool>,
+) -> Result<Rewritten, Error> {
+    let mut span = archive.read(chain, range.clone()).await?;
     if span.logs.is_empty() && commit::holds_facts(store, chain, &range).await? {
         return Err(ArchiveError::Foreign { chain, range }.into());
     }
+    if let Some(endpoints) = endpoints
+        && complete(endpoints, &mut span).await? != Completed::default()
+    {
+        archive.put(&span).await?;
+    }
+    let lacking = decoders::wants(&span);
     let mut facts = facts_of(&span, contracts);
     let mut sources = Vec::with_capacity(facts.sources.len());
     for source in facts.sources {
@@ -180,10 +289,16 @@ pub async fn rewrite(
             sources.push(source);
         }
     }
+    facts.transfers.retain(|fact| sources.contains(&fact.source));
+    facts.sales.retain(|fact| sources.contains(&fact.source));
+    facts.orders.retain(|fact| sources.contains(&fact.source));
+    facts.closings.retain(|fact| sources.contains(&fact.source));
+    facts.faults.retain(|fault| sources.contains(&fault.source));
     facts.sources = sources;
-    facts.transfers.retain(|fact| facts.sources.contains(&fact.source));
-    facts.faults.retain(|fault| facts.sources.contains(&fault.source));
-    Ok(commit::replace(store, &facts).await?)
+    Ok(Rewritten {
+        replaced: commit::replace(store, &facts).await?,
+        lacking: lacking.envelopes.len() + lacking.calls.len(),
+    })
 }
 
 /// The facts of an archived span that was read for `contracts`, or for all; with the archive among the sources they cover.

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use alloy_primitives::{Address, B256, Bytes, keccak256};
-use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use decoders::block::{Answer, Answers, Block, Call, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
 use indexer::archive::{Archive, ArchiveError};
 use mongodb::Client;
 use rand::{RngExt, SeedableRng};
@@ -58,6 +58,9 @@ conformance!(
     a_big_span_fits,
     any_history_of_puts_reads_as_the_last_one_of_each_block,
     a_broken_span_is_refused,
+    a_context_is_kept_with_its_span,
+    a_context_goes_with_its_logs,
+    a_context_may_come_later,
 );
 
 async fn with_mongo<Running: Future<Output = ()> + Send + 'static>(test: fn(Archive) -> Running) {
@@ -344,6 +347,119 @@ async fn a_broken_span_is_refused(archive: Archive) {
         assert_eq!(error.class(), Class::Fatal);
     }
     assert!(archive.read(CHAIN, 0..=9).await.unwrap().logs.is_empty());
+}
+
+/// An envelope for every other transaction of `span`, and answers about its lowest block and about every height.
+fn with_context(mut span: Span) -> Span {
+    let mut wanted: Vec<B256> = span.logs.iter().map(|log| log.tx_hash).collect();
+    wanted.dedup();
+    let envelope = |hash: &B256| Envelope {
+        from: Address::from_slice(&hash[..20]),
+        to: (hash[0] % 2 == 0).then(|| Address::from_slice(&hash[12..])),
+        value: U256::from_be_bytes(hash.0),
+        input: hash[..usize::from(hash[1] % 32)].to_vec().into(),
+    };
+    let envelopes = wanted.iter().step_by(2).map(|hash| (*hash, envelope(hash)));
+    span.context = Context {
+        envelopes: envelopes.collect(),
+        answers: answers(*span.range.start(), &span),
+    };
+    span
+}
+
+fn call(number: u8, at: Option<u64>) -> Call {
+    Call {
+        to: Address::repeat_byte(number),
+        input: vec![number; 36].into(),
+        at,
+    }
+}
+
+/// What the block at `height` is asked, and what holds everywhere; the answer tells the branch.
+fn answers(height: u64, span: &Span) -> Answers {
+    let returned = Answer::Returned(span.block(height).unwrap().hash.to_vec().into());
+    Answers::from_iter([
+        (
+            call(1, None),
+            Answer::Returned(Bytes::from_static(b"the same on all branches")),
+        ),
+        (call(2, None), Answer::Reverted),
+        (call(1, Some(height)), returned),
+        (call(3, Some(height)), Answer::Returned(Bytes::new())),
+    ])
+}
+
+/// The answers held to every question of [`answers`].
+async fn held(archive: &Archive, height: u64) -> Answers {
+    let calls = [
+        call(1, None),
+        call(2, None),
+        call(1, Some(height)),
+        call(3, Some(height)),
+        call(9, None),
+    ];
+    archive.answers(CHAIN, &calls).await.unwrap()
+}
+
+async fn a_context_is_kept_with_its_span(archive: Archive) {
+    let wanted = with_context(span(100..=140, 1, 6));
+    let logs = wanted.logs.len() as u64;
+    assert_eq!(archive.put(&wanted).await.unwrap(), logs);
+    let read = archive.read(CHAIN, 100..=140).await.unwrap();
+    assert_eq!(read.context.envelopes, wanted.context.envelopes);
+    assert_eq!(read.logs, wanted.logs);
+    assert_eq!(held(&archive, 100).await, wanted.context.answers);
+    assert_eq!(archive.put(&wanted).await.unwrap(), 0);
+    assert_eq!(archive.read(CHAIN, 100..=140).await.unwrap(), read);
+
+    // A part holds its part.
+    let part = archive.read(CHAIN, 110..=112).await.unwrap();
+    let of_part = |hash: &B256| part.logs.iter().any(|log| log.tx_hash == *hash);
+    let mut expected: Envelopes = wanted.context.envelopes.clone();
+    expected.retain(|hash, _| of_part(hash));
+    assert!(!expected.is_empty());
+    assert_eq!(part.context.envelopes, expected);
+    assert_eq!(
+        archive.read_logs(CHAIN, 110..=112).await.unwrap().context,
+        Context::default()
+    );
+    let elsewhere = archive.answers(ChainId(2), &[call(1, None)]).await.unwrap();
+    assert!(elsewhere.is_empty());
+}
+
+async fn a_context_goes_with_its_logs(archive: Archive) {
+    let abandoned = with_context(span(20..=40, 1, 5));
+    archive.put(&abandoned).await.unwrap();
+    let standing = with_context(span(30..=40, 2, 5));
+    archive.put(&standing).await.unwrap();
+    let read = archive.read(CHAIN, 20..=40).await.unwrap();
+    assert_eq!(read.logs.len(), 21 * 5);
+    let stands = |hash: &B256| read.logs.iter().any(|log| log.tx_hash == *hash);
+    let mut expected = abandoned.context.envelopes.clone();
+    expected.retain(|hash, _| stands(hash));
+    expected.extend(standing.context.envelopes.clone());
+    assert_eq!(read.context.envelopes, expected);
+    assert_eq!(held(&archive, 20).await, abandoned.context.answers, "below the fork");
+    assert_eq!(held(&archive, 30).await, standing.context.answers);
+
+    // A branch on which nothing is asked of the block.
+    archive.put(&span(30..=40, 3, 5)).await.unwrap();
+    let left = archive.read(CHAIN, 30..=40).await.unwrap();
+    assert!(left.context.envelopes.is_empty());
+    assert_eq!(held(&archive, 30).await.len(), 2, "what holds at every height stays");
+}
+
+async fn a_context_may_come_later(archive: Archive) {
+    let bare = span(7..=9, 1, 4);
+    archive.put(&bare).await.unwrap();
+    assert_eq!(archive.read(CHAIN, 7..=9).await.unwrap(), archived(&bare));
+    let wanted = with_context(bare.clone());
+    assert_eq!(archive.put(&wanted).await.unwrap(), 0, "the logs are there");
+    let read = archive.read(CHAIN, 7..=9).await.unwrap();
+    assert_eq!(read.context.envelopes, wanted.context.envelopes);
+    // What could not be had again stays while its log does.
+    archive.put(&bare).await.unwrap();
+    assert_eq!(archive.read(CHAIN, 7..=9).await.unwrap(), read);
 }
 
 #[tokio::test]

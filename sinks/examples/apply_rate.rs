@@ -1,8 +1,9 @@
 //! How fast `apply` writes: the workload of a busy market, one connection, printed as items per second.
 //!
-//! `TEST_DATABASE_URL=postgres://… cargo run --release -p sinks --example apply_rate -- [blocks per span] [connections] [defer]`
-//! needs an empty database of its own, which it migrates. With `defer` the indexes are built at the end, within the time told. 20,000 blocks hold 355,000 ERC-721 transfers and 323,000 ERC-1155
-//! items (half of them in batches) over 186,000 tokens of 200 contracts.
+//! `TEST_DATABASE_URL=postgres://… cargo run --release -p sinks --example apply_rate -- [blocks per span] [connections] [defer] [sales]`
+//! needs an empty database of its own, which it migrates. With `defer` the indexes are built at the end, within the time told. 20,000
+//! blocks hold 355,000 ERC-721 transfers and 323,000 ERC-1155 items (half of them in batches) over 186,000 tokens of 200 contracts;
+//! with `sales` every tenth transfer is a sale as well.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -10,7 +11,7 @@ use std::time::Instant;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use decoders::block::{Block, ChainId, Proof};
-use decoders::fact::{Facts, Standard, Transfer, TransferKind};
+use decoders::fact::{Facts, Fee, FeeKind, PriceAllocation, Sale, Side, Standard, Transfer, TransferKind};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::commit::{Move, apply};
@@ -29,17 +30,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let blocks_per_span: u64 = arguments.next().map_or(Ok(500), |text| text.parse())?;
     let connections: u32 = arguments.next().map_or(Ok(1), |text| text.parse())?;
-    let defer = arguments.next().is_some_and(|word| word == "defer");
+    let words: Vec<String> = arguments.collect();
+    let defer = words.iter().any(|word| word == "defer");
     let url = std::env::var("TEST_DATABASE_URL")?;
     let store = Store::new(PgPoolOptions::new().max_connections(connections).connect(&url).await?);
     store.migrate().await?;
 
-    let mut market = Market::new();
+    let mut market = Market::new(words.iter().any(|word| word == "sales"));
     let mut spans: Vec<Facts> = (0..BLOCKS)
         .step_by(usize::try_from(blocks_per_span)?)
         .map(|low| market.span(low, blocks_per_span))
         .collect();
-    let items: usize = spans.iter().map(|span| span.transfers.len()).sum();
+    let items: usize = spans.iter().map(|span| span.transfers.len() + span.sales.len()).sum();
     if defer {
         store.defer_indexes(CHAIN).await?;
     }
@@ -77,11 +79,13 @@ struct Market {
     owners: Vec<Option<Address>>,
     /// People who once received units of a token; the senders come from among them.
     holders: Vec<Vec<Address>>,
+    sells: bool,
 }
 
 impl Market {
-    fn new() -> Self {
+    fn new(sells: bool) -> Self {
         Market {
+            sells,
             rng: ChaCha8Rng::seed_from_u64(1),
             owners: vec![None; usize::try_from(SINGLE_TOKENS).expect("fits")],
             holders: vec![Vec::new(); usize::try_from(MULTI_TOKENS).expect("fits")],
@@ -95,7 +99,7 @@ impl Market {
             range: low..=high,
             blocks: Vec::new(),
             proof: Proof::Bloom,
-            sources: vec!["erc1155", "erc721"],
+            sources: vec!["erc1155", "erc721", "seaport"],
             contracts: Vec::new(),
             transfers: Vec::new(),
             sales: Vec::new(),
@@ -118,6 +122,10 @@ impl Market {
                     _ => {}
                 }
             }
+        }
+        if self.sells {
+            let sales = facts.transfers.iter().step_by(10).map(sale);
+            facts.sales = sales.collect();
         }
         facts
     }
@@ -163,6 +171,47 @@ impl Market {
 
 fn person(number: u64) -> Address {
     Address::from_slice(&keccak256(number.to_be_bytes())[..20])
+}
+
+/// The sale behind `moved`, with a fee and a royalty.
+fn sale(moved: &Transfer) -> Sale {
+    let price = U256::from(1_000_000_000_000_000u64 * (1 + u64::from(moved.log_index)));
+    let fee = |number, kind| Fee {
+        recipient: person(PEOPLE + number),
+        amount: price / U256::from(40),
+        kind,
+    };
+    Sale {
+        source: "seaport",
+        block_number: moved.block_number,
+        log_index: 1_000 + moved.log_index,
+        item: moved.item,
+        tx_hash: moved.tx_hash,
+        marketplace: "seaport",
+        version: "1.5",
+        market: person(PEOPLE),
+        contract: moved.contract,
+        token: Some(moved.token),
+        standard: moved.standard,
+        quantity: moved.quantity,
+        seller: moved.from,
+        buyer: moved.to,
+        taker_raw: moved.to,
+        aggregator: None,
+        maker: moved.from,
+        side: Side::Listing,
+        currency: Address::ZERO,
+        price: Some(price),
+        fees: [fee(1, FeeKind::Marketplace), fee(2, FeeKind::Royalty)]
+            .into_iter()
+            .collect(),
+        seller_net: Some(price - price / U256::from(40) * U256::from(2)),
+        order_hash: Some(moved.tx_hash),
+        bundle_first: moved.item,
+        bundle_size: 1,
+        allocation: PriceAllocation::Exact,
+        flags: [].into_iter().collect(),
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "a transfer has that many parts")]

@@ -7,13 +7,13 @@ use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Row};
+use crate::batch::{Batch, Moved};
 use crate::error::SinkError;
 use crate::tokens::{address_text, difference};
 
 /// Adds what `batch` moved.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let changes = fold(&batch.rows);
+    let changes = fold(&batch.transfers);
     if changes.is_empty() {
         return Ok(());
     }
@@ -32,7 +32,7 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     Ok(())
 }
 
-/// Takes back what the facts of `undone` moved, and removes the rows left at zero.
+/// Takes back what the facts of `undone_transfers` moved, and removes the rows left at zero.
 pub(crate) async fn revert(db: &mut PgConnection) -> Result<(), SinkError> {
     sqlx::query(SUBTRACT).execute(&mut *db).await?;
     sqlx::query(REMOVE).execute(db).await?;
@@ -47,11 +47,11 @@ const ADD: &str = "insert into catalog_service.erc1155_balances as b (token, own
 
 const SUBTRACT: &str = "insert into catalog_service.erc1155_balances as b (token, owner, quantity)
     select token, owner, sum(change) from (
-        select token, to_addr as owner, -quantity as change from undone
+        select token, to_addr as owner, -quantity as change from undone_transfers
         where standard = 'erc1155' and quantity > 0 and from_addr <> to_addr
           and to_addr <> '0x0000000000000000000000000000000000000000'
         union all
-        select token, from_addr, quantity from undone
+        select token, from_addr, quantity from undone_transfers
         where standard = 'erc1155' and quantity > 0 and from_addr <> to_addr
           and from_addr <> '0x0000000000000000000000000000000000000000'
     ) moved
@@ -59,9 +59,9 @@ const SUBTRACT: &str = "insert into catalog_service.erc1155_balances as b (token
     on conflict (token, owner) do update set quantity = b.quantity + excluded.quantity";
 
 const REMOVE: &str = "delete from catalog_service.erc1155_balances b
-    using (select token, to_addr as owner from undone where standard = 'erc1155'
+    using (select token, to_addr as owner from undone_transfers where standard = 'erc1155'
            union
-           select token, from_addr from undone where standard = 'erc1155') u
+           select token, from_addr from undone_transfers where standard = 'erc1155') u
     where b.token = u.token and b.owner = u.owner and b.quantity = 0";
 
 /// What one span does to one holding.
@@ -73,7 +73,7 @@ struct Change {
 }
 
 /// One change per holding that ends different, sorted by key.
-fn fold(rows: &[Row<'_>]) -> Vec<Change> {
+fn fold(rows: &[Moved<'_>]) -> Vec<Change> {
     let mut sums: FxHashMap<(Uuid, Address), (U512, U512)> = FxHashMap::default();
     for row in rows
         .iter()
@@ -84,10 +84,10 @@ fn fold(rows: &[Row<'_>]) -> Vec<Change> {
             continue;
         }
         if !fact.to.is_zero() {
-            sums.entry((row.token, fact.to)).or_default().0 += quantity;
+            sums.entry((row.key.token, fact.to)).or_default().0 += quantity;
         }
         if !fact.from.is_zero() {
-            sums.entry((row.token, fact.from)).or_default().1 += quantity;
+            sums.entry((row.key.token, fact.from)).or_default().1 += quantity;
         }
     }
     let mut changes: Vec<Change> = sums

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Row};
+use crate::batch::{Batch, Moved};
 use crate::error::SinkError;
 use crate::tokens::address_text;
 
@@ -32,7 +32,7 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     Ok(())
 }
 
-/// Removes the collections of `undone` that lost their last token, and finds the first position anew where it was taken away.
+/// Removes the collections of `undone_transfers` that lost their last token, and finds the first position anew where it was taken away.
 pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(REMOVE).bind(chain).execute(&mut *db).await?;
     sqlx::query(RESTORE).bind(chain).execute(db).await?;
@@ -52,13 +52,13 @@ const MERGE: &str = "insert into catalog_service.collections as c
     where c.first_position > excluded.first_position";
 
 const REMOVE: &str = "delete from catalog_service.collections c
-    using (select distinct contract from undone) u
+    using (select distinct contract from undone_transfers) u
     where c.chain_id = $1 and c.contract_address = u.contract
       and not exists (select from catalog_service.tokens t where t.collection_id = c.id)";
 
 const RESTORE: &str = "update catalog_service.collections c set
         first_position = first.id, collection_type = first.standard, updated_at = now()
-    from (select k.id as collection from undone u
+    from (select k.id as collection from undone_transfers u
           join catalog_service.collections k
             on k.chain_id = $1 and k.contract_address = u.contract and k.first_position = u.id) lost
     cross join lateral (
@@ -72,10 +72,10 @@ const RESTORE: &str = "update catalog_service.collections c set
     where c.id = lost.collection";
 
 /// The first row of each collection that moves something, sorted by collection.
-fn fold<'a>(batch: &'a Batch<'a>) -> BTreeMap<Uuid, &'a Row<'a>> {
+fn fold<'a>(batch: &'a Batch<'a>) -> BTreeMap<Uuid, &'a Moved<'a>> {
     let mut first = BTreeMap::new();
-    for row in batch.rows.iter().filter(|row| row.moves()) {
-        first.entry(row.collection).or_insert(row);
+    for row in batch.transfers.iter().filter(|row| row.moves()) {
+        first.entry(row.key.collection).or_insert(row);
     }
     first
 }

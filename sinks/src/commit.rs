@@ -6,16 +6,14 @@ use alloy_primitives::Address;
 use decoders::block::{BlockRef, ChainId};
 use decoders::fact::Facts;
 use decoders::id::{MAX_BLOCK, Position};
-use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use crate::batch::Batch;
 use crate::coverage::{self, Known, Sources};
 use crate::error::SinkError;
 use crate::lease::Lease;
 use crate::store::Store;
-use crate::{abis, balances, checkpoint, collections, counters, faults, outbox, tokens, transfers};
+use crate::{abis, balances, checkpoint, collections, counters, faults, outbox, sales, tokens, transfers, volumes};
 
 /// Who applies a span.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +37,11 @@ pub enum Move<'a> {
 pub struct Applied {
     /// Transfers written.
     pub transfers: u64,
+    /// Sales written.
+    pub sales: u64,
     /// Faults recorded.
     pub faults: u64,
-    /// Transfers that were covered already.
+    /// Facts that were covered already.
     pub skipped: u64,
 }
 
@@ -50,16 +50,25 @@ pub struct Applied {
 pub struct Rewound {
     /// Transfers undone and retracted.
     pub transfers: u64,
+    /// Sales undone and retracted.
+    pub sales: u64,
 }
 
-/// What [`replace`] did.
+impl Rewound {
+    /// Facts of every kind together.
+    fn total(self) -> u64 {
+        self.transfers + self.sales
+    }
+}
+
+/// What [`replace`] did, facts of every kind together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replaced {
-    /// Transfers that are gone or changed, and were retracted.
+    /// Those that are gone or changed, and were retracted.
     pub retracted: u64,
-    /// Transfers that are new or changed, and were announced.
+    /// Those that are new or changed, and were announced.
     pub announced: u64,
-    /// Transfers that stayed.
+    /// Those that stayed.
     pub kept: u64,
 }
 
@@ -70,6 +79,7 @@ pub struct Replaced {
 pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Applied, SinkError> {
     check(facts, &step)?;
     store.ensure_chain(facts.chain).await?;
+    store.ensure_marketplaces(facts).await?;
     let begin = match step {
         Move::Backfill { .. } => BEGIN_BACKFILL,
         Move::Head { .. } => BEGIN,
@@ -93,7 +103,7 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
             .name(decoder, contract)
             .is_some_and(|source| !known.holds(source, block))
     };
-    let batch = Batch::of(facts, |fact| is_new(fact.source, &fact.contract, fact.block_number))?;
+    let batch = Batch::of(facts, |place| is_new(place.source, &place.contract, place.block_number))?;
     write(&mut tx, &batch).await?;
     let refused = faults::apply(&mut tx, facts, |fault| {
         is_new(fault.source, &fault.contract, fault.block_number)
@@ -110,11 +120,11 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     }
     tx.commit().await?;
 
-    let transfers = batch.rows.len() as u64;
     Ok(Applied {
-        transfers,
+        transfers: batch.transfers.len() as u64,
+        sales: batch.sales.len() as u64,
         faults: refused,
-        skipped: facts.transfers.len() as u64 - transfers,
+        skipped: (told(facts) - batch.len()) as u64,
     })
 }
 
@@ -143,16 +153,17 @@ pub async fn rewind(
 
     checkpoint::advance(&mut tx, Some(from), ancestor, lease).await?;
     checkpoint::branch_off(&mut tx, &name).await?;
-    let undone = transfers::revert_above(&mut tx, &name, ancestor.number).await?;
-    if undone > 0 {
-        undo(&mut tx, &name).await?;
-    }
+    let undone = Rewound {
+        transfers: transfers::revert_above(&mut tx, &name, ancestor.number).await?,
+        sales: sales::revert_above(&mut tx, &name, ancestor.number).await?,
+    };
+    undo(&mut tx, &name, undone).await?;
     faults::revert_above(&mut tx, &name, ancestor.number).await?;
     abis::revert_above(&mut tx, &name, ancestor.number).await?;
     coverage::revert_above(&mut tx, &name, ancestor.number).await?;
     checkpoint::forget_above(&mut tx, &name, ancestor.number).await?;
     tx.commit().await?;
-    Ok(Rewound { transfers: undone })
+    Ok(undone)
 }
 
 /// Makes the tables say of a span what `facts` say, whatever they said before: replay with other decoders.
@@ -162,32 +173,29 @@ pub async fn rewind(
 pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError> {
     check(facts, &Move::Backfill { branch: 0 })?;
     store.build_indexes(facts.chain).await?;
+    store.ensure_marketplaces(facts).await?;
     let mut tx = store.pool.begin().await?;
     let chain = facts.chain.to_string();
     coverage::exclude(&mut tx, &chain).await?;
 
-    let stored = transfers::stored(&mut tx, &chain, *facts.range.start(), *facts.range.end()).await?;
+    let (low, high) = (*facts.range.start(), *facts.range.end());
     let mut batch = Batch::of(facts, |_| true)?;
-    let stayed = stayed(&stored, &batch);
-    let gone: Vec<Uuid> = stored
-        .iter()
-        .map(|fact| fact.id)
-        .filter(|id| !stayed.contains(id))
-        .collect();
-    batch.rows.retain(|row| !stayed.contains(&row.id));
-    if !gone.is_empty() {
-        transfers::revert(&mut tx, &chain, &gone).await?;
-        undo(&mut tx, &chain).await?;
-    }
+    let moved = transfers::compare(&mut tx, &mut batch, low, high).await?;
+    let sold = sales::compare(&mut tx, &mut batch, low, high).await?;
+    let undone = Rewound {
+        transfers: transfers::revert(&mut tx, &chain, &moved.gone).await?,
+        sales: sales::revert(&mut tx, &chain, &sold.gone).await?,
+    };
+    undo(&mut tx, &chain, undone).await?;
     write(&mut tx, &batch).await?;
     faults::revert(&mut tx, facts).await?;
     faults::apply(&mut tx, facts, |_| true).await?;
     cover(&mut tx, facts, &Sources::of(facts), None).await?;
     tx.commit().await?;
     Ok(Replaced {
-        retracted: gone.len() as u64,
-        announced: batch.rows.len() as u64,
-        kept: stayed.len() as u64,
+        retracted: undone.total(),
+        announced: batch.len() as u64,
+        kept: moved.kept + sold.kept,
     })
 }
 
@@ -200,26 +208,59 @@ pub async fn holds_facts(store: &Store, chain: ChainId, range: &RangeInclusive<u
     Ok(held.fetch_one(&store.pool).await?)
 }
 
-/// Every table a transfer touches, in the order in which all writers lock them: the most contended last.
+/// Every table a fact touches, in the order in which all writers lock them: the most contended last. A kind of which there are
+/// no facts costs no statement.
 async fn write(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     if batch.is_empty() {
         return Ok(());
     }
-    transfers::apply(db, batch).await?;
+    let (moved, sold) = (!batch.transfers.is_empty(), !batch.sales.is_empty());
+    if moved {
+        transfers::apply(db, batch).await?;
+    }
+    if sold {
+        sales::apply(db, batch).await?;
+    }
     outbox::apply(db, batch).await?;
-    collections::apply(db, batch).await?;
-    tokens::apply(db, batch).await?;
-    balances::apply(db, batch).await?;
-    counters::apply(db, batch).await
+    if moved {
+        collections::apply(db, batch).await?;
+        tokens::apply(db, batch).await?;
+        balances::apply(db, batch).await?;
+    }
+    if sold {
+        volumes::apply_to_tokens(db, batch).await?;
+        volumes::apply_to_collections(db, batch).await?;
+    }
+    if moved {
+        counters::apply(db, batch).await?;
+    }
+    Ok(())
 }
 
-/// The twin of [`write`]: takes back the facts in `undone`.
-async fn undo(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
-    outbox::revert(db).await?;
-    counters::revert(db, chain).await?;
-    balances::revert(db).await?;
-    tokens::revert(db, chain).await?;
-    collections::revert(db, chain).await
+/// The twin of [`write`]: takes back the facts that were moved to the temporary tables of their kinds, and owes a retraction for
+/// each, newest first.
+async fn undo(db: &mut PgConnection, chain: &str, undone: Rewound) -> Result<(), SinkError> {
+    if undone.total() == 0 {
+        return Ok(());
+    }
+    outbox::prepare(db).await?;
+    if undone.transfers > 0 {
+        transfers::retract(db).await?;
+    }
+    if undone.sales > 0 {
+        sales::retract(db).await?;
+    }
+    outbox::revert(db, chain).await?;
+    if undone.sales > 0 {
+        volumes::revert(db, chain).await?;
+    }
+    if undone.transfers > 0 {
+        counters::revert(db, chain).await?;
+        balances::revert(db).await?;
+        tokens::revert(db, chain).await?;
+        collections::revert(db, chain).await?;
+    }
+    Ok(())
 }
 
 /// Covers the span for its sources; refuses when what was `seen` of it before the facts were written has grown.
@@ -234,14 +275,9 @@ async fn cover(db: &mut PgConnection, facts: &Facts, sources: &Sources, seen: Op
     coverage::cover(db, facts.chain, facts.proof, &facts.range, sources.names(), &known).await
 }
 
-/// The ids under which the stored facts and `batch` say the same.
-fn stayed(stored: &[transfers::Stored], batch: &Batch<'_>) -> FxHashSet<Uuid> {
-    let rows: FxHashMap<Uuid, _> = batch.rows.iter().map(|row| (row.id, row)).collect();
-    stored
-        .iter()
-        .filter(|fact| rows.get(&fact.id).is_some_and(|row| fact.same(row)))
-        .map(|fact| fact.id)
-        .collect()
+/// How many facts `facts` holds of all kinds.
+fn told(facts: &Facts) -> usize {
+    facts.transfers.len() + facts.sales.len() + facts.orders.len() + facts.closings.len()
 }
 
 /// Whether the span can be applied by `step` at all.
@@ -276,7 +312,8 @@ fn check(facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
 }
 
 const HOLDS_FACTS: &str =
-    "select exists (select from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 and id < $3)";
+    "select exists (select from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 and id < $3)
+         or exists (select from catalog_service.sale_facts where chain_id = $1 and id >= $2 and id < $3)";
 
 const BEGIN: &str = "begin";
 

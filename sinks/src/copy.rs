@@ -14,6 +14,11 @@ const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Latest time both chrono and PostgreSQL can hold, rounded down: seconds since the Unix epoch.
 const LATEST_TIME: u64 = 8_210_000_000_000;
 
+/// Type of the elements of a `text[]` (pg_type.dat).
+pub(crate) const TEXT: i32 = 25;
+/// Type of the elements of a `numeric[]`.
+pub(crate) const NUMERIC: i32 = 1700;
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Rows on their way into one table.
@@ -70,6 +75,45 @@ impl Rows {
     /// A `timestamptz`.
     pub(crate) fn time(&mut self, value: DateTime<Utc>) -> &mut Self {
         self.bigint(value.timestamp_micros() - POSTGRES_EPOCH_MICROS)
+    }
+
+    /// No value at all.
+    pub(crate) fn null(&mut self) -> &mut Self {
+        self.buffer.extend_from_slice(&(-1i32).to_be_bytes());
+        self
+    }
+
+    /// A value that `write` writes, or none.
+    pub(crate) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T) -> &mut Self) -> &mut Self {
+        match value {
+            Some(value) => write(self, value),
+            None => self.null(),
+        }
+    }
+
+    /// An array of [`TEXT`] or [`NUMERIC`], each element written by `write`.
+    pub(crate) fn array<T>(
+        &mut self,
+        element: i32,
+        values: impl ExactSizeIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) -> &mut Self {
+        let start = self.buffer.len();
+        self.length(0);
+        // Dimensions, whether there are nulls, type of the elements; per dimension its length and lowest index.
+        let count = values.len() as i32;
+        for word in [i32::from(count > 0), 0, element] {
+            self.buffer.extend_from_slice(&word.to_be_bytes());
+        }
+        if count > 0 {
+            for word in [count, 1] {
+                self.buffer.extend_from_slice(&word.to_be_bytes());
+            }
+        }
+        values.for_each(|value| write(self, value));
+        let length = (self.buffer.len() - start - 4) as i32;
+        self.buffer[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        self
     }
 
     /// A whole `numeric`.

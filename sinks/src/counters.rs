@@ -28,7 +28,7 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     Ok(())
 }
 
-/// Uncounts the facts of `undone`; a contract without facts goes.
+/// Uncounts the facts of `undone_transfers`; a contract without facts goes.
 pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(SUBTRACT).bind(chain).execute(&mut *db).await?;
     sqlx::query(REMOVE).bind(chain).execute(db).await?;
@@ -46,11 +46,11 @@ const SUBTRACT: &str = "update catalog_service.collection_counters c set
         transfers = c.transfers - u.transfers, mints = c.mints - u.mints, burns = c.burns - u.burns
     from (select contract, count(*) filter (where kind = 'transfer') as transfers,
                  count(*) filter (where kind = 'mint') as mints, count(*) filter (where kind = 'burn') as burns
-          from undone group by contract) u
+          from undone_transfers group by contract) u
     where c.chain_id = $1 and c.contract = u.contract";
 
 const REMOVE: &str = "delete from catalog_service.collection_counters c
-    using (select distinct contract from undone) u
+    using (select distinct contract from undone_transfers) u
     where c.chain_id = $1 and c.contract = u.contract and c.transfers = 0 and c.mints = 0 and c.burns = 0";
 
 #[derive(Default)]
@@ -63,7 +63,7 @@ struct Count {
 /// Counts per contract, sorted by contract.
 fn fold(batch: &Batch<'_>) -> BTreeMap<Address, Count> {
     let mut counts: BTreeMap<Address, Count> = BTreeMap::new();
-    for row in &batch.rows {
+    for row in &batch.transfers {
         let count = counts.entry(row.fact.contract).or_default();
         match row.fact.kind {
             TransferKind::Transfer => count.transfers += 1,

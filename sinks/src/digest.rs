@@ -36,12 +36,15 @@ pub async fn digest(store: &Store, chain: ChainId) -> Result<Vec<TableDigest>, S
     Ok(digests)
 }
 
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 10] = [
     ("catalog_service.ownership_transfers", TRANSFERS),
     ("catalog_service.tokens", TOKENS),
     ("catalog_service.collections", COLLECTIONS),
     ("catalog_service.erc1155_balances", BALANCES),
     ("catalog_service.collection_counters", COUNTERS),
+    ("catalog_service.sale_facts", SALES),
+    ("catalog_service.collection_sales", COLLECTION_SALES),
+    ("catalog_service.token_sales", TOKEN_SALES),
     ("indexer_service.decode_faults", FAULTS),
     ("indexer_service.indexer_coverage", COVERAGE),
 ];
@@ -74,6 +77,24 @@ const BALANCES: &str =
 const COUNTERS: &str =
     "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
         select contract, transfers, mints, burns from catalog_service.collection_counters where chain_id = $1
+    ) t";
+
+const SALES: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select id, contract, token_number, token, standard, quantity, marketplace_id, version, side, seller, buyer, maker, taker_raw,
+               aggregator, currency_address, price_raw, price_allocation, seller_net_raw, fee_recipients, fee_amounts, fee_kinds,
+               order_hash, bundle_id, bundle_size, flags, tx_hash, block_number, block_hash,
+               extract(epoch from block_time)::bigint, log_index, item
+        from catalog_service.sale_facts where chain_id = $1
+    ) t";
+
+const COLLECTION_SALES: &str =
+    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select contract, currency, sales, volume_raw from catalog_service.collection_sales where chain_id = $1
+    ) t";
+
+const TOKEN_SALES: &str =
+    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select token, currency, sales, volume_raw, last_sale from catalog_service.token_sales where chain_id = $1
     ) t";
 
 const FAULTS: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (

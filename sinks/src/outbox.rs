@@ -1,29 +1,64 @@
 //! Messages owed: a lean row per fact, a row with its body per fact undone. The publisher pays them.
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::batch::Batch;
 use crate::copy::Rows;
 use crate::error::SinkError;
+use crate::sales;
 use crate::store::Store;
 
 /// Owes an announcement for every fact of `batch`, in chain order.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let mut rows = Rows::new(4, batch.rows.len(), 80);
-    for row in &batch.rows {
+    let owed = owed(batch);
+    let mut rows = Rows::new(4, owed.len(), 80);
+    for fact in owed {
         rows.row()
             .text(&batch.chain_name)
-            .bigint(row.fact.block_number.cast_signed());
-        rows.text(row.fact.kind.as_str()).uuid(row.id);
+            .bigint(fact.block_number.cast_signed());
+        rows.text(fact.kind).uuid(fact.id);
     }
     rows.send(db, COPY).await?;
     Ok(())
 }
 
-/// Owes a retraction for every fact of `undone`, newest first.
-pub(crate) async fn revert(db: &mut PgConnection) -> Result<(), SinkError> {
-    sqlx::query(RETRACT).execute(db).await?;
+/// Makes room for what [`revert`] retracts: every kind of fact tells in `undone` what it said.
+pub(crate) async fn prepare(db: &mut PgConnection) -> Result<(), SinkError> {
+    sqlx::query(CREATE_UNDONE).execute(&mut *db).await?;
+    sqlx::query(EMPTY_UNDONE).execute(db).await?;
     Ok(())
+}
+
+/// Owes a retraction for every fact of `undone`, newest first.
+pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+    sqlx::query(RETRACT).bind(chain).execute(db).await?;
+    Ok(())
+}
+
+/// A fact to be announced.
+struct Owed {
+    id: Uuid,
+    block_number: u64,
+    kind: &'static str,
+}
+
+/// The facts of every kind, in chain order.
+fn owed(batch: &Batch<'_>) -> Vec<Owed> {
+    let mut owed = Vec::with_capacity(batch.len());
+    owed.extend(batch.transfers.iter().map(|row| Owed {
+        id: row.id,
+        block_number: row.block.number,
+        kind: row.fact.kind.as_str(),
+    }));
+    owed.extend(batch.sales.iter().map(|row| Owed {
+        id: row.id,
+        block_number: row.block.number,
+        kind: sales::KIND,
+    }));
+    // Each kind is in order already, which makes this a merge.
+    owed.sort_by_key(|fact| fact.id);
+    owed
 }
 
 /// Messages owed, at most: numbers given to transactions that failed count too.
@@ -35,11 +70,13 @@ const DEPTH: &str = "select coalesce(max(seq) - min(seq) + 1, 0) from indexer_se
 
 const COPY: &str = "copy indexer_service.outbox (chain_id, block_number, kind, fact_id) from stdin (format binary)";
 
-// The id is decoders::id::retraction_of: the kind's four bits, the second digit of the last group, all set.
+const CREATE_UNDONE: &str =
+    "create temp table if not exists undone (id uuid, block_number bigint, body jsonb) on commit delete rows";
+
+const EMPTY_UNDONE: &str = "delete from undone";
+
+// The id is decoders::id::retraction_of: the kind, the second digit of the last group, is sixteen less that of the fact.
 const RETRACT: &str = "insert into indexer_service.outbox (chain_id, block_number, kind, fact_id, body)
-    select chain_id, block_number, 'retraction', overlay(id::text placing 'f' from 26 for 1)::uuid,
-           jsonb_build_object('fact_id', id, 'kind', kind, 'contract', contract, 'token_id', token_id,
-                              'from', from_addr, 'to', to_addr, 'quantity', quantity::text, 'standard', standard,
-                              'tx_hash', tx_hash, 'log_index', log_index, 'item', item, 'block_number', block_number,
-                              'block_hash', block_hash, 'block_time', block_time)
+    select $1, block_number, 'retraction',
+           overlay(id::text placing translate(substr(id::text, 26, 1), '1234', 'fedc') from 26 for 1)::uuid, body
     from undone order by id desc";

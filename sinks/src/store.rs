@@ -1,11 +1,15 @@
 //! The database: a pool, its migrations, and the partitions of a chain.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use decoders::block::ChainId;
+use decoders::fact::Facts;
+use decoders::id::marketplace_id;
 use rustc_hash::FxHashSet;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use uuid::Uuid;
 
 use crate::error::SinkError;
 
@@ -13,6 +17,9 @@ use crate::error::SinkError;
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 const ENSURE_CHAIN: &str = "select catalog_service.ensure_chain($1)";
+
+const ADD_MARKETPLACES: &str = "insert into catalog_service.marketplaces (id, name)
+    select s.id, s.name from unnest($1::uuid[], $2::text[]) as s (id, name) on conflict do nothing";
 
 const DEFER_INDEXES: &str = "select catalog_service.defer_indexes($1)";
 
@@ -25,6 +32,8 @@ pub struct Store {
     pub pool: PgPool,
     /// Chains whose partitions are known to exist.
     partitioned: Arc<Mutex<FxHashSet<ChainId>>>,
+    /// Marketplaces known to have a row.
+    marketplaces: Arc<Mutex<FxHashSet<&'static str>>>,
 }
 
 impl Store {
@@ -33,6 +42,7 @@ impl Store {
         Store {
             pool,
             partitioned: Arc::default(),
+            marketplaces: Arc::default(),
         }
     }
 
@@ -59,6 +69,32 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(chain);
+        Ok(())
+    }
+
+    /// Makes a row for every marketplace that `facts` name. Called by every commit, before it begins; asks the database once per
+    /// name and process.
+    pub(crate) async fn ensure_marketplaces(&self, facts: &Facts) -> Result<(), SinkError> {
+        let sales = facts.sales.iter().map(|sale| sale.marketplace);
+        let orders = facts.orders.iter().map(|order| order.marketplace);
+        let named: BTreeSet<&'static str> = sales.chain(orders).collect();
+        let new: Vec<&'static str> = {
+            let known = self.marketplaces.lock().unwrap_or_else(PoisonError::into_inner);
+            named.into_iter().filter(|name| !known.contains(name)).collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = new.iter().map(|name| marketplace_id(name)).collect();
+        sqlx::query(ADD_MARKETPLACES)
+            .bind(ids)
+            .bind(&new)
+            .execute(&self.pool)
+            .await?;
+        self.marketplaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(new);
         Ok(())
     }
 

@@ -10,13 +10,13 @@ use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Row};
+use crate::batch::{Batch, Moved};
 use crate::copy::timestamp;
 use crate::error::SinkError;
 
 /// Folds `batch` to one row per token and merges it.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let changes = fold(&batch.rows);
+    let changes = fold(&batch.transfers);
     if changes.is_empty() {
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     Ok(())
 }
 
-/// Makes the tokens of `undone` what their remaining facts say; a token without any goes.
+/// Makes the tokens of `undone_transfers` what their remaining facts say; a token without any goes.
 pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(REMOVE).bind(chain).execute(&mut *db).await?;
     sqlx::query(RESTORE).bind(chain).execute(db).await?;
@@ -68,7 +68,7 @@ const MERGE: &str = "insert into catalog_service.tokens as t
        or excluded.supply <> 0";
 
 const REMOVE: &str = "delete from catalog_service.tokens t
-    using (select distinct token from undone where quantity > 0) u
+    using (select distinct token from undone_transfers where quantity > 0) u
     where t.id = u.token
       and not exists (select from catalog_service.ownership_transfers f
                       where f.chain_id = $1 and f.token = t.id and f.quantity > 0)";
@@ -85,7 +85,7 @@ const RESTORE: &str = "update catalog_service.tokens t set
                coalesce(sum(case when from_addr = '0x0000000000000000000000000000000000000000' then quantity else 0 end
                           - case when to_addr = '0x0000000000000000000000000000000000000000' then quantity else 0 end)
                         filter (where standard = 'erc1155'), 0) as supply
-        from undone where quantity > 0 group by token
+        from undone_transfers where quantity > 0 group by token
     ) u
     left join lateral (
         select f.id, f.standard, nullif(f.to_addr, '0x0000000000000000000000000000000000000000') as owner
@@ -102,9 +102,9 @@ const RESTORE: &str = "update catalog_service.tokens t set
 
 /// What one span says about one token.
 struct Change<'a> {
-    row: &'a Row<'a>,
+    row: &'a Moved<'a>,
     /// Newest single-owner fact.
-    newest: Option<&'a Row<'a>>,
+    newest: Option<&'a Moved<'a>>,
     /// Block time of the earliest mint.
     minted: Option<u64>,
     /// ERC-1155 units minted and burned; sums of 2^256 - 1 need more than 256 bits.
@@ -113,11 +113,11 @@ struct Change<'a> {
 }
 
 /// One change per token, sorted by id.
-fn fold<'a>(rows: &'a [Row<'a>]) -> Vec<Change<'a>> {
+fn fold<'a>(rows: &'a [Moved<'a>]) -> Vec<Change<'a>> {
     let mut places: FxHashMap<Uuid, usize> = FxHashMap::default();
     let mut changes: Vec<Change<'a>> = Vec::new();
     for row in rows.iter().filter(|row| row.moves()) {
-        let place = *places.entry(row.token).or_insert(changes.len());
+        let place = *places.entry(row.key.token).or_insert(changes.len());
         if place == changes.len() {
             changes.push(Change {
                 row,
@@ -129,13 +129,13 @@ fn fold<'a>(rows: &'a [Row<'a>]) -> Vec<Change<'a>> {
         }
         changes[place].add(row);
     }
-    changes.sort_unstable_by_key(|change| change.row.token);
+    changes.sort_unstable_by_key(|change| change.row.key.token);
     changes
 }
 
 impl<'a> Change<'a> {
     /// Adds a row above all before.
-    fn add(&mut self, row: &'a Row<'a>) {
+    fn add(&mut self, row: &'a Moved<'a>) {
         let fact = row.fact;
         if fact.kind == TransferKind::Mint {
             self.minted = Some(self.minted.map_or(row.block.time, |time| time.min(row.block.time)));
@@ -173,8 +173,8 @@ impl Columns {
         for change in changes {
             let fact = change.row.fact;
             let owner = change.newest.map(|row| row.fact.to).filter(|to| !to.is_zero());
-            columns.ids.push(change.row.token);
-            columns.collections.push(change.row.collection);
+            columns.ids.push(change.row.key.token);
+            columns.collections.push(change.row.key.collection);
             columns.contracts.push(address_text(&fact.contract));
             columns.numbers.push(fact.token.to_string());
             columns.standards.push(

@@ -53,6 +53,8 @@ pub struct Transaction {
     pub value: U256,
     /// Calldata.
     pub input: Bytes,
+    /// What the sender counts it by, or whatever keeps its hash apart from others.
+    pub nonce: u64,
     /// The JSON-RPC transaction object as recorded; composed from the fields above when absent.
     pub verbatim: Option<Box<RawValue>>,
 }

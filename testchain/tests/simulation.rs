@@ -168,8 +168,9 @@ fn receipts_roots_recompute_from_the_receipts() {
         logs_per_block: 700,
         ..Settings::small(2)
     });
+    let mut market = Simulation::new(Settings::market(2));
     let (_, blocks) = chain(2, 60);
-    for block in blocks.iter().chain(&dense.blocks(3)) {
+    for block in blocks.iter().chain(&dense.blocks(3)).chain(&market.blocks(30)) {
         let pairs: Vec<_> = (0u64..)
             .zip(&block.receipts)
             .map(|(index, receipt)| (encoded(&index), encode_receipt(receipt)))
@@ -364,8 +365,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn traffic_is_valid_through_any_reorgs(seed in any::<u64>(), life in any::<u64>()) {
-        let mut simulation = Simulation::new(Settings::small(seed));
+    fn traffic_is_valid_through_any_reorgs(seed in any::<u64>(), life in any::<u64>(), trades in 0..6_u32) {
+        let mut simulation = Simulation::new(Settings {
+            trades_per_block: trades,
+            ..Settings::small(seed)
+        });
         let ledger = Ledger::new(1, Vec::new(), Finality::default());
         for step in schedule(life, 12, 20) {
             simulation.play(step, &ledger);
@@ -572,4 +576,25 @@ fn schedules_hold_growth_and_reorgs_shallow_and_deep() {
         })
         .collect();
     assert!(depths.contains(&1) && depths.iter().any(|depth| *depth > 20) && depths.iter().all(|depth| *depth <= 30));
+}
+
+/// The chains that figures and recordings are made from: whoever changes them makes both worthless.
+#[test]
+fn chains_without_markets_are_what_they_always_were() {
+    let head = |settings: Settings, blocks| {
+        let blocks = Simulation::new(settings).blocks(blocks);
+        blocks.last().unwrap().hash.to_string()
+    };
+    assert_eq!(
+        head(Settings::benchmark(1), 40),
+        "0xce07e4cfdac8b0de472ea8ef85bf931e788c04213ad764c4b02fa4698d0009fe"
+    );
+    assert_eq!(
+        head(Settings::small(1), 120),
+        "0x4ffd25c717f96b1aaa111572ab68c70d75d9eb3527f1271418c45e1e59aac7ed"
+    );
+    assert_eq!(
+        head(Settings::demo(1), 60),
+        "0x6dc6fbe45a8a32b5e56f7f4ebfb87ef51fff02857870a82fbffb1e8a2188aab9"
+    );
 }

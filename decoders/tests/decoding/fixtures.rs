@@ -1,9 +1,11 @@
-//! Every decoder's folder of cases: logs in, transfers, sales and faults out, nothing besides.
+//! Every decoder's folder of cases: logs in, transfers, sales, orders, closings and faults out, nothing besides.
 //!
 //! A case names the position of a log in its list. What it leaves out of an expected transfer has the usual value: item 0,
 //! quantity 1, the contract of the log, the folder's name as source. `"items": "first..=last"` stands for one transfer per
 //! token of a range, items counted from the first. What is left out of an expected sale has the usual value too: see
-//! `expect_sale`. `envelopes` holds, by the number of the transaction, what is known of it beside its logs.
+//! `expect_sale`, and likewise of an order and of a closing. A key is a hash, or the kind and the parts that stand for one.
+//! `envelopes` holds, by the number of the transaction, what is known of it beside its logs. `answers` holds what
+//! contracts say when asked; each must be asked for.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,12 +13,12 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::{B256, U256, keccak256};
 use decoders::block::Envelopes;
-use decoders::fact::{Facts, Fault, Sale, Transfer, reason};
+use decoders::fact::{Closing, Facts, Fault, Nonces, Order, OrderKind, Reach, Sale, Transfer, order_key};
 use decoders::registry::DECODERS;
 use serde_json::{Value, json};
 
-use crate::laws::assert_adds_up;
 use crate::logs::{self, decode_with};
+use crate::sound::{assert_adds_up, assert_orders_are_sound, assert_refused_logs_say_nothing};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
@@ -88,7 +90,17 @@ fn check(path: &Path, decoder: &str, case: &Value) {
             (hash, logs::envelope(envelope))
         })
         .collect();
-    let facts = decode_with(&logs::span(case["chain"].as_u64().unwrap_or(1), logs), &envelopes);
+    let answers = logs::answers(&case["answers"]);
+    let mut span = logs::span(case["chain"].as_u64().unwrap_or(1), logs);
+    logs::answer(&mut span, &answers);
+    for call in answers.keys() {
+        assert!(
+            span.context.answers.contains_key(call),
+            "{}: nobody asks {call:?}",
+            path.display()
+        );
+    }
+    let facts = decode_with(&span, &envelopes);
 
     let found: Vec<Value> = facts
         .transfers
@@ -109,6 +121,24 @@ fn check(path: &Path, decoder: &str, case: &Value) {
     assert_eq!(found, expected, "sales of {}", path.display());
     facts.sales.iter().for_each(assert_adds_up);
 
+    let found: Vec<Value> = facts.orders.iter().map(|order| show_order(&facts, order)).collect();
+    let expected: Vec<Value> = list(&case["orders"])
+        .iter()
+        .map(|wanted| expect_order(listed, decoder, wanted))
+        .collect();
+    assert_eq!(found, expected, "orders of {}", path.display());
+
+    let found: Vec<Value> = facts
+        .closings
+        .iter()
+        .map(|closing| show_closing(&facts, closing))
+        .collect();
+    let expected: Vec<Value> = list(&case["closings"])
+        .iter()
+        .map(|wanted| expect_closing(listed, decoder, wanted))
+        .collect();
+    assert_eq!(found, expected, "closings of {}", path.display());
+
     let found: Vec<Value> = facts.faults.iter().map(show_fault).collect();
     let expected: Vec<Value> = list(&case["faults"])
         .iter()
@@ -116,6 +146,7 @@ fn check(path: &Path, decoder: &str, case: &Value) {
         .collect();
     assert_eq!(found, expected, "faults of {}", path.display());
     assert_refused_logs_say_nothing(&facts);
+    assert_orders_are_sound(&facts, &span.logs);
 }
 
 fn list(json: &Value) -> &[Value] {
@@ -225,6 +256,111 @@ fn expect_sale(decoder: &str, wanted: &Value) -> Value {
     full
 }
 
+fn show_order(facts: &Facts, order: &Order) -> Value {
+    assert!(facts.sources.contains(&order.source));
+    json!({
+        "log": order.log_index,
+        "item": order.item,
+        "source": order.source,
+        "kind": order.kind.as_str(),
+        "marketplace": order.marketplace,
+        "version": order.version,
+        "market": format!("{:#x}", order.market),
+        "key": order.key.to_string(),
+        "hashed": order.hashed,
+        "maker": format!("{:#x}", order.maker),
+        "contract": format!("{:#x}", order.contract),
+        "token": order.token.map(|token| token.to_string()),
+        "standard": order.standard.as_str(),
+        "quantity": order.quantity.to_string(),
+        "currency": format!("{:#x}", order.currency),
+        "price": order.price.map(|price| price.to_string()),
+        "starts_at": order.starts_at,
+        "expires_at": order.expires_at,
+        "taker": order.taker.map(|taker| format!("{taker:#x}")),
+        "nonce": order.nonce.map(|nonce| nonce.to_string()),
+        "escrowed": order.escrowed,
+        "auction": order.auction,
+    })
+}
+
+/// An order as a case writes it: a listing of one ERC-721 token that stays with its owner, at once and for good, for anybody, in
+/// native currency.
+fn expect_order(listed: &[Value], decoder: &str, wanted: &Value) -> Value {
+    let market = market_of(listed, wanted);
+    let mut full = json!({
+        "item": 0, "source": decoder, "kind": "listing", "marketplace": decoder, "version": "", "market": market,
+        "hashed": wanted["key"].is_string(), "standard": "erc721", "quantity": "1",
+        "currency": "0x0000000000000000000000000000000000000000", "starts_at": null, "expires_at": null, "taker": null,
+        "nonce": null, "escrowed": false, "auction": false,
+    });
+    full.as_object_mut()
+        .unwrap()
+        .extend(wanted.as_object().unwrap().clone());
+    full["key"] = key(&market, &wanted["key"]);
+    full
+}
+
+fn show_closing(facts: &Facts, closing: &Closing) -> Value {
+    assert!(facts.sources.contains(&closing.source));
+    let mut shown = json!({
+        "log": closing.log_index,
+        "item": closing.item,
+        "source": closing.source,
+        "marketplace": closing.marketplace,
+        "market": format!("{:#x}", closing.market),
+        "reason": closing.reason.as_str(),
+        "quantity": closing.quantity.map(|quantity| quantity.to_string()),
+    });
+    match closing.reach {
+        Reach::Key(key) => shown["key"] = json!(key.to_string()),
+        Reach::Maker { maker, nonces } => {
+            shown["maker"] = json!(format!("{maker:#x}"));
+            shown["nonces"] = match nonces {
+                Nonces::All => json!("all"),
+                Nonces::Below(nonce) => json!(["below", nonce.to_string()]),
+                Nonces::Exactly(nonce) => json!(["exactly", nonce.to_string()]),
+            };
+        }
+    }
+    shown
+}
+
+/// A closing as a case writes it: an order with a key, taken whole.
+fn expect_closing(listed: &[Value], decoder: &str, wanted: &Value) -> Value {
+    let market = market_of(listed, wanted);
+    let mut full = json!({
+        "item": 0, "source": decoder, "marketplace": decoder, "market": market, "reason": "filled", "quantity": null,
+    });
+    full.as_object_mut()
+        .unwrap()
+        .extend(wanted.as_object().unwrap().clone());
+    if !wanted["key"].is_null() {
+        full["key"] = key(&market, &wanted["key"]);
+    }
+    full
+}
+
+/// The contract of the log that `wanted` names.
+fn market_of(listed: &[Value], wanted: &Value) -> Value {
+    let log = usize::try_from(wanted["log"].as_u64().unwrap()).unwrap();
+    listed[log]["address"].clone()
+}
+
+/// A key as a case writes it, hashed: it is, or it is the kind of the order and what tells it from others of its kind.
+fn key(market: &Value, key: &Value) -> Value {
+    let Some((kind, parts)) = key.as_array().and_then(|key| key.split_first()) else {
+        return key.clone();
+    };
+    let kind = match logs::text(kind) {
+        "listing" => OrderKind::Listing,
+        "offer" => OrderKind::Offer,
+        other => panic!("{other} is no kind of order"),
+    };
+    let parts: Vec<B256> = parts.iter().map(|part| logs::word(logs::text(part))).collect();
+    json!(order_key(logs::address(market), kind, &parts).to_string())
+}
+
 fn show_fault(fault: &Fault) -> Value {
     json!({ "log": fault.log_index, "source": fault.source, "reason": fault.reason })
 }
@@ -235,20 +371,6 @@ fn expect_fault(decoder: &str, wanted: &Value) -> Value {
         .unwrap()
         .extend(wanted.as_object().unwrap().clone());
     full
-}
-
-/// A log is believed whole or not at all.
-pub(crate) fn assert_refused_logs_say_nothing(facts: &Facts) {
-    for fault in facts.faults.iter().filter(|fault| !reason::is_doubt(fault.reason)) {
-        let said = facts.transfers.iter().any(|transfer| {
-            (transfer.block_number, transfer.log_index) == (fault.block_number, fault.log_index)
-                && transfer.source == fault.source
-        });
-        let sold = facts.sales.iter().any(|sale| {
-            (sale.block_number, sale.log_index) == (fault.block_number, fault.log_index) && sale.source == fault.source
-        });
-        assert!(!said && !sold, "{fault:?} refused a log that said something");
-    }
 }
 
 #[test]

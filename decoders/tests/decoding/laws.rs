@@ -3,16 +3,16 @@
 
 use alloy_primitives::{Address, B256, Bytes, Log as Encoded, U256, keccak256};
 use alloy_sol_types::{SolEvent, sol};
-use decoders::block::{ChainId, Context, Log};
-use decoders::events::{MAX_RANGE_ITEMS_PER_BLOCK, Told};
-use decoders::fact::{Facts, PriceAllocation, Sale, TransferKind, reason};
-use decoders::registry::{Claim, DECODERS, Decoder, decode, decode_logs, sources};
+use decoders::block::{Answer, Call, ChainId, Log, Span};
+use decoders::events::{MAX_QUESTIONS_PER_BLOCK, MAX_RANGE_ITEMS_PER_BLOCK, Told};
+use decoders::fact::{TransferKind, reason};
+use decoders::registry::{Claim, DECODERS, Decoder, decode, decode_logs, sources, wants};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::fixtures::assert_refused_logs_say_nothing;
 use crate::logs;
+use crate::sound::{assert_adds_up, assert_in_chain_order, assert_orders_are_sound, assert_refused_logs_say_nothing};
 
 sol! {
     event Transfer(address indexed from, address indexed to, uint256 indexed tokenId);
@@ -115,59 +115,40 @@ fn some_logs() -> impl Strategy<Value = Vec<Log>> {
     (vec(one, 0..40), vec(any::<u8>(), 1..40)).prop_map(|(logs, shape)| in_chain_order(logs, &shape))
 }
 
-pub(crate) fn assert_in_chain_order(facts: &Facts) {
-    let hash_of = |number| {
-        facts.blocks[decoders::block::find_block(&facts.blocks, number)
-            .map_or(0, |found| facts.blocks.iter().position(|block| block == found).unwrap())]
-        .hash
-    };
-    let ids: Vec<_> = facts
-        .transfers
-        .iter()
-        .map(|fact| fact.id(facts.chain, hash_of(fact.block_number)))
-        .collect();
-    assert!(ids.is_sorted_by(|one, next| one < next), "ids ascend and none repeats");
-    let sales: Vec<_> = facts
-        .sales
-        .iter()
-        .map(|fact| fact.id(facts.chain, hash_of(fact.block_number)))
-        .collect();
-    assert!(
-        sales.is_sorted_by(|one, next| one < next),
-        "ids of sales ascend and none repeats"
-    );
-    let faults: Vec<_> = facts
-        .faults
-        .iter()
-        .map(|fault| (fault.block_number, fault.log_index, fault.source))
-        .collect();
-    assert!(
-        faults.is_sorted_by(|one, next| one < next),
-        "faults ascend, one per log and source"
-    );
+/// What a contract may answer: nothing, yes, an address, anything.
+pub(crate) fn answer() -> impl Strategy<Value = Answer> {
+    let repeated = |word: B256, count| Answer::Returned(Bytes::from(word.0.repeat(count)));
+    prop_oneof![
+        1 => Just(Answer::Reverted),
+        1 => vec(any::<u8>(), 0..70).prop_map(|bytes| Answer::Returned(bytes.into())),
+        4 => Just(repeated(B256::with_last_byte(1), 1)),
+        4 => (1u8..4).prop_map(move |byte| repeated(Address::repeat_byte(byte).into_word(), 1)),
+        4 => vec(word(), 0..40).prop_map(|words| Answer::Returned(words.iter().flat_map(|word| word.0).collect())),
+    ]
 }
 
-/// The law of sales: parts add up to the price, and nothing is sold for nothing.
-pub(crate) fn assert_adds_up(sale: &Sale) {
-    let fees = sale
-        .fees
-        .iter()
-        .try_fold(U256::ZERO, |total, fee| total.checked_add(fee.amount));
-    let fees = fees.expect("fees add up");
-    match (sale.price, sale.seller_net) {
-        (Some(price), Some(net)) => assert_eq!(fees.checked_add(net), Some(price), "{sale:?}"),
-        (None, None) => assert!(
-            sale.fees.is_empty() && sale.allocation == PriceAllocation::Unknown,
-            "{sale:?}"
-        ),
-        _ => panic!("a price without a net, or a net without a price: {sale:?}"),
+/// Answers every question of `span`, round by round, until none is left.
+///
+/// # Panics
+/// When a question is asked twice, or more rounds are asked for than the pipeline answers.
+pub(crate) fn answer_all(span: &mut Span, answers: &[Answer]) {
+    for round in 0.. {
+        let asked = wants(span).calls;
+        assert!(
+            asked.is_sorted_by(|one, next| one < next),
+            "questions are sorted, each once"
+        );
+        if asked.is_empty() {
+            return;
+        }
+        assert!(
+            round < logs::ROUNDS,
+            "an answer raises another question too often: {asked:?}"
+        );
+        for (call, answer) in asked.into_iter().zip(answers.iter().cycle().skip(round * 7)) {
+            assert_eq!(span.context.answers.insert(call, answer.clone()), None, "asked again");
+        }
     }
-    assert!(sale.fees.iter().all(|fee| !fee.amount.is_zero()), "{sale:?}");
-    assert!(
-        sale.bundle_size > 0 && sale.item - sale.bundle_first < sale.bundle_size,
-        "{sale:?}"
-    );
-    assert!(sale.flags.is_sorted_by(|one, next| one < next), "{sale:?}");
 }
 
 proptest! {
@@ -179,6 +160,7 @@ proptest! {
         let facts = decode(&span);
         assert_in_chain_order(&facts);
         assert_refused_logs_say_nothing(&facts);
+        assert_orders_are_sound(&facts, &span.logs);
         facts.sales.iter().for_each(assert_adds_up);
         for transfer in &facts.transfers {
             let log = span.logs.iter().find(|log| {
@@ -196,12 +178,24 @@ proptest! {
     }
 
     #[test]
-    fn a_span_cut_between_blocks_says_the_same(logs in some_logs()) {
-        let none = Context::default();
-        let whole = decode_logs(ChainId(1), &logs, &none).into_told();
+    fn whatever_contracts_answer_the_laws_hold(logs in some_logs(), answers in vec(answer(), 1..20)) {
+        let mut span = logs::span(1, logs);
+        answer_all(&mut span, &answers);
+        let facts = decode(&span);
+        assert_in_chain_order(&facts);
+        assert_refused_logs_say_nothing(&facts);
+        facts.sales.iter().for_each(assert_adds_up);
+    }
+
+    #[test]
+    fn a_span_cut_between_blocks_says_the_same(logs in some_logs(), answers in vec(answer(), 1..20)) {
+        let mut span = logs::span(1, logs.clone());
+        answer_all(&mut span, &answers);
+        let context = span.context;
+        let whole = decode_logs(ChainId(1), &logs, &context).into_told();
         let mut pieces = Told::default();
         for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
-            let more = decode_logs(ChainId(1), block, &none).into_told();
+            let more = decode_logs(ChainId(1), block, &context).into_told();
             pieces.transfers.extend(more.transfers);
             pieces.sales.extend(more.sales);
             pieces.orders.extend(more.orders);
@@ -275,6 +269,46 @@ fn a_block_of_endless_ranges_is_bounded() {
         facts.faults.iter().map(|fault| fault.reason).collect::<Vec<_>>(),
         [reason::RANGES_TOO_LONG; 5]
     );
+}
+
+#[test]
+fn a_block_of_endless_questions_is_bounded() {
+    let traded = keccak256("SwapNFTOutPair()");
+    let trade = |nth: usize| log(Address::from_word(U256::from(nth + 1).into()), &[traded], Bytes::new());
+    let mut logs = in_chain_order((0..MAX_QUESTIONS_PER_BLOCK + 5).map(trade).collect(), &[1]);
+    let mut next_block = trade(0);
+    next_block.block_number = logs[0].block_number + 1;
+    logs.push(next_block);
+    // The same contract asks the same, once.
+    logs.push(Log {
+        log_index: 1,
+        ..logs[logs.len() - 1].clone()
+    });
+
+    let mut span = logs::span(1, logs);
+    assert_eq!(wants(&span).calls.len(), MAX_QUESTIONS_PER_BLOCK);
+    answer_all(&mut span, &[Answer::Reverted]);
+    let faults = decode(&span).faults;
+    assert_eq!(
+        faults.iter().map(|fault| fault.reason).collect::<Vec<_>>(),
+        [reason::CONTRACT_UNKNOWN; 5],
+        "the next block has its own allowance"
+    );
+}
+
+#[test]
+fn nothing_is_asked_for_logs_that_need_no_answer() {
+    let asking = |claim: &&Claim| claim.asks;
+    let claims = DECODERS.iter().flat_map(|decoder| decoder.claims);
+    let quiet = claims.filter(|claim| !asking(claim)).map(|claim| {
+        let address = claim
+            .addresses
+            .map_or(Address::repeat_byte(1), |addresses| addresses[0].1);
+        let topics = [&[claim.topic0][..], &[B256::with_last_byte(1); 3]].concat();
+        log(address, &topics[..usize::from(claim.topic_count)], vec![0; 320].into())
+    });
+    let span = logs::span(1, in_chain_order(quiet.collect(), &[1]));
+    assert_eq!(wants(&span).calls, Vec::<Call>::new());
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
-use decoders::block::{Block, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
-use decoders::decode;
+use decoders::block::{Answer, Answers, Block, Call, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
 use decoders::fact::Facts;
+use decoders::{decode, wants};
 use serde_json::Value;
 
 /// A span over blocks that hold `logs`, which are in chain order.
@@ -35,6 +35,28 @@ pub(crate) fn decode_with(span: &Span, envelopes: &Envelopes) -> Facts {
     let mut span = span.clone();
     span.context.envelopes = envelopes.clone();
     decode(&span)
+}
+
+/// How often the questions of a span may be answered before nothing new is asked.
+pub(crate) const ROUNDS: usize = 4;
+
+/// Answers what decoding `span` asks and `answers` hold, round by round, as the pipeline does; the rest stays unanswered.
+pub(crate) fn answer(span: &mut Span, answers: &Answers) {
+    for _ in 0..ROUNDS {
+        let asked = wants(span).calls.into_iter();
+        let round: Vec<(Call, Answer)> = asked
+            .filter_map(|call| Some((call.clone(), answers.get(&call)?.clone())))
+            .collect();
+        if round.is_empty() {
+            return;
+        }
+        span.context.answers.extend(round);
+    }
+    let asked = wants(span).calls;
+    assert!(
+        !asked.iter().any(|call| answers.contains_key(call)),
+        "more rounds of questions than are answered"
+    );
 }
 
 /// A block whose hash follows from its number.
@@ -81,6 +103,29 @@ pub(crate) fn envelope(json: &Value) -> Envelope {
     }
 }
 
+/// What contracts answer, from JSON: a list of `to`, `call` (a signature), and where given `arguments` (words), `at` (a height) and
+/// `returns` (words or bytes); without `returns` the contract refuses.
+pub(crate) fn answers(json: &Value) -> Answers {
+    let listed = json.as_array().into_iter().flatten();
+    listed
+        .map(|item| {
+            let arguments = item["arguments"].as_array().into_iter().flatten();
+            let arguments: Vec<B256> = arguments.map(|argument| word(text(argument))).collect();
+            let selector = *keccak256(text(&item["call"])).first_chunk().unwrap();
+            let call = Call {
+                at: item["at"].as_u64(),
+                ..Call::of(address(&item["to"]), selector, &arguments)
+            };
+            let answer = if item["returns"].is_null() {
+                Answer::Reverted
+            } else {
+                Answer::Returned(data(&item["returns"]))
+            };
+            (call, answer)
+        })
+        .collect()
+}
+
 /// A JSON string.
 pub(crate) fn text(json: &Value) -> &str {
     json.as_str().unwrap_or_else(|| panic!("a string, not {json}"))
@@ -96,7 +141,8 @@ pub(crate) fn address(json: &Value) -> Address {
     text(json).parse().unwrap()
 }
 
-fn word(text: &str) -> B256 {
+/// A word as cases write it: digits, padded on the left, or the signature it is the hash of.
+pub(crate) fn word(text: &str) -> B256 {
     match text.strip_prefix("0x") {
         Some(digits) => B256::from(U256::from_str_radix(digits, 16).unwrap()),
         None => keccak256(text),

@@ -8,4 +8,5 @@ mod mutations;
 mod real_blocks;
 mod real_sales;
 mod seaport;
+mod sound;
 mod worked;

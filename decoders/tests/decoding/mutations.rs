@@ -1,4 +1,4 @@
-//! Every decoder against its own cases, damaged: words replaced, data cut, logs dropped, repeated and put elsewhere.
+//! Every decoder against its own cases, damaged: words replaced, data cut, logs dropped, repeated and put elsewhere, contracts lying.
 //!
 //! Anything may come out, but never a panic, and what comes out keeps the laws. `FUZZ_CASES` sets how often each decoder is tried
 //! (300 unless told): `FUZZ_CASES=1000000 cargo nextest run -p decoders damaged` is a night's run.
@@ -7,16 +7,16 @@ use std::fs;
 use std::path::Path;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use decoders::block::{Envelope, Envelopes, Log};
+use decoders::block::{Answer, Answers, Envelope, Envelopes, Log};
 use decoders::registry::{DECODERS, decode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value;
 
-use crate::fixtures::assert_refused_logs_say_nothing;
-use crate::laws::{assert_adds_up, assert_in_chain_order, word};
+use crate::laws::{answer, word};
 use crate::logs::{self, decode_with};
+use crate::sound::{assert_adds_up, assert_in_chain_order, assert_orders_are_sound, assert_refused_logs_say_nothing};
 
 /// One blow: which log, how, where in its data or topics, and with what.
 #[derive(Clone, Debug)]
@@ -64,8 +64,20 @@ fn strike(case: &mut Vec<Log>, damage: &Damage) {
     case[struck].data = Bytes::from(data);
 }
 
-/// The logs of every case of a decoder, each with its chain.
-fn cases(decoder: &str) -> Vec<(u64, Vec<Log>)> {
+/// Lets one of the contracts asked tell `lie`.
+fn tell(answers: &mut Answers, place: prop::sample::Index, lie: Answer) {
+    let mut calls: Vec<_> = answers.keys().cloned().collect();
+    calls.sort_unstable();
+    if !calls.is_empty() {
+        answers.insert(calls.swap_remove(place.index(calls.len())), lie);
+    }
+}
+
+/// One case: its chain, its logs, and what contracts answer.
+type Case = (u64, Vec<Log>, Answers);
+
+/// Every case of a decoder.
+fn cases(decoder: &str) -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(decoder);
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     paths
@@ -73,12 +85,16 @@ fn cases(decoder: &str) -> Vec<(u64, Vec<Log>)> {
             let case: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
             let listed = case["logs"].as_array().unwrap();
             let logs = (0..).zip(listed).map(|(index, log)| logs::log(log, index)).collect();
-            (case["chain"].as_u64().unwrap_or(1), logs)
+            (
+                case["chain"].as_u64().unwrap_or(1),
+                logs,
+                logs::answers(&case["answers"]),
+            )
         })
         .collect()
 }
 
-fn check(chain: u64, mut case: Vec<Log>, sender: Address, input: &[u8]) -> Result<(), TestCaseError> {
+fn check((chain, mut case, answers): Case, sender: Address, input: &[u8]) -> Result<(), TestCaseError> {
     let tx = |log: &Log| (log.block_number, log.tx_index);
     case.sort_by_key(tx);
     for (index, log) in (0..).zip(&mut case) {
@@ -92,9 +108,17 @@ fn check(chain: u64, mut case: Vec<Log>, sender: Address, input: &[u8]) -> Resul
         input: Bytes::copy_from_slice(input),
     };
     let envelopes: Envelopes = span.logs.iter().map(|log| (log.tx_hash, envelope.clone())).collect();
-    for facts in [decode(&span), decode_with(&span, &envelopes)] {
+    let mut answered = span.clone();
+    answered.context.answers = answers;
+    for facts in [
+        decode(&span),
+        decode_with(&span, &envelopes),
+        decode(&answered),
+        decode_with(&answered, &envelopes),
+    ] {
         assert_in_chain_order(&facts);
         assert_refused_logs_say_nothing(&facts);
+        assert_orders_are_sound(&facts, &span.logs);
         facts.sales.iter().for_each(assert_adds_up);
     }
     Ok(())
@@ -113,16 +137,18 @@ fn damaged_cases_keep_the_laws() {
             }),
         ];
         let sender = prop_oneof![Just(0x0a_11ce_u64), Just(0x0b0b), 0u64..5];
-        let blows = (any::<prop::sample::Index>(), vec(damage(), 1..6), sender, input);
+        let lies = vec((any::<prop::sample::Index>(), answer()), 0..3);
+        let blows = (any::<prop::sample::Index>(), vec(damage(), 1..6), sender, input, lies);
         let config = Config {
             cases: tries,
             failure_persistence: None,
             ..Config::default()
         };
-        let outcome = TestRunner::new(config).run(&blows, |(case, blows, sender, input)| {
-            let (chain, mut logs) = cases[case.index(cases.len())].clone();
-            blows.iter().for_each(|blow| strike(&mut logs, blow));
-            check(chain, logs, Address::from_word(B256::from(U256::from(sender))), &input)
+        let outcome = TestRunner::new(config).run(&blows, |(case, blows, sender, input, lies)| {
+            let mut case = cases[case.index(cases.len())].clone();
+            blows.iter().for_each(|blow| strike(&mut case.1, blow));
+            lies.into_iter().for_each(|(place, lie)| tell(&mut case.2, place, lie));
+            check(case, Address::from_word(B256::from(U256::from(sender))), &input)
         });
         if let Err(error) = outcome {
             panic!("{}: {error}", decoder.name);

@@ -12,9 +12,9 @@ use decoders::fact::{Facts, Sale};
 use decoders::wants;
 use serde_json::Value;
 
-use crate::laws::assert_adds_up;
 use crate::logs::{self, decode_with};
 use crate::real_blocks::{blocks, fixtures, read_block};
+use crate::sound::assert_adds_up;
 
 /// Where a sale stands and what it sold.
 type Key = (String, u32, String, String);

@@ -9,8 +9,8 @@ use decoders::fact::{Facts, Side, reason};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::laws::assert_adds_up;
 use crate::logs::{self, decode_with};
+use crate::sound::assert_adds_up;
 
 sol! {
     #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! The transfer examples of the decoding specification, where it lies beside the real blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use decoders::block::{Envelope, Envelopes};
 use decoders::fact::{Facts, FeeKind, Sale, Transfer, flag};
+use decoders::registry::DECODERS;
 use serde_json::{Value, json};
 
 use crate::logs::{self, decode_with};
@@ -13,6 +14,35 @@ use crate::logs::{self, decode_with};
 fn examples() -> Option<Vec<Value>> {
     let path = PathBuf::from(std::env::var_os("FIXTURES")?).join("../spec/worked.json");
     serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
+
+/// Decoders of which the table leaves events out.
+const NOT_IN_THE_TABLE: [&str; 1] = ["nftx"];
+
+/// The table of topics names every event claimed of some contract, with its number of topics. Claims on any contract also catch
+/// what has another number than its standard gives it.
+#[test]
+fn claimed_events_stand_in_the_table_of_topics() {
+    let table = std::env::var_os("FIXTURES").map(|folder| PathBuf::from(folder).join("../spec/topics.csv"));
+    let Some(table) = table.and_then(|path| std::fs::read_to_string(path).ok()) else {
+        eprintln!("skipped: FIXTURES has no ../spec/topics.csv beside it");
+        return;
+    };
+    let rows = table.lines().filter_map(|row| {
+        let (_, rest) = row.split_once(",0x")?;
+        let mut fields = rest.split(',');
+        let topic0: B256 = fields.next()?.parse().ok()?;
+        Some((topic0, fields.nth(1)?.parse::<u8>().ok()?))
+    });
+    let listed: BTreeSet<(B256, u8)> = rows.collect();
+    let named = DECODERS.iter().flat_map(|decoder| {
+        let claims = decoder.claims.iter().filter(|claim| claim.addresses.is_some());
+        claims.map(|claim| (decoder.name, claim.topic0, claim.topic_count))
+    });
+    let astray: Vec<_> = named
+        .filter(|(name, topic0, count)| !NOT_IN_THE_TABLE.contains(name) && !listed.contains(&(*topic0, *count)))
+        .collect();
+    assert!(astray.is_empty(), "{astray:?}");
 }
 
 #[test]

@@ -4,20 +4,25 @@
 //! come back in a replay. `put` may be repeated, cut short by a crash and run by two writers at once; it ends the same.
 
 mod change;
+mod context;
 mod document;
 mod mongo;
+mod mongo_context;
 mod note;
 mod postgres;
+mod postgres_context;
 pub mod queue;
 
 use std::ops::RangeInclusive;
 
 use alloy_primitives::Address;
-use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
+use decoders::block::{Answers, Block, Call, ChainId, Context, Log, Proof, Span};
 use decoders::id::{MAX_BLOCK, MAX_LOG_INDEX, Position, RecordKind};
 use sinks::error::{Class, SinkError};
 use sinks::store::Store;
 use uuid::Uuid;
+
+use crate::pipeline::ROUNDS;
 
 pub use change::Asked;
 pub use mongo::MongoArchive;
@@ -125,9 +130,10 @@ impl Archive {
         }
     }
 
-    /// Makes the archive hold exactly the logs of `span` in its range, durably, and returns how many were written.
+    /// Makes the archive hold exactly the logs of `span` in its range, and its context with them, durably, and returns how many
+    /// logs were written.
     ///
-    /// Zero means that every log was there already.
+    /// Zero means that every log was there already. A transaction is held while the log it was first wanted for is.
     pub async fn put(&self, span: &Span) -> Result<u64, ArchiveError> {
         self.put_asked(span, &|_| true).await
     }
@@ -140,14 +146,37 @@ impl Archive {
         }
     }
 
-    /// Everything held of `range`, as one span: blocks with logs only, no parent hash, the weakest proof.
+    /// Everything held of `range`, as one span with its context: blocks with logs only, no parent hash, the weakest proof.
     ///
     /// What was proven of the range when it was put is kept as coverage, not here.
     pub async fn read(&self, chain: ChainId, range: RangeInclusive<u64>) -> Result<Span, ArchiveError> {
+        let mut span = self.read_logs(chain, range).await?;
+        if span.logs.is_empty() {
+            return Ok(span);
+        }
+        span.context.envelopes = match self {
+            Archive::Mongo(archive) => archive.context.envelopes(chain, &span.range).await?,
+            Archive::Postgres(archive) => archive.envelopes(chain, &span.range).await?,
+        };
+        // Which answers belong to the span only its decoders know.
+        for _ in 0..ROUNDS {
+            let mut calls = decoders::wants(&span).calls;
+            calls.retain(|call| !span.context.answers.contains_key(call));
+            let answers = self.answers(chain, &calls).await?;
+            if answers.is_empty() {
+                break;
+            }
+            span.context.answers.extend(answers);
+        }
+        Ok(span)
+    }
+
+    /// Like [`read`](Archive::read), without the context: for those who look at blocks.
+    pub async fn read_logs(&self, chain: ChainId, range: RangeInclusive<u64>) -> Result<Span, ArchiveError> {
         self.read_of(chain, range, &[]).await
     }
 
-    /// Like [`Archive::read`], but only logs of `contracts`; of all where none is named.
+    /// Like [`Archive::read_logs`], but only logs of `contracts`; of all where none is named.
     pub async fn read_of(
         &self,
         chain: ChainId,
@@ -165,6 +194,17 @@ impl Archive {
         match self {
             Archive::Mongo(archive) => archive.annotate(chain, notes).await,
             Archive::Postgres(archive) => archive.annotate(chain, notes).await,
+        }
+    }
+
+    /// The answers held to `calls`.
+    pub async fn answers(&self, chain: ChainId, calls: &[Call]) -> Result<Answers, ArchiveError> {
+        if calls.is_empty() {
+            return Ok(Answers::default());
+        }
+        match self {
+            Archive::Mongo(archive) => archive.context.answers(chain, calls).await,
+            Archive::Postgres(archive) => archive.answers(chain, calls).await,
         }
     }
 

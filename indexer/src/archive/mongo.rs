@@ -13,14 +13,15 @@ use sinks::error::Class;
 use uuid::Uuid;
 
 use super::change::{Asked, Change, Merge, batches};
+use super::mongo_context::MongoContext;
 use super::{ArchiveError, Bounds, Gatherer, block_of, document, ids};
 
 /// The collection's name.
 const COLLECTION: &str = "raw_events";
 /// Logs in one insert or delete: large enough that round trips do not count.
-const BATCH_LOGS: usize = 5_000;
+pub(super) const BATCH_LOGS: usize = 5_000;
 /// Bytes in one insert, well below the 48 MB a message may have.
-const BATCH_BYTES: usize = 8 << 20;
+pub(super) const BATCH_BYTES: usize = 8 << 20;
 /// How long to look for a usable server before an operation fails.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one operation may take.
@@ -34,6 +35,7 @@ const DUPLICATE_KEY: i32 = 11_000;
 #[derive(Clone, Debug)]
 pub struct MongoArchive {
     pub(super) events: Collection<RawDocumentBuf>,
+    pub(super) context: MongoContext,
 }
 
 impl MongoArchive {
@@ -56,8 +58,11 @@ impl MongoArchive {
             .collect::<Vec<_>>()
             .join(",");
         let client = Client::with_options(options)?;
-        let events = client.database(database).collection(COLLECTION);
-        let archive = MongoArchive { events };
+        let database = client.database(database);
+        let archive = MongoArchive {
+            events: database.collection(COLLECTION),
+            context: MongoContext::new(&database),
+        };
         archive.ping().await.map_err(|error| ArchiveError::Unreachable {
             hosts,
             reason: reason(&error),
@@ -74,8 +79,14 @@ impl MongoArchive {
     pub(super) async fn put(&self, span: &Span, asked: Asked<'_>) -> Result<u64, ArchiveError> {
         let ids = ids(span)?;
         let change = self.compare(span, &ids, asked).await?;
-        self.delete(span.chain, &change.stale).await?;
-        self.insert(span, &ids, &change.missing).await
+        // What hangs on logs goes before them and comes after them, so that a crash leaves none without its log.
+        if !change.stale.is_empty() {
+            self.context.forget(span, &change.stale).await?;
+            self.delete(span.chain, &change.stale).await?;
+        }
+        let written = self.insert(span, &ids, &change.missing).await?;
+        self.context.keep(span, &ids).await?;
+        Ok(written)
     }
 
     pub(super) async fn read(
@@ -202,7 +213,7 @@ fn durable() -> WriteConcern {
 }
 
 /// How many documents were there already, when that is all `error` says: another writer put the same log.
-fn duplicates(error: &Error) -> Option<usize> {
+pub(super) fn duplicates(error: &Error) -> Option<usize> {
     let ErrorKind::InsertMany(failure) = error.kind.as_ref() else {
         return None;
     };

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, hex};
 use chrono::{DateTime, Utc};
-use decoders::block::{Block, ChainId, Log, Span};
+use decoders::block::{Answers, Block, Call, ChainId, Envelopes, Log, Span};
 use futures::TryStreamExt;
 use sinks::error::SinkError;
 use sinks::store::Store;
@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::change::{Asked, Change, Merge, batches};
-use super::{ArchiveError, Bounds, Gatherer, Record, block_of, ids};
+use super::{ArchiveError, Bounds, Gatherer, Record, block_of, ids, postgres_context};
 
 /// Bytes sent to the server at a time while copying.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -76,12 +76,29 @@ impl PostgresArchive {
         Ok(gatherer.span)
     }
 
+    pub(super) async fn envelopes(
+        &self,
+        chain: ChainId,
+        range: &RangeInclusive<u64>,
+    ) -> Result<Envelopes, ArchiveError> {
+        let mut connection = self.store.pool.acquire().await.map_err(SinkError::from)?;
+        postgres_context::envelopes(&mut connection, chain, range).await
+    }
+
+    pub(super) async fn answers(&self, chain: ChainId, calls: &[Call]) -> Result<Answers, ArchiveError> {
+        let mut connection = self.store.pool.acquire().await.map_err(SinkError::from)?;
+        Ok(postgres_context::answers(&mut connection, chain, calls)
+            .await
+            .map_err(SinkError::from)?)
+    }
+
     /// One transaction: compare, delete what is stale, copy what is missing.
     async fn replace(&self, span: &Span, ids: &[Uuid], asked: Asked<'_>) -> Result<u64, Failed> {
         let mut transaction = self.store.pool.begin().await?;
         let name = span.chain.to_string();
         let change = compare(&mut transaction, &name, span, ids, asked).await?;
         if !change.stale.is_empty() {
+            postgres_context::forget(&mut transaction, span, &change.stale).await?;
             sqlx::query("delete from indexer_service.raw_events where chain_id = $1 and id = any($2)")
                 .bind(&name)
                 .bind(&change.stale)
@@ -91,6 +108,7 @@ impl PostgresArchive {
         if !change.missing.is_empty() {
             copy(&mut transaction, &name, span, ids, &change.missing).await?;
         }
+        postgres_context::keep(&mut transaction, span, ids).await?;
         transaction.commit().await?;
         Ok(change.missing.len() as u64)
     }

@@ -12,7 +12,7 @@ use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
 use testchain::rpc;
 use testchain::simulation::{Settings, Simulation};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::{Context, progress};
@@ -252,15 +252,33 @@ async fn spawn_endpoint(blocks: u64) -> Result<(Child, String), Failure> {
     let program = std::env::current_exe().map_err(|error| failed(&error))?;
     let mut child = Command::new(program)
         .args(["bench", "endpoint", "--blocks", &blocks.to_string()])
+        // Its log would fill a pipe that is only read when it fails.
+        .env("RUST_LOG", "error")
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed(&error))?;
     let stdout = child.stdout.take().ok_or_else(|| failed(&"it has no output"))?;
     let mut lines = BufReader::new(stdout).lines();
     let line = lines.next_line().await.map_err(|error| failed(&error))?;
-    let url = line.ok_or_else(|| failed(&"it ended at once"))?;
-    Ok((child, url))
+    match line {
+        Some(url) => Ok((child, url)),
+        None => Err(failed(&last_words(&mut child).await)),
+    }
+}
+
+/// What a child that ended at once said last.
+async fn last_words(child: &mut Child) -> String {
+    let mut said = String::new();
+    if let Some(stderr) = &mut child.stderr {
+        // What cannot be read is missing from the message, which stands without it.
+        stderr.read_to_string(&mut said).await.ok();
+    }
+    match said.lines().last() {
+        Some(line) => format!("it ended at once: {}", line.trim_start_matches("error: ")),
+        None => "it ended at once".to_owned(),
+    }
 }
 
 /// The most memory this process ever held, in megabytes; zero where the system does not tell.

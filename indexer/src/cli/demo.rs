@@ -9,7 +9,8 @@ use clap::Args;
 use sinks::checkpoint;
 use testchain::faults::Faults;
 use testchain::ledger::Finality;
-use testchain::{recording, rpc};
+use testchain::recording::{self, Recorded};
+use testchain::rpc;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Writer;
@@ -52,25 +53,36 @@ const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs the command.
 pub async fn execute(args: &DemoArgs, context: &Context) -> Result<(), Failure> {
-    let internal =
-        |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, format!("failed to serve the recording: {error}"));
-    let recorded = recording::read_from(RECORDING).map_err(|error| internal(&error))?;
-    let last = recorded.blocks.last().map_or(0, |block| block.number);
-    let (ledger, playback) =
-        testchain::playback::playback(recorded, last.saturating_sub(LIVE_BLOCKS), Finality::default());
-    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let node = rpc::serve(ledger, Faults::new(0), listen)
-        .await
-        .map_err(|error| internal(&error))?;
-    let endpoint = EndpointUrl::parse(&node.http_url()).map_err(|error| internal(&error))?;
-
+    let recorded = recording::read_from(RECORDING).map_err(|error| unserved(&error))?;
     let mut config = Config::parse(CONFIG, "demo.toml")?;
     config.database.data_dir.clone_from(&args.data_dir);
     config.api = context.config.api.clone();
     let stores = Stores::open(&config).await?;
+    let outcome = Box::pin(play(args, context, &config, &stores, recorded)).await;
+    stores.close().await.and(outcome)
+}
+
+/// Serves the recording and indexes it meanwhile.
+async fn play(
+    args: &DemoArgs,
+    context: &Context,
+    config: &Config,
+    stores: &Stores,
+    recorded: Recorded,
+) -> Result<(), Failure> {
+    let last = recorded.blocks.last().map_or(0, |block| block.number);
+    // The head has never been seen below what a first run left behind.
+    let kept = kept(config, stores).await?.unwrap_or(0);
+    let start = last.saturating_sub(LIVE_BLOCKS).max(kept);
+    let (ledger, playback) = testchain::playback::playback(recorded, start, Finality::default());
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let node = rpc::serve(ledger, Faults::new(0), listen)
+        .await
+        .map_err(|error| unserved(&error))?;
+    let endpoint = EndpointUrl::parse(&node.http_url()).map_err(|error| unserved(&error))?;
     let demo = Demo {
-        config: &config,
-        stores: &stores,
+        config,
+        stores,
         endpoint,
         last,
         writer: context.writer,
@@ -78,7 +90,20 @@ pub async fn execute(args: &DemoArgs, context: &Context) -> Result<(), Failure> 
     let live = playback.run(BLOCK_INTERVAL, context.cancel.clone());
     let (outcome, ()) = tokio::join!(Box::pin(demo.run(args.once, &context.cancel)), live);
     node.stop().await;
-    stores.close().await.and(outcome)
+    outcome
+}
+
+/// Height of the checkpoint that an earlier run left.
+async fn kept(config: &Config, stores: &Stores) -> Result<Option<u64>, Failure> {
+    let Some(chain) = config.chains.first() else {
+        return Ok(None);
+    };
+    let stored = checkpoint::read(&stores.database.store, chain.caip2).await;
+    Ok(stored.map_err(Error::from)?.map(|stored| stored.block.number))
+}
+
+fn unserved(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Internal, format!("failed to serve the recording: {error}"))
 }
 
 struct Demo<'a> {

@@ -219,6 +219,7 @@ async fn retry_all(which: &Which, context: &Context, stores: &Stores) -> Result<
             store: store.clone(),
             archive: std::sync::Arc::clone(&stores.archive),
             contracts: assignment.contracts(),
+            endpoints: None,
             stored: assignment.interpreter(stores),
         };
         let query = Query {

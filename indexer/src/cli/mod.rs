@@ -4,6 +4,7 @@ pub mod api;
 pub mod backfill;
 pub mod bench;
 pub mod check_config;
+pub mod decode;
 pub mod demo;
 pub mod faults;
 mod interrupt;
@@ -76,6 +77,9 @@ pub enum Command {
     /// Rebuild a range of blocks from the archive, without an endpoint
     #[command(after_long_help = replay::EXAMPLES)]
     Replay(replay::ReplayArgs),
+    /// Show what decoders see in one transaction, and why
+    #[command(after_long_help = decode::EXAMPLES)]
+    Decode(decode::DecodeArgs),
     /// Bring the database schema up to date
     #[command(after_long_help = migrate::EXAMPLES)]
     Migrate(migrate::MigrateArgs),
@@ -143,19 +147,31 @@ fn usage(error: &clap::Error) -> Failure {
     Failure::new(Exit::Usage, format!("{line}: see --help"))
 }
 
+impl Command {
+    /// Whether everything it needs may come with it: the demo brings its chain along, a decoded transaction its endpoint.
+    fn brings_all(&self) -> bool {
+        matches!(self, Command::Demo(_) | Command::Decode(_))
+    }
+
+    /// Whether it reads no configuration at all.
+    fn goes_without_file(&self) -> bool {
+        matches!(self, Command::Bench(args) if matches!(args.workload, bench::Workload::Endpoint { .. }))
+    }
+}
+
 impl Invocation {
     /// The configuration this invocation runs under.
     pub fn config(&self, environment: Environment<'_>) -> Result<Config, Failure> {
         let default = Path::new(DEFAULT_CONFIG);
         let path = self.config.as_deref();
-        let mut config = if path.is_none() && matches!(self.command, Command::Demo(_)) && !default.exists() {
-            // The demo brings its chain along, so it needs no file.
-            let mut config = Config::default();
-            config.override_from(environment)?;
-            config
-        } else {
-            Config::load(path.unwrap_or(default), environment)?
-        };
+        let mut config =
+            if self.command.goes_without_file() || path.is_none() && self.command.brings_all() && !default.exists() {
+                let mut config = Config::default();
+                config.override_from(environment)?;
+                config
+            } else {
+                Config::load(path.unwrap_or(default), environment)?
+            };
         if let Some(format) = self.log_format {
             config.log.format = format;
         }
@@ -191,6 +207,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Backfill(args) => backfill::execute(args, context).await,
         Command::Status(args) => status::execute(args, context).await,
         Command::Replay(args) => replay::execute(args, context).await,
+        Command::Decode(args) => short(context, Box::pin(decode::execute(args, context))).await,
         Command::Migrate(args) => short(context, migrate::execute(args, context)).await,
         Command::CheckConfig(args) => short(context, check_config::execute(args, context)).await,
         Command::Registry(args) => short(context, registry::execute(args, context)).await,

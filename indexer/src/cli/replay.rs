@@ -6,7 +6,9 @@ use clap::Args;
 use decoders::block::ChainId;
 use sinks::coverage::{self, Wanted};
 
-use super::{BlockRange, Context};
+use super::output::Writer;
+use super::{BlockRange, Context, EndpointUrlParser};
+use crate::config::EndpointUrl;
 use crate::daemon::assembly::Assignment;
 use crate::error::{Error, Exit, Failure};
 use crate::pipeline::{self, ARCHIVE_SOURCE};
@@ -15,10 +17,13 @@ use crate::{registry, retry};
 
 pub(super) const EXAMPLES: &str = "\
 Reads raw events from the archive, decodes them with this version's decoders and replaces the
-facts of the range. No endpoint is asked; blocks the archive does not cover are left as they are.
+facts of the range. Blocks the archive does not cover are left as they are. No endpoint is asked,
+except with --fetch, and then only for the transactions and contracts' answers that this version's
+decoders want and the archive lacks; they are archived.
 
-Example:
-  indexer replay --chain eip155:1 --from 12287507 --to 12387507";
+Examples:
+  indexer replay --chain eip155:1 --from 12287507 --to 12387507
+  indexer replay --chain eip155:1 --from 12287507 --to 12387507 --fetch";
 
 /// Arguments of `indexer replay`.
 #[derive(Clone, Debug, Args)]
@@ -29,6 +34,12 @@ pub struct ReplayArgs {
     /// The blocks.
     #[command(flatten)]
     pub range: BlockRange,
+    /// Ask the chain's endpoints for what decoders want and the archive lacks
+    #[arg(long)]
+    pub fetch: bool,
+    /// With --fetch: endpoints to ask instead of the registry's
+    #[arg(long, value_name = "URL", requires = "fetch", value_parser = EndpointUrlParser)]
+    pub rpc: Vec<EndpointUrl>,
 }
 
 /// Blocks replaced in one transaction.
@@ -38,16 +49,27 @@ const SPAN_BLOCKS: u64 = 500;
 pub async fn execute(args: &ReplayArgs, context: &Context) -> Result<(), Failure> {
     let range = args.range.checked()?;
     let stores = Stores::open(&context.config).await?;
-    let outcome = Box::pin(replay(args.chain, context, &stores, range)).await;
+    let outcome = Box::pin(replay(args, context, &stores, range)).await;
     stores.close().await.and(outcome)
 }
 
-async fn replay(chain: ChainId, context: &Context, stores: &Stores, range: RangeInclusive<u64>) -> Result<(), Failure> {
+async fn replay(
+    args: &ReplayArgs,
+    context: &Context,
+    stores: &Stores,
+    range: RangeInclusive<u64>,
+) -> Result<(), Failure> {
+    let chain = args.chain;
     let store = &stores.database.store;
     let assignment = Assignment {
         entry: registry::load_chain(store, chain).await?,
-        endpoints: Vec::new(),
+        endpoints: args.rpc.clone(),
         until: None,
+    };
+    let endpoints = if args.fetch {
+        Some(assignment.pool(&context.config, &context.cancel).await?)
+    } else {
+        None
     };
     let contracts = assignment.contracts();
     // A contract read for itself is archived with its facts; what was read for all has a coverage of its own.
@@ -76,24 +98,25 @@ async fn replay(chain: ChainId, context: &Context, stores: &Stores, range: Range
                 format!("stopped before block {}: start it again from there", span.start()),
             ));
         }
-        let replaced = retry::persist(&context.cancel, "a replay span", || {
-            pipeline::rewrite(store, &stores.archive, chain, span.clone(), &contracts)
+        let rewritten = retry::persist(&context.cancel, "a replay span", || {
+            pipeline::rewrite(
+                store,
+                &stores.archive,
+                chain,
+                span.clone(),
+                &contracts,
+                endpoints.as_ref(),
+            )
         })
         .await?;
+        let replaced = rewritten.replaced;
         total.blocks += span.end() - span.start() + 1;
+        total.lacking += rewritten.lacking;
         total.retracted += replaced.retracted;
         total.announced += replaced.announced;
         total.kept += replaced.kept;
     }
-    let Replayed {
-        blocks,
-        retracted,
-        announced,
-        kept,
-    } = total;
-    context.writer.line(format_args!(
-        "{blocks} blocks replayed: {kept} transfers as before, {announced} new, {retracted} retracted"
-    ))
+    total.tell(context.writer, args.fetch)
 }
 
 #[derive(Default)]
@@ -102,6 +125,31 @@ struct Replayed {
     retracted: u64,
     announced: u64,
     kept: u64,
+    lacking: usize,
+}
+
+impl Replayed {
+    fn tell(&self, writer: Writer, fetched: bool) -> Result<(), Failure> {
+        let Replayed {
+            blocks,
+            retracted,
+            announced,
+            kept,
+            lacking,
+        } = self;
+        writer.line(format_args!(
+            "{blocks} blocks replayed: {kept} facts as before, {announced} new, {retracted} retracted"
+        ))?;
+        match (lacking, fetched) {
+            (0, _) => Ok(()),
+            (_, false) => writer.line(format_args!(
+                "{lacking} transactions and answers that decoders want are not in the archive: with --fetch they are read"
+            )),
+            (_, true) => writer.line(format_args!(
+                "{lacking} transactions and answers that decoders want were had from no endpoint"
+            )),
+        }
+    }
 }
 
 /// The parts of `range` that the archive holds completely.

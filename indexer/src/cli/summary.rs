@@ -1,4 +1,4 @@
-//! What a person can check after the demo: blocks, events by kind, collections, owners.
+//! What a person can check after the demo: blocks, events by kind, collections, owners, sales.
 
 use api::summary::{self, Summary};
 use decoders::block::ChainId;
@@ -17,7 +17,8 @@ pub(super) async fn print(writer: Writer, pool: &PgPool, chain: ChainId) -> Resu
         summary.map_err(|error| Failure::new(Exit::Database, format!("failed to read the summary: {error}")))?;
     totals(writer, &summary)?;
     collections(writer, &summary)?;
-    owners(writer, &summary)
+    owners(writer, &summary)?;
+    sales(writer, &summary)
 }
 
 fn totals(writer: Writer, summary: &Summary) -> Result<(), Failure> {
@@ -28,8 +29,14 @@ fn totals(writer: Writer, summary: &Summary) -> Result<(), Failure> {
         summary.blocks, summary.chain
     ))?;
     writer.line(format_args!(
-        "{} mints, {} transfers, {} burns, {} refused logs; {} live tokens in {} collections",
-        summary.mints, summary.transfers, summary.burns, summary.faults, summary.token_count, summary.collection_count
+        "{} mints, {} transfers, {} burns, {} sales, {} refused logs; {} live tokens in {} collections",
+        summary.mints,
+        summary.transfers,
+        summary.burns,
+        summary.sales,
+        summary.faults,
+        summary.token_count,
+        summary.collection_count
     ))
 }
 
@@ -65,4 +72,30 @@ fn owners(writer: Writer, summary: &Summary) -> Result<(), Failure> {
         .flat_map(|token| token.owners.iter().map(move |owner| holding(token, owner)));
     writer.line("\nowners of a few tokens")?;
     writer.table(&["contract", "token", "owner", "quantity"], rows.collect())
+}
+
+fn sales(writer: Writer, summary: &Summary) -> Result<(), Failure> {
+    if summary.latest_sales.is_empty() {
+        return Ok(());
+    }
+    let unknown = || "-".to_owned();
+    let row = |sale: &summary::Sale| {
+        // In whole units where they are known, else in the smallest.
+        let price = match (&sale.price, &sale.price_raw) {
+            (Some(price), _) | (None, Some(price)) => price.clone(),
+            (None, None) => unknown(),
+        };
+        vec![
+            sale.marketplace.clone().unwrap_or_else(unknown),
+            sale.contract.clone(),
+            sale.token.clone().unwrap_or_else(unknown),
+            sale.seller.clone(),
+            sale.buyer.clone(),
+            price,
+            sale.currency_symbol.clone().unwrap_or_else(|| sale.currency.clone()),
+        ]
+    };
+    writer.line("\nnewest sales")?;
+    let header = ["market", "contract", "token", "seller", "buyer", "price", "currency"];
+    writer.table(&header, summary.latest_sales.iter().map(row).collect())
 }

@@ -209,6 +209,9 @@ pub struct ChainConfig {
     /// Contracts worth a name, an ABI or a source of their own.
     #[serde(default)]
     pub contracts: Vec<ContractConfig>,
+    /// What prices are told in beside the native currency.
+    #[serde(default)]
+    pub currencies: Vec<CurrencyConfig>,
 }
 
 /// `[chains.gas_policy]`.
@@ -281,6 +284,23 @@ pub struct ContractConfig {
     /// ABI as a JSON file, relative to the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abi: Option<PathBuf>,
+}
+
+/// `[[chains.currencies]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurrencyConfig {
+    /// Symbol, such as `WETH`.
+    #[serde(deserialize_with = "value::name")]
+    pub symbol: String,
+    /// The ERC-20 contract.
+    pub address: alloy_primitives::Address,
+    /// Digits after the point of one whole unit.
+    #[serde(deserialize_with = "value::within::<_, _, 0, 77>")]
+    pub decimals: u8,
+    /// Whether one of it is worth one of the native currency.
+    #[serde(default)]
+    pub pegged: bool,
 }
 
 impl Config {

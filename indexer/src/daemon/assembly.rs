@@ -44,24 +44,11 @@ impl Assignment {
     /// A chain without a usable endpoint, or a URL whose variable is not set.
     pub fn endpoint_settings(&self) -> Result<Vec<EndpointSettings>, Failure> {
         let chain = self.entry.chain.chain;
-        let listed = |(index, url): (usize, &EndpointUrl)| {
-            Ok(EndpointSettings {
-                id: -1 - i32::try_from(index).unwrap_or(0),
-                url: expanded(url)?,
-                priority: 0,
-                weight: 1,
-                rate_limit: None,
-            })
-        };
         let settings: Vec<EndpointSettings> = if self.endpoints.is_empty() {
             let active = self.entry.endpoints.iter().filter(|endpoint| endpoint.active);
             active.map(registered).collect::<Result<_, Failure>>()?
         } else {
-            self.endpoints
-                .iter()
-                .enumerate()
-                .map(listed)
-                .collect::<Result<_, Failure>>()?
+            listed(&self.endpoints)?
         };
         if settings.is_empty() {
             let message = format!(
@@ -178,6 +165,17 @@ impl Assignment {
         ))
     }
 
+    /// Connects the chain's endpoints.
+    ///
+    /// # Errors
+    /// No endpoint answers, or they serve another chain.
+    pub async fn pool(&self, config: &Config, cancel: &CancellationToken) -> Result<Pool, Failure> {
+        let chain = self.entry.chain.chain;
+        let options = self.pool_options(config);
+        let pool = Pool::connect(chain, self.endpoint_settings()?, options, cancel.clone());
+        Ok(pool.await.map_err(Error::from)?)
+    }
+
     /// Connects the chain's endpoints and puts its parts together.
     ///
     /// # Errors
@@ -191,15 +189,9 @@ impl Assignment {
     ) -> Result<Pipeline, Failure> {
         let chain = self.entry.chain.chain;
         let filter = Arc::new(self.filter()?);
-        let pool = Pool::connect(
-            chain,
-            self.endpoint_settings()?,
-            self.pool_options(config),
-            cancel.clone(),
-        );
         Ok(Pipeline {
             chain,
-            endpoints: Arc::new(pool.await.map_err(Error::from)?),
+            endpoints: Arc::new(self.pool(config, cancel).await?),
             archive: Arc::clone(&stores.archive),
             store: stores.database.store.clone(),
             metrics: metrics.chain(chain),
@@ -209,6 +201,23 @@ impl Assignment {
             committed: Arc::clone(&stores.committed),
         })
     }
+}
+
+/// Endpoints given on a command line: they are in no registry and equal to each other.
+///
+/// # Errors
+/// A URL whose variable is not set.
+pub fn listed(urls: &[EndpointUrl]) -> Result<Vec<EndpointSettings>, Failure> {
+    let setting = |(index, url): (usize, &EndpointUrl)| {
+        Ok(EndpointSettings {
+            id: -1 - i32::try_from(index).unwrap_or(0),
+            url: expanded(url)?,
+            priority: 0,
+            weight: 1,
+            rate_limit: None,
+        })
+    };
+    urls.iter().enumerate().map(setting).collect()
 }
 
 fn registered(endpoint: &crate::registry::Endpoint) -> Result<EndpointSettings, Failure> {

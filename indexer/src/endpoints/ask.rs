@@ -38,6 +38,8 @@ pub(super) struct Ask {
     pub(super) span: Option<u64>,
     /// Needs `eth_getBlockReceipts`.
     pub(super) receipts: bool,
+    /// Reading the answer takes long, however short it is.
+    pub(super) heavy: bool,
     /// Endpoints to leave out while there are others.
     pub(super) shun: Vec<i32>,
 }
@@ -306,7 +308,7 @@ impl Inner {
             let answer = match endpoint.exchange(&ask.calls, ask.patience).await {
                 Ok(bodies) => {
                     let method = ask.calls.last().map_or("", |call| call.method);
-                    off_thread(bodies, read.clone())
+                    off_thread(bodies, read.clone(), ask.heavy)
                         .await
                         .map_err(|unread| endpoint.unread(method, unread))
                 }
@@ -366,12 +368,12 @@ impl Drop for Trial<'_> {
     }
 }
 
-async fn off_thread<T, R>(bodies: Vec<Body>, read: R) -> Result<T, Unread>
+async fn off_thread<T, R>(bodies: Vec<Body>, read: R, heavy: bool) -> Result<T, Unread>
 where
     T: Send + 'static,
     R: Fn(&[Body]) -> Result<T, Unread> + Send + 'static,
 {
-    if bodies.iter().map(|body| body.bytes.len()).sum::<usize>() <= LONG {
+    if !heavy && bodies.iter().map(|body| body.bytes.len()).sum::<usize>() <= LONG {
         return read(&bodies);
     }
     let reading = tokio::task::spawn_blocking(move || read(&bodies));

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, hex};
+use decoders::block;
 
 use super::settings::Filter;
 
@@ -57,6 +58,24 @@ impl Call {
         }
     }
 
+    pub(super) fn transaction(hash: B256) -> Self {
+        Call {
+            method: "eth_getTransactionByHash",
+            params: format!(r#"["{hash}"]"#),
+        }
+    }
+
+    pub(super) fn contract(call: &block::Call) -> Self {
+        let (to, data) = (hex::encode_prefixed(call.to), hex::encode_prefixed(&call.input));
+        let at = call
+            .at
+            .map_or_else(|| "latest".to_owned(), |height| format!("{height:#x}"));
+        Call {
+            method: "eth_call",
+            params: format!(r#"[{{"to":"{to}","data":"{data}"}},"{at}"]"#),
+        }
+    }
+
     /// The logs of a block: one call, and a second one where the filter wants every log of some contracts.
     pub(super) fn logs_of(hash: B256, filter: &Filter) -> Vec<Self> {
         Self::logs(&format!(r#""blockHash":"{hash}""#), filter)
@@ -89,7 +108,7 @@ fn filter_json(topics: &[B256], addresses: &[Address]) -> String {
     }
     if !addresses.is_empty() {
         json.push_str(r#","address":["#);
-        push_all(&mut json, addresses.iter().map(alloy_primitives::hex::encode_prefixed));
+        push_all(&mut json, addresses.iter().map(hex::encode_prefixed));
         json.push(']');
     }
     json

@@ -218,6 +218,8 @@ impl Endpoint {
         let method = calls.last().map_or("", |call| call.method);
         let error = refusal_in(&bytes);
         let refusal = match error.as_ref().map(|error| classify(method, error, status)) {
+            // Some servers put what the contract said under a status of their own.
+            Some(Refusal::Reverted) => return Ok(Body { id, count, bytes }),
             None => of_status(status, retry_after),
             Some(Refusal::RateLimited(None)) => Refusal::RateLimited(retry_after),
             Some(refusal) => refusal,

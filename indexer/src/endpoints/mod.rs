@@ -6,12 +6,15 @@
 //!
 //! This module knows JSON-RPC and nothing of what logs mean; it never names a table and never writes a secret of a URL.
 
+mod answer;
 mod ask;
 mod bloom;
 mod branch;
 mod call;
 mod choice;
+mod context;
 mod endpoint;
+mod envelope;
 mod error;
 mod gate;
 mod header;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use decoders::block::{ChainId, Proof, Span};
+use decoders::block::{self, Answers, ChainId, Context, Envelopes, Proof, Span};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::answer::Remembered;
 use super::ask::{Ask, Counts, Trouble};
 use super::call::Call;
 use super::choice::wrong_chain;
@@ -33,6 +34,8 @@ use super::wire::{Body, Unread, replies};
 const CONNECT_TRIES: usize = 3;
 /// Longest wait for the first block of the chain, which is only asked for to learn the header rule.
 const PROBE: Duration = Duration::from_secs(2);
+/// Calldata that weighs as much as a log.
+const LOG_BYTES: usize = 500;
 /// Ranges of one span under way at once, as far as suggestions to planners go.
 const RANGES: u64 = 4;
 
@@ -59,10 +62,19 @@ pub(super) struct Inner {
     pub(super) counts: Counts,
     pub(super) announcements: Arc<Announcements>,
     pub(super) heads: HeadMemory,
-    /// Logs per block lately, for suggestions.
-    density: Mutex<Option<f64>>,
+    pub(super) remembered: Remembered,
+    /// What a block holds lately, for suggestions.
+    density: Mutex<Density>,
     client: reqwest::Client,
     endpoints: RwLock<Arc<[Arc<Endpoint>]>>,
+}
+
+/// What a block holds, smoothed over the last spans.
+#[derive(Default)]
+struct Density {
+    logs: Option<f64>,
+    /// What was read beside the logs, as so many logs of usual length.
+    context: f64,
 }
 
 impl Pool {
@@ -88,7 +100,8 @@ impl Pool {
             rules: Arc::new(Rules::new(options.header_hash)),
             counts: Counts::default(),
             heads: HeadMemory::default(),
-            density: Mutex::new(None),
+            remembered: Remembered::default(),
+            density: Mutex::default(),
             endpoints: RwLock::new(all.into()),
             announcements,
             client,
@@ -159,11 +172,39 @@ impl Pool {
         Box::pin(self.inner.range_span(range, filter, wanted)).await
     }
 
+    /// The envelopes of these transactions. Where Ethereum knows a transaction's type, its hash and its signature were checked.
+    ///
+    /// A transaction that no endpoint has, or that each serves in a form that fails its checks, is left out.
+    ///
+    /// # Errors
+    /// [`EndpointError`] when no endpoint answers at all.
+    pub async fn envelopes(&self, hashes: &[B256]) -> Result<Envelopes, EndpointError> {
+        Box::pin(self.inner.envelopes(hashes)).await
+    }
+
+    /// The hash of the block that holds a transaction; `None` when no endpoint knows it, or it waits to be mined.
+    ///
+    /// # Errors
+    /// [`EndpointError`]; transient ones are worth another try.
+    pub async fn block_of(&self, tx_hash: B256) -> Result<Option<B256>, EndpointError> {
+        Box::pin(self.inner.block_of(tx_hash)).await
+    }
+
+    /// What contracts answer to `calls`, and how many of them had to be asked for: answers that never change are remembered.
+    ///
+    /// A call about a state that no endpoint has (any more) is left out.
+    ///
+    /// # Errors
+    /// [`EndpointError`] when no endpoint answers at all.
+    pub async fn answers(&self, calls: &[block::Call]) -> Result<(Answers, usize), EndpointError> {
+        Box::pin(self.inner.contract_answers(calls)).await
+    }
+
     /// Blocks a span should have at present: as many as a few requests bring, and few enough to hold in memory.
     pub fn suggested_range(&self) -> u64 {
         let inner = &self.inner;
         let ranges = inner.log_blocks().saturating_mul(RANGES);
-        let density = *inner.density.lock().unwrap_or_else(PoisonError::into_inner);
+        let density = inner.density.lock().unwrap_or_else(PoisonError::into_inner).held();
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -174,6 +215,15 @@ impl Pool {
             (inner.options.span_logs as f64 / density.max(1e-6)) as u64
         });
         ranges.min(holding).clamp(1, inner.options.span_blocks.max(1))
+    }
+
+    /// Remembers what a span holds beside its logs, so that the next ones hold no more than they should.
+    pub fn learn_context(&self, span: &Span) {
+        let Context { envelopes, answers } = &span.context;
+        let calldata: usize = envelopes.values().map(|envelope| envelope.input.len()).sum();
+        let logs = envelopes.len() + answers.len() + calldata / LOG_BYTES;
+        let mut density = self.inner.density.lock().unwrap_or_else(PoisonError::into_inner);
+        density.context = smoothed(density.context, per_block(span.blocks.len(), logs));
     }
 
     /// Returns when a newer head may exist: one was announced, or it is time to look.
@@ -299,6 +349,7 @@ impl Inner {
             block: None,
             span: None,
             receipts: false,
+            heavy: false,
             shun: Vec::new(),
         }
     }
@@ -420,11 +471,26 @@ impl Inner {
         if blocks == 0 {
             return;
         }
-        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-        let seen = logs as f64 / blocks as f64;
+        let seen = per_block(blocks, logs);
         let mut density = self.density.lock().unwrap_or_else(PoisonError::into_inner);
-        *density = Some(density.map_or(seen, |known| known * 0.7 + seen * 0.3));
+        density.logs = Some(density.logs.map_or(seen, |known| smoothed(known, seen)));
     }
+}
+
+impl Density {
+    /// Logs per block, with what is read beside them.
+    fn held(&self) -> Option<f64> {
+        self.logs.map(|logs| logs + self.context)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn per_block(blocks: usize, logs: usize) -> f64 {
+    logs as f64 / blocks.max(1) as f64
+}
+
+fn smoothed(known: f64, seen: f64) -> f64 {
+    known * 0.7 + seen * 0.3
 }
 
 /// The header is the one asked for.

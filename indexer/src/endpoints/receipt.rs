@@ -13,7 +13,7 @@ use super::wire::{Account, Data, Quantity, Unread, Word, narrow};
 /// The deposit transactions of OP-stack chains, whose receipts carry two more fields.
 const DEPOSIT: u64 = 0x7e;
 /// The highest transaction type Ethereum knows (EIP-7702).
-const LAST_ETHEREUM_TYPE: u64 = 4;
+pub(super) const LAST_ETHEREUM_TYPE: u64 = 4;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

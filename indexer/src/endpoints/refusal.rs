@@ -22,6 +22,8 @@ pub(super) enum Refusal {
     BatchTooLarge,
     /// Too many requests: wait, or ask elsewhere.
     RateLimited(Option<Duration>),
+    /// The contract called refused; every endpoint would say so.
+    Reverted,
     /// Does not know the method.
     Unsupported,
     /// Does not have the block, or not yet.
@@ -67,7 +69,9 @@ pub(super) fn classify(method: &str, error: &RpcError, status: u16) -> Refusal {
     // Methods whose answers grow with what is asked.
     let bulky = matches!(method, "eth_getLogs" | "eth_getBlockReceipts");
 
-    if error.code == -32601 || says(UNSUPPORTED) && !says(&["batch"]) {
+    if method == "eth_call" && (error.code == 3 || says(REVERTED)) {
+        Refusal::Reverted
+    } else if error.code == -32601 || says(UNSUPPORTED) && !says(&["batch"]) {
         Refusal::Unsupported
     } else if says(ABSENT) {
         Refusal::Absent
@@ -108,6 +112,25 @@ pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Refusal {
         _ => Refusal::Failed,
     }
 }
+
+/// What nodes say when a call ends without a result: by the contract's own word, or because its code cannot go on.
+const REVERTED: &[&str] = &[
+    "revert",
+    "invalid opcode",
+    "opcode 0x",
+    "bad instruction",
+    "out of gas",
+    "outofgas",
+    "stack underflow",
+    "stack overflow",
+    "stackunderflow",
+    "invalid jump",
+    "bad jump",
+    "return data out of bounds",
+    "gas uint64 overflow",
+    "write protection",
+    "vm execution error",
+];
 
 const UNSUPPORTED: &[&str] = &[
     "method not found",
@@ -195,6 +218,13 @@ const PRUNED: &[&str] = &[
     "history is not available",
     "archive node",
     "historical state",
+    "state is not available",
+    "state not available",
+    "state already discarded",
+    "no state available",
+    "required historical",
+    "old data not available",
+    "distance to target block exceeds",
 ];
 
 const TOO_MUCH: &[&str] = &[
@@ -374,6 +404,7 @@ mod tests {
             ("rate", seconds) => Refusal::RateLimited(seconds.map(Duration::from_secs)),
             ("absent", None) => Refusal::Absent,
             ("pruned", None) => Refusal::Pruned,
+            ("reverted", None) => Refusal::Reverted,
             ("denied", None) => Refusal::Denied,
             ("unsupported", None) => Refusal::Unsupported,
             ("unavailable", None) => Refusal::Unavailable,
@@ -382,16 +413,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn provider_errors_mean_what_they_mean() {
-        let rows = include_str!("provider_errors.tsv")
-            .lines()
-            .filter(|line| !line.starts_with('#'));
-        for row in rows {
+    fn assert_meanings(method: &str, table: &str) {
+        for row in table.lines().filter(|line| !line.starts_with('#')) {
             let [code, status, means, text] = row.splitn(4, '\t').collect::<Vec<_>>().try_into().unwrap();
-            let refusal = meant("eth_getLogs", code.parse().unwrap(), text, status.parse().unwrap());
+            let refusal = meant(method, code.parse().unwrap(), text, status.parse().unwrap());
             assert_eq!(refusal, meaning(means), "{row}");
         }
+    }
+
+    #[test]
+    fn provider_errors_mean_what_they_mean() {
+        assert_meanings("eth_getLogs", include_str!("provider_errors.tsv"));
+    }
+
+    #[test]
+    fn errors_of_contract_calls_mean_what_they_mean() {
+        assert_meanings("eth_call", include_str!("call_errors.tsv"));
     }
 
     #[test]

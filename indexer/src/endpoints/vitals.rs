@@ -182,7 +182,11 @@ impl Vitals {
     /// An answer was refused, or did not pass. `detail` is clean.
     pub(super) fn refused(&mut self, refusal: &Refusal, detail: &str, now: Instant) {
         match refusal {
-            Refusal::TooMuch(_) | Refusal::BatchTooLarge | Refusal::Absent | Refusal::Unprovable => self.healthy(),
+            Refusal::TooMuch(_)
+            | Refusal::BatchTooLarge
+            | Refusal::Reverted
+            | Refusal::Absent
+            | Refusal::Unprovable => self.healthy(),
             Refusal::Unsupported | Refusal::Pruned => {
                 self.healthy();
                 self.reason = Some(detail.to_owned());

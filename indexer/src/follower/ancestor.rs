@@ -36,7 +36,7 @@ pub async fn find(pipeline: &Pipeline, lowest: u64) -> Result<BlockRef, Error> {
     };
     while let Some(window) = window_below(above, lowest) {
         above = *window.start();
-        let archived = pipeline.archive.read(pipeline.chain, window).await?;
+        let archived = pipeline.archive.read_logs(pipeline.chain, window).await?;
         let blocks: Vec<BlockRef> = archived.blocks.iter().map(|block| block.block_ref()).collect();
         if let Some(ancestor) = highest_shared(pipeline, &blocks).await? {
             return Ok(ancestor);
@@ -60,7 +60,7 @@ pub async fn left_below(pipeline: &Pipeline, height: u64, lowest: u64) -> Result
     let Some(window) = window_below(height + 1, lowest) else {
         return Ok(false);
     };
-    let archived = pipeline.archive.read(pipeline.chain, window).await?;
+    let archived = pipeline.archive.read_logs(pipeline.chain, window).await?;
     match archived.blocks.last() {
         Some(block) => Ok(!is_canonical(pipeline, block.block_ref()).await?),
         None => Ok(false),

@@ -349,6 +349,7 @@ impl Follower {
             block = *span.range.end(),
             blocks = span.blocks.len(),
             transfers = applied.transfers,
+            sales = applied.sales,
             proof = span.proof.as_str(),
             "applied"
         );

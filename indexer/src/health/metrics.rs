@@ -39,6 +39,8 @@ struct ChainFamilies {
     commit_seconds: HistogramVec,
     fetch_seconds: HistogramVec,
     archive_writes: IntCounterVec,
+    transactions: IntCounterVec,
+    calls: IntCounterVec,
 }
 
 /// Families with the labels `chain` and `endpoint`.
@@ -110,6 +112,10 @@ pub struct ChainMetrics {
     pub fetch_seconds: Histogram,
     /// `indexer_archive_writes_total`.
     pub archive_writes: IntCounter,
+    /// `indexer_transactions_fetched_total`.
+    pub transactions: IntCounter,
+    /// `indexer_contract_calls_total`.
+    pub calls: IntCounter,
     events: IntCounterVec,
     faults: IntCounterVec,
     chain: String,
@@ -130,7 +136,7 @@ impl ChainMetrics {
         self.lag_seconds.set(age_seconds);
     }
 
-    /// Counts `count` events of `kind` (`mint`, `burn`, `transfer`) in `indexer_events_total`.
+    /// Counts `count` events of `kind` (`mint`, `burn`, `transfer`, `sale`, `listing`, `offer`, `cancel`) in `indexer_events_total`.
     pub fn events(&self, kind: &str, count: u64) {
         self.events
             .with_label_values(&[self.chain.as_str(), kind])
@@ -189,6 +195,8 @@ impl Metrics {
             commit_seconds: families.commit_seconds.with_label_values(&label),
             fetch_seconds: families.fetch_seconds.with_label_values(&label),
             archive_writes: families.archive_writes.with_label_values(&label),
+            transactions: families.transactions.with_label_values(&label),
+            calls: families.calls.with_label_values(&label),
             events: families.events.clone(),
             faults: families.faults.clone(),
             chain,
@@ -357,6 +365,18 @@ impl ChainFamilies {
                 registry,
                 "archive_writes_total",
                 "Raw events written to the archive",
+                &chain,
+            ),
+            transactions: counters(
+                registry,
+                "transactions_fetched_total",
+                "Transactions read because a decoder wants more than their logs",
+                &chain,
+            ),
+            calls: counters(
+                registry,
+                "contract_calls_total",
+                "Questions to contracts that a decoder wants answered",
                 &chain,
             ),
         }

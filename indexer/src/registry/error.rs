@@ -2,6 +2,7 @@
 
 use alloy_primitives::Address;
 use decoders::block::ChainId;
+use sinks::error::SinkError;
 
 use crate::config::EndpointUrlError;
 use crate::error::{Error, Exit, Failure};
@@ -39,6 +40,9 @@ pub enum RegistryError {
     /// The database failed.
     #[error("failed to reach the registry tables: {0}")]
     Database(#[from] sqlx::Error),
+    /// The tables of currencies failed.
+    #[error("failed to reach the tables of currencies: {0}")]
+    Currencies(#[from] SinkError),
 }
 
 impl RegistryError {
@@ -101,7 +105,7 @@ impl From<RegistryError> for Error {
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         let exit = match error {
-            RegistryError::Database(_) => Exit::Database,
+            RegistryError::Database(_) | RegistryError::Currencies(_) => Exit::Database,
             _ => Exit::Registry,
         };
         Failure::new(exit, error.to_string())

@@ -2,10 +2,11 @@
 
 use alloy_primitives::Address;
 use decoders::block::ChainId;
+use sinks::currencies::{self, Currency};
 use sinks::store::Store;
 
 use super::{Abi, Chain, ChainSettings, Contract, Endpoint, RegistryError, edit};
-use crate::config::{ChainConfig, Config, ContractConfig, EndpointConfig, EndpointUrl};
+use crate::config::{ChainConfig, Config, ContractConfig, CurrencyConfig, EndpointConfig, EndpointUrl};
 
 /// What a seeding added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Seeded {
     pub contracts: u32,
 }
 
-/// Adds every chain, endpoint and contract of `config` that the registry lacks, in one transaction.
+/// Adds every chain, endpoint and contract of `config` that the registry lacks, in one transaction, and then the currencies.
 pub async fn seed(store: &Store, config: &Config) -> Result<Seeded, RegistryError> {
     let mut seeded = Seeded::default();
     let mut transaction = store.pool.begin().await?;
@@ -42,7 +43,20 @@ pub async fn seed(store: &Store, config: &Config) -> Result<Seeded, RegistryErro
         }
     }
     transaction.commit().await?;
+    for chain in &config.chains {
+        let listed: Vec<Currency> = chain.currencies.iter().map(currency_of).collect();
+        currencies::seed(store, chain.caip2, &listed).await?;
+    }
     Ok(seeded)
+}
+
+fn currency_of(config: &CurrencyConfig) -> Currency {
+    Currency {
+        address: config.address,
+        symbol: config.symbol.clone(),
+        decimals: Some(config.decimals),
+        pegged: config.pegged,
+    }
 }
 
 async fn seed_gas_policy(connection: &mut sqlx::PgConnection, chain: &ChainConfig) -> Result<(), RegistryError> {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::Interpreter;
 use crate::archive::Archive;
 use crate::archive::queue::{Outcome, Taken};
+use crate::endpoints::Pool;
 use crate::error::Error;
 use crate::pipeline::{self, ARCHIVE_SOURCE};
 
@@ -24,7 +25,7 @@ const BATCH: i64 = 500;
 /// Blocks between two faults that are still decoded in one go.
 const NEAR: u64 = 8;
 
-/// What a retry needs of a chain; no endpoint.
+/// What a retry needs of a chain.
 #[derive(Clone, Debug)]
 pub struct Bench {
     /// The chain.
@@ -35,6 +36,8 @@ pub struct Bench {
     pub archive: Arc<Archive>,
     /// Contracts the chain is read for; empty where it is read for all.
     pub contracts: Vec<Address>,
+    /// Where what decoders want beside logs, and the archive lacks, is read; nowhere, where absent.
+    pub endpoints: Option<Arc<Pool>>,
     /// The reader of followed contracts.
     pub stored: Arc<Interpreter>,
 }
@@ -107,7 +110,15 @@ pub async fn retry(bench: &Bench, ids: &[Uuid]) -> Result<(), Error> {
     for range in blocks(false) {
         let gaps = coverage::missing(&bench.store, bench.chain, &archived, range.clone()).await?;
         if gaps.is_empty() || !bench.contracts.is_empty() {
-            pipeline::rewrite(&bench.store, &bench.archive, bench.chain, range, &bench.contracts).await?;
+            pipeline::rewrite(
+                &bench.store,
+                &bench.archive,
+                bench.chain,
+                range,
+                &bench.contracts,
+                bench.endpoints.as_deref(),
+            )
+            .await?;
         }
     }
     Ok(())

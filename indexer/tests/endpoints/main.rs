@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod context;
 mod fixtures;
 mod limits;
 mod sockets;

@@ -264,8 +264,11 @@ enum Lost {
 /// Backfills a chain, and cuts the wire to one service in the middle.
 async fn backfill_without(lost: Lost) {
     let chain = Chain::start(Settings::small(175), HISTORY + FINALIZED_DEPTH + 1, FINALIZED_DEPTH).await;
-    // So slow that there is a middle in which to cut.
-    chain.faults.change(|faults| faults.latency = SLOW);
+    // So slow, and asked for so little at once, that there is a middle in which to cut: the first question is refused.
+    chain.faults.change(|faults| {
+        faults.latency = SLOW;
+        faults.limits.block_range = Some(20);
+    });
     let (database, mongo, http) = (Database::new().await, MongoDatabase::new(), chain.server.http_url());
     let wire = Wire::to(match lost {
         Lost::Database => &database.url,
@@ -345,7 +348,7 @@ impl Process {
     /// Waits until a line of the log has `part` in it.
     async fn logs(&mut self, part: &str) {
         eventually(&format!("it logs {part}"), async || {
-            assert!(self.ended().is_none(), "it has ended");
+            assert!(self.ended().is_none(), "it has ended: {}", self.log());
             self.log().contains(part).then_some(())
         })
         .await;

@@ -44,7 +44,7 @@ async fn the_recording_backfilled_and_replayed_says_what_its_node_said() {
     server.stop().await;
     let said = program.run(&[&["replay"], &range[..]].concat()).await;
     assert!(
-        said.contains(&format!("{} transfers as before, 0 new, 0 retracted", expected.facts())),
+        said.contains(&format!("{} facts as before, 0 new, 0 retracted", expected.facts())),
         "{said}"
     );
     assert_eq!(digest(&database.store, CHAIN).await.unwrap(), digests, "replayed");

@@ -138,11 +138,13 @@ async fn the_api_answers_from_the_tables_and_refuses_what_it_cannot_read() {
     let database = database::open(&config).await.unwrap();
     registry::seed(&database.store, &config).await.unwrap();
     fill(&database.store.pool).await;
+    fill_sales(&database.store.pool).await;
     let served = Served::start(database.store.pool.clone()).await;
 
     status(&served).await;
     catalog(&served).await;
     transfers(&served).await;
+    sales(&served).await;
     bad_input(&served).await;
     summary(&database.store.pool).await;
 
@@ -242,6 +244,140 @@ async fn transfers(served: &Served) {
     );
 }
 
+async fn sales(served: &Served) {
+    let numbers = async |path: &str| {
+        let page = served.ok(path).await;
+        let sales = page["sales"].as_array().unwrap();
+        let numbers: Vec<i64> = sales
+            .iter()
+            .map(|sale| sale["block_number"].as_i64().unwrap())
+            .collect();
+        (numbers, page["next"].as_str().map(str::to_owned))
+    };
+    let (first, next) = numbers("/v1/sales?chain=eip155:1&limit=3").await;
+    let (rest, end) = numbers(&format!("/v1/sales?chain=eip155:1&limit=3&before={}", next.unwrap())).await;
+    assert_eq!(
+        (first, rest, end),
+        (vec![104, 103, 102], vec![101], None),
+        "newest first, each once"
+    );
+    let seller = format!("0x{}", "bb".repeat(20));
+    for (path, expected) in [
+        (format!("contract={ONE}"), vec![103, 102, 101]),
+        (format!("contract={ONE}&token=1"), vec![103, 101]),
+        (format!("account={seller}"), vec![104, 103, 102, 101]),
+        (format!("account={MANY}"), vec![]),
+    ] {
+        assert_eq!(
+            numbers(&format!("/v1/sales?chain=eip155:1&{path}")).await.0,
+            expected,
+            "{path}"
+        );
+    }
+    let sales = served.ok("/v1/sales?chain=eip155:1").await;
+    let odd = &sales["sales"][0];
+    assert_eq!(
+        (&odd["token"], &odd["price_raw"], &odd["price"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    let part = &sales["sales"][1];
+    assert_eq!(
+        (
+            &part["price"],
+            &part["currency_symbol"],
+            &part["marketplace"],
+            &part["bundle"]["size"]
+        ),
+        (&"1.5".into(), &"ETH".into(), &"seaport".into(), &2.into())
+    );
+    assert_eq!(
+        part["fees"],
+        serde_json::json!([{ "recipient": format!("{MANY:#x}"), "amount_raw": "7", "kind": "royalty" }])
+    );
+
+    let collections = served.ok("/v1/collections?chain=eip155:1&limit=1").await;
+    let first = &collections["collections"][0];
+    assert_eq!(
+        (&first["sales"], &first["volume"], &first["floor"]),
+        (&3.into(), &"4.5".into(), &Value::Null)
+    );
+    assert_eq!(
+        (&first["last_sale"]["price"], &first["last_sale"]["quantity"]),
+        (&"1.5".into(), &"1".into())
+    );
+    let token = served.ok(&format!("/v1/tokens/eip155:1/{ONE}/1")).await;
+    assert_eq!(
+        (
+            &token["sales"],
+            &token["volume"],
+            &token["last_sale"]["currency_symbol"]
+        ),
+        (&2.into(), &"3".into(), &"ETH".into())
+    );
+    let unsold = served.ok(&format!("/v1/tokens/eip155:1/{MANY}/7")).await;
+    assert_eq!(
+        (&unsold["sales"], &unsold["volume"], &unsold["last_sale"]),
+        (&0.into(), &"0".into(), &Value::Null)
+    );
+}
+
+/// Sales in blocks 101 to 104: one alone, one alone of another token, part of a bundle, one of which nothing is known.
+async fn fill_sales(pool: &PgPool) {
+    let [one, two] = [1, 2].map(|number| token_id(CHAIN, &ONE, &U256::from(number)));
+    sqlx::query("insert into catalog_service.marketplaces values ($1, 'seaport')")
+        .bind(Uuid::from_u128(9))
+        .execute(pool)
+        .await
+        .unwrap();
+    for (block, token, number, bundle) in [
+        (101, Some(one), Some("1"), 1),
+        (102, Some(two), Some("2"), 1),
+        (103, Some(one), Some("1"), 2),
+        (104, None, None, 1),
+    ] {
+        sqlx::query(
+            "insert into catalog_service.sale_facts
+                 (chain_id, id, contract, token_number, token, standard, quantity, marketplace_id, version, side, seller, buyer,
+                  maker, taker_raw, currency_address, price_raw, price_allocation, fee_recipients, fee_amounts, fee_kinds,
+                  bundle_id, bundle_size, flags, tx_hash, block_number, block_hash, block_time, log_index, item)
+             values ('eip155:1', $1, $2, $3, $4, 'erc721', 1, $5, '', 'listing', '0x' || repeat('bb', 20), '0x' || repeat('cc', 20),
+                     '0x' || repeat('bb', 20), '0x' || repeat('cc', 20), '0x' || repeat('00', 20),
+                     case when $4 is null then null else 1500000000000000000 end, 'exact', array['0x' || repeat('22', 20)],
+                     array[7], array['royalty'], case when $6 > 1 then $1 end, $6, '{}',
+                     '0x' || repeat('01', 32), $7, '0x' || repeat('02', 32), now(), 0, 0)",
+        )
+        .bind(Uuid::from_u128(block as u128))
+        .bind(if token.is_some() { format!("{ONE:#x}") } else { format!("{:#x}", Address::ZERO) })
+        .bind(number)
+        .bind(token)
+        .bind(Uuid::from_u128(9))
+        .bind(bundle)
+        .bind(block as i64)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+    for (token, sales, last) in [(one, 2, 101), (two, 1, 102)] {
+        sqlx::query(
+            "insert into catalog_service.token_sales values
+                 ('eip155:1', $1, '0x' || repeat('00', 20), $2, $2 * 1500000000000000000::numeric, $3)",
+        )
+        .bind(token)
+        .bind(sales)
+        .bind(Uuid::from_u128(last))
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+    sqlx::query(
+        "insert into catalog_service.collection_sales values
+             ('eip155:1', '0x' || repeat('11', 20), '0x' || repeat('00', 20), 3, 4500000000000000000)",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
 async fn bad_input(served: &Served) {
     for (path, code, part) in [
         ("/v1/transfers".to_owned(), 400, "chain is missing"),
@@ -257,6 +393,13 @@ async fn bad_input(served: &Served) {
         ),
         (
             "/v1/transfers?chain=eip155:1&contract=0x1&token=1".to_owned(),
+            400,
+            "40 hexadecimal digits",
+        ),
+        ("/v1/sales".to_owned(), 400, "chain is missing"),
+        ("/v1/sales?chain=eip155:1&token=1".to_owned(), 400, "contract and token"),
+        (
+            "/v1/sales?chain=eip155:1&account=0x1".to_owned(),
             400,
             "40 hexadecimal digits",
         ),
@@ -279,6 +422,7 @@ async fn summary(pool: &PgPool) {
         (101, Some(100), Some(200))
     );
     assert_eq!((summary.mints, summary.transfers, summary.burns), (4, 6, 1));
+    assert_eq!(summary.sales, 3);
     assert_eq!(
         (summary.collection_count, summary.token_count, summary.faults),
         (2, 3, 0)

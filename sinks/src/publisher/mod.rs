@@ -9,8 +9,10 @@ mod error;
 mod lane;
 mod message;
 mod owed;
+mod sale;
 mod status;
 pub mod tail;
+mod transfer;
 mod turn;
 
 use std::collections::BTreeMap;

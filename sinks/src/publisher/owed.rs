@@ -1,12 +1,15 @@
 //! The reading side of the outbox: what is owed, joined with the facts it tells of, and the receipt once it is paid.
 
-use chrono::{DateTime, Utc};
 use decoders::block::ChainId;
-use sqlx::types::Json;
+use rustc_hash::FxHashMap;
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::PublisherError;
-use super::message::{BlockBody, Message, SCHEMA_VERSION, TransferBody, Undone, rfc3339};
+use super::message::{Message, retraction};
+use super::sale::SaleFact;
+use super::transfer::TransferFact;
+use super::{PublisherError, sale, transfer};
+use crate::sales::KIND;
 use crate::store::Store;
 
 /// One outbox row; no message when its fact was undone before the row was paid.
@@ -42,13 +45,9 @@ pub(super) async fn rows(
     limit: usize,
 ) -> Result<Vec<Owed>, PublisherError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select o.seq, o.kind, o.fact_id, o.body,
-                t.block_number, t.block_hash::text, t.block_time, t.tx_hash::text, t.log_index, t.item,
-                t.contract::text, t.token_id, t.from_addr::text, t.to_addr::text, t.quantity::text, t.standard
-           from indexer_service.outbox o
-           left join catalog_service.ownership_transfers t on t.chain_id = $1 and t.id = o.fact_id
-          where o.chain_id = $1 and o.seq > $2 and o.seq <> all($3)
-          order by o.seq
+        "select seq, kind, fact_id, body from indexer_service.outbox
+          where chain_id = $1 and seq > $2 and seq <> all($3)
+          order by seq
           limit $4",
     )
     .bind(chain.to_string())
@@ -57,7 +56,47 @@ pub(super) async fn rows(
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(&store.pool)
     .await?;
-    rows.into_iter().map(|row| row.owed(chain)).collect()
+    let facts = Facts::read(store, chain, &rows).await?;
+    rows.into_iter().map(|row| row.owed(chain, &facts)).collect()
+}
+
+/// The facts that some outbox rows tell of, as far as they stand.
+struct Facts {
+    transfers: FxHashMap<Uuid, TransferFact>,
+    sales: FxHashMap<Uuid, SaleFact>,
+}
+
+impl Facts {
+    /// One statement per kind among `rows`.
+    async fn read(store: &Store, chain: ChainId, rows: &[Row]) -> Result<Self, PublisherError> {
+        let (mut moved, mut sold) = (Vec::new(), Vec::new());
+        for row in rows.iter().filter(|row| row.body.is_none()) {
+            let ids = if row.kind == KIND { &mut sold } else { &mut moved };
+            ids.push(row.fact_id);
+        }
+        let chain = chain.to_string();
+        let transfers = if moved.is_empty() {
+            Vec::new()
+        } else {
+            transfer::read(store, &chain, &moved).await?
+        };
+        let sales = if sold.is_empty() {
+            Vec::new()
+        } else {
+            sale::read(store, &chain, &sold).await?
+        };
+        Ok(Facts {
+            transfers: transfers.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
+            sales: sales.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
+        })
+    }
+
+    /// The message of the fact with the id `id`; none when it was undone.
+    fn message(&self, chain: ChainId, id: Uuid) -> Option<Result<Message, serde_json::Error>> {
+        // Two rows may tell of one fact: what was undone and came again.
+        let transfer = self.transfers.get(&id).cloned().map(|fact| fact.message(chain));
+        transfer.or_else(|| self.sales.get(&id).cloned().map(|fact| fact.message(chain)))
+    }
 }
 
 /// What one batch came to.
@@ -134,62 +173,25 @@ pub(super) async fn release(store: &Store, holder: &str) -> Result<(), Publisher
     Ok(())
 }
 
-/// An outbox row joined with its fact.
+/// An outbox row.
 #[derive(sqlx::FromRow)]
 struct Row {
     seq: i64,
     kind: String,
     fact_id: Uuid,
-    body: Option<Json<Undone>>,
-    block_number: Option<i64>,
-    block_hash: Option<String>,
-    block_time: Option<DateTime<Utc>>,
-    tx_hash: Option<String>,
-    log_index: Option<i32>,
-    item: Option<i32>,
-    contract: Option<String>,
-    token_id: Option<String>,
-    from_addr: Option<String>,
-    to_addr: Option<String>,
-    quantity: Option<String>,
-    standard: Option<String>,
+    body: Option<Value>,
 }
 
 impl Row {
-    fn owed(mut self, chain: ChainId) -> Result<Owed, PublisherError> {
-        let seq = self.seq;
-        let message = match self.body.take() {
-            Some(Json(told)) => Some(told.message(chain, self.fact_id)),
-            None => self.transfer(chain).map(TransferBody::message),
+    fn owed(self, chain: ChainId, facts: &Facts) -> Result<Owed, PublisherError> {
+        let Row { seq, fact_id, body, .. } = self;
+        let message = match body {
+            Some(told) => Some(retraction(told, chain, fact_id)),
+            None => facts.message(chain, fact_id),
         };
         let message = message
             .transpose()
             .map_err(|reason| PublisherError::Body { seq, reason })?;
         Ok(Owed { seq, message })
-    }
-
-    /// The fact's body; `None` when the fact is gone.
-    fn transfer(self, chain: ChainId) -> Option<TransferBody> {
-        let time = rfc3339(self.block_time?);
-        Some(TransferBody {
-            schema_version: SCHEMA_VERSION,
-            id: self.fact_id,
-            chain: chain.to_string(),
-            kind: self.kind,
-            block: BlockBody {
-                number: self.block_number?,
-                hash: self.block_hash?,
-                time,
-            },
-            tx_hash: self.tx_hash?,
-            log_index: self.log_index?,
-            item: self.item?,
-            contract: self.contract?,
-            token_id: self.token_id?,
-            from: self.from_addr?,
-            to: self.to_addr?,
-            quantity: self.quantity?,
-            standard: self.standard?,
-        })
     }
 }

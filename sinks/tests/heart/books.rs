@@ -6,6 +6,8 @@ use alloy_primitives::U512;
 use decoders::fact::{Facts, TransferKind};
 use sinks::store::Store;
 
+use crate::trade::Trade;
+
 /// A token as a reader sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct TokenState {
@@ -32,8 +34,9 @@ pub(crate) struct Books {
     pub(crate) balances: BTreeSet<(String, String, String, String)>,
     /// contract → items, owners, transfers, mints, burns; for contracts with a token.
     pub(crate) stats: BTreeMap<String, [i64; 5]>,
-    /// Transfer ids in order.
+    /// Ids of transfers and sales in order.
     pub(crate) activities: Vec<uuid::Uuid>,
+    pub(crate) trade: Trade,
 }
 
 impl Books {
@@ -89,7 +92,13 @@ impl Books {
                 supplies.entry(key.clone()).or_default().lost += quantity;
             }
         }
+        for sale in &facts.sales {
+            let block = facts.blocks.iter().find(|block| block.number == sale.block_number);
+            books.activities.push(sale.id(facts.chain, block.unwrap().hash));
+        }
+        books.activities.sort_unstable();
         books.close(&holdings, &supplies, &single, &counts);
+        books.trade = Trade::of(facts, books.tokens.keys());
         books
     }
 
@@ -170,6 +179,7 @@ impl Books {
             .fetch_all(&store.pool)
             .await
             .unwrap();
+        books.trade = Trade::read(store).await;
         books
     }
 }

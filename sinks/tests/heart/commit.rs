@@ -1,17 +1,22 @@
 //! What a commit refuses, and what it owes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::scratch::with_store;
-use crate::world::{CHAIN, SOURCES, World, wanted};
+use crate::world::{CHAIN, SEAPORT, SOURCES, WYVERN, World, wanted};
 use alloy_primitives::{Address, B256};
 use decoders::block::{BlockRef, ChainId, Proof};
+use futures::TryStreamExt;
+use serde_json::{Value, json};
 use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Applied, Move, apply, rewind};
 use sinks::coverage::{self, Covered, Wanted};
 use sinks::digest::digest;
 use sinks::error::{Class, SinkError};
 use sinks::lease::{acquire, release, renew};
+use sinks::publisher::tail::{Filter, from_outbox};
+use sinks::store::Store;
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -156,17 +161,85 @@ async fn one_announcement_is_owed_per_fact() {
         .fetch_all(&store.pool)
         .await
         .unwrap();
-        let expected: Vec<(uuid::Uuid, String, i64, bool)> = facts
-            .transfers
-            .iter()
-            .map(|fact| {
-                let id = fact.id(CHAIN, world.block(fact.block_number).hash);
-                (id, fact.kind.as_str().to_owned(), fact.block_number.cast_signed(), true)
-            })
-            .collect();
-        assert_eq!(owed, expected);
+        let owe = |id, kind: &str, number: u64| (id, kind.to_owned(), number.cast_signed(), true);
+        let moved = facts.transfers.iter().map(|fact| {
+            let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+            owe(id, fact.kind.as_str(), fact.block_number)
+        });
+        let sold = facts.sales.iter().map(|fact| {
+            let id = fact.id(CHAIN, world.block(fact.block_number).hash);
+            owe(id, "sale", fact.block_number)
+        });
+        let mut expected: Vec<(uuid::Uuid, String, i64, bool)> = moved.chain(sold).collect();
+        expected.sort_unstable();
+        assert_eq!(owed, expected, "in chain order, kinds mixed");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_tell_of_every_kind_in_chain_order_and_are_taken_back_in_reverse() {
+    with_store(1, |store| async move {
+        let world = World::new(12, 30);
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        let (facts, undone) = (world.facts(0..=29), world.facts(1..=29));
+        let step = Move::Head {
+            from: None,
+            lease: &lease,
+        };
+        apply(&store, &facts, step).await.unwrap();
+        let messages = owed_messages(&store).await;
+        let ids: Vec<String> = world.ids(&facts).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            messages
+                .iter()
+                .map(|body| body["id"].as_str().unwrap())
+                .collect::<Vec<_>>(),
+            ids
+        );
+        let sold: Vec<&Value> = messages.iter().filter(|body| body["kind"] == "sale").collect();
+        assert_eq!(sold.len(), facts.sales.len());
+        for (body, fact) in sold.into_iter().zip(&facts.sales) {
+            assert_eq!(body["seller"], format!("{:#x}", fact.seller));
+            assert_eq!(body["price"], json!(fact.price.map(|price| price.to_string())));
+            assert_eq!(body["fees"].as_array().unwrap().len(), fact.fees.len());
+            assert_eq!(body["bundle"].is_null(), fact.bundle_size == 1);
+        }
+
+        rewind(&store, CHAIN, world.block(29), world.block(0), &lease)
+            .await
+            .unwrap();
+        let left = owed_messages(&store).await;
+        let retractions = left.iter().filter(|body| body["kind"] == "retraction");
+        let retracted: Vec<&str> = retractions
+            .map(|body| body["retracts"]["id"].as_str().unwrap())
+            .collect();
+        let expected: Vec<String> = world.ids(&undone).iter().rev().map(ToString::to_string).collect();
+        assert_eq!(retracted, expected);
+        let own: BTreeSet<&str> = left.iter().map(|body| body["id"].as_str().unwrap()).collect();
+        assert_eq!(
+            own.len(),
+            left.len(),
+            "two facts of one log have retractions of their own"
+        );
+        assert_eq!(
+            left.len(),
+            facts.transfers.len() + facts.sales.len(),
+            "what was undone is not told"
+        );
+    })
+    .await;
+}
+
+/// The bodies of every message owed, in order.
+async fn owed_messages(store: &Store) -> Vec<Value> {
+    let seen: Vec<_> = from_outbox(store.clone(), 0, Filter::default(), None)
+        .try_collect()
+        .await
+        .unwrap();
+    seen.iter()
+        .map(|seen| serde_json::from_slice(&seen.body).unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,8 +266,21 @@ async fn a_retraction_carries_the_fact() {
                 .fetch_all(&store.pool)
                 .await
                 .unwrap();
-        assert_eq!(bodies.len(), facts.transfers.len());
-        for (body, fact) in bodies.iter().zip(&facts.transfers) {
+        let (sold, moved): (Vec<_>, Vec<_>) = bodies.iter().partition(|body| body["kind"] == "sale");
+        assert_eq!((moved.len(), sold.len()), (facts.transfers.len(), facts.sales.len()));
+        for (body, fact) in sold.iter().zip(&facts.sales) {
+            let block = world.block(fact.block_number);
+            assert_eq!(body["fact_id"], fact.id(CHAIN, block.hash).to_string());
+            assert_eq!(body["contract"], format!("{:#x}", fact.contract));
+            assert_eq!(body["token_number"], json!(fact.token.map(|token| token.to_string())));
+            assert_eq!(body["marketplace"], fact.marketplace);
+            assert_eq!(body["price_raw"], json!(fact.price.map(|price| price.to_string())));
+            let amounts: Vec<String> = fact.fees.iter().map(|fee| fee.amount.to_string()).collect();
+            assert_eq!(body["fee_amounts"], json!(amounts));
+            assert_eq!(body["bundle_id"], json!(fact.bundle_id(CHAIN, block.hash)));
+            assert_eq!(body["block_hash"], block.hash.to_string());
+        }
+        for (body, fact) in moved.iter().zip(&facts.transfers) {
             let block = world.block(fact.block_number);
             assert_eq!(body["fact_id"], fact.id(CHAIN, block.hash).to_string());
             assert_eq!(body["kind"], fact.kind.as_str());
@@ -271,6 +357,8 @@ async fn coverage_says_what_is_missing_and_how_the_rest_was_proven() {
                 covered("erc2309", "bloom", 5..=9),
                 covered("erc721", "bloom", 5..=9),
                 covered("erc721", "receipts", 10..=14),
+                covered("seaport", "bloom", 5..=9),
+                covered("wyvern", "bloom", 5..=9),
             ]
         );
     })
@@ -481,6 +569,7 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         let only = |contracts: &[Address]| {
             let mut facts = world.facts(0..=19);
             facts.transfers.retain(|fact| contracts.contains(&fact.contract));
+            facts.sales.retain(|fact| contracts.contains(&fact.market));
             facts.faults.retain(|fault| contracts.contains(&fault.contract));
             facts.contracts = contracts.to_vec();
             facts
@@ -489,7 +578,8 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
             source: format!("{contract:#x}"),
             from,
         };
-        let (first, both) = (only(&contracts[..1]), only(&contracts[..2]));
+        let first = only(&[contracts[0], SEAPORT]);
+        let both = only(&[contracts[0], contracts[1], SEAPORT, WYVERN]);
 
         apply(&store, &first, Move::Backfill { branch: 0 }).await.unwrap();
         let later = [of(&contracts[0], 0), of(&contracts[1], 7)];
@@ -499,7 +589,7 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         );
 
         let applied = apply(&store, &both, Move::Backfill { branch: 0 }).await.unwrap();
-        assert_eq!(applied.skipped, first.transfers.len() as u64);
+        assert_eq!(applied.skipped, (first.transfers.len() + first.sales.len()) as u64);
         assert_eq!(coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(), []);
         with_store(1, |clean| async move {
             apply(&clean, &both, Move::Backfill { branch: 0 }).await.unwrap();

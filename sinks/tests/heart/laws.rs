@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::books::Books;
 use crate::scratch::with_store;
+use crate::trade::seed_currencies;
 use crate::world::{CHAIN, SOURCES, World, wanted};
 use decoders::block::BlockRef;
 use rand::seq::SliceRandom;
@@ -30,7 +31,9 @@ async fn clear(store: &Store) {
         // Deleting beats truncating for the few rows a world has.
         "delete from catalog_service.ownership_transfers; delete from catalog_service.tokens;
          delete from catalog_service.collections; delete from catalog_service.erc1155_balances;
-         delete from catalog_service.collection_counters; delete from indexer_service.decode_faults;
+         delete from catalog_service.collection_counters; delete from catalog_service.sale_facts;
+         delete from catalog_service.collection_sales; delete from catalog_service.token_sales;
+         delete from indexer_service.decode_faults;
          delete from indexer_service.indexer_coverage; delete from indexer_service.indexer_checkpoints;
          delete from indexer_service.indexer_blocks; delete from indexer_service.chain_leases;
          delete from indexer_service.outbox",
@@ -43,6 +46,7 @@ async fn clear(store: &Store) {
 /// The tables after a clean index of the whole world, checked against its books.
 async fn clean(store: &Store, world: &World) -> Vec<TableDigest> {
     clear(store).await;
+    seed_currencies(store).await;
     let facts = world.facts(0..=world.height());
     apply(store, &facts, Move::Backfill { branch: 0 }).await.unwrap();
     assert_eq!(Books::read(store).await, Books::of(&facts), "seed {}", world.seed);
@@ -78,11 +82,14 @@ async fn any_order_any_split_any_repeats_end_alike() {
                 let applied = apply(&store, &world.facts(range), Move::Backfill { branch: 0 })
                     .await
                     .unwrap();
-                written += applied.transfers;
+                written += applied.transfers + applied.sales;
                 skipped += applied.skipped;
             }
             assert_eq!(digest(&store, CHAIN).await.unwrap(), expected, "seed {seed}");
-            assert_eq!(written, expected[0].rows, "seed {seed}");
+            let facts = expected
+                .iter()
+                .filter(|table| table.table.ends_with("_transfers") || table.table.ends_with("_facts"));
+            assert_eq!(written, facts.map(|table| table.rows).sum::<u64>(), "seed {seed}");
             assert!(skipped >= written, "seed {seed}: everything was applied at least twice");
         }
     })
@@ -192,6 +199,7 @@ async fn any_schedule_of_reorgs_ends_as_a_clean_index() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewind_leaves_what_stood_before_and_retracts_each_fact_once() {
     with_store(1, |store| async move {
+        seed_currencies(&store).await;
         for seed in 0..seeds() {
             clear(&store).await;
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -220,11 +228,13 @@ async fn a_rewind_leaves_what_stood_before_and_retracts_each_fact_once() {
 
             assert_eq!(digest(&store, CHAIN).await.unwrap(), before, "seed {seed}");
             assert_eq!(undone.transfers, above.transfers.len() as u64);
+            assert_eq!(undone.sales, above.sales.len() as u64);
             assert_eq!(checkpoint::read(&store, CHAIN).await.unwrap().unwrap().block, standing);
             assert_eq!(checkpoint::kept(&store, CHAIN).await.unwrap()[0].block_ref(), standing);
             let zero: i64 = sqlx::query_scalar(
-                "select count(*) from catalog_service.collection_counters
-                where transfers + mints + burns = 0",
+                "select (select count(*) from catalog_service.collection_counters where transfers + mints + burns = 0)
+                      + (select count(*) from catalog_service.collection_sales where sales = 0)
+                      + (select count(*) from catalog_service.token_sales where sales = 0)",
             )
             .fetch_one(&store.pool)
             .await
@@ -236,11 +246,7 @@ async fn a_rewind_leaves_what_stood_before_and_retracts_each_fact_once() {
             .fetch_all(&store.pool)
             .await
             .unwrap();
-            let expected: Vec<uuid::Uuid> = above
-                .transfers
-                .iter()
-                .map(|fact| decoders::id::retraction_of(fact.id(CHAIN, world.block(fact.block_number).hash)))
-                .collect();
+            let expected: Vec<uuid::Uuid> = world.ids(&above).into_iter().map(decoders::id::retraction_of).collect();
             assert_eq!(retracted, expected, "seed {seed}");
 
             // And down to where nothing was.
@@ -263,13 +269,18 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
             let mut told = world.facts(0..=19);
             told.transfers
                 .retain(|fact| !(low..=high).contains(&fact.block_number) || !fact.log_index.is_multiple_of(3));
-            for fact in told
-                .transfers
-                .iter_mut()
-                .filter(|fact| (low..=high).contains(&fact.block_number))
-            {
+            told.sales
+                .retain(|fact| !(low..=high).contains(&fact.block_number) || !fact.log_index.is_multiple_of(3));
+            let (within, nine) = (|number| (low..=high).contains(&number), alloy_primitives::U256::from(9));
+            for fact in told.transfers.iter_mut().filter(|fact| within(fact.block_number)) {
                 if fact.log_index.is_multiple_of(4) {
-                    fact.token = alloy_primitives::U256::from(9);
+                    fact.token = nine;
+                }
+            }
+            for fact in told.sales.iter_mut().filter(|fact| within(fact.block_number)) {
+                if fact.log_index.is_multiple_of(4) {
+                    fact.price = Some(nine);
+                    fact.fees.clear();
                 }
             }
             clear(&store).await;
@@ -286,7 +297,13 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
             span.transfers = told
                 .transfers
                 .iter()
-                .filter(|fact| (low..=high).contains(&fact.block_number))
+                .filter(|fact| within(fact.block_number))
+                .cloned()
+                .collect();
+            span.sales = told
+                .sales
+                .iter()
+                .filter(|fact| within(fact.block_number))
                 .cloned()
                 .collect();
             replace(&store, &span).await.unwrap();

@@ -7,4 +7,5 @@ mod laws;
 mod schema;
 #[path = "../scratch/mod.rs"]
 mod scratch;
+mod trade;
 mod world;

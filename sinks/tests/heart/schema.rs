@@ -59,7 +59,10 @@ fn statements() -> Vec<(String, String)> {
             }
             let source = std::fs::read_to_string(&path).unwrap();
             for part in source.split("\nconst ").skip(1) {
-                let Some((name, rest)) = part.split_once(": &str = \"") else {
+                let Some((name, rest)) = part.split_once(": &str =") else {
+                    continue;
+                };
+                let Some(rest) = rest.trim_start().strip_prefix('"') else {
                     continue;
                 };
                 let statement = rest.split_once("\";").unwrap().0.replace("\\\"", "\"");

@@ -1,25 +1,31 @@
 //! A made-up chain with branches.
 //!
-//! The transfers are random and mostly impossible (nobody owned what was sent), as every history is whose beginning is not
+//! Transfers and sales are random and mostly impossible (nobody owned what was sent), as every history is whose beginning is not
 //! covered: the laws must hold for any set of facts.
 
 use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use decoders::block::{Block, BlockRef, ChainId, Proof};
-use decoders::fact::{Facts, Fault, Standard, Transfer, TransferKind};
+use decoders::fact::{Facts, Fault, Fee, FeeKind, PriceAllocation, Sale, Side, Standard, Transfer, TransferKind};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::coverage::Wanted;
+use uuid::Uuid;
 
 pub(crate) const CHAIN: ChainId = ChainId(1);
-pub(crate) const SOURCES: [&str; 4] = ["cryptopunks", "erc1155", "erc2309", "erc721"];
+pub(crate) const SOURCES: [&str; 6] = ["cryptopunks", "erc1155", "erc2309", "erc721", "seaport", "wyvern"];
+
+/// Contracts of two markets.
+pub(crate) const SEAPORT: Address = Address::repeat_byte(0x5e);
+pub(crate) const WYVERN: Address = Address::repeat_byte(0x5f);
 
 /// One block with what it says.
 #[derive(Clone, Debug)]
 pub(crate) struct Saying {
     pub(crate) block: Block,
     pub(crate) transfers: Vec<Transfer>,
+    pub(crate) sales: Vec<Sale>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -36,6 +42,7 @@ pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
     let mut saying = Saying {
         block,
         transfers: Vec::new(),
+        sales: Vec::new(),
         faults: Vec::new(),
     };
     let mut log_index = 0;
@@ -74,7 +81,80 @@ pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
             });
         }
     }
+    // A market may speak of a log of its own, or of one that moved a token too, as CryptoPunks do.
+    for _ in 0..rng.random_range(0..3) {
+        let log_index = if rng.random_ratio(1, 4) {
+            saying.transfers.last().map_or(40, |moved| moved.log_index)
+        } else {
+            40 + saying.sales.len() as u32 * 2
+        };
+        if saying.sales.iter().all(|sale| sale.log_index != log_index) {
+            deal(&mut rng, number, log_index, &mut saying.sales);
+        }
+    }
+    saying.sales.sort_by_key(|sale| (sale.log_index, sale.item));
     saying
+}
+
+/// Appends the sales of one log: one, a bundle, or one of which little is known.
+fn deal(rng: &mut ChaCha8Rng, block_number: u64, log_index: u32, sales: &mut Vec<Sale>) {
+    let (standard, _, contract) = speaker(rng);
+    let size = if rng.random_ratio(1, 3) {
+        rng.random_range(2..4)
+    } else {
+        1
+    };
+    let currency = Address::repeat_byte([0, 0, 0xee, 0xff][rng.random_range(0..4)]);
+    let tx_hash = B256::from(rng.random::<[u8; 32]>());
+    let (source, version) = [("seaport", "1.5"), ("seaport", "1.1"), ("wyvern", "")][rng.random_range(0..3)];
+    for item in 0..size {
+        let token = (!rng.random_ratio(1, 8)).then(|| number_of(rng));
+        let price = (!rng.random_ratio(1, 6)).then(|| quantity(rng));
+        let fees: Vec<Fee> = (0..rng.random_range(0..3)).map(|_| fee(rng, price)).collect();
+        let paid = fees.iter().fold(U256::ZERO, |sum, fee| sum + fee.amount);
+        sales.push(Sale {
+            source,
+            block_number,
+            log_index,
+            item,
+            tx_hash,
+            marketplace: source,
+            version,
+            market: if source == "seaport" { SEAPORT } else { WYVERN },
+            contract: if token.is_some() { contract } else { Address::ZERO },
+            token,
+            standard,
+            quantity: if standard.single_owner() {
+                U256::ONE
+            } else {
+                quantity(rng)
+            },
+            seller: person(rng),
+            buyer: person(rng),
+            taker_raw: person(rng),
+            aggregator: rng.random_bool(0.5).then(|| person(rng)),
+            maker: person(rng),
+            side: [Side::Listing, Side::Offer, Side::AmmBuy][rng.random_range(0..3)],
+            currency,
+            price,
+            seller_net: price.map(|price| price - paid),
+            fees: fees.into_iter().collect(),
+            order_hash: rng.random_bool(0.5).then(|| B256::repeat_byte(rng.random_range(0..4))),
+            bundle_first: 0,
+            bundle_size: size,
+            allocation: [PriceAllocation::Exact, PriceAllocation::SplitEqual][usize::from(size > 1)],
+            flags: rng.random_bool(0.3).then_some("no_transfer").into_iter().collect(),
+        });
+    }
+}
+
+/// At most a third of the price.
+fn fee(rng: &mut ChaCha8Rng, price: Option<U256>) -> Fee {
+    Fee {
+        recipient: person(rng),
+        amount: price.unwrap_or_default() / U256::from(rng.random_range(3..9u8)),
+        kind: [FeeKind::Marketplace, FeeKind::Royalty][rng.random_range(0..2)],
+    }
 }
 
 /// Three contracts of one standard each, and one that speaks two.
@@ -166,6 +246,19 @@ impl World {
         self.saying(number).block.block_ref()
     }
 
+    /// The ids of facts in chain order, kinds mixed.
+    pub(crate) fn ids(&self, facts: &Facts) -> Vec<Uuid> {
+        let hash = |number| self.block(number).hash;
+        let moved = facts
+            .transfers
+            .iter()
+            .map(|fact| fact.id(CHAIN, hash(fact.block_number)));
+        let sold = facts.sales.iter().map(|fact| fact.id(CHAIN, hash(fact.block_number)));
+        let mut ids: Vec<Uuid> = moved.chain(sold).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// The facts of a range, as the decoders would hand them over.
     pub(crate) fn facts(&self, range: RangeInclusive<u64>) -> Facts {
         self.facts_of(range, &SOURCES)
@@ -192,6 +285,9 @@ impl World {
             facts
                 .transfers
                 .extend(said.transfers.into_iter().filter(|fact| sources.contains(&fact.source)));
+            facts
+                .sales
+                .extend(said.sales.into_iter().filter(|fact| sources.contains(&fact.source)));
             facts
                 .faults
                 .extend(said.faults.into_iter().filter(|fault| sources.contains(&fault.source)));

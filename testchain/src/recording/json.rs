@@ -157,6 +157,7 @@ fn transaction(raw: &RawValue) -> Result<Transaction, RecordingError> {
             to: None,
             value: U256::ZERO,
             input: Bytes::new(),
+            nonce: 0,
             verbatim: None,
         });
     }
@@ -167,6 +168,7 @@ fn transaction(raw: &RawValue) -> Result<Transaction, RecordingError> {
         to: object.optional("to")?,
         value: object.optional::<U256>("value")?.unwrap_or_default(),
         input: object.optional::<Bytes>("input")?.unwrap_or_default(),
+        nonce: object.optional::<U64>("nonce")?.map_or(0, |nonce| nonce.to()),
         verbatim: Some(raw.to_owned()),
     })
 }

@@ -213,10 +213,13 @@ pub(crate) fn transaction(out: &mut Vec<u8>, chain_id: u64, block: &Block, index
     key(out, "value");
     wide_quantity(out, transaction.value);
     data_field(out, "input", &transaction.input);
-    quantity_field(out, "gas", gas_used(block, index));
+    quantity_field(out, "nonce", transaction.nonce);
+    quantity_field(out, "gas", gas_used(block, index) * 2);
     quantity_field(out, "gasPrice", GAS_PRICE);
-    for name in ["nonce", "v", "r", "s"] {
-        quantity_field(out, name, 0);
+    // No signature; what EIP-155 makes of that in `v` names the chain.
+    let v = if tx_type == 0 { chain_id * 2 + 35 } else { 0 };
+    for (name, value) in [("v", v), ("r", 0), ("s", 0)] {
+        quantity_field(out, name, value);
     }
     if tx_type > 0 {
         quantity_field(out, "chainId", chain_id);

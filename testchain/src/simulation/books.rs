@@ -9,14 +9,18 @@ use alloy_primitives::{Address, U256};
 
 use super::holdings::Holdings;
 use super::roster::Roster;
-use super::traffic::Move;
+use super::settings::Settings;
+use super::trades::{Ending, Order, Sale, Trades};
+use super::traffic::{Move, Script};
 
 /// What a chain said up to its head, in chain order.
 #[derive(Clone, Debug)]
 pub struct Books {
+    settings: Arc<Settings>,
     roster: Arc<Roster>,
     entries: Vec<Entry>,
     malformed: Vec<Malformed>,
+    trades: Trades,
 }
 
 /// One item before its indexes are turned into words.
@@ -140,17 +144,21 @@ impl Transfer {
 }
 
 impl Books {
-    pub(super) fn new(roster: Arc<Roster>) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, roster: Arc<Roster>) -> Self {
         Books {
+            settings,
             roster,
             entries: Vec::new(),
             malformed: Vec::new(),
+            trades: Trades::default(),
         }
     }
 
-    pub(super) fn enter(&mut self, entries: Vec<Entry>, malformed: Vec<Malformed>) {
-        self.entries.extend(entries);
-        self.malformed.extend(malformed);
+    /// Enters what a block says; the transactions that say it are left in the script.
+    pub(super) fn enter(&mut self, script: &mut Script) {
+        self.entries.append(&mut script.entries);
+        self.malformed.append(&mut script.malformed);
+        self.trades.extend(std::mem::take(&mut script.trades));
     }
 
     /// The books as they were when `height` was the head.
@@ -162,9 +170,11 @@ impl Books {
             .copied()
             .collect();
         Books {
+            settings: self.settings.clone(),
             roster: self.roster.clone(),
             entries: self.between(0..=height).to_vec(),
             malformed,
+            trades: self.trades.upto(height),
         }
     }
 
@@ -183,6 +193,26 @@ impl Books {
         &self.malformed
     }
 
+    /// Every sale, in chain order.
+    pub fn sales(&self) -> &[Sale] {
+        &self.trades.sales
+    }
+
+    /// Every listing and offer that the chain shows, in chain order.
+    pub fn orders(&self) -> &[Order] {
+        &self.trades.orders
+    }
+
+    /// The ends of those, in chain order.
+    pub fn endings(&self) -> &[Ending] {
+        &self.trades.endings
+    }
+
+    /// Timestamp of the block at `height`, seconds since the Unix epoch.
+    pub fn time(&self, height: u64) -> u64 {
+        self.settings.time(height)
+    }
+
     /// Who holds what after the block at `height`, folded from the items up to it.
     pub fn at(&self, height: u64) -> Holdings {
         self.transfers_in(0..=height).collect()
@@ -194,7 +224,7 @@ impl Books {
         &self.entries[start..end.max(start)]
     }
 
-    fn transfer(&self, entry: &Entry) -> Transfer {
+    pub(super) fn transfer(&self, entry: &Entry) -> Transfer {
         let &Entry {
             block,
             log_index,

@@ -62,6 +62,17 @@ pub(super) fn transfer_single(contract: Address, parties: Parties, token: U256, 
     log(contract, operated(TRANSFER_SINGLE, parties), [token, quantity])
 }
 
+/// ERC-1155 `TransferSingle` of a token and a quantity by somebody who was allowed to.
+pub(super) fn transfer_single_by(contract: Address, operator: Address, parties: Parties, what: [U256; 2]) -> Log {
+    let topics = [
+        TRANSFER_SINGLE,
+        operator.into_word(),
+        parties.from.into_word(),
+        parties.to.into_word(),
+    ];
+    log(contract, topics, what)
+}
+
 /// ERC-1155 `TransferBatch` by the sender himself.
 pub(super) fn transfer_batch(contract: Address, parties: Parties, tokens: &[U256], quantities: &[U256]) -> Log {
     let second = U256::from(32 * (3 + tokens.len()));
@@ -161,11 +172,13 @@ fn operated(event: B256, parties: Parties) -> [B256; 4] {
     ]
 }
 
-fn word(address: Address) -> U256 {
+/// An address as a word.
+pub(super) fn word(address: Address) -> U256 {
     address.into_word().into()
 }
 
-fn log(contract: Address, topics: impl Into<Vec<B256>>, words: impl IntoIterator<Item = U256>) -> Log {
+/// A log of whole words.
+pub(super) fn log(contract: Address, topics: impl Into<Vec<B256>>, words: impl IntoIterator<Item = U256>) -> Log {
     let data: Vec<[u8; 32]> = words.into_iter().map(|word| word.to_be_bytes()).collect();
     Log::new_unchecked(
         contract,

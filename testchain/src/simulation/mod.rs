@@ -3,9 +3,11 @@
 //! The traffic of a block depends only on the seed, the branch and the height, and on who owns what before it. A fork
 //! therefore replays the drawing of traffic up to its ancestor and goes on with another branch number.
 
+mod answers;
 mod books;
 mod events;
 mod holdings;
+mod market;
 mod multi_owner;
 mod noise;
 mod roster;
@@ -13,6 +15,8 @@ mod schedule;
 mod seal;
 mod settings;
 mod single_owner;
+mod standing;
+mod trades;
 mod traffic;
 mod world;
 
@@ -24,10 +28,13 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::block::Block;
 
+pub use answers::Answers;
 pub use books::{Books, Flaw, Layout, Malformed, Standard, Transfer};
 pub use holdings::{Holdings, Tally, Token};
 pub use schedule::{Step, schedule};
 pub use settings::{Births, Mix, Settings};
+pub use standing::{Standing, State, Statistics};
+pub use trades::{Cause, Ending, Fee, Market, Order, Position, Reason, Sale, Side};
 
 use roster::Roster;
 use traffic::Script;
@@ -49,6 +56,7 @@ pub struct Simulation {
     /// Hashes of the chain's blocks from the first on.
     hashes: Vec<B256>,
     books: Books,
+    answers: Arc<Answers>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +69,7 @@ impl Simulation {
     /// A chain without blocks yet; the first call of [`Simulation::next_block`] makes the block at `start_block`.
     pub fn new(settings: Settings) -> Self {
         let roster = Arc::new(Roster::new(&settings));
+        let settings = Arc::new(settings);
         Simulation {
             world: World::new(&roster),
             dice: vec![Branch {
@@ -69,8 +78,9 @@ impl Simulation {
             }],
             branch: 0,
             hashes: Vec::new(),
-            books: Books::new(roster.clone()),
-            settings: Arc::new(settings),
+            books: Books::new(settings.clone(), roster.clone()),
+            answers: Arc::default(),
+            settings,
             roster,
         }
     }
@@ -96,19 +106,29 @@ impl Simulation {
         &self.books
     }
 
+    /// What contracts answer, on this branch and on those left behind; nothing on a chain without markets.
+    pub fn answers(&self) -> Arc<Answers> {
+        self.answers.clone()
+    }
+
     /// Makes the block on top of the newest one.
     pub fn next_block(&mut self) -> Block {
         let height = self.next_height();
-        let script = self.play_out(height);
-        self.books.enter(script.entries, script.malformed);
+        let mut script = self.play_out(height);
+        self.books.enter(&mut script);
         let parent_hash = self.hashes.last().copied().unwrap_or_else(|| self.root());
         let place = seal::Place {
             height,
             parent_hash,
             branch: self.branch,
         };
-        let block = seal::block(&self.settings, place, script.transactions);
+        let transactions = std::mem::take(&mut script.transactions);
+        let block = seal::block(&self.settings, place, transactions);
         self.hashes.push(block.hash);
+        if self.settings.trades_per_block > 0 {
+            let transfers = self.books.transfers_in(height..=height).collect();
+            self.answers.record(&block, transfers, script.bids);
+        }
         block
     }
 
@@ -132,6 +152,7 @@ impl Simulation {
             branch,
             hashes: self.hashes[..kept as usize].to_vec(),
             books: self.books.upto(ancestor),
+            answers: self.answers.clone(),
         };
         for height in self.settings.start_block..=ancestor {
             fork.play_out(height);

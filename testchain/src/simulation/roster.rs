@@ -16,10 +16,20 @@ pub(super) type Serial = u32;
 
 /// The zero address: where mints come from and burns go.
 pub(super) const NOBODY: Owner = u32::MAX;
+/// The market contract of Foundation, which holds what it sells.
+pub(super) const FOUNDATION: Owner = u32::MAX - 1;
+/// A contract that buys in other people's name and hands on what it bought.
+pub(super) const ROUTER: Owner = u32::MAX - 2;
+/// Owners from here on are no people: they neither draw nor are drawn.
+pub(super) const CONTRACTS: Owner = u32::MAX - 2;
 
 const CRYPTOKITTIES: Address = address!("06012c8cf97bead5deae237070f9587f8e7a266d");
 const CRYPTOVOXELS: Address = address!("79986af15539de2db9a5086382daeda917a9cf0c");
-const CRYPTOPUNKS: Address = address!("b47e3cd837ddf8e4c57f05d70ab865de6e193bbb");
+pub(super) const CRYPTOPUNKS: Address = address!("b47e3cd837ddf8e4c57f05d70ab865de6e193bbb");
+const FOUNDATION_MARKET: Address = address!("cda72070e455bb31c7690a170224ce43623d0b6f");
+
+/// Accounts that get royalties.
+const CREATORS: u32 = 31;
 
 /// Accounts and contracts. NFT contracts stand in one list: ERC-721, legacy, CryptoPunks, ERC-1155.
 #[derive(Debug)]
@@ -34,6 +44,8 @@ pub(super) struct Roster {
     /// Emits malformed logs and nothing else.
     pub(super) rogue: Address,
     pub(super) circle: u32,
+    router: Address,
+    creators: Vec<Address>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +91,8 @@ impl Roster {
                 .collect(),
             rogue: named(settings, "rogue", 0),
             circle: settings.circle.clamp(1, owners),
+            router: named(settings, "router", 0),
+            creators: (0..CREATORS).map(|index| named(settings, "creator", index)).collect(),
         }
     }
 
@@ -86,11 +100,17 @@ impl Roster {
         self.owners.len() as u32
     }
 
+    /// Whether the account draws and is drawn.
+    pub(super) fn is_person(&self, owner: Owner) -> bool {
+        owner < self.owners()
+    }
+
     pub(super) fn address(&self, owner: Owner) -> Address {
-        if owner == NOBODY {
-            Address::ZERO
-        } else {
-            self.owners[owner as usize]
+        match owner {
+            NOBODY => Address::ZERO,
+            FOUNDATION => FOUNDATION_MARKET,
+            ROUTER => self.router,
+            person => self.owners[person as usize],
         }
     }
 
@@ -118,6 +138,18 @@ impl Roster {
     /// The account that is the `member`th of a contract's circle.
     pub(super) fn member(&self, contract: ContractIndex, member: u32) -> Owner {
         (contract * 37 + member) % self.owners()
+    }
+
+    /// Which member of a contract's circle the account is, if any.
+    pub(super) fn membership(&self, contract: ContractIndex, owner: Owner) -> Option<u32> {
+        let first = self.member(contract, 0);
+        let member = (owner.checked_add(self.owners())? - first) % self.owners();
+        (owner < self.owners() && member < self.circle).then_some(member)
+    }
+
+    /// The `index`th creator of a contract's tokens.
+    pub(super) fn creator(&self, contract: ContractIndex, index: u32) -> Address {
+        self.creators[((contract * 2 + index) % CREATORS) as usize]
     }
 }
 

@@ -19,9 +19,6 @@ const GAS_LIMIT: u64 = 36_000_000;
 const GAS_PRICE: u128 = 2_000_000_000;
 const BASE_FEE: u64 = 1_000_000_000;
 
-/// Selector of `safeTransferFrom(address,address,uint256)`; what the calls really were does not matter here.
-static CALLDATA: [u8; 4] = [0x42, 0x84, 0x2e, 0x0e];
-
 /// Where a block stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -63,7 +60,7 @@ pub(super) fn block(settings: &Settings, place: Place, drafts: Vec<Draft>) -> Bl
         number,
         gas_limit: GAS_LIMIT.max(gas_used * 2),
         gas_used,
-        timestamp: settings.start_time + (number - settings.start_block) * settings.block_time,
+        timestamp: settings.time(number),
         extra_data: Bytes::copy_from_slice(&branch.to_be_bytes()),
         base_fee_per_gas: Some(BASE_FEE),
         withdrawals_root: Some(EMPTY_WITHDRAWALS),
@@ -85,10 +82,10 @@ pub(super) fn block(settings: &Settings, place: Place, drafts: Vec<Draft>) -> Bl
     }
 }
 
-/// The transaction's EIP-2718 bytes. The signature stands for one: nobody holds these accounts' keys.
+/// The transaction's EIP-2718 bytes. It has no signature, as some chains' own transactions: nobody holds these accounts' keys.
 fn encode(settings: &Settings, draft: &Draft) -> Vec<u8> {
-    let signature = Signature::new(U256::from(draft.salt), U256::from(1), false);
-    let (to, input) = (TxKind::Call(draft.to), calldata(draft));
+    let signature = Signature::new(U256::ZERO, U256::ZERO, false);
+    let (to, input) = (TxKind::Call(draft.to), draft.input.clone());
     let gas_limit = gas(draft.logs.len()) * 2;
     let mut bytes = Vec::with_capacity(160);
     match draft.tx_type {
@@ -119,22 +116,15 @@ fn encode(settings: &Settings, draft: &Draft) -> Vec<u8> {
 }
 
 fn transaction(draft: &Draft, encoded: &[u8]) -> Transaction {
-    let (from, to, value, input) = (draft.from, Some(draft.to), draft.value, calldata(draft));
+    let (from, to, value, input) = (draft.from, Some(draft.to), draft.value, draft.input.clone());
     Transaction {
         hash: keccak256(encoded),
         from,
         to,
         value,
         input,
+        nonce: draft.salt,
         verbatim: None,
-    }
-}
-
-fn calldata(draft: &Draft) -> Bytes {
-    if draft.value.is_zero() {
-        Bytes::from_static(&CALLDATA)
-    } else {
-        Bytes::new()
     }
 }
 

@@ -29,6 +29,10 @@ pub struct Settings {
     pub erc1155_contracts: u32,
     /// ERC-20 contracts.
     pub erc20_contracts: u32,
+    /// Mean number of trades in a block that is not empty, each a transaction of its own, beside the logs counted above.
+    /// The markets are Ethereum's: other chains get what lives there too, at the same addresses. Zero keeps the chain
+    /// without markets, which then is the same as ever.
+    pub trades_per_block: u32,
     /// Which logs, in which proportion.
     pub mix: Mix,
     /// How often a token is new.
@@ -89,6 +93,7 @@ impl Settings {
             erc721_contracts: 3,
             erc1155_contracts: 2,
             erc20_contracts: 2,
+            trades_per_block: 0,
             mix: Mix::EVERYTHING,
             births: Births {
                 single_owner: 250,
@@ -97,6 +102,25 @@ impl Settings {
             },
             batch_items: 1..=5,
             range_tokens: 1..=12,
+        }
+    }
+
+    /// The small chain with markets: every market trades every few blocks, and what is for sale is now and then given away.
+    pub fn market(seed: u64) -> Self {
+        Settings {
+            owners: 40,
+            erc721_contracts: 4,
+            erc1155_contracts: 3,
+            trades_per_block: 4,
+            mix: Mix {
+                erc2309: 5,
+                ..Mix::EVERYTHING
+            },
+            births: Births {
+                single_owner: 400,
+                ..Settings::small(seed).births
+            },
+            ..Settings::small(seed)
         }
     }
 
@@ -138,6 +162,11 @@ impl Settings {
             },
             ..Settings::small(seed)
         }
+    }
+
+    /// Timestamp of the block at `height`, which is the first or above it.
+    pub(super) fn time(&self, height: u64) -> u64 {
+        self.start_time + (height - self.start_block) * self.block_time
     }
 }
 

@@ -5,6 +5,7 @@ use rand::RngExt;
 
 use super::books::Layout;
 use super::events::{self, Parties};
+use super::market;
 use super::roster::{ContractIndex, NOBODY};
 use super::traffic::{Move, Stage};
 
@@ -75,6 +76,9 @@ pub(super) fn punk(stage: &mut Stage<'_>) {
         return erc721(stage);
     };
     let part = draw(stage, contract, 0);
+    if stage.settings.trades_per_block > 0 && part.from != NOBODY {
+        return market::hand_over_punk(stage, &part);
+    }
     let (address, parties, punk) = (
         stage.roster.contract(contract),
         stage.parties(&part),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use alloy_primitives::{Address, Log, U256};
+use alloy_primitives::{Address, Bytes, Log, U256};
 use rand::{Rng, RngExt};
 
 use super::Dice;
@@ -10,11 +10,15 @@ use super::books::{Entry, Flaw, Layout, Malformed};
 use super::events::Parties;
 use super::roster::{ContractIndex, Owner, Roster, Serial};
 use super::settings::Settings;
+use super::trades::{Ending, Order, Position, Sale, Trades};
 use super::world::World;
-use super::{multi_owner, noise, single_owner};
+use super::{market, multi_owner, noise, single_owner};
 
 /// Most actions in one transaction.
 const ACTIONS: u32 = 6;
+
+/// Selector of `safeTransferFrom(address,address,uint256)`; what the calls really were does not matter here.
+static CALLDATA: [u8; 4] = [0x42, 0x84, 0x2e, 0x0e];
 
 /// What one block says.
 #[derive(Debug, Default)]
@@ -22,6 +26,9 @@ pub(super) struct Script {
     pub(super) transactions: Vec<Draft>,
     pub(super) entries: Vec<Entry>,
     pub(super) malformed: Vec<Malformed>,
+    pub(super) trades: Trades,
+    /// What was written to the storage of bids on punks, in order.
+    pub(super) bids: Vec<BidWritten>,
 }
 
 /// A transaction before it is hashed.
@@ -33,6 +40,7 @@ pub(super) struct Draft {
     /// EIP-2718 type, 0 or 2.
     pub(super) tx_type: u8,
     pub(super) success: bool,
+    pub(super) input: Bytes,
     /// Keeps the hashes of equal transactions apart.
     pub(super) salt: u64,
     pub(super) logs: Vec<Log>,
@@ -46,6 +54,13 @@ pub(super) struct Move {
     pub(super) from: Owner,
     pub(super) to: Owner,
     pub(super) quantity: u128,
+}
+
+/// The live bid on a punk changed: somebody's, or none any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BidWritten {
+    pub(super) punk: U256,
+    pub(super) bid: Option<(Address, U256)>,
 }
 
 /// One thing that can happen.
@@ -78,9 +93,8 @@ pub(super) fn draw(settings: &Settings, roster: &Roster, world: &mut World, heig
         log_index: 0,
     };
     let target = if height == 0 { 0 } else { stage.target() };
-    while stage.log_index < target {
-        stage.transaction(target);
-    }
+    let is_empty = height == 0 || target == 0 && settings.logs_per_block > 0;
+    stage.play(target, if is_empty { 0 } else { settings.trades_per_block });
     stage.script
 }
 
@@ -93,6 +107,25 @@ impl Stage<'_> {
         }
         let mean = self.settings.logs_per_block * 100 / (100 - empty);
         self.dice.random_range(mean / 2..=2 * mean - mean / 2)
+    }
+
+    /// Fills the block with `target` logs of traffic, and trades among them, `mean` on average.
+    fn play(&mut self, mut target: u32, mean: u32) {
+        let mut trades = if mean == 0 {
+            0
+        } else {
+            self.dice.random_range(0..=2 * mean)
+        };
+        while self.log_index < target || trades > 0 {
+            if trades > 0 && (self.log_index >= target || self.dice.random_bool(0.5)) {
+                trades -= 1;
+                let before = self.log_index;
+                market::trade(self);
+                target += self.log_index - before;
+            } else {
+                self.transaction(target);
+            }
+        }
     }
 
     fn transaction(&mut self, target: u32) {
@@ -127,18 +160,42 @@ impl Stage<'_> {
         } else {
             U256::ZERO
         };
-        let tx_type = if self.dice.random_ratio(1, 5) { 0 } else { 2 };
-        let salt = self.dice.next_u64();
-        let from = self.roster.address(sender);
+        let input = if value.is_zero() {
+            Bytes::from_static(&CALLDATA)
+        } else {
+            Bytes::new()
+        };
+        let draft = self.draft(sender, to, logs);
         self.script.transactions.push(Draft {
-            from,
-            to,
             value,
-            tx_type,
             success,
-            salt,
-            logs,
+            input,
+            ..draft
         });
+    }
+
+    /// Ends the transaction of a trade.
+    pub(super) fn close_call(&mut self, call: market::Call) {
+        let logs = std::mem::take(&mut self.logs);
+        let draft = self.draft(call.from, call.to, logs);
+        self.script.transactions.push(Draft {
+            value: call.value,
+            input: call.input,
+            ..draft
+        });
+    }
+
+    fn draft(&mut self, from: Owner, to: Address, logs: Vec<Log>) -> Draft {
+        Draft {
+            from: self.roster.address(from),
+            to,
+            value: U256::ZERO,
+            tx_type: if self.dice.random_ratio(1, 5) { 0 } else { 2 },
+            success: true,
+            input: Bytes::new(),
+            salt: self.dice.next_u64(),
+            logs,
+        }
     }
 
     /// Lets one thing happen, by the weights of the mix.
@@ -196,6 +253,44 @@ impl Stage<'_> {
     pub(super) fn emit(&mut self, log: Log) {
         self.logs.push(log);
         self.log_index += 1;
+    }
+
+    /// Where the next log will stand.
+    pub(super) fn position(&self) -> Position {
+        Position {
+            block: self.height,
+            log_index: self.log_index,
+        }
+    }
+
+    /// Timestamp of the block.
+    pub(super) fn time(&self) -> u64 {
+        self.settings.time(self.height)
+    }
+
+    /// Enters a sale.
+    pub(super) fn sell(&mut self, sale: Sale) {
+        self.script.trades.sales.push(sale);
+    }
+
+    /// Enters an order.
+    pub(super) fn open(&mut self, order: Order) {
+        self.script.trades.orders.push(order);
+    }
+
+    /// Enters the end of an order.
+    pub(super) fn end(&mut self, ending: Ending) {
+        self.script.trades.endings.push(ending);
+    }
+
+    /// Enters that the live bid on a punk is another.
+    pub(super) fn write_bid(&mut self, punk: U256, bid: Option<(Address, U256)>) {
+        self.script.bids.push(BidWritten { punk, bid });
+    }
+
+    /// A number below `bound`, or zero.
+    pub(super) fn below(&mut self, bound: u32) -> u32 {
+        self.dice.random_range(0..bound.max(1))
     }
 
     /// Some contract; the first ones are the most popular.

@@ -3,16 +3,19 @@
 use rand::RngExt;
 
 use super::Dice;
-use super::roster::{ContractIndex, NOBODY, Owner, Roster, Serial};
+use super::market::OrderBook;
+use super::roster::{CONTRACTS, ContractIndex, NOBODY, Owner, Roster, Serial};
+use super::traffic::Move;
 
 /// How often chance is tried before a draw settles for a mint.
 const TRIES: usize = 8;
 
-/// The state of every NFT contract.
+/// The state of every NFT contract and of every market.
 #[derive(Clone, Debug)]
 pub(super) struct World {
     collections: Vec<Collection>,
     multitokens: Vec<Multitoken>,
+    pub(super) order_book: OrderBook,
 }
 
 /// A contract whose tokens have one owner each.
@@ -47,6 +50,7 @@ impl World {
         World {
             collections: vec![Collection::default(); roster.erc1155.start as usize],
             multitokens: vec![multitoken; roster.erc1155.len()],
+            order_book: OrderBook::default(),
         }
     }
 
@@ -58,6 +62,24 @@ impl World {
     pub(super) fn multitoken(&mut self, contract: ContractIndex) -> &mut Multitoken {
         let index = contract as usize - self.collections.len();
         &mut self.multitokens[index]
+    }
+
+    /// Lets a token that exists change hands. What a contract holds of an ERC-1155 token for a moment, nobody may draw.
+    pub(super) fn hand_over(&mut self, roster: &Roster, part: &Move) {
+        if (part.contract as usize) < self.collections.len() {
+            return self.collection(part.contract).send(part.serial, part.to);
+        }
+        let (from, to) = (
+            roster.membership(part.contract, part.from),
+            roster.membership(part.contract, part.to),
+        );
+        let tokens = self.multitoken(part.contract);
+        if let Some(from) = from {
+            tokens.remove(from, part.serial, part.quantity);
+        }
+        if let Some(to) = to {
+            tokens.give(to, part.serial, part.quantity);
+        }
     }
 }
 
@@ -75,15 +97,29 @@ impl Collection {
         Some(serial)
     }
 
-    /// Some live token and its owner.
+    /// Some live token in a person's hands, and its owner.
     pub(super) fn live(&self, dice: &mut Dice) -> Option<(Serial, Owner)> {
         (0..TRIES).find_map(|_| {
             let serial = dice.random_range(0..self.owners.len().max(1));
             self.owners
                 .get(serial)
-                .filter(|owner| **owner != NOBODY)
+                .filter(|owner| **owner < CONTRACTS)
                 .map(|owner| (serial as Serial, *owner))
         })
+    }
+
+    /// Who owns a token; nobody once it is burned.
+    pub(super) fn owner(&self, serial: Serial) -> Option<Owner> {
+        self.owners
+            .get(serial as usize)
+            .copied()
+            .filter(|owner| *owner != NOBODY)
+    }
+
+    /// The tokens somebody owns, ascending.
+    pub(super) fn tokens_of(&self, owner: Owner) -> Vec<Serial> {
+        let owned = self.owners.iter().zip(0..).filter(|(other, _)| **other == owner);
+        owned.map(|(_, serial)| serial).collect()
     }
 
     /// Hands a live token on, or burns it.
@@ -113,6 +149,15 @@ impl Multitoken {
             .find(|member| !self.portfolios[*member as usize].is_empty())
     }
 
+    /// Some member who holds some of a token.
+    pub(super) fn holder_of(&self, serial: Serial, dice: &mut Dice) -> Option<u32> {
+        let first = self.member(dice);
+        let members = self.portfolios.len() as u32;
+        (0..members)
+            .map(|step| (first + step) % members)
+            .find(|member| self.held(*member, serial) > 0)
+    }
+
     /// A token never seen before.
     pub(super) fn mint_new(&mut self, to: u32, quantity: u128) -> Serial {
         let serial = self.serials;
@@ -128,6 +173,30 @@ impl Multitoken {
             None if quantity > 0 => portfolio.push(Holding { serial, quantity }),
             None => {}
         }
+    }
+
+    /// Something the member holds, and how much of it.
+    pub(super) fn holding(&self, member: u32, dice: &mut Dice) -> Option<(Serial, u128)> {
+        let portfolio = &self.portfolios[member as usize];
+        let slot = dice.random_range(0..portfolio.len().max(1));
+        portfolio.get(slot).map(|holding| (holding.serial, holding.quantity))
+    }
+
+    /// How much of a token the member holds.
+    pub(super) fn held(&self, member: u32, serial: Serial) -> u128 {
+        let mut portfolio = self.portfolios[member as usize].iter();
+        portfolio
+            .find(|holding| holding.serial == serial)
+            .map_or(0, |holding| holding.quantity)
+    }
+
+    /// Takes away what the member is known to hold.
+    fn remove(&mut self, from: u32, serial: Serial, quantity: u128) {
+        let portfolio = &mut self.portfolios[from as usize];
+        if let Some(holding) = portfolio.iter_mut().find(|holding| holding.serial == serial) {
+            holding.quantity -= quantity;
+        }
+        portfolio.retain(|holding| holding.quantity > 0);
     }
 
     /// Takes some or all of something the member holds; `None` once he holds nothing.

@@ -1,8 +1,9 @@
-//! `indexer registry`: list and edit chains, endpoints, contracts and ABIs.
+//! `indexer registry`: list and edit chains, endpoints, contracts, ABIs and currencies.
 
 mod abis;
 mod chains;
 mod contracts;
+mod currencies;
 mod endpoints;
 
 use std::str::FromStr;
@@ -54,6 +55,9 @@ pub enum Part {
     /// ABIs, kept by the SHA-256 of their canonical JSON
     #[command(subcommand)]
     Abis(abis::AbisCommand),
+    /// What prices are told in
+    #[command(subcommand)]
+    Currencies(currencies::CurrenciesCommand),
 }
 
 /// Runs the command.
@@ -75,6 +79,7 @@ async fn edit(args: &RegistryArgs, context: &Context, database: &Database) -> Re
             contracts::execute(&contracts::ContractsCommand::Add(args.clone()), context, store).await
         }
         Part::Abis(command) => abis::execute(command, context, store).await,
+        Part::Currencies(command) => currencies::execute(command, context, store).await,
     }
 }
 

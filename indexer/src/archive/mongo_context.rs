@@ -1,0 +1,217 @@
+//! Transactions and contracts' answers in MongoDB, beside the raw events they belong to.
+
+use std::ops::RangeInclusive;
+
+use alloy_primitives::{B256, hex};
+use decoders::block::{Answer, Answers, Call, ChainId, Envelope, Envelopes, Span};
+use mongodb::bson::raw::cstr;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, RawBinaryRef, RawBsonRef, RawDocument, RawDocumentBuf, doc};
+use mongodb::{Collection, Database};
+use rustc_hash::FxHashMap;
+use uuid::Uuid;
+
+use super::context::{self, Kept};
+use super::mongo::{BATCH_BYTES, BATCH_LOGS, duplicates, in_time};
+use super::{ArchiveError, Bounds, document};
+
+/// Name of the collection of transactions; `_id` is that of the transaction's first log.
+const TRANSACTIONS: &str = "raw_transactions";
+/// Name of the collection of answers; `_id` is chain number, height (all ones for every height) and the question's hash.
+const ANSWERS: &str = "raw_answers";
+
+/// Both collections.
+#[derive(Clone, Debug)]
+pub(super) struct MongoContext {
+    transactions: Collection<RawDocumentBuf>,
+    answers: Collection<RawDocumentBuf>,
+}
+
+impl MongoContext {
+    pub(super) fn new(database: &Database) -> Self {
+        MongoContext {
+            transactions: database.collection(TRANSACTIONS),
+            answers: database.collection(ANSWERS),
+        }
+    }
+
+    /// Writes what is not there yet; without a context it asks nothing.
+    pub(super) async fn keep(&self, span: &Span, ids: &[Uuid]) -> Result<(), ArchiveError> {
+        let (chain, name) = (span.chain, span.chain.to_string());
+        let kept = context::transactions(span, ids);
+        for run in context::runs(&kept, BATCH_LOGS, BATCH_BYTES) {
+            let documents = run.iter().map(|kept| transaction(&name, chain, kept)).collect();
+            insert(&self.transactions, documents).await?;
+        }
+        for run in context::answers(span).chunks(BATCH_LOGS) {
+            let replaced: Vec<Binary> = run
+                .iter()
+                .filter(|(call, _)| call.at.is_some())
+                .map(|(call, _)| key_value(answer_key(chain, call).to_vec()))
+                .collect();
+            if !replaced.is_empty() {
+                in_time(self.answers.delete_many(doc! { "_id": { "$in": replaced } })).await?;
+            }
+            let documents = run
+                .iter()
+                .map(|(call, answer)| answer_document(&name, chain, call, answer))
+                .collect();
+            insert(&self.answers, documents).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what hangs on `stale` logs of the span's range.
+    pub(super) async fn forget(&self, span: &Span, stale: &[Uuid]) -> Result<(), ArchiveError> {
+        for run in stale.chunks(BATCH_LOGS) {
+            let keys: Vec<Binary> = run.iter().map(|id| document::key_value(span.chain, *id)).collect();
+            in_time(self.transactions.delete_many(doc! { "_id": { "$in": keys } })).await?;
+        }
+        if let Some(from) = context::doubtful_from(stale) {
+            let low = key_value(key_at(span.chain, from, B256::ZERO).to_vec());
+            let high = key_value(key_at(span.chain, span.range.end().saturating_add(1), B256::ZERO).to_vec());
+            in_time(self.answers.delete_many(doc! { "_id": { "$gte": low, "$lt": high } })).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn envelopes(
+        &self,
+        chain: ChainId,
+        range: &RangeInclusive<u64>,
+    ) -> Result<Envelopes, ArchiveError> {
+        let mut envelopes = Envelopes::default();
+        let mut cursor = in_time(self.transactions.find(document::within(chain, Bounds::of(range)))).await?;
+        while in_time(cursor.advance()).await? {
+            let stored = cursor.current();
+            let Some((hash, envelope)) = read_transaction(stored) else {
+                return Err(ArchiveError::Corrupt {
+                    chain,
+                    block: document::id_of(stored).map_or(0, decoders::id::block_number_of),
+                    reason: "a document is not a transaction".into(),
+                });
+            };
+            envelopes.insert(hash, envelope);
+        }
+        Ok(envelopes)
+    }
+
+    pub(super) async fn answers(&self, chain: ChainId, calls: &[Call]) -> Result<Answers, ArchiveError> {
+        let mut answers = Answers::default();
+        for run in calls.chunks(BATCH_LOGS) {
+            let by_key: FxHashMap<_, &Call> = run.iter().map(|call| (answer_key(chain, call), call)).collect();
+            let keys: Vec<Binary> = by_key.keys().map(|key| key_value(key.to_vec())).collect();
+            let mut cursor = in_time(self.answers.find(doc! { "_id": { "$in": keys } })).await?;
+            while in_time(cursor.advance()).await? {
+                let stored = cursor.current();
+                let key = stored.get_binary("_id").ok().and_then(|id| id.bytes.try_into().ok());
+                let call = key.and_then(|key: [u8; ANSWER_KEY]| by_key.get(&key));
+                if let Some((call, answer)) = call.zip(read_answer(stored)) {
+                    answers.insert((*call).clone(), answer);
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+async fn insert(collection: &Collection<RawDocumentBuf>, documents: Vec<RawDocumentBuf>) -> Result<(), ArchiveError> {
+    match in_time(collection.insert_many(documents).ordered(false)).await {
+        Ok(_) => Ok(()),
+        // What is there already says the same.
+        Err(ArchiveError::Mongo(error)) => duplicates(&error).map(drop).ok_or_else(|| error.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Length of the `_id` of an answer in bytes.
+const ANSWER_KEY: usize = 48;
+
+fn answer_key(chain: ChainId, call: &Call) -> [u8; ANSWER_KEY] {
+    key_at(chain, call.at.unwrap_or(u64::MAX), context::question(call))
+}
+
+/// Keys of one length sort by their bytes; MongoDB sorts by length first.
+fn key_at(chain: ChainId, height: u64, question: B256) -> [u8; ANSWER_KEY] {
+    let mut key = [0; ANSWER_KEY];
+    key[..8].copy_from_slice(&chain.0.to_be_bytes());
+    key[8..16].copy_from_slice(&height.to_be_bytes());
+    key[16..].copy_from_slice(question.as_slice());
+    key
+}
+
+fn key_value(bytes: Vec<u8>) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Generic,
+        bytes,
+    }
+}
+
+fn transaction(chain_name: &str, chain: ChainId, kept: &Kept<'_>) -> RawDocumentBuf {
+    let Envelope { from, to, value, input } = kept.envelope;
+    let mut account = hex::Buffer::<20, true>::new();
+    let mut document = RawDocumentBuf::new();
+    append_key(&mut document, &document::key(chain, kept.id));
+    document.append(cstr!("chain_id"), chain_name);
+    document.append(cstr!("block_number"), kept.block_number.cast_signed());
+    document.append(cstr!("tx_hash"), &*hex::Buffer::<32, true>::new().format(&kept.tx_hash));
+    document.append(cstr!("from"), &*account.format(from));
+    match to {
+        Some(to) => document.append(cstr!("to"), &*account.format(to)),
+        None => document.append(cstr!("to"), RawBsonRef::Null),
+    }
+    document.append(cstr!("value"), value.to_string().as_str());
+    document.append(cstr!("input"), hex::encode_prefixed(input).as_str());
+    document
+}
+
+fn read_transaction(document: &RawDocument) -> Option<(B256, Envelope)> {
+    let text = |name| document.get_str(name).ok();
+    let to = match document.get("to").ok()?? {
+        RawBsonRef::Null => None,
+        RawBsonRef::String(to) => Some(to.parse().ok()?),
+        _ => return None,
+    };
+    let envelope = Envelope {
+        from: text("from")?.parse().ok()?,
+        to,
+        value: text("value")?.parse().ok()?,
+        input: hex::decode(text("input")?).ok()?.into(),
+    };
+    Some((text("tx_hash")?.parse().ok()?, envelope))
+}
+
+fn answer_document(chain_name: &str, chain: ChainId, call: &Call, answer: &Answer) -> RawDocumentBuf {
+    let mut document = RawDocumentBuf::new();
+    append_key(&mut document, &answer_key(chain, call));
+    document.append(cstr!("chain_id"), chain_name);
+    match call.at {
+        Some(height) => document.append(cstr!("height"), height.cast_signed()),
+        None => document.append(cstr!("height"), RawBsonRef::Null),
+    }
+    document.append(cstr!("to"), &*hex::Buffer::<20, true>::new().format(&call.to));
+    document.append(cstr!("input"), hex::encode_prefixed(&call.input).as_str());
+    match answer {
+        Answer::Returned(bytes) => document.append(cstr!("returned"), hex::encode_prefixed(bytes).as_str()),
+        Answer::Reverted => document.append(cstr!("returned"), RawBsonRef::Null),
+    }
+    document
+}
+
+fn read_answer(document: &RawDocument) -> Option<Answer> {
+    match document.get("returned").ok()?? {
+        RawBsonRef::Null => Some(Answer::Reverted),
+        RawBsonRef::String(text) => Some(Answer::Returned(hex::decode(text).ok()?.into())),
+        _ => None,
+    }
+}
+
+fn append_key(document: &mut RawDocumentBuf, key: &[u8]) {
+    document.append(
+        cstr!("_id"),
+        RawBinaryRef {
+            subtype: BinarySubtype::Generic,
+            bytes: key,
+        },
+    );
+}

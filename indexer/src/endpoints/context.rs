@@ -1,0 +1,288 @@
+//! What decoding a span wants beside its logs: transactions and contracts' answers, asked for in batches, several at once.
+//!
+//! What one endpoint does not have another may; what none has is left out, because a chain is not to stand still for it.
+
+use std::hash::Hash;
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use decoders::block::{Answers, Call as Question, Envelopes};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use super::ask::{Ask, Trouble};
+use super::call::Call;
+use super::error::{EndpointError, Wanted};
+use super::pool::Inner;
+use super::wire::{Body, Reply, Unread, Word, replies};
+use super::{answer, envelope};
+
+/// Batches under way at once.
+const BATCHES_UNDER_WAY: usize = 4;
+/// Wait before the last look for a transaction: a node may know a log a moment before it finds what emitted it.
+const BREATH: Duration = Duration::from_millis(300);
+
+/// What one answer of a batch says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told<V> {
+    /// It passed its checks.
+    Sure(V),
+    /// It could not be checked: taken when every endpoint serves it so.
+    Unproven(V),
+    /// The endpoint does not have it.
+    Missing,
+}
+
+/// Where a transaction stands.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Placed {
+    hash: Word,
+    #[serde(default)]
+    block_hash: Option<Word>,
+}
+
+/// One kind of question.
+struct Kind<K, V> {
+    /// In words, for messages.
+    what: &'static str,
+    call: fn(&K) -> Call,
+    /// The lowest height an endpoint must have reached, where the question names one.
+    height: fn(&K) -> Option<u64>,
+    read: fn(&K, &Reply<'_>) -> Result<Told<V>, Unread>,
+    /// Reading takes long for its bytes.
+    heavy: bool,
+    /// What is not there yet may come.
+    may_come: bool,
+}
+
+impl<K, V> Clone for Kind<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Kind<K, V> {}
+
+/// What a batch came to: what was told, and by whom.
+struct Batch<K, V> {
+    told: Vec<(K, Told<V>)>,
+    by: Option<i32>,
+}
+
+impl Inner {
+    /// The envelopes of these transactions, as far as any endpoint has them.
+    pub(super) async fn envelopes(&self, hashes: &[B256]) -> Result<Envelopes, EndpointError> {
+        let kind = Kind {
+            what: "transactions",
+            call: |hash: &B256| Call::transaction(*hash),
+            height: |_| None,
+            read: |hash: &B256, reply: &Reply<'_>| match reply {
+                Reply::Null => Ok(Told::Missing),
+                reply => envelope::read(hash, reply),
+            },
+            heavy: true,
+            may_come: true,
+        };
+        self.look(hashes, kind).await
+    }
+
+    /// The answers to these calls, as far as any endpoint has them, and how many had to be asked for.
+    pub(super) async fn contract_answers(&self, calls: &[Question]) -> Result<(Answers, usize), EndpointError> {
+        let mut answers = self.remembered.known(calls);
+        let unknown: Vec<Question> = calls
+            .iter()
+            .filter(|call| !answers.contains_key(*call))
+            .cloned()
+            .collect();
+        let kind = Kind {
+            what: "contract calls",
+            call: Call::contract,
+            height: |call: &Question| call.at,
+            read: |_: &Question, reply: &Reply<'_>| answer::read(reply),
+            heavy: false,
+            may_come: false,
+        };
+        let new = self.look(&unknown, kind).await?;
+        self.remembered.learn(&new);
+        answers.extend(new);
+        Ok((answers, unknown.len()))
+    }
+
+    /// The hash of the block that holds a transaction.
+    pub(super) async fn block_of(&self, hash: B256) -> Result<Option<B256>, EndpointError> {
+        let ask = self.question(vec![Call::transaction(hash)], format!("transaction {hash}"));
+        let read = move |bodies: &[Body]| {
+            let replies = replies(bodies)?;
+            let placed: Placed = replies.first().ok_or(Unread::Absent)?.read()?;
+            if placed.hash.0 != hash {
+                return Err(Unread::Lie(format!(
+                    "asked for transaction {hash}, gave {}",
+                    placed.hash.0
+                )));
+            }
+            placed.block_hash.map(|hash| hash.0).ok_or(Unread::Absent)
+        };
+        match self.ask(&ask, read).await {
+            Ok(served) => Ok(Some(served.value)),
+            Err(Trouble::Absent) => Ok(None),
+            Err(trouble) => Err(self.fault(trouble, &ask.what)),
+        }
+    }
+
+    /// Asks for `keys`, once more elsewhere for those that were not had, and a last time where that may help.
+    async fn look<K, V>(&self, keys: &[K], kind: Kind<K, V>) -> Result<FxHashMap<K, V>, EndpointError>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Send + 'static,
+    {
+        let mut found = FxHashMap::default();
+        let mut unproven = FxHashMap::default();
+        let mut shun = Vec::new();
+        let mut left = self.pass(keys, kind, &mut shun, &mut found, &mut unproven).await?;
+        if !left.is_empty() && self.endpoints().iter().any(|endpoint| !shun.contains(&endpoint.id)) {
+            left = self.pass(&left, kind, &mut shun, &mut found, &mut unproven).await?;
+        }
+        left.retain(|key| !unproven.contains_key(key));
+        if !left.is_empty() && kind.may_come {
+            sleep(BREATH).await;
+            left = self
+                .pass(&left, kind, &mut Vec::new(), &mut found, &mut unproven)
+                .await?;
+        }
+        for (key, value) in unproven {
+            found.entry(key).or_insert(value);
+        }
+        if !left.is_empty() {
+            debug!(chain = %self.chain, what = kind.what, wanted = keys.len(), without = left.len(), "going on without what no endpoint has");
+        }
+        Ok(found)
+    }
+
+    /// One look at `keys`; gives those that are still to be found.
+    async fn pass<K, V>(
+        &self,
+        keys: &[K],
+        kind: Kind<K, V>,
+        shun: &mut Vec<i32>,
+        found: &mut FxHashMap<K, V>,
+        unproven: &mut FxHashMap<K, V>,
+    ) -> Result<Vec<K>, EndpointError>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Send + 'static,
+    {
+        let before = shun.clone();
+        let asked: Vec<_> = keys
+            .chunks(self.options.batch.max(1))
+            .map(|keys| self.batch(keys, kind, before.clone()))
+            .collect();
+        let mut batches = stream::iter(asked).buffer_unordered(BATCHES_UNDER_WAY);
+        let mut left = Vec::new();
+        while let Some(batch) = batches
+            .try_next()
+            .await
+            .map_err(|trouble| self.fault(trouble, kind.what))?
+        {
+            shun.extend(batch.by);
+            for (key, told) in batch.told {
+                match told {
+                    Told::Sure(value) => drop(found.insert(key, value)),
+                    Told::Unproven(value) => {
+                        unproven.insert(key.clone(), value);
+                        left.push(key);
+                    }
+                    Told::Missing => left.push(key),
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    /// One batch; where its answers fail, its halves, so that one bad key costs no other its answer.
+    fn batch<'a, K, V>(
+        &'a self,
+        keys: &'a [K],
+        kind: Kind<K, V>,
+        shun: Vec<i32>,
+    ) -> BoxFuture<'a, Result<Batch<K, V>, Trouble>>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Send + 'static,
+    {
+        let halved = async move {
+            match self.ask_batch(keys, kind, shun.clone()).await {
+                Ok(batch) => Ok(batch),
+                Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => Err(trouble),
+                Err(Trouble::Unproven { .. } | Trouble::TooMuch(_) | Trouble::Absent) if keys.len() > 1 => {
+                    let (low, high) = keys.split_at(keys.len() / 2);
+                    let low = self.batch(low, kind, shun.clone()).await?;
+                    let high = self.batch(high, kind, shun).await?;
+                    let told = low.told.into_iter().chain(high.told).collect();
+                    Ok(Batch { told, by: low.by })
+                }
+                Err(trouble) => {
+                    self.is_alive(&trouble).await?;
+                    warn!(chain = %self.chain, what = kind.what, ?trouble, "no endpoint gives a usable answer");
+                    let told = keys.iter().map(|key| (key.clone(), Told::Missing)).collect();
+                    Ok(Batch { told, by: None })
+                }
+            }
+        };
+        halved.boxed()
+    }
+
+    async fn ask_batch<K, V>(&self, keys: &[K], kind: Kind<K, V>, shun: Vec<i32>) -> Result<Batch<K, V>, Trouble>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Send + 'static,
+    {
+        let ask = Ask {
+            block: keys.iter().filter_map(kind.height).max(),
+            heavy: kind.heavy,
+            shun,
+            ..self.question(
+                keys.iter().map(kind.call).collect(),
+                format!("{} {}", keys.len(), kind.what),
+            )
+        };
+        let asked = keys.to_vec();
+        let read = move |bodies: &[Body]| {
+            let replies = replies(bodies)?;
+            let told = asked.iter().zip(&replies).map(|(key, reply)| (kind.read)(key, reply));
+            told.collect::<Result<Vec<_>, _>>()
+        };
+        let served = self.ask(&ask, read).await?;
+        Ok(Batch {
+            told: keys.iter().cloned().zip(served.value).collect(),
+            by: Some(served.by.id),
+        })
+    }
+
+    /// Whether the endpoints answer other questions: then they cannot answer this one, otherwise nobody is there.
+    async fn is_alive(&self, trouble: &Trouble) -> Result<(), Trouble> {
+        if !matches!(trouble, Trouble::Unreachable(_)) {
+            return Ok(());
+        }
+        let latest = self.question(vec![Call::header_tagged("latest")], "the head".to_owned());
+        let alive = self.ask(&latest, |bodies: &[Body]| {
+            replies(bodies)?.first().ok_or(Unread::Absent)?.json().map(drop)
+        });
+        alive.await.map(drop).map_err(|_| trouble.clone())
+    }
+
+    fn fault(&self, trouble: Trouble, what: &str) -> EndpointError {
+        match trouble {
+            Trouble::Unreachable(causes) => EndpointError::Unreachable {
+                chain: self.chain,
+                wanted: what.to_owned(),
+                causes,
+            },
+            trouble => self.error(trouble, &Wanted::Number(0)),
+        }
+    }
+}
