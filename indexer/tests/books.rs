@@ -7,12 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256};
 use decoders::block::{Answer, Block, Call, ChainId, Context, Envelope, Log, Proof, Span};
 use decoders::fact::{ClosingReason, Facts, Nonces, OrderKind, Reach, flag};
-use testchain::rpc::state::{self, State as _};
 use testchain::simulation::{Cause, Layout, Position, Settings, Side, Simulation, Standard, State};
 
 /// What a transfer says, whoever says it.
@@ -140,15 +138,8 @@ fn answered(simulation: &Simulation, blocks: &[testchain::block::Block]) -> Span
 
 fn answer(simulation: &Simulation, blocks: &[testchain::block::Block], call: &Call) -> Answer {
     let at = call.at.unwrap_or(blocks[blocks.len() - 1].number);
-    let asked = state::Call {
-        to: call.to,
-        input: call.input.clone(),
-        block: Arc::new(blocks[at as usize].clone()),
-    };
-    simulation
-        .answers()
-        .call(&asked)
-        .map_or(Answer::Reverted, Answer::Returned)
+    let answer = simulation.answers().answer(blocks[at as usize].hash, call.to, &call.input);
+    answer.map_or(Answer::Reverted, Answer::Returned)
 }
 
 fn market(seed: u64) -> (Simulation, Facts) {

@@ -11,7 +11,7 @@ use sinks::{checkpoint, coverage};
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
 use testchain::rpc::{self, Server};
-use testchain::simulation::{Settings, Simulation, Step};
+use testchain::simulation::{Answers, Settings, Simulation, Step};
 
 use tokio::sync::OnceCell;
 
@@ -47,7 +47,7 @@ impl Chain {
         };
         let ledger = Ledger::new(simulation.settings().chain_id, simulation.blocks(blocks), finality);
         let faults = Faults::new(simulation.settings().seed);
-        let server = serve(&ledger, &faults).await;
+        let server = serve(&ledger, &faults, simulation.answers()).await;
         Chain {
             simulation,
             ledger,
@@ -83,7 +83,7 @@ impl Chain {
 
     /// Another endpoint over the same ledger, with faults of its own.
     pub(crate) async fn endpoint(&self, faults: &Arc<Faults>) -> Server {
-        serve(&self.ledger, faults).await
+        serve(&self.ledger, faults, self.simulation.answers()).await
     }
 
     /// What the tables must say when everything up to the head is indexed.
@@ -114,7 +114,8 @@ impl Chain {
     /// The digests of the canonical blocks from `start` on, indexed once and in order.
     pub(crate) async fn clean_digest(&self, start: u64) -> Vec<TableDigest> {
         let database = self.reference.get_or_init(Database::new).await;
-        clean_digest(database, &self.ledger, start..=self.head().number).await
+        let answers = self.simulation.answers();
+        clean_digest(database, &self.ledger, &answers, start..=self.head().number).await
     }
 
     /// Asserts that `store` says what the books say, and what a clean index of blocks `start` and up says.
@@ -131,12 +132,17 @@ impl Chain {
 }
 
 /// The digests of the canonical blocks in `range`, indexed once and in order into `database`, which holds nothing else then.
-pub(crate) async fn clean_digest(database: &Database, ledger: &Ledger, range: RangeInclusive<u64>) -> Vec<TableDigest> {
+pub(crate) async fn clean_digest(
+    database: &Database,
+    ledger: &Ledger,
+    answers: &Answers,
+    range: RangeInclusive<u64>,
+) -> Vec<TableDigest> {
     database.clear().await;
     let chain = ChainId(ledger.chain_id());
     let blocks = ledger.range(*range.start(), *range.end());
     for chunk in blocks.chunks(CLEAN_SPAN) {
-        let facts = spans::facts(chain, &chunk.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+        let facts = spans::facts(chain, &chunk.iter().map(AsRef::as_ref).collect::<Vec<_>>(), answers);
         commit::apply(&database.store, &facts, Move::Backfill { branch: 0 })
             .await
             .unwrap();
@@ -144,8 +150,9 @@ pub(crate) async fn clean_digest(database: &Database, ledger: &Ledger, range: Ra
     digest(&database.store, chain).await.unwrap()
 }
 
-async fn serve(ledger: &Ledger, faults: &Arc<Faults>) -> Server {
-    rpc::serve(ledger.clone(), Arc::clone(faults), "127.0.0.1:0".parse().unwrap())
+async fn serve(ledger: &Ledger, faults: &Arc<Faults>, answers: Arc<Answers>) -> Server {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    rpc::serve_with_state(ledger.clone(), Arc::clone(faults), listen, answers)
         .await
         .unwrap()
 }

@@ -1,8 +1,13 @@
 //! Spans made from simulated blocks directly, without an endpoint in between.
 
-use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
+use alloy_primitives::B256;
+use decoders::block::{Answer, Block, Call, ChainId, Context, Envelope, Log, Proof, Span};
 use decoders::fact::Facts;
 use indexer::pipeline::ARCHIVE_SOURCE;
+use testchain::simulation::Answers;
+
+/// Rounds of asking what the answers of the last one made wanted.
+const ROUNDS: usize = 4;
 
 /// The span that a faultless endpoint would serve for these blocks, which follow each other.
 pub(crate) fn span(chain: ChainId, blocks: &[&testchain::block::Block]) -> Span {
@@ -21,12 +26,45 @@ pub(crate) fn span(chain: ChainId, blocks: &[&testchain::block::Block]) -> Span 
     }
 }
 
-/// What the pipeline makes of these blocks.
-pub(crate) fn facts(chain: ChainId, blocks: &[&testchain::block::Block]) -> Facts {
-    let mut facts = decoders::decode(&span(chain, blocks));
+/// What the pipeline makes of these blocks, whose contracts answer with `answers`.
+pub(crate) fn facts(chain: ChainId, blocks: &[&testchain::block::Block], answers: &Answers) -> Facts {
+    let mut span = span(chain, blocks);
+    for _ in 0..ROUNDS {
+        let wants = decoders::wants(&span);
+        for hash in wants.envelopes {
+            span.context.envelopes.insert(hash, envelope(blocks, hash));
+        }
+        for call in wants.calls {
+            let answer = answer(blocks, answers, &call);
+            span.context.answers.insert(call, answer);
+        }
+    }
+    let mut facts = decoders::decode(&span);
     facts.sources.push(ARCHIVE_SOURCE);
     facts.sources.sort_unstable();
     facts
+}
+
+fn envelope(blocks: &[&testchain::block::Block], hash: B256) -> Envelope {
+    let mut transactions = blocks.iter().flat_map(|block| &block.transactions);
+    let found = transactions.find(|transaction| transaction.hash == hash);
+    let found = found.expect("what is wanted is in the span");
+    Envelope {
+        from: found.from,
+        to: found.to,
+        value: found.value,
+        input: found.input.clone(),
+    }
+}
+
+/// What the contract says after the block asked about, which is one of `blocks` or the one below them.
+fn answer(blocks: &[&testchain::block::Block], answers: &Answers, call: &Call) -> Answer {
+    let (first, last) = (blocks[0], blocks[blocks.len() - 1]);
+    let at = call.at.unwrap_or(last.number);
+    let block = blocks.iter().find(|block| block.number == at);
+    let hash = block.map_or(first.parent_hash, |block| block.hash);
+    let answer = answers.answer(hash, call.to, &call.input);
+    answer.map_or(Answer::Reverted, Answer::Returned)
 }
 
 fn header(block: &testchain::block::Block) -> Block {

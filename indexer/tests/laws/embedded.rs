@@ -35,7 +35,7 @@ async fn law_1_any_split_order_and_repetition_ends_the_same_on_the_embedded_data
     let ledger = Ledger::new(chain.id().0, chain.blocks.clone(), Finality::default());
     assert_eq!(
         digest(store, chain.id()).await.unwrap(),
-        clean_digest(&Database::new().await, &ledger, 0..=39).await,
+        clean_digest(&Database::new().await, &ledger, &chain.simulation.answers(), 0..=39).await,
         "{context}"
     );
     stores.close().await.unwrap();

@@ -49,7 +49,11 @@ impl Chain {
 
     fn facts(&self, range: &RangeInclusive<u64>) -> Facts {
         let part = &self.blocks[usize::try_from(*range.start()).unwrap()..=usize::try_from(*range.end()).unwrap()];
-        spans::facts(self.id(), &part.iter().collect::<Vec<_>>())
+        spans::facts(
+            self.id(),
+            &part.iter().collect::<Vec<_>>(),
+            &self.simulation.answers(),
+        )
     }
 
     pub(crate) fn expected(&self) -> Tables {

@@ -1,5 +1,6 @@
 //! Law 2: rewind ∘ apply = nothing; any reorg schedule ends equal to a clean index of the canonical chain.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use decoders::block::{BlockRef, ChainId};
@@ -10,7 +11,7 @@ use sinks::digest::digest;
 use sinks::lease::{self, Lease};
 use sinks::store::Store;
 use testchain::ledger::{Finality, Ledger};
-use testchain::simulation::{Settings, Simulation, Step, schedule};
+use testchain::simulation::{Answers, Settings, Simulation, Step, schedule};
 
 use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
@@ -36,7 +37,7 @@ async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
             simulation.blocks(50),
             Finality::default(),
         );
-        let head = Head::stand(&ledger, dice.random_range(0..50)).await;
+        let head = Head::stand(&ledger, simulation.answers(), dice.random_range(0..50)).await;
         for branch in 1..=3 {
             head.advance(&ledger).await;
             let height = simulation.height().unwrap();
@@ -45,7 +46,7 @@ async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
             head.rewind(&ledger, height - depth).await;
             assert_eq!(
                 digest(head.store(), head.chain).await.unwrap(),
-                clean_digest(&reference, &ledger, 0..=height - depth).await,
+                clean_digest(&reference, &ledger, &simulation.answers(), 0..=height - depth).await,
                 "{context}"
             );
             simulation.play(
@@ -65,7 +66,7 @@ async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
             .assert_equals(&Tables::of(simulation.books(), height), &context);
         assert_eq!(
             digest(head.store(), head.chain).await.unwrap(),
-            clean_digest(&reference, &ledger, 0..=height).await,
+            clean_digest(&reference, &ledger, &simulation.answers(), 0..=height).await,
             "{context}"
         );
         head.assert_told(&context).await;
@@ -233,17 +234,23 @@ struct Head {
     database: Database,
     chain: ChainId,
     lease: Lease,
+    answers: Arc<Answers>,
 }
 
 impl Head {
     /// Takes the blocks below `number` as backfill, and stands at it.
-    async fn stand(ledger: &Ledger, number: u64) -> Head {
+    async fn stand(ledger: &Ledger, answers: Arc<Answers>, number: u64) -> Head {
         let (database, chain) = (Database::new().await, ChainId(ledger.chain_id()));
         let lease = lease::acquire(&database.store, chain, "head", Duration::from_secs(600))
             .await
             .unwrap()
             .unwrap();
-        let head = Head { database, chain, lease };
+        let head = Head {
+            database,
+            chain,
+            lease,
+            answers,
+        };
         if number > 0 {
             head.apply(ledger, 0, number - 1, Move::Backfill { branch: 0 }).await;
         }
@@ -266,7 +273,8 @@ impl Head {
 
     async fn apply(&self, ledger: &Ledger, from: u64, to: u64, step: Move<'_>) {
         let blocks = ledger.range(from, to);
-        let facts = spans::facts(self.chain, &blocks.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+        let blocks: Vec<_> = blocks.iter().map(AsRef::as_ref).collect();
+        let facts = spans::facts(self.chain, &blocks, &self.answers);
         commit::apply(self.store(), &facts, step).await.unwrap();
     }
 

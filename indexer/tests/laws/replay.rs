@@ -36,7 +36,8 @@ async fn law_5_replaying_a_range_that_other_decoders_wrote_restores_what_live_wr
     let live = digest(&database.store, chain.id()).await.unwrap();
 
     let blocks = chain.ledger.range(20, 45);
-    let mut facts = spans::facts(chain.id(), &blocks.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+    let blocks: Vec<_> = blocks.iter().map(AsRef::as_ref).collect();
+    let mut facts = spans::facts(chain.id(), &blocks, &chain.simulation.answers());
     distort(&mut facts, chain.id());
     let replaced = commit::replace(&database.store, &facts).await.unwrap();
     assert!(
