@@ -138,7 +138,9 @@ fn answered(simulation: &Simulation, blocks: &[testchain::block::Block]) -> Span
 
 fn answer(simulation: &Simulation, blocks: &[testchain::block::Block], call: &Call) -> Answer {
     let at = call.at.unwrap_or(blocks[blocks.len() - 1].number);
-    let answer = simulation.answers().answer(blocks[at as usize].hash, call.to, &call.input);
+    let answer = simulation
+        .answers()
+        .answer(blocks[at as usize].hash, call.to, &call.input);
     answer.map_or(Answer::Reverted, Answer::Returned)
 }
 

@@ -49,11 +49,7 @@ impl Chain {
 
     fn facts(&self, range: &RangeInclusive<u64>) -> Facts {
         let part = &self.blocks[usize::try_from(*range.start()).unwrap()..=usize::try_from(*range.end()).unwrap()];
-        spans::facts(
-            self.id(),
-            &part.iter().collect::<Vec<_>>(),
-            &self.simulation.answers(),
-        )
+        spans::facts(self.id(), &part.iter().collect::<Vec<_>>(), &self.simulation.answers())
     }
 
     pub(crate) fn expected(&self) -> Tables {
