@@ -19,7 +19,7 @@ pub enum State {
     Canceled,
     /// Its time is over.
     Expired,
-    /// A listing whose maker holds none of the token now, and may again.
+    /// A listing whose maker holds less than what is left of it, and may hold enough again.
     Invalid,
 }
 
@@ -140,7 +140,7 @@ fn standing(order: &Order, endings: &[&Ending], held: &Holdings, time: u64) -> S
         State::Filled
     } else if order.expires_at.is_some_and(|end| end <= time) {
         State::Expired
-    } else if order.side == Side::Listing && !order.escrowed && !has(order, held) {
+    } else if order.side == Side::Listing && !order.escrowed && !has(order, remaining, held) {
         State::Invalid
     } else {
         State::Active
@@ -148,8 +148,8 @@ fn standing(order: &Order, endings: &[&Ending], held: &Holdings, time: u64) -> S
     Standing { state, remaining }
 }
 
-/// Whether the maker of a listing holds some of what he lists.
-fn has(order: &Order, held: &Holdings) -> bool {
+/// Whether the maker of a listing holds what is left of it.
+fn has(order: &Order, remaining: U256, held: &Holdings) -> bool {
     let Some(id) = order.token else {
         return true;
     };
@@ -158,7 +158,7 @@ fn has(order: &Order, held: &Holdings) -> bool {
         id,
     };
     match order.standard {
-        Standard::Erc1155 => !held.balance(token, order.maker).is_zero(),
+        Standard::Erc1155 => held.balance(token, order.maker) >= remaining,
         Standard::Erc721 | Standard::CryptoPunks => held.owner(&token) == Some(order.maker),
     }
 }
