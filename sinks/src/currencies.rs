@@ -20,29 +20,27 @@ pub struct Currency {
     pub pegged: bool,
 }
 
-impl Store {
-    /// Makes the table say of the currencies of `chain` what `currencies` say. Others stay as they are.
-    pub async fn seed_currencies(&self, chain: ChainId, currencies: &[Currency]) -> Result<(), SinkError> {
-        sqlx::query(SEED)
-            .bind(chain.to_string())
-            .bind(
-                currencies
-                    .iter()
-                    .map(|one| address_text(&one.address))
-                    .collect::<Vec<_>>(),
-            )
-            .bind(currencies.iter().map(|one| one.symbol.as_str()).collect::<Vec<_>>())
-            .bind(
-                currencies
-                    .iter()
-                    .map(|one| one.decimals.map(i32::from))
-                    .collect::<Vec<_>>(),
-            )
-            .bind(currencies.iter().map(|one| one.pegged).collect::<Vec<_>>())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
+/// Makes the table say of the currencies of `chain` what `currencies` say. Others stay as they are.
+pub async fn seed(store: &Store, chain: ChainId, currencies: &[Currency]) -> Result<(), SinkError> {
+    sqlx::query(SEED)
+        .bind(chain.to_string())
+        .bind(
+            currencies
+                .iter()
+                .map(|one| address_text(&one.address))
+                .collect::<Vec<_>>(),
+        )
+        .bind(currencies.iter().map(|one| one.symbol.as_str()).collect::<Vec<_>>())
+        .bind(
+            currencies
+                .iter()
+                .map(|one| one.decimals.map(i32::from))
+                .collect::<Vec<_>>(),
+        )
+        .bind(currencies.iter().map(|one| one.pegged).collect::<Vec<_>>())
+        .execute(&store.pool)
+        .await?;
+    Ok(())
 }
 
 const SEED: &str = "insert into catalog_service.currencies as c (chain_id, address, symbol, decimals, pegged)

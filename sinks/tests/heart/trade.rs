@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, U512};
 use decoders::fact::{Facts, Sale};
 use decoders::id::token_id;
-use sinks::currencies::Currency;
+use sinks::currencies::{Currency, seed};
 use sinks::store::Store;
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ pub(crate) async fn seed_currencies(store: &Store) {
         currency(PEGGED, "WETH", Some(18), true),
         currency(OTHER, "ODD", None, false),
     ];
-    store.seed_currencies(CHAIN, &currencies).await.unwrap();
+    seed(store, CHAIN, &currencies).await.unwrap();
 }
 
 /// Sales, volume, and the newest sale that is no part of a bundle.
