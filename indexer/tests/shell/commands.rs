@@ -19,6 +19,10 @@ impl Place {
         Place { folder }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The program in this folder, with an empty environment.
     pub(crate) fn indexer(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_indexer"));

@@ -7,6 +7,7 @@ mod api;
 mod commands;
 mod config;
 mod database;
+mod decode;
 mod health;
 mod postgres;
 mod process;
