@@ -120,9 +120,8 @@ fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     if log.topic0() == Some(&AUCTION_CREATED) {
         let [_duration, _extension, reserve, number] = reader.head()?;
-        let piece = (reader.topic_address(2), reader.topic_uint(3));
-        let listing = auction_of(log, uint(number), reader.topic_address(1), piece, uint(reserve));
-        return Ok((listing, reader.doubt()));
+        let auction = Auction::created(&mut reader, number);
+        return Ok((auction.order(log, uint(reserve)), reader.doubt()));
     }
     let (contract, token, maker) = (reader.topic_address(1), reader.topic_uint(2), reader.topic_address(3));
     let line = Line::of(contract, token, U256::ONE);
@@ -146,13 +145,50 @@ fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
     Ok((opened, reader.doubt()))
 }
 
-fn auction_of(log: &Log, number: U256, seller: Address, (contract, token): (Address, U256), reserve: U256) -> Order {
-    let line = Line::of(contract, token, U256::ONE);
-    Order {
-        price: Some(reserve),
-        escrowed: true,
-        auction: true,
-        ..order(MARKET, log, OrderKind::Listing, auction(log, number), seller, line)
+/// What an auction is about.
+struct Auction {
+    number: U256,
+    seller: Address,
+    contract: Address,
+    token: U256,
+}
+
+impl Auction {
+    /// The auction that the log under `reader` creates.
+    fn created(reader: &mut Reader<'_>, number: &Word) -> Self {
+        Auction {
+            number: uint(number),
+            seller: reader.topic_address(1),
+            contract: reader.topic_address(2),
+            token: reader.topic_uint(3),
+        }
+    }
+
+    /// The auction with this number, if `log` creates it.
+    fn created_by(log: &Log, number: U256) -> Option<Self> {
+        if log.topic0() != Some(&AUCTION_CREATED) || log.topics.len() != 4 {
+            return None;
+        }
+        let mut reader = Reader::new(log);
+        let [_, _, _, word] = reader.head().ok()?;
+        Some(Auction::created(&mut reader, word)).filter(|auction| auction.number == number)
+    }
+
+    fn order(&self, log: &Log, reserve: U256) -> Order {
+        let line = Line::of(self.contract, self.token, U256::ONE);
+        Order {
+            price: Some(reserve),
+            escrowed: true,
+            auction: true,
+            ..order(
+                MARKET,
+                log,
+                OrderKind::Listing,
+                auction(log, self.number),
+                self.seller,
+                line,
+            )
+        }
     }
 }
 
@@ -164,33 +200,25 @@ fn reserve_changed(
 ) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [reserve] = reader.head()?;
-    let (number, reserve) = (reader.topic_uint(1), uint(reserve));
-    let mut earlier = transaction.back_from(log);
-    let created =
-        earlier.find_map(|other| created(other).filter(|(of, _)| *of == number && other.address == log.address));
-    let (seller, piece) = match created {
-        Some((_, auction)) => auction,
+    let number = reader.topic_uint(1);
+    let mut earlier = transaction.back_from(log).filter(|other| other.address == log.address);
+    let auction = match earlier.find_map(|other| Auction::created_by(other, number)) {
+        Some(auction) => auction,
         None => {
             let call = Call::of(log.address, GET_RESERVE_AUCTION, &[part(number)]).before_block(log.block_number);
             let Some([contract, token, seller, ..]) = events.ask::<8>(transaction, call)? else {
                 return Ok((None, reader.doubt()));
             };
-            (abi::address(seller), (abi::address(contract), uint(token)))
+            Auction {
+                number,
+                seller: abi::address(seller),
+                contract: abi::address(contract),
+                token: uint(token),
+            }
         }
     };
-    let listing = (!seller.is_zero()).then(|| auction_of(log, number, seller, piece, reserve));
-    Ok((listing, reader.doubt()))
-}
-
-/// Number, seller and token of the auction that `log` creates, if it creates one.
-fn created(log: &Log) -> Option<(U256, (Address, (Address, U256)))> {
-    if log.topic0() != Some(&AUCTION_CREATED) || log.topics.len() != 4 {
-        return None;
-    }
-    let mut reader = Reader::new(log);
-    let [_, _, _, number] = reader.head().ok()?;
-    let piece = (reader.topic_address(2), reader.topic_uint(3));
-    Some((uint(number), (reader.topic_address(1), piece)))
+    let is_known = !auction.seller.is_zero();
+    Ok((is_known.then(|| auction.order(log, uint(reserve))), reader.doubt()))
 }
 
 fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {

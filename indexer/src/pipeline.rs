@@ -14,6 +14,7 @@ use sinks::store::Store;
 use tokio::sync::Notify;
 use tracing::{debug, instrument};
 
+use crate::archive::queue::Waiting;
 use crate::archive::{Archive, ArchiveError};
 use crate::endpoints::{Filter, Pool};
 use crate::error::Error;
@@ -106,6 +107,8 @@ impl Pipeline {
         );
         self.committed.notify_one();
         self.count(&facts, archived);
+        let waiting = Waiting::all(self.chain, &facts.blocks, &facts.faults);
+        self.archive.queue(&self.store).add(&waiting).await?;
         self.interpret(span, &self.stored.contracts(), true, branch).await?;
         Ok(applied)
     }

@@ -365,7 +365,9 @@ fn check(facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
 
 const HOLDS_FACTS: &str =
     "select exists (select from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 and id < $3)
-         or exists (select from catalog_service.sale_facts where chain_id = $1 and id >= $2 and id < $3)";
+         or exists (select from catalog_service.sale_facts where chain_id = $1 and id >= $2 and id < $3)
+         or exists (select from catalog_service.order_facts where chain_id = $1 and id >= $2 and id < $3)
+         or exists (select from catalog_service.order_closings where chain_id = $1 and id >= $2 and id < $3)";
 
 // Every statement is short; compiling one, which the planner is tempted to do for those with many lookups, takes seconds.
 const BEGIN: &str = "begin; set local jit = off";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use decoders::block::{ChainId, Span};
-use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocumentBuf, doc, serialize_to_bson};
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
 use mongodb::{Client, Collection, Cursor};
@@ -25,7 +25,7 @@ pub(super) const BATCH_BYTES: usize = 8 << 20;
 /// How long to look for a usable server before an operation fails.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one operation may take.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Documents asked for at a time.
 const BATCH_READ: u32 = 10_000;
 /// Code of MongoDB's duplicate key error.
@@ -195,6 +195,29 @@ impl MongoArchive {
         };
         Ok((run.len() - known) as u64)
     }
+}
+
+/// One `update` command of many single updates: the driver's own bulk write needs MongoDB 8.
+pub(super) async fn update_each<T: Send + Sync>(
+    collection: &Collection<T>,
+    updates: Vec<Document>,
+) -> Result<(), ArchiveError> {
+    let mut command = doc! { "update": collection.name(), "updates": updates, "ordered": true };
+    if let Some(concern) = collection.write_concern() {
+        let concern = serialize_to_bson(concern).map_err(|error| ArchiveError::Refused(error.to_string()))?;
+        command.insert("writeConcern", concern);
+    }
+    let database = collection.client().database(&collection.namespace().db);
+    let answer = in_time(database.run_command(command)).await?;
+    if let Some(errors) = answer.get("writeErrors") {
+        return Err(ArchiveError::Refused(errors.to_string().chars().take(500).collect()));
+    }
+    if answer.contains_key("writeConcernError") {
+        // It may still stand; writing it again is harmless.
+        let seconds = ANSWER_TIMEOUT.as_secs();
+        return Err(ArchiveError::Silent { seconds });
+    }
+    Ok(())
 }
 
 /// The driver's answer, unless the server keeps silent: the driver itself waits without end on a connection that went dead.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sinks::error::SinkError;
 use uuid::Uuid;
 
-use super::mongo::{ANSWER_TIMEOUT, in_time};
+use super::mongo::update_each;
 use super::{ArchiveError, MongoArchive, PostgresArchive, document};
 
 /// Notes written with one command.
@@ -33,34 +33,14 @@ impl MongoArchive {
             weight += note.event_data.as_ref().map_or(0, |data| data.to_string().len());
             batch.push(update(chain, note)?);
             if batch.len() == BATCH_NOTES || weight > BATCH_BYTES {
-                self.update(std::mem::take(&mut batch)).await?;
+                update_each(&self.events, std::mem::take(&mut batch)).await?;
                 weight = 0;
             }
         }
         if batch.is_empty() {
             return Ok(());
         }
-        self.update(batch).await
-    }
-
-    /// One `update` command: the driver's own bulk write needs MongoDB 8.
-    async fn update(&self, updates: Vec<Document>) -> Result<(), ArchiveError> {
-        let mut command = doc! { "update": self.events.name(), "updates": updates, "ordered": false };
-        if let Some(concern) = self.events.write_concern() {
-            let concern = serialize_to_bson(concern).map_err(|error| ArchiveError::Refused(error.to_string()))?;
-            command.insert("writeConcern", concern);
-        }
-        let database = self.events.client().database(&self.events.namespace().db);
-        let answer = in_time(database.run_command(command)).await?;
-        if let Some(errors) = answer.get("writeErrors") {
-            return Err(ArchiveError::Refused(errors.to_string().chars().take(500).collect()));
-        }
-        if answer.contains_key("writeConcernError") {
-            // It may still stand; writing it again is harmless.
-            let seconds = ANSWER_TIMEOUT.as_secs();
-            return Err(ArchiveError::Silent { seconds });
-        }
-        Ok(())
+        update_each(&self.events, batch).await
     }
 }
 

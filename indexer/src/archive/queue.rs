@@ -5,11 +5,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use decoders::abi::Refusal;
-use decoders::block::ChainId;
-use decoders::fact::reason;
-use decoders::id::block_number_of;
-use decoders::stored::Reading;
+use decoders::block::{Block, ChainId, find_block};
+use decoders::fact::{Fault, reason};
+use decoders::id::{Position, RecordKind, block_number_of};
 use futures::TryStreamExt;
 use mongodb::bson::{Bson, DateTime as BsonDateTime, Document, doc};
 use mongodb::options::IndexOptions;
@@ -18,11 +16,13 @@ use sinks::error::SinkError;
 use sinks::store::Store;
 use uuid::Uuid;
 
-use super::mongo::in_time;
+use super::mongo::{in_time, update_each};
 use super::{Archive, ArchiveError, document};
 
 /// The collection's name.
 const COLLECTION: &str = "processing_queue";
+/// Entries added with one command.
+const BATCH: usize = 500;
 /// Attempts before an entry is left to an operator.
 pub const ATTEMPTS: i32 = 10;
 /// The wait after the first failed attempt; it doubles with every further one.
@@ -44,16 +44,29 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// The entry of a log that another ABI in the registry would mend; `None` for any other.
-    pub fn of(chain: ChainId, event_id: Uuid, read: &Result<Reading, Refusal>) -> Option<Self> {
-        match read {
-            Err(Refusal(reason @ reason::ABI_UNKNOWN)) => Some(Waiting {
+    /// The entry of a log at fault; `None` where another try would end the same way.
+    pub fn of(chain: ChainId, event_id: Uuid, reason: &str) -> Option<Self> {
+        matches!(reason, reason::ABI_UNKNOWN | reason::CONTRACT_UNKNOWN).then(|| Waiting {
+            chain,
+            event_id,
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// The entries of faults that stand in `blocks`.
+    pub fn all(chain: ChainId, blocks: &[Block], faults: &[Fault]) -> Vec<Self> {
+        let entry = |fault: &Fault| {
+            let position = Position {
                 chain,
-                event_id,
-                reason: (*reason).to_owned(),
-            }),
-            _ => None,
-        }
+                block_number: fault.block_number,
+                block_hash: find_block(blocks, fault.block_number)?.hash,
+                log_index: fault.log_index,
+                item: 0,
+                kind: RecordKind::Log,
+            };
+            Waiting::of(chain, position.id(), fault.reason)
+        };
+        faults.iter().filter_map(entry).collect()
     }
 }
 
@@ -114,8 +127,9 @@ impl Queue {
         }
         match self {
             Queue::Mongo(entries) => {
-                for one in waiting {
-                    put_document(entries, one, urgent).await?;
+                for batch in waiting.chunks(BATCH) {
+                    let updates = batch.iter().flat_map(|one| updates(one, urgent)).collect();
+                    update_each(entries, updates).await?;
                 }
                 Ok(())
             }
@@ -218,7 +232,8 @@ impl Queue {
     }
 }
 
-async fn put_document(entries: &Collection<Document>, one: &Waiting, urgent: bool) -> Result<(), ArchiveError> {
+/// The updates that add one entry.
+fn updates(one: &Waiting, urgent: bool) -> Vec<Document> {
     let key = doc! { "_id": document::key_value(one.chain, one.event_id) };
     let now = BsonDateTime::now();
     let fixed = doc! {
@@ -229,18 +244,18 @@ async fn put_document(entries: &Collection<Document>, one: &Waiting, urgent: boo
         "reason": &one.reason, "priority": if urgent { URGENT } else { 0 }, "retry_count": 0, "status": "pending",
         "next_attempt_at": now, "last_error": Bson::Null, "updated_at": now,
     };
-    let update = if urgent {
-        doc! { "$setOnInsert": fixed, "$set": fresh }
-    } else {
-        let mut all = fixed;
-        all.extend(fresh.clone());
-        // What was mended and is at fault again waits as if it were new.
-        let mended = doc! { "_id": document::key_value(one.chain, one.event_id), "status": "done" };
-        in_time(entries.update_one(mended, doc! { "$set": fresh })).await?;
-        doc! { "$setOnInsert": all }
-    };
-    in_time(entries.update_one(key, update).upsert(true)).await?;
-    Ok(())
+    if urgent {
+        return vec![doc! { "q": key, "u": { "$setOnInsert": fixed, "$set": fresh }, "upsert": true }];
+    }
+    let mut all = fixed;
+    all.extend(fresh.clone());
+    // What was mended and is at fault again waits as if it were new.
+    let mut mended = key.clone();
+    mended.insert("status", "done");
+    vec![
+        doc! { "q": mended, "u": { "$set": fresh } },
+        doc! { "q": key, "u": { "$setOnInsert": all }, "upsert": true },
+    ]
 }
 
 async fn take_documents(entries: &Collection<Document>, chain: ChainId, most: i64) -> Result<Vec<Taken>, ArchiveError> {

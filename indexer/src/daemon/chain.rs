@@ -76,7 +76,7 @@ impl ChainTask {
     #[instrument(name = "contracts", skip_all, fields(chain = %self.follower.pipeline.chain))]
     async fn read_contracts(&self, cancel: &CancellationToken, filled: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
-        if self.gap_workers == 0 || pipeline.stored.followed().is_empty() {
+        if self.gap_workers == 0 {
             return Ok(());
         }
         let bench = pipeline.bench();

@@ -99,10 +99,7 @@ impl Interpreter {
             archived,
         };
         abis::finish(&self.store, &finished).await?;
-        let waiting: Vec<Waiting> = read
-            .iter()
-            .filter_map(|(id, read)| Waiting::of(self.chain, *id, read))
-            .collect();
+        let waiting = Waiting::all(self.chain, &facts.blocks, &facts.faults);
         self.archive.queue(&self.store).add(&waiting).await?;
         Ok(facts.faults)
     }

@@ -85,7 +85,7 @@ fn told(taken: &[Taken], left: &BTreeMap<Uuid, String>) -> Retried {
     }
 }
 
-/// Decodes the blocks of these logs once more, as far as the archive covers them.
+/// Decodes the blocks of these logs once more, as far as the archive covers them; facts only of final blocks, which nobody undoes.
 ///
 /// # Errors
 /// Whatever the archive or the store answers.
@@ -107,7 +107,9 @@ pub async fn retry(bench: &Bench, ids: &[Uuid]) -> Result<(), Error> {
         source: ARCHIVE_SOURCE.to_owned(),
         from: 0,
     }];
-    for range in blocks(false) {
+    let stored = checkpoint::read(&bench.store, bench.chain).await?;
+    let last_final = stored.map_or(u64::MAX, |stored| stored.finalized.unwrap_or(0));
+    for range in blocks(false).into_iter().filter(|range| *range.end() <= last_final) {
         let gaps = coverage::missing(&bench.store, bench.chain, &archived, range.clone()).await?;
         if gaps.is_empty() || !bench.contracts.is_empty() {
             pipeline::rewrite(

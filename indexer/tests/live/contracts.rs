@@ -1,5 +1,7 @@
 //! Contracts decoded by stored ABIs, on a real node: added and edited while the daemon runs, upgraded, reorganised, at fault.
 
+use std::time::Duration;
+
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use mongodb::bson::doc;
 use serde_json::{Value, json};
@@ -122,22 +124,25 @@ impl World {
         .await;
     }
 
-    /// Waits until every log of `contract` up to the head is read by its ABIs.
+    /// Waits until every log of `contract` up to the head is read by its ABIs; the chain goes on meanwhile, because what was applied
+    /// before the contract was known is asked for once it is final.
     async fn read(&self, contract: Address, context: &str) {
-        self.at_head(context).await;
         let (store, chain, head) = (&self.database.store, self.node.chain(), self.node.head().await);
         let wanted = [Wanted {
             source: abi_source(&contract),
             from: 0,
         }];
         eventually(&format!("{context}: every log is read"), async || {
-            coverage::missing(store, chain, &wanted, 0..=head.number)
-                .await
-                .unwrap()
-                .is_empty()
-                .then_some(())
+            let missing = coverage::missing(store, chain, &wanted, 0..=head.number).await.unwrap();
+            if missing.is_empty() {
+                return Some(());
+            }
+            self.mine(FINALIZED_DEPTH / 4).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            None
         })
         .await;
+        self.at_head(context).await;
     }
 
     /// What the archive says of the contract's logs, in chain order.
@@ -182,7 +187,7 @@ impl World {
             .map(|(kind, data)| ((!kind.is_empty()).then(|| (*kind).to_owned()), data.clone()))
             .collect();
         let mut last = Vec::new();
-        let told = crate::harness::patience::within(std::time::Duration::from_secs(60), async || {
+        let told = crate::harness::patience::within(Duration::from_secs(60), async || {
             last = self.events(contract).await;
             (last == expected).then_some(())
         })
@@ -232,7 +237,6 @@ async fn added_and_edited(mongo: Option<MongoDatabase>) {
     let who = format!("{contract:#x}");
     let staked = |amount: &str| ("Staked(address,uint256)", json!({ "who": who, "amount": amount }));
     let none = ("", Value::Null);
-    world.mine(FINALIZED_DEPTH + 8).await;
     world.read(contract, "added").await;
     world
         .says(

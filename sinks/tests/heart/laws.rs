@@ -290,7 +290,7 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
                     fact.fees.clear();
                 }
             }
-            retell_orders(&mut told, |number| within(number));
+            retell_orders(&mut told, within);
             clear(&store).await;
             apply(&store, &told, Move::Backfill { branch: 0 }).await.unwrap();
             let expected = digest(&store, CHAIN).await.unwrap();

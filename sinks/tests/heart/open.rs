@@ -16,6 +16,9 @@ type Stand = (String, bool, String, Option<String>, Option<Uuid>);
 /// Lowest listing, best offer, tokens listed; prices in the smallest unit.
 type Prices = (Option<String>, Option<String>, i64);
 
+type StandRow = (Uuid, String, bool, String, Option<String>, Option<Uuid>);
+type PricesRow = (String, String, Option<String>, Option<String>, i64);
+
 /// Every relation that tells of orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Open {
@@ -253,8 +256,7 @@ impl Open {
     /// What the views say.
     pub(crate) async fn read(store: &Store) -> Self {
         let stands = async |statement: &'static str| {
-            let rows: Vec<(Uuid, String, bool, String, Option<String>, Option<Uuid>)> =
-                sqlx::query_as(statement).fetch_all(&store.pool).await.unwrap();
+            let rows: Vec<StandRow> = sqlx::query_as(statement).fetch_all(&store.pool).await.unwrap();
             let stand = |(id, state, active, left, reason, by)| (id, (state, active, left, reason, by));
             rows.into_iter().map(stand).collect::<BTreeMap<Uuid, Stand>>()
         };
@@ -267,7 +269,7 @@ impl Open {
         .fetch_all(&store.pool)
         .await
         .unwrap();
-        let tokens: Vec<(String, String, Option<String>, Option<String>, i64)> = sqlx::query_as(
+        let tokens: Vec<PricesRow> = sqlx::query_as(
             "select contract_address, token_number, trim_scale(lowest_listing_native * 1e18)::text,
                     trim_scale(best_offer_native * 1e18)::text, (listings_count > 0)::integer::bigint
              from catalog_service.token_prices",
