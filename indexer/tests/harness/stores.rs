@@ -48,8 +48,10 @@ impl Database {
     pub(crate) async fn clear(&self) {
         let tables =
             "truncate catalog_service.collections, catalog_service.tokens, catalog_service.ownership_transfers,
-             catalog_service.erc1155_balances, catalog_service.collection_counters, indexer_service.decode_faults,
-             indexer_service.indexer_coverage, indexer_service.outbox cascade";
+             catalog_service.erc1155_balances, catalog_service.collection_counters, catalog_service.sale_facts,
+             catalog_service.collection_sales, catalog_service.token_sales, catalog_service.order_facts,
+             catalog_service.order_closings, indexer_service.decode_faults, indexer_service.indexer_coverage,
+             indexer_service.outbox cascade";
         sqlx::raw_sql(tables).execute(&self.store.pool).await.unwrap();
     }
 }
