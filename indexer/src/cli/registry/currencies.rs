@@ -17,8 +17,10 @@ pub enum CurrenciesCommand {
     #[command(after_long_help = "Example:\n  indexer registry currencies list --chain eip155:1")]
     List(super::endpoints::ListArgs),
     /// Add a currency or change it: prices told in it are shown with its decimals from then on
-    #[command(after_long_help = "Example:\n  indexer registry currencies set --chain eip155:1 \\\n    \
-        --address 0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2 --symbol WETH --decimals 18 --pegged true")]
+    #[command(
+        after_long_help = "Example:\n  indexer registry currencies set --chain eip155:1 \\\n    \
+        --address 0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2 --symbol WETH --decimals 18 --pegged true"
+    )]
     Set(SetArgs),
 }
 
@@ -57,7 +59,9 @@ async fn set(args: &SetArgs, context: &Context, store: &Store) -> Result<(), Fai
         decimals: Some(args.decimals),
         pegged: args.pegged,
     };
-    currencies::set(store, args.chain, &currency).await.map_err(Error::from)?;
+    currencies::set(store, args.chain, &currency)
+        .await
+        .map_err(Error::from)?;
     context
         .writer
         .line(format_args!("{} on {} is {:#x}", args.symbol, args.chain, args.address))
@@ -70,7 +74,13 @@ async fn list(args: &super::endpoints::ListArgs, context: &Context, store: &Stor
     }
     let rows = listed.into_iter().map(|one| {
         let pegged = if one.pegged { "yes" } else { "no" };
-        vec![one.chain_id, one.address, one.symbol, cell(one.decimals), pegged.to_owned()]
+        vec![
+            one.chain_id,
+            one.address,
+            one.symbol,
+            cell(one.decimals),
+            pegged.to_owned(),
+        ]
     });
     let columns = ["chain", "address", "symbol", "decimals", "pegged"];
     context.writer.table(&columns, rows.collect())
