@@ -1,9 +1,10 @@
-//! Read-only HTTP queries over the tables: where every chain stands, who owns what, what moved, what was sold.
+//! Read-only HTTP queries over the tables: where every chain stands, who owns what, what moved, what was sold, what is listed and offered.
 //!
 //! This crate writes nothing and knows no endpoint. It needs no more than one connection at a time.
 
 mod catalog;
 mod error;
+mod orders;
 mod request;
 mod sales;
 pub mod status;
@@ -23,6 +24,7 @@ pub use error::ApiError;
 /// - `GET /v1/tokens/{chain}/{contract}/{token}`
 /// - `GET /v1/transfers?chain=&contract=&token=&before=&limit=`
 /// - `GET /v1/sales?chain=&contract=&token=&account=&before=&limit=`
+/// - `GET /v1/listings?chain=&contract=&token=&account=&state=&before=&limit=`, and `/v1/offers` alike
 pub fn router(pool: PgPool) -> Router {
     Router::new()
         .route("/v1/status", get(status::answer))
@@ -30,6 +32,8 @@ pub fn router(pool: PgPool) -> Router {
         .route("/v1/tokens/{chain}/{contract}/{token}", get(catalog::token))
         .route("/v1/transfers", get(transfers::answer))
         .route("/v1/sales", get(sales::answer))
+        .route("/v1/listings", get(orders::listings))
+        .route("/v1/offers", get(orders::offers))
         .fallback(error::no_route)
         .with_state(pool)
 }

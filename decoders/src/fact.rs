@@ -564,14 +564,22 @@ pub mod reason {
     pub const AMOUNT_OVERFLOW: &str = "amount_overflow";
     /// Refused: an enumeration with a value its contract does not know.
     pub const UNKNOWN_VARIANT: &str = "unknown_variant";
+    /// Refused: a followed contract emitted an event that its ABI does not have.
+    pub const EVENT_UNKNOWN: &str = "event_unknown";
+    /// Refused: a followed contract runs the code of another one, whose ABI is not in the registry.
+    pub const ABI_UNKNOWN: &str = "abi_unknown";
+    /// Refused: more data than the archive can hold in decoded form, or offsets that make more of it than it is.
+    pub const TOO_LARGE: &str = "too_large";
     /// Doubt: an address word with something in its high twelve bytes.
     pub const DIRTY_ADDRESS: &str = "dirty_address";
+    /// Doubt: a word with something in the bits that its type does not have.
+    pub const DIRTY_VALUE: &str = "dirty_value";
     /// Doubt: more data than the event needs.
     pub const TRAILING_DATA: &str = "trailing_data";
 
     /// Whether a log with this fault was believed all the same.
     pub fn is_doubt(reason: &str) -> bool {
-        matches!(reason, DIRTY_ADDRESS | TRAILING_DATA)
+        matches!(reason, DIRTY_ADDRESS | DIRTY_VALUE | TRAILING_DATA)
     }
 }
 

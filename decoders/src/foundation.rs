@@ -3,12 +3,13 @@
 //! Every sale is paid in native currency and tells three shares: the market's, the creator's, the seller's. Their receivers are
 //! not told. A finalized auction names itself only by number; its token is the one that leaves the market for the winner.
 //!
-//! A token has one price and one offer at a time, and a new one takes the place of the old. The market holds what is listed.
+//! A token has one price and one offer at a time, and a new one takes the place of the old. The market holds what is listed. A new reserve names
+//! its auction by number: what it is about was told when it was created, earlier in the block, or else is asked.
 
-use alloy_primitives::{Address, B256, U256, address, b256};
+use alloy_primitives::{Address, B256, U256, address, b256, hex};
 
-use crate::abi::{Reader, Refusal, Tuple, Word, uint};
-use crate::block::Log;
+use crate::abi::{self, Reader, Refusal, Tuple, Word, uint};
+use crate::block::{Call, Log};
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, flag};
@@ -46,12 +47,17 @@ const OFFER_INVALIDATED: B256 = b256!("30c264456cbd17f5f67d7534654161414f34c0e6c
 const OFFER_CANCELED_BY_ADMIN: B256 = b256!("d3802baab3d80ff411a2f83c8394d07877339ff8352f7c1b02fbcd70ea7cac8c");
 /// `ReserveAuctionCreated(address,address,uint256,uint256,uint256,uint256,uint256)`.
 const AUCTION_CREATED: B256 = b256!("1062dd3b35f12b4064331244d00f40c1d4831965e4285654157a2409c6217cff");
+/// `ReserveAuctionUpdated(uint256,uint256)`.
+const AUCTION_UPDATED: B256 = b256!("0c0f2662914f0cd1e952db2aa425901cb00e7c1f507687d22cb04e836d55d9c7");
 /// `ReserveAuctionCanceled(uint256)`.
 const AUCTION_CANCELED: B256 = b256!("14b9c40404d5b41deb481f9a40b8aeb2bf4b47679b38cf757075a66ed510f7f1");
 /// `ReserveAuctionCanceledByAdmin(uint256,string)`.
 const AUCTION_CANCELED_BY_ADMIN: B256 = b256!("1d56d378404d81e3fc5f3dfbf88359b8cb2ecafa73b3270c478bf7b2bdd14469");
 /// `ReserveAuctionInvalidated(uint256)`.
 const AUCTION_INVALIDATED: B256 = b256!("5603897cc9b1e866f3f7395ffc6638776041f21c094d0b4e748ff44c407fa362");
+
+/// `getReserveAuction(uint256)`: contract, token, seller, two durations, end, bidder, amount.
+const GET_RESERVE_AUCTION: [u8; 4] = hex!("9e79b41f");
 
 /// The market on Ethereum.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -68,6 +74,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, OFFER_INVALIDATED, 3),
         Claim::of(CONTRACTS, OFFER_CANCELED_BY_ADMIN, 3),
         Claim::of(CONTRACTS, AUCTION_CREATED, 4),
+        Claim::of(CONTRACTS, AUCTION_UPDATED, 2).asking(),
         Claim::of(CONTRACTS, AUCTION_CANCELED, 2),
         Claim::of(CONTRACTS, AUCTION_CANCELED_BY_ADMIN, 2),
         Claim::of(CONTRACTS, AUCTION_INVALIDATED, 2),
@@ -85,6 +92,10 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
                 since = log.log_index + 1;
             }
             Some(&BUY_PRICE_SET | &OFFER_MADE | &AUCTION_CREATED) => events.say(log, opened(log)),
+            Some(&AUCTION_UPDATED) => {
+                let told = reserve_changed(transaction, log, events);
+                events.say(log, told);
+            }
             _ => events.say(log, ended(log)),
         }
     }
@@ -109,15 +120,8 @@ fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     if log.topic0() == Some(&AUCTION_CREATED) {
         let [_duration, _extension, reserve, number] = reader.head()?;
-        let (seller, contract) = (reader.topic_address(1), reader.topic_address(2));
-        let line = Line::of(contract, reader.topic_uint(3), U256::ONE);
-        let key = auction(log, uint(number));
-        let listing = Order {
-            price: Some(uint(reserve)),
-            escrowed: true,
-            auction: true,
-            ..order(MARKET, log, OrderKind::Listing, key, seller, line)
-        };
+        let piece = (reader.topic_address(2), reader.topic_uint(3));
+        let listing = auction_of(log, uint(number), reader.topic_address(1), piece, uint(reserve));
         return Ok((listing, reader.doubt()));
     }
     let (contract, token, maker) = (reader.topic_address(1), reader.topic_uint(2), reader.topic_address(3));
@@ -140,6 +144,53 @@ fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
         }
     };
     Ok((opened, reader.doubt()))
+}
+
+fn auction_of(log: &Log, number: U256, seller: Address, (contract, token): (Address, U256), reserve: U256) -> Order {
+    let line = Line::of(contract, token, U256::ONE);
+    Order {
+        price: Some(reserve),
+        escrowed: true,
+        auction: true,
+        ..order(MARKET, log, OrderKind::Listing, auction(log, number), seller, line)
+    }
+}
+
+/// The auction with its new reserve; none if the market knows of no such auction.
+fn reserve_changed(
+    transaction: &Transaction<'_>,
+    log: &Log,
+    events: &mut Events,
+) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [reserve] = reader.head()?;
+    let (number, reserve) = (reader.topic_uint(1), uint(reserve));
+    let mut earlier = transaction.back_from(log);
+    let created =
+        earlier.find_map(|other| created(other).filter(|(of, _)| *of == number && other.address == log.address));
+    let (seller, piece) = match created {
+        Some((_, auction)) => auction,
+        None => {
+            let call = Call::of(log.address, GET_RESERVE_AUCTION, &[part(number)]).before_block(log.block_number);
+            let Some([contract, token, seller, ..]) = events.ask::<8>(transaction, call)? else {
+                return Ok((None, reader.doubt()));
+            };
+            (abi::address(seller), (abi::address(contract), uint(token)))
+        }
+    };
+    let listing = (!seller.is_zero()).then(|| auction_of(log, number, seller, piece, reserve));
+    Ok((listing, reader.doubt()))
+}
+
+/// Number, seller and token of the auction that `log` creates, if it creates one.
+fn created(log: &Log) -> Option<(U256, (Address, (Address, U256)))> {
+    if log.topic0() != Some(&AUCTION_CREATED) || log.topics.len() != 4 {
+        return None;
+    }
+    let mut reader = Reader::new(log);
+    let [_, _, _, number] = reader.head().ok()?;
+    let piece = (reader.topic_address(2), reader.topic_uint(3));
+    Some((uint(number), (reader.topic_address(1), piece)))
 }
 
 fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {

@@ -10,7 +10,9 @@ pub mod events;
 pub mod explain;
 pub mod fact;
 pub mod id;
+pub mod proxy;
 pub mod registry;
+pub mod stored;
 pub mod transaction;
 
 mod blend;

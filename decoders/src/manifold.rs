@@ -4,6 +4,8 @@
 //! The events of a sale name a listing by its number only. What it sells, for whom and in what currency was told when it was
 //! created, and the market returns it for good: `getListing`. A lazy listing names who creates the token; that token is the
 //! one minted to the buyer before the event.
+//!
+//! The market holds what is listed. A listing of a token that does not exist yet, and one that only invites offers, is none here.
 
 use std::ops::Range;
 
@@ -13,7 +15,8 @@ use crate::abi::{self, Reader, Refusal, Word, uint};
 use crate::block::{Call, Log};
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
-use crate::fact::{PriceAllocation, Side, Standard, flag, reason};
+use crate::fact::{Order, OrderKind, PriceAllocation, Side, Standard, flag, reason};
+use crate::orders::{Key, Said, canceled, filled, filled_by, from, invalidated, order, until};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -37,6 +40,18 @@ const PURCHASE: B256 = b256!("0e0d473f43a9d8727e62653cce4cd80d0c870ffb83dc4c93c9
 const ACCEPT_OFFER: B256 = b256!("d6df7c9a0f20ac7b678de872504d1dc938cd654638a43d5312d295e51c23e470");
 /// `FinalizeListing(uint40 indexed listingId)`.
 const FINALIZE_LISTING: B256 = b256!("7a64269d6d03ead41925c75675255493546f656ebb9cae4158fea2633d86c541");
+/// `CreateListing(uint40,uint16,uint16,uint8,uint24,uint24,uint48,uint48,uint256,uint16,uint16,address,address)`.
+const CREATE_LISTING: B256 = b256!("a677084ea9aea69b2640d875bae622e3cf9d7c163f52d2f9d81daa1ed072c985");
+/// `CreateListingTokenDetails(uint40,uint256,address,uint8,bool)`, which follows.
+const TOKEN_DETAILS: B256 = b256!("c43fa59bf811b406292f853c5888b214b0e868c12884ca93b4956648caa6938a");
+/// `ModifyListing(uint40,uint256,uint48,uint48)`.
+const MODIFY_LISTING: B256 = b256!("de38900f75163598713718d539a09596c3c1b9bacd1432ea1be04fa658d0cada");
+/// `CancelListing(uint40,address,uint16)`.
+const CANCEL_LISTING: B256 = b256!("19ef8c897f0ad4be12bac96be8f4a3984059ae9566f02163b0e48cf00f9aa338");
+/// `OfferEvent(uint40,address,address,uint256)`.
+const OFFER: B256 = b256!("73535bde202cd31a2fe12c1b9e7903a1b273e46e0dbc7d55dc586af898543701");
+/// `RescindOfferEvent(uint40,address,uint256)`.
+const RESCIND_OFFER: B256 = b256!("3d13f7b5271fd88ba34bfa097c4b522a61f0cfeb1621d43bfae01034fa421e4f");
 
 /// `getListing(uint40)`.
 const GET_LISTING: [u8; 4] = hex!("e1f332f1");
@@ -46,6 +61,9 @@ const LISTING_OFFSET: U256 = U256::from_limbs([32, 0, 0, 0]);
 
 /// A listing won by bids.
 const INDIVIDUAL_AUCTION: u64 = 1;
+/// A listing at a price, and one at a price that a contract tells.
+const FIXED_PRICE: u64 = 2;
+const DYNAMIC_PRICE: u64 = 3;
 /// A token of which there are several.
 const ERC1155: u64 = 2;
 
@@ -56,6 +74,11 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, PURCHASE, 2).asking(),
         Claim::of(CONTRACTS, ACCEPT_OFFER, 2).asking(),
         Claim::of(CONTRACTS, FINALIZE_LISTING, 2).asking(),
+        Claim::of(CONTRACTS, CREATE_LISTING, 2).asking(),
+        Claim::of(CONTRACTS, MODIFY_LISTING, 2).asking(),
+        Claim::of(CONTRACTS, CANCEL_LISTING, 2),
+        Claim::of(CONTRACTS, OFFER, 2).asking(),
+        Claim::of(CONTRACTS, RESCIND_OFFER, 2),
     ],
     decode,
 };
@@ -64,21 +87,101 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     let mut since = 0;
     for log in transaction.claimed() {
+        if matches!(log.topic0(), Some(&CANCEL_LISTING | &RESCIND_OFFER)) {
+            events.say(log, taken_back(log));
+            continue;
+        }
+        let created = Listing::created(transaction, log, &trail);
+        let listing = created.map_or_else(|| Listing::of(transaction, log, events), Ok);
+        if matches!(log.topic0(), Some(&CREATE_LISTING | &MODIFY_LISTING | &OFFER)) {
+            events.say(log, listing.and_then(|listing| opened(log, &listing)));
+            continue;
+        }
         let window = since..log.log_index;
         since = log.log_index + 1;
-        let verdict = Listing::of(transaction, log, events).and_then(|listing| sale(log, &listing, &trail, window));
-        let verdict = verdict.map(|(deal, doubt)| {
-            deal.into_iter().for_each(|deal| events.deal(log, deal));
-            doubt
-        });
-        events.settle(log, verdict);
+        events.say(log, listing.and_then(|listing| sale(log, &listing, &trail, window)));
     }
+}
+
+/// The listing that `log` names.
+fn listed(log: &Log) -> Key {
+    Key::natural(log, OrderKind::Listing, &[log.topics[1]])
+}
+
+/// The offer of `maker` for the listing that `log` names.
+fn offered(log: &Log, maker: Address) -> Key {
+    Key::natural(log, OrderKind::Offer, &[log.topics[1], maker.into_word()])
+}
+
+/// A listing made or changed, or an offer for it; none for what no token stands for yet.
+fn opened(log: &Log, listing: &Listing) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let kinds = [INDIVIDUAL_AUCTION, FIXED_PRICE, DYNAMIC_PRICE].map(U256::from);
+    let (amount, start, end) = match log.topic0() {
+        Some(&OFFER) => {
+            let [_referrer, maker, amount] = reader.head()?;
+            let maker = reader.address(maker);
+            let offer = Order {
+                currency: listing.currency,
+                price: Some(uint(amount)),
+                ..order(
+                    MARKET,
+                    log,
+                    OrderKind::Offer,
+                    offered(log, maker),
+                    maker,
+                    listing.line(listing.per_sale),
+                )
+            };
+            return Ok(((!listing.is_lazy).then_some(offer), reader.doubt()));
+        }
+        Some(&MODIFY_LISTING) => {
+            let [amount, start, end] = reader.head()?;
+            (uint(amount), uint(start), uint(end))
+        }
+        _ => {
+            let [_, _, _, _, _, start, end, amount, _, _, _, _] = reader.head()?;
+            (uint(amount), uint(start), uint(end))
+        }
+    };
+    if listing.is_lazy || !kinds.contains(&listing.kind) {
+        return Ok((None, reader.doubt()));
+    }
+    // Without a start the end is how long it lasts from the first sale or bid on.
+    let expires_at = if start.is_zero() { None } else { until(end) };
+    let line = listing.line(listing.available);
+    let price = amount
+        .checked_mul(listing.sales())
+        .ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
+    let opened = Order {
+        currency: listing.currency,
+        price: (listing.kind != U256::from(DYNAMIC_PRICE)).then_some(price),
+        starts_at: from(start),
+        expires_at,
+        escrowed: true,
+        auction: listing.kind == U256::from(INDIVIDUAL_AUCTION),
+        ..order(MARKET, log, OrderKind::Listing, listed(log), listing.seller, line)
+    };
+    Ok((Some(opened), reader.doubt()))
+}
+
+fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [who, _amount] = reader.head()?;
+    let who = reader.address(who);
+    let key = if log.topic0() == Some(&CANCEL_LISTING) {
+        listed(log)
+    } else {
+        offered(log, who)
+    };
+    Ok((canceled(MARKET, log, key).into(), reader.doubt()))
 }
 
 /// What the market keeps of a listing.
 struct Listing {
     seller: Address,
     kind: U256,
+    available: U256,
     per_sale: U256,
     currency: Address,
     token: U256,
@@ -103,12 +206,48 @@ impl Listing {
             .ok_or(Refusal(reason::CONTRACT_UNKNOWN))
     }
 
+    /// The listing that `log` creates, as far as the transaction tells it: its token in the log of its details, its seller by the
+    /// movement that handed the token over.
+    fn created(transaction: &Transaction<'_>, log: &Log, trail: &Trail) -> Option<Self> {
+        if log.topic0() != Some(&CREATE_LISTING) {
+            return None;
+        }
+        let details = transaction.logs.iter().find(|other| {
+            other.address == log.address
+                && other.topic0() == Some(&TOKEN_DETAILS)
+                && other.topics.get(1) == log.topics.get(1)
+        });
+        let [_, _, kind, available, per_sale, _, _, _, _, _, currency, _] = Reader::new(log).head().ok()?;
+        let [token, contract, standard, lazy] = Reader::new(details?).head().ok()?;
+        let (contract, token, is_lazy) = (abi::address(contract), uint(token), !uint(lazy).is_zero());
+        let moves = trail.of_token(contract, token).map(|(_, movement)| movement);
+        let escrow = moves
+            .rev()
+            .find(|movement| movement.to == log.address && movement.log_index < log.log_index);
+        let seller = escrow.map(|movement| movement.from);
+        Some(Listing {
+            seller: if is_lazy { Address::ZERO } else { seller? },
+            kind: uint(kind),
+            available: uint(available),
+            per_sale: uint(per_sale),
+            currency: abi::address(currency),
+            token,
+            contract,
+            is_1155: uint(standard) == U256::from(ERC1155),
+            is_lazy,
+            has_delivery_fee: false,
+            bid: U256::ZERO,
+            bidder: Address::ZERO,
+        })
+    }
+
     fn read(words: &[Word; LISTING_WORDS]) -> Self {
         // The first word is the offset of the rest.
         let word = |index: usize| &words[index + 1];
         Listing {
             seller: abi::address(word(1)),
             kind: uint(word(7)),
+            available: uint(word(8)),
             per_sale: uint(word(9)),
             currency: abi::address(word(12)),
             token: uint(word(16)),
@@ -132,29 +271,44 @@ impl Listing {
             });
             return Ok(lines.collect());
         }
-        let quantity = if self.is_1155 {
-            let quantity = self.per_sale.checked_mul(count);
-            quantity.ok_or(Refusal(reason::AMOUNT_OVERFLOW))?
+        Ok(vec![self.line(self.units(count)?).between(self.seller, buyer)])
+    }
+
+    /// How many units `count` sales sell.
+    fn units(&self, count: U256) -> Result<U256, Refusal> {
+        let units = if self.is_1155 { self.per_sale } else { U256::ONE };
+        units.checked_mul(count).ok_or(Refusal(reason::AMOUNT_OVERFLOW))
+    }
+
+    /// How many sales sell all of it.
+    fn sales(&self) -> U256 {
+        self.available
+            .checked_div(self.per_sale)
+            .unwrap_or(U256::ONE)
+            .max(U256::ONE)
+    }
+
+    /// `quantity` units of the token; one of a token that is one.
+    fn line(&self, quantity: U256) -> Line {
+        let (standard, quantity) = if self.is_1155 {
+            (Standard::Erc1155, quantity)
         } else {
-            U256::ONE
+            (Standard::Erc721, U256::ONE)
         };
-        let standard = if self.is_1155 {
-            Standard::Erc1155
-        } else {
-            Standard::Erc721
-        };
-        let line = Line::of(self.contract, self.token, quantity).between(self.seller, buyer);
-        Ok(vec![Line { standard, ..line }])
+        Line {
+            standard,
+            ..Line::of(self.contract, self.token, quantity)
+        }
     }
 }
 
-/// The sale that `log` tells of a listing; none where an auction ends without a bid.
+/// The sale that `log` tells of a listing; its end only, where an auction ends without a bid or unsold units go back.
 fn sale(
     log: &Log,
     listing: &Listing,
     trail: &Trail,
     window: Range<u32>,
-) -> Result<(Option<Deal>, Option<&'static str>), Refusal> {
+) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let (side, buyer, count, price) = match log.topic0() {
         Some(&PURCHASE) => {
@@ -169,7 +323,7 @@ fn sale(
     };
     let is_auction = side == Side::Auction;
     if is_auction && (listing.kind != U256::from(INDIVIDUAL_AUCTION) || buyer.is_zero()) {
-        return Ok((None, reader.doubt()));
+        return Ok((invalidated(MARKET, log, listed(log)).into(), reader.doubt()));
     }
     let nothing = Line {
         token: None,
@@ -198,5 +352,10 @@ fn sale(
     } else {
         deal.lines = lines.into();
     }
-    Ok((Some(deal), reader.doubt()))
+    let fill = match side {
+        Side::Offer => filled(MARKET, log, offered(log, buyer)),
+        Side::Listing => filled_by(MARKET, log, listed(log), listing.units(count)?),
+        _ => filled(MARKET, log, listed(log)),
+    };
+    Ok((Said::from(deal).and(fill), reader.doubt()))
 }

@@ -3,6 +3,7 @@
 use alloy_primitives::Address;
 
 use crate::block::{Answers, ChainId, Envelope, Log};
+use crate::registry::EVERY_CHAIN;
 
 /// A set of decoders, one bit each, in the order of the registry.
 pub(crate) type DecoderSet = u64;
@@ -48,7 +49,7 @@ impl<'a> Transaction<'a> {
     /// The one of `contracts` that stands on this chain.
     pub fn here(&self, contracts: &[(u64, Address)]) -> Option<Address> {
         let mut contracts = contracts.iter();
-        let (_, contract) = contracts.find(|(chain, _)| *chain == self.chain.0)?;
+        let (_, contract) = contracts.find(|(chain, _)| [self.chain.0, EVERY_CHAIN].contains(chain))?;
         Some(*contract)
     }
 

@@ -84,6 +84,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(V1, orders::V1_ASK_CREATED, 2).with_envelope(),
         Claim::of(V1, orders::V1_ASK_REMOVED, 2),
         Claim::of(V2, orders::V2_AUCTION_CREATED, 4),
+        Claim::of(V2, orders::V2_AUCTION_UPDATED, 4).asking(),
         Claim::of(V2, orders::V2_AUCTION_CANCELED, 4),
         Claim::of(ASKS, orders::ASK_CREATED, 3),
         Claim::of(ASKS, orders::ASK_UPDATED, 3),
@@ -127,6 +128,10 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
                 since = log.log_index + 1;
             }
             Some(&AUCTION_ENDED) => events.say(log, second_version(log)),
+            Some(&orders::V2_AUCTION_UPDATED) => {
+                let told = orders::reserve_changed(transaction, log, events);
+                events.say(log, told);
+            }
             Some(
                 &ASK_FILLED | &OFFER_FILLED | &CORE_ASK_FILLED | &PRIVATE_ASK_FILLED | &CORE_AUCTION_ENDED
                 | &ERC20_AUCTION_ENDED,

@@ -1,13 +1,14 @@
 //! Listings and offers of Zora v1 to v3 (decoding specification, sections 4.12 and 5).
 //!
-//! v1 keeps one ask per token and one bid per token and bidder; a movement of the token ends its ask. v2 numbers auctions. In
-//! v3 each module keeps one ask or one auction per token, and numbers offers.
+//! v1 keeps one ask per token and one bid per token and bidder; a movement of the token ends its ask. v2 numbers auctions; whose
+//! one with a new reserve is, and in what, was told when it was created, earlier in the block, or else is asked. In v3 each module keeps one ask or one auction per token, and numbers offers.
 
-use alloy_primitives::{Address, B256, U256, b256};
+use alloy_primitives::{Address, B256, U256, b256, hex};
 
-use crate::abi::{Reader, Refusal, Word, uint};
-use crate::block::Log;
+use crate::abi::{self, Reader, Refusal, Word, uint};
+use crate::block::{Call, Log};
 use crate::deal::Line;
+use crate::events::Events;
 use crate::fact::{Closing, Order, OrderKind};
 use crate::orders::{Key, Said, canceled, filled, from, invalidated, lister, only, order, part};
 use crate::trail::Trail;
@@ -24,6 +25,8 @@ pub(crate) const V1_ASK_CREATED: B256 = b256!("f7347cb9e91d8cbe995b51920ba5f92cb
 pub(crate) const V1_ASK_REMOVED: B256 = b256!("bf58f6d6c7d7c6efc69e7444efa93ed26d7cdc0e82e12a37df96f36a367561df");
 /// v2 `AuctionCreated(uint256,uint256,address,uint256,uint256,address,address,uint8,address)`.
 pub(crate) const V2_AUCTION_CREATED: B256 = b256!("38c0b9047bd28fac9f420b967f6caf4a6260ba09d18940a9a502578a480c0900");
+/// v2 `AuctionReservePriceUpdated(uint256,uint256,address,uint256)`.
+pub(crate) const V2_AUCTION_UPDATED: B256 = b256!("01e6a465ec1edd582d333147c7b7edf5998164f2cf2269dcb9c93d46c67bd317");
 /// v2 `AuctionCanceled(uint256,uint256,address,address)`.
 pub(crate) const V2_AUCTION_CANCELED: B256 = b256!("6091afcbe8514686c43b167ca4f1b03e24446d29d8490d496e438f8a2c763439");
 /// v3 `AskCreated(address,uint256,(address,address,address,uint16,uint256))`.
@@ -70,6 +73,9 @@ pub(crate) const ERC20_AUCTION_CANCELED: B256 =
     b256!("28d1581c85a979ef8d7973299d416a080ec0cb0a789b1a833da043fc3af2d952");
 /// v3 `AuctionBid(address,uint256,bool,bool,(address,address,uint256,uint256,address,uint48,uint48,address,uint96))`.
 pub(crate) const ERC20_AUCTION_BID: B256 = b256!("5bbb03ea943511da2700d4a51e8b244ee289f256a69da61c9f1cb6d80fbdb2b6");
+
+/// v2 `auctions(uint256)`: token, contract, approval, bid, duration, first bid, reserve, rate, owner, bidder, curator, currency.
+const AUCTIONS: [u8; 4] = hex!("571a26a0");
 
 /// The ask for a token of v1.
 fn first_ask(log: &Log, token: U256) -> Key {
@@ -196,16 +202,53 @@ fn ask_removed(
 
 fn auctioned(log: &Log, reader: &mut Reader<'_>) -> Result<Order, Refusal> {
     let [_duration, reserve, owner, _curator, _fee, currency] = reader.head()?;
+    let (owner, currency) = (reader.address(owner), reader.address(currency));
+    Ok(auction_of(log, reader, owner, currency, uint(reserve)))
+}
+
+/// The auction that a log of v2 names.
+fn auction_of(log: &Log, reader: &mut Reader<'_>, owner: Address, currency: Address, reserve: U256) -> Order {
     let (token, contract) = (reader.topic_uint(2), reader.topic_address(3));
-    let (key, owner) = (numbered(log, reader.topic_uint(1)), reader.address(owner));
-    let line = Line::of(contract, token, U256::ONE);
-    Ok(Order {
-        currency: reader.address(currency),
-        price: Some(uint(reserve)),
+    let (key, line) = (
+        numbered(log, reader.topic_uint(1)),
+        Line::of(contract, token, U256::ONE),
+    );
+    Order {
+        currency,
+        price: Some(reserve),
         escrowed: true,
         auction: true,
         ..order(market("v2"), log, OrderKind::Listing, key, owner, line)
-    })
+    }
+}
+
+/// An auction of v2 with its new reserve; none if the auction house knows of no such auction.
+pub(crate) fn reserve_changed(
+    transaction: &Transaction<'_>,
+    log: &Log,
+    events: &mut Events,
+) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [reserve] = reader.head()?;
+    let created = transaction.back_from(log).find(|other| {
+        other.address == log.address
+            && other.topic0() == Some(&V2_AUCTION_CREATED)
+            && other.topics.get(1) == log.topics.get(1)
+    });
+    let created = created.and_then(|created| Reader::new(created).head::<6>().ok());
+    let (owner, currency) = match created {
+        Some([_, _, owner, _, _, currency]) => (owner, currency),
+        None => {
+            let call = Call::of(log.address, AUCTIONS, &[log.topics[1]]).before_block(log.block_number);
+            let Some([_, _, _, _, _, _, _, _, owner, _, _, currency]) = events.ask::<12>(transaction, call)? else {
+                return Ok((None, reader.doubt()));
+            };
+            (owner, currency)
+        }
+    };
+    let (owner, currency) = (abi::address(owner), abi::address(currency));
+    let listing = (!owner.is_zero()).then(|| auction_of(log, &mut reader, owner, currency, uint(reserve)));
+    Ok((listing, reader.doubt()))
 }
 
 fn offer(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {

@@ -17,7 +17,7 @@ use crate::pipeline::Pipeline;
 use crate::retry;
 
 /// Blocks one backfill span holds at most, however empty they are.
-const LONGEST_SPAN: u64 = 2_000;
+pub(crate) const LONGEST_SPAN: u64 = 2_000;
 
 /// How far a backfill is: read by progress bars and metrics while workers add to it.
 #[derive(Debug, Default)]

@@ -13,4 +13,5 @@ pub mod health;
 pub mod pipeline;
 pub mod registry;
 pub mod retry;
+pub mod stored;
 pub mod stores;

@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256};
 use decoders::block::{ChainId, Proof, Span};
 use decoders::fact::{ClosingReason, Facts, OrderKind, TransferKind};
 use rustc_hash::FxHashSet;
+use sinks::checkpoint;
 use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::coverage::{self, Wanted};
 use sinks::store::Store;
@@ -17,7 +18,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::endpoints::{Filter, Pool};
 use crate::error::Error;
 use crate::health::ChainMetrics;
-use crate::stores::Stores;
+use crate::stored::{Bench, Interpreter};
 
 /// The coverage source that says which ranges the archive holds.
 pub const ARCHIVE_SOURCE: &str = "archive";
@@ -39,6 +40,8 @@ pub struct Pipeline {
     pub filter: Arc<Filter>,
     /// What coverage is to be complete of.
     pub wanted: Arc<[Wanted]>,
+    /// Reads the logs of contracts with stored ABIs.
+    pub stored: Arc<Interpreter>,
     /// Rung after every commit, so that the publisher sends at once.
     pub committed: Arc<Notify>,
 }
@@ -82,7 +85,11 @@ impl Pipeline {
     /// Whatever the archive or the store answers; nothing of the span is then visible in the tables.
     #[instrument(name = "apply", skip_all, fields(from = span.range.start(), to = span.range.end()))]
     pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
-        let archived = self.archive.put(span).await?;
+        let archived = self.archive.put_asked(span, &|log| self.filter.matches(log)).await?;
+        let branch = match step {
+            Move::Backfill { branch } => branch,
+            Move::Head { .. } => self.branch().await?,
+        };
         let facts = facts_of(span, &self.filter.addresses);
         let timer = self.metrics.commit_seconds.start_timer();
         let applied = commit::apply(&self.store, &facts, step).await?;
@@ -99,7 +106,48 @@ impl Pipeline {
         );
         self.committed.notify_one();
         self.count(&facts, archived);
+        self.interpret(span, &self.stored.contracts(), true, branch).await?;
         Ok(applied)
+    }
+
+    /// The chain's branch, where it will be needed: nobody is followed on most chains.
+    async fn branch(&self) -> Result<i64, Error> {
+        if self.stored.followed().is_empty() {
+            return Ok(0);
+        }
+        Ok(checkpoint::branch(&self.store, self.chain).await?)
+    }
+
+    /// Reads the logs of followed contracts in `span` by their ABIs; see [`Interpreter::read`].
+    ///
+    /// # Errors
+    /// Whatever the archive or the store answers; the span stays a gap of its contracts.
+    pub async fn interpret(
+        &self,
+        span: &Span,
+        contracts: &[Address],
+        archived: bool,
+        branch: i64,
+    ) -> Result<(), Error> {
+        if contracts.is_empty() {
+            return Ok(());
+        }
+        for fault in self.stored.read(span, contracts, archived, branch).await? {
+            self.metrics.fault(fault.source, fault.reason);
+        }
+        Ok(())
+    }
+
+    /// What a retry of faults needs.
+    pub fn bench(&self) -> Bench {
+        Bench {
+            chain: self.chain,
+            store: self.store.clone(),
+            archive: Arc::clone(&self.archive),
+            contracts: self.filter.addresses.clone(),
+            endpoints: Some(Arc::clone(&self.endpoints)),
+            stored: Arc::clone(&self.stored),
+        }
     }
 
     fn count(&self, facts: &Facts, archived: u64) {
@@ -209,21 +257,21 @@ pub struct Rewritten {
 /// Whatever the archive or the store answers, and an archive that cannot be the one the tables were written from; the range is
 /// then as it was.
 pub async fn rewrite(
-    stores: &Stores,
+    store: &Store,
+    archive: &Archive,
     chain: ChainId,
     range: RangeInclusive<u64>,
     contracts: &[Address],
     endpoints: Option<&Pool>,
 ) -> Result<Rewritten, Error> {
-    let store = &stores.database.store;
-    let mut span = stores.archive.read(chain, range.clone()).await?;
+    let mut span = archive.read(chain, range.clone()).await?;
     if span.logs.is_empty() && commit::holds_facts(store, chain, &range).await? {
         return Err(ArchiveError::Foreign { chain, range }.into());
     }
     if let Some(endpoints) = endpoints
         && complete(endpoints, &mut span).await? != Completed::default()
     {
-        stores.archive.put(&span).await?;
+        archive.put(&span).await?;
     }
     let lacking = decoders::wants(&span);
     let mut facts = facts_of(&span, contracts);

@@ -18,10 +18,11 @@ const EDGES: [(&str, &[&str]); 5] = [
 ];
 
 /// Everything the pure crate is built from.
-const PURE: [&str; 6] = [
+const PURE: [&str; 7] = [
     "alloy-primitives",
     "rustc-hash",
     "serde",
+    "serde_json",
     "smallvec",
     "thiserror",
     "uuid",

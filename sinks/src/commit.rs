@@ -14,7 +14,7 @@ use crate::error::SinkError;
 use crate::lease::Lease;
 use crate::store::Store;
 use crate::{
-    balances, checkpoint, closings, collections, counters, faults, orders, outbox, sales, settlement, tokens,
+    abis, balances, checkpoint, closings, collections, counters, faults, orders, outbox, sales, settlement, tokens,
     transfers, volumes, wash,
 };
 
@@ -175,6 +175,7 @@ pub async fn rewind(
     };
     undo(&mut tx, &name, undone).await?;
     faults::revert_above(&mut tx, &name, ancestor.number).await?;
+    abis::revert_above(&mut tx, &name, ancestor.number).await?;
     coverage::revert_above(&mut tx, &name, ancestor.number).await?;
     checkpoint::forget_above(&mut tx, &name, ancestor.number).await?;
     tx.commit().await?;

@@ -245,6 +245,32 @@ pub(crate) async fn cover(
     Ok(())
 }
 
+/// Uncovers ranges of single sources of `chain`; the lock of [`Known::lock`] must be held.
+pub(crate) async fn take_back(
+    db: &mut PgConnection,
+    chain: &str,
+    ranges: &[(String, RangeInclusive<u64>)],
+) -> Result<(), SinkError> {
+    sqlx::query(TAKE_BACK)
+        .bind(chain)
+        .bind(ranges.iter().map(|(source, _)| source.as_str()).collect::<Vec<_>>())
+        .bind(
+            ranges
+                .iter()
+                .map(|(_, range)| range.start().cast_signed())
+                .collect::<Vec<i64>>(),
+        )
+        .bind(
+            ranges
+                .iter()
+                .map(|(_, range)| range.end().cast_signed())
+                .collect::<Vec<i64>>(),
+        )
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// Uncovers every block of `chain` above `ancestor`, for all sources.
 pub(crate) async fn revert_above(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<(), SinkError> {
     sqlx::query(UNCOVER)
@@ -289,6 +315,12 @@ const COVER: &str = "insert into indexer_service.indexer_coverage as c (chain_id
     from unnest($3::text[], $4::int8[], $5::int8[]) as s (source, low, high)
     group by s.source order by s.source
     on conflict (chain_id, source, proof) do update set covered = c.covered + excluded.covered, updated_at = now()";
+
+const TAKE_BACK: &str =
+    "update indexer_service.indexer_coverage c set covered = c.covered - s.ranges, updated_at = now()
+    from (select source, range_agg(int8range(low, high, '[]')) as ranges
+            from unnest($2::text[], $3::int8[], $4::int8[]) as s (source, low, high) group by source) as s
+    where c.chain_id = $1 and c.source = s.source";
 
 const UNCOVER: &str = "update indexer_service.indexer_coverage
     set covered = covered - int8multirange(int8range($2, null, '()')), updated_at = now()

@@ -6,12 +6,14 @@
 //! [`commit`] is the way in: [`apply`](commit::apply) and its twins [`rewind`](commit::rewind) and [`replace`](commit::replace)
 //! call the projections, each of which shows its `apply` beside its `revert`.
 
+pub mod abis;
 pub mod checkpoint;
 pub mod commit;
 pub mod coverage;
 pub mod currencies;
 pub mod digest;
 pub mod error;
+pub mod faults;
 pub mod lease;
 pub mod outbox;
 pub mod publisher;
@@ -24,7 +26,6 @@ mod closings;
 mod collections;
 mod copy;
 mod counters;
-mod faults;
 mod orders;
 mod sales;
 mod settlement;

@@ -184,6 +184,7 @@ proptest! {
         let facts = decode(&span);
         assert_in_chain_order(&facts);
         assert_refused_logs_say_nothing(&facts);
+        assert_orders_are_sound(&facts, &span.logs);
         facts.sales.iter().for_each(assert_adds_up);
     }
 

@@ -16,6 +16,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use crate::logs;
+use crate::sound::assert_orders_are_sound;
 
 /// The columns of `expected_transfers.csv`, so that a difference prints as a row of it.
 fn row(span: &Span, facts: &Facts, index: usize) -> String {
@@ -184,4 +185,31 @@ fn every_kitty_and_punk_of_the_real_blocks_is_found() {
         let found: Vec<_> = told.map(|transfer| (transfer.source, transfer.log_index)).collect();
         assert_eq!(found, expected, "block {}", span.blocks[0].block_ref());
     }
+}
+
+/// Every log of Seaport that fills or takes back orders ends one, counted here by signature alone.
+#[test]
+fn every_fill_and_cancellation_of_the_real_blocks_ends_an_order() {
+    let Some(folder) = fixtures() else { return };
+    let ends = [
+        "OrderFulfilled(bytes32,address,address,address,(uint8,address,uint256,uint256)[],(uint8,address,uint256,uint256,address)[])",
+        "OrderCancelled(bytes32,address,address)",
+        "CounterIncremented(uint256,address)",
+    ]
+    .map(keccak256);
+    let mut ended = 0;
+    for span in spans(&folder) {
+        let logs = span.logs.iter();
+        let expected: Vec<u32> = logs
+            .filter(|log| log.topic0().is_some_and(|topic0| ends.contains(topic0)))
+            .map(|log| log.log_index)
+            .collect();
+        let facts = decode(&span);
+        assert_orders_are_sound(&facts, &span.logs);
+        let closings = facts.closings.iter().filter(|closing| closing.source == "seaport");
+        let found: Vec<u32> = closings.map(|closing| closing.log_index).collect();
+        assert_eq!(found, expected, "block {}", span.blocks[0].block_ref());
+        ended += found.len();
+    }
+    assert!(ended > 100, "only {ended} ends of orders in the real blocks");
 }

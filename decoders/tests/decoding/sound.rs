@@ -75,8 +75,8 @@ pub(crate) fn assert_adds_up(sale: &Sale) {
     assert!(sale.flags.is_sorted_by(|one, next| one < next), "{sale:?}");
 }
 
-/// The laws of orders and of their ends: they stand at the market that told them, a key is told the same however often, and one
-/// log fills no order twice.
+/// The laws of orders and of their ends: they stand at the market that told them, an order that sold is filled, and one log fills
+/// no order twice.
 pub(crate) fn assert_orders_are_sound(facts: &Facts, logs: &[Log]) {
     let emitter = |block_number, log_index| {
         logs.iter()
@@ -88,6 +88,18 @@ pub(crate) fn assert_orders_are_sound(facts: &Facts, logs: &[Log]) {
         assert_eq!(at, Some((order.market, order.tx_hash)), "{order:?}");
         assert!(order.token.is_some() || !order.escrowed, "{order:?}");
         assert!(order.standard.single_owner() || !order.auction, "{order:?}");
+    }
+    for sale in facts
+        .sales
+        .iter()
+        .filter(|sale| sale.order_hash.is_some_and(|hash| !hash.is_zero()))
+    {
+        let ends = facts.closings.iter().any(|closing| {
+            (closing.block_number, closing.tx_hash, closing.source) == (sale.block_number, sale.tx_hash, sale.source)
+                && closing.reason == ClosingReason::Filled
+                && sale.order_hash.map(Reach::Key) == Some(closing.reach)
+        });
+        assert!(ends, "sold by an order that no closing fills: {sale:?}");
     }
     let mut filled = BTreeSet::new();
     for closing in &facts.closings {

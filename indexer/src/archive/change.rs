@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use decoders::block::Span;
+use decoders::block::{Log, Span};
 use uuid::Uuid;
 
 use super::Record;
@@ -16,19 +16,24 @@ pub(super) struct Change {
     pub(super) missing: Vec<usize>,
 }
 
+/// Which logs a span was asked for: of those it holds every one of its range.
+pub type Asked<'a> = &'a (dyn Fn(&Log) -> bool + Sync);
+
 /// A merge of stored records, fed in id order, with the logs of a span, whose ids ascend.
 pub(super) struct Merge<'a> {
     span: &'a Span,
     ids: &'a [Uuid],
+    asked: Asked<'a>,
     next: usize,
     change: Change,
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn new(span: &'a Span, ids: &'a [Uuid]) -> Self {
+    pub(super) fn new(span: &'a Span, ids: &'a [Uuid], asked: Asked<'a>) -> Self {
         Merge {
             span,
             ids,
+            asked,
             next: 0,
             change: Change::default(),
         }
@@ -39,7 +44,9 @@ impl<'a> Merge<'a> {
         let before = self.ids[self.next..].partition_point(|wanted| *wanted < id);
         self.missing(self.next..self.next + before);
         if self.ids.get(self.next) != Some(&id) {
-            self.change.stale.push(id);
+            if !record.is_some_and(|record| self.beside(record)) {
+                self.change.stale.push(id);
+            }
             return;
         }
         if !record.is_some_and(|record| self.same(record)) {
@@ -58,6 +65,11 @@ impl<'a> Merge<'a> {
     fn missing(&mut self, indexes: Range<usize>) {
         self.next = indexes.end;
         self.change.missing.extend(indexes);
+    }
+
+    /// Whether the record is of the span's branch and the span says nothing of it, because its log was not asked for.
+    fn beside(&self, record: &Record) -> bool {
+        !(self.asked)(&record.log) && self.span.block(record.block.number) == Some(&record.block)
     }
 
     fn same(&self, record: &Record) -> bool {

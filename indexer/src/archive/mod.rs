@@ -8,11 +8,14 @@ mod context;
 mod document;
 mod mongo;
 mod mongo_context;
+mod note;
 mod postgres;
 mod postgres_context;
+pub mod queue;
 
 use std::ops::RangeInclusive;
 
+use alloy_primitives::Address;
 use decoders::block::{Answers, Block, Call, ChainId, Context, Log, Proof, Span};
 use decoders::id::{MAX_BLOCK, MAX_LOG_INDEX, Position, RecordKind};
 use sinks::error::{Class, SinkError};
@@ -21,7 +24,9 @@ use uuid::Uuid;
 
 use crate::pipeline::ROUNDS;
 
+pub use change::Asked;
 pub use mongo::MongoArchive;
+pub use note::Note;
 pub use postgres::PostgresArchive;
 
 /// Where raw events are kept.
@@ -61,6 +66,9 @@ pub enum ArchiveError {
     /// A PostgreSQL operation failed.
     #[error("raw events in postgresql: {0}")]
     Postgres(#[from] SinkError),
+    /// MongoDB took a command and did not carry it out.
+    #[error("mongodb refused to write: {0}")]
+    Refused(String),
     /// A span that breaks its own rules was given: a fault of the caller.
     #[error("the span given to the archive {0}")]
     Span(String),
@@ -95,6 +103,7 @@ impl ArchiveError {
             ArchiveError::Mongo(error) => mongo::class(error),
             ArchiveError::Postgres(error) => error.class(),
             ArchiveError::Address(_)
+            | ArchiveError::Refused(_)
             | ArchiveError::Span(_)
             | ArchiveError::Foreign { .. }
             | ArchiveError::Corrupt { .. } => Class::Fatal,
@@ -126,9 +135,14 @@ impl Archive {
     ///
     /// Zero means that every log was there already. A transaction is held while the log it was first wanted for is.
     pub async fn put(&self, span: &Span) -> Result<u64, ArchiveError> {
+        self.put_asked(span, &|_| true).await
+    }
+
+    /// Like [`Archive::put`], of a span that was asked for only some logs: others of the same blocks are left alone.
+    pub async fn put_asked(&self, span: &Span, asked: Asked<'_>) -> Result<u64, ArchiveError> {
         match self {
-            Archive::Mongo(archive) => archive.put(span).await,
-            Archive::Postgres(archive) => archive.put(span).await,
+            Archive::Mongo(archive) => archive.put(span, asked).await,
+            Archive::Postgres(archive) => archive.put(span, asked).await,
         }
     }
 
@@ -159,9 +173,27 @@ impl Archive {
 
     /// Like [`read`](Archive::read), without the context: for those who look at blocks.
     pub async fn read_logs(&self, chain: ChainId, range: RangeInclusive<u64>) -> Result<Span, ArchiveError> {
+        self.read_of(chain, range, &[]).await
+    }
+
+    /// Like [`Archive::read_logs`], but only logs of `contracts`; of all where none is named.
+    pub async fn read_of(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<u64>,
+        contracts: &[Address],
+    ) -> Result<Span, ArchiveError> {
         match self {
-            Archive::Mongo(archive) => archive.read(chain, range).await,
-            Archive::Postgres(archive) => archive.read(chain, range).await,
+            Archive::Mongo(archive) => archive.read(chain, range, contracts).await,
+            Archive::Postgres(archive) => archive.read(chain, range, contracts).await,
+        }
+    }
+
+    /// Writes beside archived logs what they say by a stored ABI; topics and data stay as they are. Repeating it changes nothing.
+    pub async fn annotate(&self, chain: ChainId, notes: &[Note]) -> Result<(), ArchiveError> {
+        match self {
+            Archive::Mongo(archive) => archive.annotate(chain, notes).await,
+            Archive::Postgres(archive) => archive.annotate(chain, notes).await,
         }
     }
 
@@ -222,15 +254,7 @@ fn ids(span: &Span) -> Result<Vec<Uuid>, ArchiveError> {
                 log.block_number
             )));
         }
-        let position = Position {
-            chain: span.chain,
-            block_number: log.block_number,
-            block_hash: block.hash,
-            log_index: log.log_index,
-            item: 0,
-            kind: RecordKind::Log,
-        };
-        let id = position.id();
+        let id = log_id(span.chain, block, log);
         if ids.last().is_some_and(|last| *last >= id) {
             return Err(ArchiveError::Span(format!(
                 "has logs out of order in block {}",
@@ -240,6 +264,19 @@ fn ids(span: &Span) -> Result<Vec<Uuid>, ArchiveError> {
         ids.push(id);
     }
     Ok(ids)
+}
+
+/// The id of a log: its position.
+pub fn log_id(chain: ChainId, block: &Block, log: &Log) -> Uuid {
+    let position = Position {
+        chain,
+        block_number: log.block_number,
+        block_hash: block.hash,
+        log_index: log.log_index,
+        item: 0,
+        kind: RecordKind::Log,
+    };
+    position.id()
 }
 
 /// The block that holds `log`.

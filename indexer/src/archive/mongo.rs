@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use alloy_primitives::Address;
 use decoders::block::{ChainId, Span};
 use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
@@ -11,7 +12,7 @@ use mongodb::{Client, Collection, Cursor};
 use sinks::error::Class;
 use uuid::Uuid;
 
-use super::change::{Change, Merge, batches};
+use super::change::{Asked, Change, Merge, batches};
 use super::mongo_context::MongoContext;
 use super::{ArchiveError, Bounds, Gatherer, block_of, document, ids};
 
@@ -24,7 +25,7 @@ pub(super) const BATCH_BYTES: usize = 8 << 20;
 /// How long to look for a usable server before an operation fails.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one operation may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Documents asked for at a time.
 const BATCH_READ: u32 = 10_000;
 /// Code of MongoDB's duplicate key error.
@@ -33,7 +34,7 @@ const DUPLICATE_KEY: i32 = 11_000;
 /// Raw events in MongoDB.
 #[derive(Clone, Debug)]
 pub struct MongoArchive {
-    events: Collection<RawDocumentBuf>,
+    pub(super) events: Collection<RawDocumentBuf>,
     pub(super) context: MongoContext,
 }
 
@@ -75,9 +76,9 @@ impl MongoArchive {
         Ok(())
     }
 
-    pub(super) async fn put(&self, span: &Span) -> Result<u64, ArchiveError> {
+    pub(super) async fn put(&self, span: &Span, asked: Asked<'_>) -> Result<u64, ArchiveError> {
         let ids = ids(span)?;
-        let change = self.compare(span, &ids).await?;
+        let change = self.compare(span, &ids, asked).await?;
         // What hangs on logs goes before them and comes after them, so that a crash leaves none without its log.
         if !change.stale.is_empty() {
             self.context.forget(span, &change.stale).await?;
@@ -88,8 +89,13 @@ impl MongoArchive {
         Ok(written)
     }
 
-    pub(super) async fn read(&self, chain: ChainId, range: RangeInclusive<u64>) -> Result<Span, ArchiveError> {
-        let mut cursor = self.scan(chain, &range).await?;
+    pub(super) async fn read(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<u64>,
+        contracts: &[Address],
+    ) -> Result<Span, ArchiveError> {
+        let mut cursor = self.scan(chain, &range, contracts).await?;
         let mut gatherer = Gatherer::new(chain, range);
         while in_time(cursor.advance()).await? {
             let stored = cursor.current();
@@ -106,15 +112,24 @@ impl MongoArchive {
         Ok(gatherer.span)
     }
 
-    async fn scan(&self, chain: ChainId, range: &RangeInclusive<u64>) -> Result<Cursor<RawDocumentBuf>, ArchiveError> {
-        let filter = document::within(chain, Bounds::of(range));
+    async fn scan(
+        &self,
+        chain: ChainId,
+        range: &RangeInclusive<u64>,
+        contracts: &[Address],
+    ) -> Result<Cursor<RawDocumentBuf>, ArchiveError> {
+        let mut filter = document::within(chain, Bounds::of(range));
+        if !contracts.is_empty() {
+            let names: Vec<String> = contracts.iter().map(|contract| format!("{contract:#x}")).collect();
+            filter.insert("address", doc! { "$in": names });
+        }
         in_time(self.events.find(filter).sort(doc! { "_id": 1 }).batch_size(BATCH_READ)).await
     }
 
     /// What differs between the stored range and the span. A range never put costs one empty answer.
-    async fn compare(&self, span: &Span, ids: &[Uuid]) -> Result<Change, ArchiveError> {
-        let mut cursor = self.scan(span.chain, &span.range).await?;
-        let mut merge = Merge::new(span, ids);
+    async fn compare(&self, span: &Span, ids: &[Uuid], asked: Asked<'_>) -> Result<Change, ArchiveError> {
+        let mut cursor = self.scan(span.chain, &span.range, &[]).await?;
+        let mut merge = Merge::new(span, ids, asked);
         while in_time(cursor.advance()).await? {
             let stored = cursor.current();
             if let Some(id) = document::id_of(stored) {

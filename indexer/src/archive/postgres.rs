@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 
-use alloy_primitives::hex;
+use alloy_primitives::{Address, hex};
 use chrono::{DateTime, Utc};
 use decoders::block::{Answers, Block, Call, ChainId, Envelopes, Log, Span};
 use futures::TryStreamExt;
@@ -12,7 +12,7 @@ use sinks::store::Store;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::change::{Change, Merge, batches};
+use super::change::{Asked, Change, Merge, batches};
 use super::{ArchiveError, Bounds, Gatherer, Record, block_of, ids, postgres_context};
 
 /// Bytes sent to the server at a time while copying.
@@ -25,7 +25,7 @@ const UNIQUE_VIOLATION: &str = "23505";
 /// Raw events in the table `indexer_service.raw_events`. Takes one connection at a time.
 #[derive(Clone, Debug)]
 pub struct PostgresArchive {
-    store: Store,
+    pub(super) store: Store,
 }
 
 impl PostgresArchive {
@@ -42,23 +42,28 @@ impl PostgresArchive {
         Ok(())
     }
 
-    pub(super) async fn put(&self, span: &Span) -> Result<u64, ArchiveError> {
+    pub(super) async fn put(&self, span: &Span, asked: Asked<'_>) -> Result<u64, ArchiveError> {
         let ids = ids(span)?;
         for _ in 1..ATTEMPTS {
-            match self.replace(span, &ids).await {
+            match self.replace(span, &ids, asked).await {
                 Err(Failed::Store(error)) if is_unique_violation(&error) => {}
                 other => return other.map_err(ArchiveError::from),
             }
         }
-        self.replace(span, &ids).await.map_err(ArchiveError::from)
+        self.replace(span, &ids, asked).await.map_err(ArchiveError::from)
     }
 
-    pub(super) async fn read(&self, chain: ChainId, range: RangeInclusive<u64>) -> Result<Span, ArchiveError> {
+    pub(super) async fn read(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<u64>,
+        contracts: &[Address],
+    ) -> Result<Span, ArchiveError> {
         let mut connection = self.store.pool.acquire().await.map_err(SinkError::from)?;
         let bounds = Bounds::of(&range);
         let mut gatherer = Gatherer::new(chain, range);
         let name = chain.to_string();
-        let mut rows = scan(&mut connection, &name, bounds);
+        let mut rows = scan(&mut connection, &name, bounds, contracts);
         while let Some(row) = rows.try_next().await.map_err(SinkError::from)? {
             let (id, reason) = (row.id, "a row is not a raw event".to_owned());
             let corrupt = || ArchiveError::Corrupt {
@@ -88,10 +93,10 @@ impl PostgresArchive {
     }
 
     /// One transaction: compare, delete what is stale, copy what is missing.
-    async fn replace(&self, span: &Span, ids: &[Uuid]) -> Result<u64, Failed> {
+    async fn replace(&self, span: &Span, ids: &[Uuid], asked: Asked<'_>) -> Result<u64, Failed> {
         let mut transaction = self.store.pool.begin().await?;
         let name = span.chain.to_string();
-        let change = compare(&mut transaction, &name, span, ids).await?;
+        let change = compare(&mut transaction, &name, span, ids, asked).await?;
         if !change.stale.is_empty() {
             postgres_context::forget(&mut transaction, span, &change.stale).await?;
             sqlx::query("delete from indexer_service.raw_events where chain_id = $1 and id = any($2)")
@@ -137,9 +142,15 @@ fn is_unique_violation(error: &sqlx::Error) -> bool {
         .is_some_and(|code| code == UNIQUE_VIOLATION)
 }
 
-async fn compare(connection: &mut PgConnection, name: &str, span: &Span, ids: &[Uuid]) -> Result<Change, sqlx::Error> {
-    let mut merge = Merge::new(span, ids);
-    let mut rows = scan(connection, name, Bounds::of(&span.range));
+async fn compare(
+    connection: &mut PgConnection,
+    name: &str,
+    span: &Span,
+    ids: &[Uuid],
+    asked: Asked<'_>,
+) -> Result<Change, sqlx::Error> {
+    let mut merge = Merge::new(span, ids, asked);
+    let mut rows = scan(connection, name, Bounds::of(&span.range), &[]);
     while let Some(row) = rows.try_next().await? {
         merge.stored(row.id, row.record().as_ref());
     }
@@ -150,17 +161,25 @@ fn scan<'a>(
     connection: &'a mut PgConnection,
     name: &'a str,
     bounds: Bounds,
+    contracts: &[Address],
 ) -> impl futures::Stream<Item = Result<Row, sqlx::Error>> + Unpin + 'a {
     sqlx::query_as(
         "select id, block_number, block_hash::text, block_time, tx_hash::text, tx_index, log_index, address::text, topics, data
            from indexer_service.raw_events
-          where chain_id = $1 and id >= $2 and id < $3
+          where chain_id = $1 and id >= $2 and id < $3 and ($4::text[] is null or address = any($4))
           order by id",
     )
     .bind(name)
     .bind(bounds.low)
     .bind(bounds.high)
+    .bind(names(contracts))
     .fetch(connection)
+}
+
+/// The contracts as the table names them; `None` for all.
+fn names(contracts: &[Address]) -> Option<Vec<String>> {
+    let name = |contract: &Address| format!("{contract:#x}");
+    (!contracts.is_empty()).then(|| contracts.iter().map(name).collect())
 }
 
 async fn copy(

@@ -16,6 +16,7 @@ use crate::error::{Error, Exit, Failure};
 use crate::health::Metrics;
 use crate::pipeline::Pipeline;
 use crate::registry;
+use crate::stored;
 use crate::stores::Stores;
 
 pub(super) const EXAMPLES: &str = "\
@@ -80,6 +81,7 @@ async fn backfill(
     let began = Instant::now();
     let fill = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
     progress::shown(&progress, fill).await?;
+    stored::fill(&pipeline, range.clone(), *range.end(), proof, workers, &context.cancel).await?;
     context.writer.line(summary(&progress, &range, began.elapsed()))
 }
 

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod check_config;
 pub mod decode;
 pub mod demo;
+pub mod faults;
 mod interrupt;
 pub mod logging;
 pub mod migrate;
@@ -88,6 +89,9 @@ pub enum Command {
     /// List and edit chains, endpoints, contracts and ABIs
     #[command(after_long_help = registry::EXAMPLES)]
     Registry(registry::RegistryArgs),
+    /// List logs that could not be decoded, and try them again
+    #[command(after_long_help = faults::EXAMPLES)]
+    Faults(faults::FaultsArgs),
     /// Index a recording of a real chain into an embedded database
     #[command(after_long_help = demo::EXAMPLES)]
     Demo(demo::DemoArgs),
@@ -207,6 +211,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Migrate(args) => short(context, migrate::execute(args, context)).await,
         Command::CheckConfig(args) => short(context, check_config::execute(args, context)).await,
         Command::Registry(args) => short(context, registry::execute(args, context)).await,
+        Command::Faults(args) => faults::execute(args, context).await,
         Command::Demo(args) => demo::execute(args, context).await,
         Command::Tail(args) => tail::execute(args, context).await,
         Command::Bench(args) => bench::execute(args, context).await,

@@ -99,7 +99,14 @@ async fn replay(
             ));
         }
         let rewritten = retry::persist(&context.cancel, "a replay span", || {
-            pipeline::rewrite(stores, chain, span.clone(), &contracts, endpoints.as_ref())
+            pipeline::rewrite(
+                store,
+                &stores.archive,
+                chain,
+                span.clone(),
+                &contracts,
+                endpoints.as_ref(),
+            )
         })
         .await?;
         let replaced = rewritten.replaced;

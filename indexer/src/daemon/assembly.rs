@@ -15,6 +15,7 @@ use crate::follower::FollowerSettings;
 use crate::health::Metrics;
 use crate::pipeline::{self, Pipeline};
 use crate::registry::ChainEntry;
+use crate::stored::Interpreter;
 use crate::stores::Stores;
 
 /// Blocks below the head that count as final where neither the chain nor the registry says.
@@ -74,6 +75,7 @@ impl Assignment {
         Ok(Filter {
             topics: decoders::topics(),
             addresses,
+            whole: self.entry.followed().iter().map(|followed| followed.address).collect(),
         })
     }
 
@@ -152,6 +154,17 @@ impl Assignment {
         Ok(pool.health())
     }
 
+    /// The reader of the chain's contracts with stored ABIs.
+    pub fn interpreter(&self, stores: &Stores) -> Arc<Interpreter> {
+        let (store, archive) = (stores.database.store.clone(), Arc::clone(&stores.archive));
+        Arc::new(Interpreter::new(
+            self.entry.chain.chain,
+            store,
+            archive,
+            self.entry.followed(),
+        ))
+    }
+
     /// Connects the chain's endpoints.
     ///
     /// # Errors
@@ -184,6 +197,7 @@ impl Assignment {
             metrics: metrics.chain(chain),
             filter,
             wanted: self.wanted().into(),
+            stored: self.interpreter(stores),
             committed: Arc::clone(&stores.committed),
         })
     }

@@ -15,7 +15,7 @@ use crate::backfill::{self, Progress};
 use crate::error::Error;
 use crate::follower::Follower;
 use crate::health::TaskHealth;
-use crate::retry;
+use crate::{retry, stored};
 
 /// How often coverage is looked at for gaps while there are none.
 const GAP_INTERVAL: Duration = Duration::from_secs(5);
@@ -53,13 +53,62 @@ impl ChainTask {
             followed.cancel();
             outcome
         };
+        let filled = CancellationToken::new();
         let fill = async {
-            match self.fill_gaps(cancel, &followed).await {
+            let outcome = self.fill_gaps(cancel, &followed).await;
+            filled.cancel();
+            match outcome {
                 Err(Error::Cancelled) => Ok(()),
                 other => other,
             }
         };
-        tokio::try_join!(Box::pin(follow), Box::pin(fill)).map(|((), ())| ())
+        let read = async {
+            match self.read_contracts(cancel, &filled).await {
+                Err(Error::Cancelled) => Ok(()),
+                other => other,
+            }
+        };
+        tokio::try_join!(Box::pin(follow), Box::pin(fill), Box::pin(read)).map(|((), (), ())| ())
+    }
+
+    /// Fills the gaps of contracts with stored ABIs, and tries again what waits for it, until there are none and the others are
+    /// filled.
+    #[instrument(name = "contracts", skip_all, fields(chain = %self.follower.pipeline.chain))]
+    async fn read_contracts(&self, cancel: &CancellationToken, filled: &CancellationToken) -> Result<(), Error> {
+        let pipeline = &self.follower.pipeline;
+        if self.gap_workers == 0 || pipeline.stored.followed().is_empty() {
+            return Ok(());
+        }
+        let bench = pipeline.bench();
+        loop {
+            let ended = filled.is_cancelled();
+            if ended || *self.leading.borrow() {
+                if self.fill_contracts(cancel).await? > 0 {
+                    // What was read may have told of upgrades.
+                    continue;
+                }
+                retry::persist(cancel, "trying faults again", || stored::drain(&bench)).await?;
+            }
+            if ended {
+                return Ok(());
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                () = filled.cancelled() => {}
+                () = self.begun() => {}
+            }
+        }
+    }
+
+    /// Fills what contracts lack now, and returns the number of blocks.
+    async fn fill_contracts(&self, cancel: &CancellationToken) -> Result<u64, Error> {
+        let pipeline = &self.follower.pipeline;
+        let what = "looking for gaps of contracts";
+        let Some(range) = retry::persist(cancel, what, || self.final_range()).await? else {
+            return Ok(0);
+        };
+        let applied = retry::persist(cancel, what, || self.applied()).await?;
+        stored::fill(pipeline, range, applied, self.gap_proof, self.gap_workers, cancel).await
     }
 
     /// Fills gaps until there are none and the follower has ended.
@@ -128,8 +177,8 @@ impl ChainTask {
         }
     }
 
-    /// The range from the lowest to the highest missing block that is final and below the checkpoint.
-    async fn gap(&self) -> Result<Option<RangeInclusive<u64>>, Error> {
+    /// The blocks that are wanted, final and not above the checkpoint.
+    async fn final_range(&self) -> Result<Option<RangeInclusive<u64>>, Error> {
         let pipeline = &self.follower.pipeline;
         let Some(stored) = checkpoint::read(&pipeline.store, pipeline.chain).await? else {
             return Ok(None);
@@ -140,16 +189,23 @@ impl ChainTask {
             .unwrap_or(0)
             .min(stored.block.number)
             .min(settings.until.unwrap_or(u64::MAX));
-        if settings.start_block > last {
+        Ok((settings.start_block <= last).then_some(settings.start_block..=last))
+    }
+
+    /// The last block applied.
+    async fn applied(&self) -> Result<u64, Error> {
+        let pipeline = &self.follower.pipeline;
+        let stored = checkpoint::read(&pipeline.store, pipeline.chain).await?;
+        Ok(stored.map_or(0, |stored| stored.block.number))
+    }
+
+    /// The range from the lowest to the highest of these blocks that is missing.
+    async fn gap(&self) -> Result<Option<RangeInclusive<u64>>, Error> {
+        let pipeline = &self.follower.pipeline;
+        let Some(range) = self.final_range().await? else {
             return Ok(None);
-        }
-        let missing = coverage::missing(
-            &pipeline.store,
-            pipeline.chain,
-            &pipeline.wanted,
-            settings.start_block..=last,
-        )
-        .await?;
+        };
+        let missing = coverage::missing(&pipeline.store, pipeline.chain, &pipeline.wanted, range).await?;
         Ok(missing
             .first()
             .zip(missing.last())

@@ -60,7 +60,10 @@ impl Daemon<'_> {
         self.change_endpoints(&entry, task)?;
         let before = &task.assignment.entry;
         let contracts_matter = entry.chain.scope == Scope::Contracts;
-        if entry.chain != before.chain || (contracts_matter && entry.contracts != before.contracts) {
+        if entry.chain != before.chain
+            || (contracts_matter && entry.contracts != before.contracts)
+            || entry.followed() != before.followed()
+        {
             info!(%chain, "settings edited, starting the chain again");
             // The next review finds the chain stopped and starts it as the registry now says.
             task.cancel.cancel();

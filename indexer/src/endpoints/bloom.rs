@@ -31,25 +31,25 @@ impl Bits {
 pub(super) struct FilterBits {
     topics: Vec<Bits>,
     addresses: Vec<Bits>,
+    whole: Vec<Bits>,
 }
 
 impl FilterBits {
     pub(super) fn of(filter: &Filter) -> Self {
+        let contracts = |all: &[Address]| all.iter().map(|address| Bits::of(address.as_slice())).collect();
         FilterBits {
             topics: filter.topics.iter().map(|topic| Bits::of(topic.as_slice())).collect(),
-            addresses: filter
-                .addresses
-                .iter()
-                .map(|address| Bits::of(address.as_slice()))
-                .collect(),
+            addresses: contracts(&filter.addresses),
+            whole: contracts(&filter.whole),
         }
     }
 
     /// Whether a block with this bloom may hold a matching log. `false` is certain, `true` is not.
     pub(super) fn may_match(&self, bloom: &Bloom) -> bool {
-        let any = |all: &[Bits]| all.is_empty() || all.iter().any(|bits| bits.set_in(bloom));
+        let some = |all: &[Bits]| all.iter().any(|bits| bits.set_in(bloom));
+        let any = |all: &[Bits]| all.is_empty() || some(all);
         // A filter for everything matches nothing in a block whose bloom is empty.
-        *bloom != Bloom::ZERO && any(&self.topics) && any(&self.addresses)
+        *bloom != Bloom::ZERO && ((any(&self.topics) && any(&self.addresses)) || some(&self.whole))
     }
 }
 
@@ -112,10 +112,12 @@ mod tests {
             let foreign = Log { address: Address::new(other), ..log.clone() };
             prop_assert_eq!(checker.holds(&bloom, &foreign), bloom.contains_raw_log(foreign.address, &foreign.topics));
 
-            let filter = Filter { topics: log.topics.to_vec(), addresses: vec![log.address] };
+            let filter = Filter { topics: log.topics.to_vec(), addresses: vec![log.address], whole: vec![] };
             prop_assert!(FilterBits::of(&filter).may_match(&bloom));
             prop_assert!(!FilterBits::of(&filter).may_match(&Bloom::ZERO));
-            let elsewhere = Filter { topics: vec![], addresses: vec![foreign.address] };
+            let elsewhere = Filter::whole_only(&[foreign.address]);
+            let beside = Filter { topics: vec![B256::repeat_byte(0xee)], addresses: vec![], whole: vec![log.address] };
+            prop_assert!(FilterBits::of(&beside).may_match(&bloom));
             prop_assert_eq!(FilterBits::of(&elsewhere).may_match(&bloom), bloom.contains_raw_log(foreign.address, &[]));
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
-use alloy_primitives::{B256, hex};
+use alloy_primitives::{Address, B256, hex};
 use decoders::block;
 
 use super::settings::Filter;
@@ -76,33 +76,39 @@ impl Call {
         }
     }
 
-    pub(super) fn logs_of(hash: B256, filter: &Filter) -> Self {
-        Call {
-            method: "eth_getLogs",
-            params: format!(r#"[{{"blockHash":"{hash}"{}}}]"#, filter_json(filter)),
-        }
+    /// The logs of a block: one call, and a second one where the filter wants every log of some contracts.
+    pub(super) fn logs_of(hash: B256, filter: &Filter) -> Vec<Self> {
+        Self::logs(&format!(r#""blockHash":"{hash}""#), filter)
     }
 
-    pub(super) fn logs_in(range: &RangeInclusive<u64>, filter: &Filter) -> Self {
+    /// The logs of a range, in as many calls as [`Call::logs_of`].
+    pub(super) fn logs_in(range: &RangeInclusive<u64>, filter: &Filter) -> Vec<Self> {
         let (from, to) = (range.start(), range.end());
-        let filter = filter_json(filter);
-        Call {
-            method: "eth_getLogs",
-            params: format!(r#"[{{"fromBlock":"{from:#x}","toBlock":"{to:#x}"{filter}}}]"#),
-        }
+        Self::logs(&format!(r#""fromBlock":"{from:#x}","toBlock":"{to:#x}""#), filter)
+    }
+
+    fn logs(blocks: &str, filter: &Filter) -> Vec<Self> {
+        let whole = (!filter.whole.is_empty()).then(|| filter_json(&[], &filter.whole));
+        std::iter::once(filter_json(&filter.topics, &filter.addresses))
+            .chain(whole)
+            .map(|filter| Call {
+                method: "eth_getLogs",
+                params: format!("[{{{blocks}{filter}}}]"),
+            })
+            .collect()
     }
 }
 
-fn filter_json(filter: &Filter) -> String {
+fn filter_json(topics: &[B256], addresses: &[Address]) -> String {
     let mut json = String::new();
-    if !filter.topics.is_empty() {
+    if !topics.is_empty() {
         json.push_str(r#","topics":[["#);
-        push_all(&mut json, &filter.topics);
+        push_all(&mut json, topics);
         json.push_str("]]");
     }
-    if !filter.addresses.is_empty() {
+    if !addresses.is_empty() {
         json.push_str(r#","address":["#);
-        push_all(&mut json, filter.addresses.iter().map(hex::encode_prefixed));
+        push_all(&mut json, addresses.iter().map(hex::encode_prefixed));
         json.push(']');
     }
     json
@@ -132,7 +138,6 @@ pub(super) fn request(calls: &[Call], id: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::Address;
     use serde_json::{Value, json};
 
     #[test]
@@ -140,12 +145,10 @@ mod tests {
         let filter = Filter {
             topics: vec![B256::ZERO, B256::repeat_byte(1)],
             addresses: vec![Address::ZERO],
+            whole: Vec::new(),
         };
-        let calls = [
-            Call::logs_in(&(16..=31), &filter),
-            Call::header_at(255),
-            Call::receipts_of(B256::ZERO),
-        ];
+        let mut calls = Call::logs_in(&(16..=31), &filter);
+        calls.extend([Call::header_at(255), Call::receipts_of(B256::ZERO)]);
         let batch: Value = serde_json::from_str(&request(&calls, 9)).unwrap();
         assert_eq!(
             batch[0],
@@ -159,7 +162,25 @@ mod tests {
             json!({"jsonrpc": "2.0", "id": 10, "method": "eth_getBlockByNumber", "params": ["0xff", false]})
         );
         assert_eq!(batch[2]["id"], 11);
-        let all: Value = serde_json::from_str(&request(&[Call::logs_of(B256::ZERO, &Filter::default())], 1)).unwrap();
+        let all: Value = serde_json::from_str(&request(&Call::logs_of(B256::ZERO, &Filter::default()), 1)).unwrap();
         assert_eq!(all["params"], json!([{"blockHash": B256::ZERO}]));
+    }
+
+    #[test]
+    fn contracts_wanted_whole_are_a_second_call_beside_the_first() {
+        let filter = Filter {
+            topics: vec![B256::ZERO],
+            whole: vec![Address::repeat_byte(7)],
+            ..Filter::default()
+        };
+        let batch: Value = serde_json::from_str(&request(&Call::logs_of(B256::ZERO, &filter), 1)).unwrap();
+        assert_eq!(
+            batch[0]["params"],
+            json!([{"blockHash": B256::ZERO, "topics": [[B256::ZERO]]}])
+        );
+        assert_eq!(
+            batch[1]["params"],
+            json!([{"blockHash": B256::ZERO, "address": [Address::repeat_byte(7)]}])
+        );
     }
 }

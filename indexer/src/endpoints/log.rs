@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use smallvec::SmallVec;
 
 use super::settings::Filter;
-use super::wire::{Account, Data, Quantity, Unread, Word, narrow};
+use super::wire::{Account, Data, Quantity, Reply, Unread, Word, narrow};
 
 /// At most four topics, without a heap allocation.
 pub(super) struct Topics(pub(super) SmallVec<[B256; 4]>);
@@ -83,6 +83,25 @@ impl<'de> Deserialize<'de> for Logs {
 }
 
 impl Logs {
+    /// The logs of several answers about the same blocks; what more than one of them holds is taken once.
+    pub(super) fn joined(answers: &[Reply<'_>]) -> Result<Self, Unread> {
+        let mut joined = match answers.first() {
+            Some(answer) => answer.read::<Logs>()?,
+            None => return Err(Unread::Absent),
+        };
+        if answers.len() == 1 {
+            return Ok(joined);
+        }
+        for answer in &answers[1..] {
+            let Logs { logs, blocks } = answer.read()?;
+            joined.logs.extend(logs);
+            joined.blocks.extend(blocks);
+        }
+        joined.logs.sort_by_key(|log| (log.block_number, log.log_index));
+        joined.logs.dedup();
+        Ok(joined)
+    }
+
     fn push<E: serde::de::Error>(&mut self, wire: Wire) -> Result<(), E> {
         if wire.removed == Some(true) {
             return Err(E::custom("a log removed by a reorg"));
@@ -165,6 +184,7 @@ pub(super) fn check_order(logs: &[Log]) -> Result<(), Unread> {
 pub(super) struct FilterSet {
     topics: FxHashSet<B256>,
     addresses: FxHashSet<alloy_primitives::Address>,
+    whole: FxHashSet<alloy_primitives::Address>,
 }
 
 impl FilterSet {
@@ -172,12 +192,14 @@ impl FilterSet {
         FilterSet {
             topics: filter.topics.iter().copied().collect(),
             addresses: filter.addresses.iter().copied().collect(),
+            whole: filter.whole.iter().copied().collect(),
         }
     }
 
     pub(super) fn matches(&self, log: &Log) -> bool {
-        (self.topics.is_empty() || log.topic0().is_some_and(|topic| self.topics.contains(topic)))
-            && (self.addresses.is_empty() || self.addresses.contains(&log.address))
+        let topic = self.topics.is_empty() || log.topic0().is_some_and(|topic| self.topics.contains(topic));
+        (topic && (self.addresses.is_empty() || self.addresses.contains(&log.address)))
+            || (!self.whole.is_empty() && self.whole.contains(&log.address))
     }
 }
 
@@ -212,6 +234,7 @@ mod tests {
         let filter = Filter {
             topics: vec![TOPIC],
             addresses: vec![Address::repeat_byte(0xaa)],
+            whole: Vec::new(),
         };
         logs.check(&(5..=7), &FilterSet::of(&filter))?;
         Ok(logs)

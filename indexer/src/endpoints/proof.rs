@@ -261,13 +261,12 @@ impl Inner {
             patience: self.options.logs_timeout,
             shun,
             ..self.question(
-                vec![Call::logs_of(block.hash, &want.filter)],
+                Call::logs_of(block.hash, &want.filter),
                 format!("the logs of block {}", block.number),
             )
         };
         let read = move |bodies: &[Body]| {
-            let logs = replies(bodies)?.first().ok_or(Unread::Absent)?.read::<Logs>()?;
-            let logs = logs_of_block(logs, &judged.header, &want)?;
+            let logs = logs_of_block(Logs::joined(&replies(bodies)?)?, &judged.header, &want)?;
             match inspect(&judged, &logs, &want, &mut Checker::default()) {
                 Finding::Wrong(reason) => Err(Unread::Lie(format!("{reason} (block {})", block.number))),
                 Finding::Fine(_) | Finding::Doubtful => Ok(logs),

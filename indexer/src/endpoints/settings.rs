@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
-use decoders::block::{Block, BlockRef, ChainId};
+use decoders::block::{Block, BlockRef, ChainId, Log};
 use url::Url;
 
 use super::redact::redacted;
@@ -120,6 +120,25 @@ pub struct Filter {
     pub topics: Vec<B256>,
     /// Emitting contracts, any of them; empty asks for every contract.
     pub addresses: Vec<Address>,
+    /// Contracts whose every log is asked for as well, whatever its topics.
+    pub whole: Vec<Address>,
+}
+
+impl Filter {
+    /// Every log of these contracts and no other.
+    pub fn whole_only(contracts: &[Address]) -> Self {
+        Filter {
+            addresses: contracts.to_vec(),
+            ..Filter::default()
+        }
+    }
+
+    /// Whether a span asked for with this filter holds the log.
+    pub fn matches(&self, log: &Log) -> bool {
+        let topic = self.topics.is_empty() || log.topic0().is_some_and(|topic| self.topics.contains(topic));
+        let address = self.addresses.is_empty() || self.addresses.contains(&log.address);
+        (topic && address) || self.whole.contains(&log.address)
+    }
 }
 
 /// The chain's tip as the endpoints see it.

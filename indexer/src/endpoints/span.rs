@@ -17,6 +17,7 @@ use super::call::Call;
 use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
 use super::header;
+use super::log::Logs;
 use super::pieces::{Sifted, sift, sift_blooms};
 use super::pool::{Inner, check_wanted};
 use super::proof::{Finding, Judged, Settled, Want, inspect, logs_of_block, read_receipts};
@@ -127,7 +128,8 @@ impl Inner {
         want: &Arc<Want>,
         shun: Vec<i32>,
     ) -> Result<Served<(Judged, Vec<Log>)>, Trouble> {
-        let calls = vec![Call::header_of(hash), Call::logs_of(hash, &want.filter)];
+        let mut calls = vec![Call::header_of(hash)];
+        calls.extend(Call::logs_of(hash, &want.filter));
         let ask = Ask {
             shun,
             patience: self.options.logs_timeout,
@@ -138,7 +140,7 @@ impl Inner {
                 let (rules, want) = (Arc::clone(&self.rules), Arc::clone(want));
                 move |bodies: &[Body]| {
                     let replies = replies(bodies)?;
-                    let [header, logs] = replies.as_slice() else {
+                    let [header, logs @ ..] = replies.as_slice() else {
                         return Err(Unread::Absent);
                     };
                     let header = header::read(header.json()?)?;
@@ -147,7 +149,7 @@ impl Inner {
                         proven: rules.judge(&header, agreed)?,
                         header,
                     };
-                    let logs = logs_of_block(logs.read()?, &judged.header, &want)?;
+                    let logs = logs_of_block(Logs::joined(logs)?, &judged.header, &want)?;
                     Ok((judged, logs))
                 }
             })

@@ -57,6 +57,10 @@ impl Abi {
         if events + functions == 0 {
             return Err("no event and no function in it".to_owned());
         }
+        if events > 0 {
+            // What cannot decode a log is told here, where somebody reads it.
+            decoders::stored::Abi::parse(&entries).map_err(|error| error.to_string())?;
+        }
         Ok(Abi {
             sha256: alloy_primitives::hex::encode(Sha256::digest(json.as_bytes())),
             json,

@@ -5,7 +5,7 @@ use decoders::block::ChainId;
 use sinks::error::SinkError;
 
 use crate::config::EndpointUrlError;
-use crate::error::{Exit, Failure};
+use crate::error::{Error, Exit, Failure};
 
 /// Why the registry could not be read or edited.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,16 @@ impl RegistryError {
                 RegistryError::Refused(format!("the registry refuses the value: {}", database.message()))
             }
             _ => RegistryError::Database(error),
+        }
+    }
+}
+
+impl From<RegistryError> for Error {
+    /// A daemon under way meets the registry's database, or a row that was spoilt since it began.
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Database(error) => Error::Sink(error.into()),
+            other => Error::Broken(other.to_string()),
         }
     }
 }

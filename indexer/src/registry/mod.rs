@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sinks::store::Store;
 
 use crate::config::{AuthType, EndpointUrl, HeaderHash, Scope};
+use crate::stored::Followed;
 
 pub use abi::Abi;
 pub use edit::{
@@ -159,6 +160,35 @@ pub struct ChainEntry {
     pub contracts: Vec<Contract>,
     /// Its gas policy.
     pub gas_policy: Option<GasPolicy>,
+    /// Beacons that its contracts ask for their implementation.
+    pub beacons: Vec<Address>,
+}
+
+impl ChainEntry {
+    /// The contracts whose every log is archived and read by a stored ABI: those with an ABI of their own or behind them, and
+    /// the beacons they ask.
+    pub fn followed(&self) -> Vec<Followed> {
+        let has_abi = |contract: &&Contract| {
+            let is_proxy = contract.impl_address.is_some() || contract.standard.as_deref() == Some("proxy");
+            contract.abi_sha256.is_some() || is_proxy
+        };
+        let contracts = self.contracts.iter().filter(has_abi).map(|contract| Followed {
+            address: contract.address,
+            from: contract.start_block,
+        });
+        let mut followed: Vec<Followed> = contracts.collect();
+        for beacon in &self.beacons {
+            if followed.iter().all(|known| known.address != *beacon) {
+                // It may have named an implementation long before anyone asked it.
+                followed.push(Followed {
+                    address: *beacon,
+                    from: 0,
+                });
+            }
+        }
+        followed.sort_unstable();
+        followed
+    }
 }
 
 /// Every chain, by number.
@@ -175,12 +205,14 @@ pub async fn load_chain(store: &Store, chain: ChainId) -> Result<ChainEntry, Reg
     let endpoints = row::endpoints(&mut *transaction, Some(chain)).await?;
     let contracts = row::contracts(&mut *transaction, Some(chain)).await?;
     let gas_policy = row::gas_policy(&mut *transaction, chain).await?;
+    let beacons = row::beacons(&mut *transaction, chain).await?;
     transaction.commit().await?;
     Ok(ChainEntry {
         chain: found,
         endpoints,
         contracts,
         gas_policy,
+        beacons,
     })
 }
 

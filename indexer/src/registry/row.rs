@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use alloy_primitives::Address;
 use decoders::block::ChainId;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
@@ -123,6 +124,22 @@ pub(super) fn contract_of(row: &PgRow) -> Result<Contract, RegistryError> {
         abi_sha256: row.try_get("abi_sha256")?,
         impl_address: impl_address.map(|address| parsed(address, &what)).transpose()?,
     })
+}
+
+/// Beacons that registered contracts of `chain` ask.
+pub(super) async fn beacons(executor: impl PgExecutor<'_>, chain: ChainId) -> Result<Vec<Address>, RegistryError> {
+    let rows: Vec<String> = sqlx::query_scalar(
+        "select distinct a.target::text
+         from chain_registry_service.chain_contract_abis a
+         join chain_registry_service.chains c on c.caip2 = a.chain_id
+         join chain_registry_service.chain_contracts k on k.chain_id = c.id and k.address = a.contract
+         where a.chain_id = $1 and a.kind = 'beacon'
+         order by 1",
+    )
+    .bind(chain.to_string())
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(|address| parsed(address, "a beacon")).collect()
 }
 
 pub(super) async fn gas_policy(

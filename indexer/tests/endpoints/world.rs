@@ -138,7 +138,7 @@ pub(crate) fn setting(id: i32, url: &str) -> EndpointSettings {
 pub(crate) fn nft() -> Filter {
     Filter {
         topics: vec![TRANSFER, SINGLE, BATCH],
-        addresses: vec![],
+        ..Filter::default()
     }
 }
 

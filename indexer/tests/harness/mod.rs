@@ -16,6 +16,7 @@ pub(crate) mod program;
 pub(crate) mod spans;
 pub(crate) mod stores;
 pub(crate) mod tables;
+pub(crate) mod trades;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

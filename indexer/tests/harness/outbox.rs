@@ -14,7 +14,7 @@ pub(crate) struct Message {
     pub(crate) id: Uuid,
     /// Id of the fact it is about.
     pub(crate) fact: Uuid,
-    /// `mint`, `burn`, `transfer` or `retraction`.
+    /// `mint`, `burn`, `transfer`, `sale`, `listing`, `offer`, `cancel` or `retraction`.
     pub(crate) kind: String,
 }
 
@@ -42,13 +42,18 @@ pub(crate) async fn owed(store: &Store, chain: ChainId) -> Vec<Message> {
     rows.into_iter().map(message).collect()
 }
 
-/// The id of every fact the tables hold of `chain`.
+/// The id of every fact of `chain` that consumers are told of: all but fills, which their sales tell.
 pub(crate) async fn fact_ids(store: &Store, chain: ChainId) -> BTreeSet<Uuid> {
-    let ids: Vec<Uuid> = sqlx::query_scalar("select id from catalog_service.ownership_transfers where chain_id = $1")
-        .bind(chain.to_string())
-        .fetch_all(&store.pool)
-        .await
-        .unwrap();
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select id from catalog_service.ownership_transfers where chain_id = $1
+         union all select id from catalog_service.sale_facts where chain_id = $1
+         union all select id from catalog_service.order_facts where chain_id = $1
+         union all select id from catalog_service.order_closings where chain_id = $1 and reason <> 'filled'",
+    )
+    .bind(chain.to_string())
+    .fetch_all(&store.pool)
+    .await
+    .unwrap();
     ids.into_iter().collect()
 }
 

@@ -8,6 +8,8 @@ use decoders::block::ChainId;
 use sinks::store::Store;
 use testchain::simulation::{Books, Standard, Token, Transfer};
 
+use super::trades::Trades;
+
 /// Differences shown before the rest is only counted.
 const SHOWN: usize = 8;
 
@@ -63,6 +65,8 @@ pub(crate) struct Tables {
     pub(crate) stats: BTreeMap<Address, Stats>,
     /// Block and index of logs that were refused.
     pub(crate) refused: BTreeSet<(u64, u32)>,
+    /// The markets.
+    pub(crate) trades: Trades,
 }
 
 impl Tables {
@@ -84,6 +88,7 @@ impl Tables {
                 .map(|(token, quantity)| (token, quantity.to_string()))
                 .collect(),
             refused: malformed.map(|log| (log.block, log.log_index)).collect(),
+            trades: Trades::of(books, height),
             ..Tables::default()
         };
         let single = tables
@@ -135,6 +140,7 @@ impl Tables {
             counters: counters(store, chain).await,
             stats: stats(store, chain).await,
             refused: refused(store, chain).await,
+            trades: Trades::read(store, chain).await,
         }
     }
 
@@ -150,6 +156,10 @@ impl Tables {
         differ("counters", &self.counters, &expected.counters, &mut found);
         differ("stats", &self.stats, &expected.stats, &mut found);
         differ("refused logs", &self.refused, &expected.refused, &mut found);
+        differ("sales", &self.trades.sales, &expected.trades.sales, &mut found);
+        differ("orders", &self.trades.orders, &expected.trades.orders, &mut found);
+        differ("volumes", &self.trades.volumes, &expected.trades.volumes, &mut found);
+        differ("counts of sales", &self.trades.counts, &expected.trades.counts, &mut found);
         assert!(
             found.is_empty(),
             "{context}: the tables are not what the books say:\n{}",
@@ -210,12 +220,12 @@ fn fact(transfer: &Transfer) -> Fact {
     }
 }
 
-fn address(text: &str) -> Address {
+pub(super) fn address(text: &str) -> Address {
     text.parse()
         .unwrap_or_else(|error| panic!("{text:?} is no address: {error}"))
 }
 
-fn number(text: &str) -> U256 {
+pub(super) fn number(text: &str) -> U256 {
     U256::from_str_radix(text, 10).unwrap_or_else(|error| panic!("{text:?} is no number: {error}"))
 }
 
@@ -226,7 +236,7 @@ fn token(contract: &str, id: &str) -> Token {
     }
 }
 
-fn count(stored: i64) -> u64 {
+pub(super) fn count(stored: i64) -> u64 {
     u64::try_from(stored).unwrap()
 }
 
@@ -249,7 +259,7 @@ pub(crate) async fn facts(store: &Store, chain: ChainId) -> BTreeSet<Fact> {
     let rows: Vec<FactRow> = sqlx::query_as(
         "select block_number, log_index, item, contract::text, token_number, from_address::text, to_address::text, quantity::text,
                 standard, type as kind
-         from catalog_service.activities where chain_id = $1",
+         from catalog_service.activities where chain_id = $1 and type in ('transfer', 'mint', 'burn')",
     )
     .bind(chain.to_string())
     .fetch_all(&store.pool)

@@ -19,6 +19,7 @@ use indexer::backfill::{self, Progress};
 use indexer::endpoints::{EndpointSettings, Filter, Pool, PoolOptions};
 use indexer::health::Metrics;
 use indexer::pipeline::{Pipeline, everything};
+use indexer::stored::Interpreter;
 use serde_json::Value;
 use sinks::commit::Move;
 use sinks::coverage;
@@ -126,9 +127,10 @@ async fn pipeline(chain: ChainId, server: &Server, archive: &Arc<Archive>, store
         metrics: Metrics::new().chain(chain),
         filter: Arc::new(Filter {
             topics: decoders::topics(),
-            addresses: Vec::new(),
+            ..Filter::default()
         }),
         wanted: everything().into(),
+        stored: Arc::new(Interpreter::new(chain, store.clone(), Arc::clone(archive), Vec::new())),
         committed: Arc::default(),
     }
 }

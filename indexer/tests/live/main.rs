@@ -19,6 +19,7 @@ mod harness;
 mod scratch;
 
 mod anvil;
+mod contracts;
 mod errors;
 mod fixtures;
 mod market;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, U512};
 use decoders::fact::{Facts, Sale};
 use decoders::id::token_id;
-use sinks::currencies::{Currency, seed};
+use sinks::currencies::{self, Currency};
 use sinks::store::Store;
 use uuid::Uuid;
 
@@ -31,11 +31,11 @@ pub(crate) async fn seed_currencies(store: &Store) {
         decimals,
         pegged,
     };
-    let currencies = [
+    let listed = [
         currency(PEGGED, "WETH", Some(18), true),
         currency(OTHER, "ODD", None, false),
     ];
-    seed(store, CHAIN, &currencies).await.unwrap();
+    currencies::seed(store, CHAIN, &listed).await.unwrap();
 }
 
 /// Sales, volume, and the newest sale that is no part of a bundle.

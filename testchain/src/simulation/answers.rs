@@ -39,6 +39,38 @@ struct Changes {
 }
 
 impl Answers {
+    /// What the contract at `to` returns after the block with this hash; nothing is known of blocks made elsewhere.
+    ///
+    /// # Errors
+    /// When the contract would revert.
+    pub fn answer(&self, hash: B256, to: Address, input: &[u8]) -> Result<Bytes, Revert> {
+        let selector: [u8; 4] = input.first_chunk().copied().ok_or(Revert::BARE)?;
+        let argument = |index: usize| {
+            let at = 4 + 32 * index;
+            input.get(at..at + 32).map(U256::from_be_slice).ok_or(Revert::BARE)
+        };
+        let person = |index: usize| Ok(Address::from_word(argument(index)?.into()));
+        let is_punks = to == CRYPTOPUNKS;
+        let answer = match selector {
+            OWNER_OF if !is_punks => {
+                let owner = self.owner(hash, to, argument(0)?);
+                owner.filter(|owner| !owner.is_zero()).map(word)
+            }
+            PUNK_INDEX_TO_ADDRESS if is_punks => Some(word(self.owner(hash, to, argument(0)?).unwrap_or_default())),
+            BALANCE_OF => self.count(hash, to, person(0)?),
+            BALANCE_OF_TOKEN => self.balance(hash, to, person(0)?, argument(1)?),
+            PUNK_BIDS if is_punks && self.knows(hash) => return Ok(self.bid(hash, argument(0)?)),
+            _ => None,
+        };
+        let answer = answer.ok_or(Revert::BARE)?;
+        Ok(answer.to_be_bytes::<32>().into())
+    }
+
+    fn knows(&self, hash: B256) -> bool {
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
+        blocks.contains_key(&hash)
+    }
+
     pub(super) fn record(&self, block: &Block, transfers: Vec<Transfer>, bids: Vec<BidWritten>) {
         let changes = Changes {
             parent_hash: block.parent_hash,
@@ -138,29 +170,7 @@ impl Answers {
 
 impl State for Answers {
     fn call(&self, call: &Call) -> Result<Bytes, Revert> {
-        let hash = call.block.hash;
-        let selector: [u8; 4] = call.input.first_chunk().copied().ok_or(Revert::BARE)?;
-        let argument = |index: usize| {
-            let at = 4 + 32 * index;
-            call.input.get(at..at + 32).map(U256::from_be_slice).ok_or(Revert::BARE)
-        };
-        let person = |index: usize| Ok(Address::from_word(argument(index)?.into()));
-        let is_punks = call.to == CRYPTOPUNKS;
-        let answer = match selector {
-            OWNER_OF if !is_punks => {
-                let owner = self.owner(hash, call.to, argument(0)?);
-                owner.filter(|owner| !owner.is_zero()).map(word)
-            }
-            PUNK_INDEX_TO_ADDRESS if is_punks => {
-                Some(word(self.owner(hash, call.to, argument(0)?).unwrap_or_default()))
-            }
-            BALANCE_OF => self.count(hash, call.to, person(0)?),
-            BALANCE_OF_TOKEN => self.balance(hash, call.to, person(0)?, argument(1)?),
-            PUNK_BIDS if is_punks => return Ok(self.bid(hash, argument(0)?)),
-            _ => None,
-        };
-        let answer = answer.ok_or(Revert::BARE)?;
-        Ok(answer.to_be_bytes::<32>().into())
+        self.answer(call.block.hash, call.to, &call.input)
     }
 }
 

@@ -29,9 +29,9 @@ pub struct Settings {
     pub erc1155_contracts: u32,
     /// ERC-20 contracts.
     pub erc20_contracts: u32,
-    /// Mean number of trades in a block that is not empty, each a transaction of its own, beside the logs counted above.
-    /// The markets are Ethereum's: other chains get what lives there too, at the same addresses. Zero keeps the chain
-    /// without markets, which then is the same as ever.
+    /// Mean number of trades in a block that is not empty: each is a transaction of its own, beside the logs counted above.
+    /// The markets are those of chain 1; on another chain they trade at the same addresses, which mean nothing there. Zero
+    /// for a chain without markets, on which [`Simulation::answers`](super::Simulation::answers) knows nothing.
     pub trades_per_block: u32,
     /// Which logs, in which proportion.
     pub mix: Mix,
@@ -43,7 +43,8 @@ pub struct Settings {
     pub range_tokens: RangeInclusive<u32>,
 }
 
-/// Relative weights of what is said next; one unit of each says one log, CryptoPunks up to three.
+/// Relative weights of what is said next; one unit of each says one log, CryptoPunks up to three. On a chain with markets
+/// punks are sold there only, and by weight just given away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix {
     /// ERC-721 `Transfer`, three indexed arguments.

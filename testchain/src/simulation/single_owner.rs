@@ -96,9 +96,13 @@ pub(super) fn punk(stage: &mut Stage<'_>) {
         0..300 => {
             let price = U256::from(stage.dice.random_range(1..=u64::MAX));
             stage.emit(events::punk_no_longer_for_sale(address, punk));
+            market::sell_punk_unlisted(stage, &part, Some(price));
             (Layout::PunkBought, events::punk_bought(address, parties, punk, price))
         }
-        300..400 => (Layout::PunkBought, accepted_bid(address, parties, punk)),
+        300..400 => {
+            market::sell_punk_unlisted(stage, &part, None);
+            (Layout::PunkBought, accepted_bid(address, parties, punk))
+        }
         _ => (Layout::PunkTransfer, events::punk_transfer(address, parties, punk)),
     };
     stage.say(layout, log, &[part]);

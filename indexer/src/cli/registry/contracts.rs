@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use alloy_primitives::Address;
 use clap::{Args, Subcommand};
 use decoders::block::ChainId;
+use sinks::abis;
 use sinks::store::Store;
 
 use super::{OrNone, cell, set};
 use crate::cli::Context;
-use crate::error::{Exit, Failure};
+use crate::error::{Error, Exit, Failure};
 use crate::registry::{self, Abi, Contract};
 
 /// What to do with contracts.
@@ -89,9 +90,12 @@ pub struct SettingArgs {
     /// Block of its deployment, or the lowest one of interest
     #[arg(long, value_name = "BLOCK")]
     pub start_block: Option<u64>,
-    /// Implementation behind a proxy, or none
-    #[arg(long, value_name = "ADDRESS")]
+    /// Implementation behind a proxy until the chain names another, or none
+    #[arg(long, visible_alias = "impl", value_name = "ADDRESS")]
     pub implementation: Option<OrNone<Address>>,
+    /// With --implementation: the block from which it is the one, for proxies that emit no Upgraded
+    #[arg(long, value_name = "BLOCK", requires = "implementation")]
+    pub from_block: Option<u64>,
     /// ABI as a JSON file: an array of entries, or a compiler's artifact
     #[arg(long, value_name = "FILE", conflicts_with = "abi_sha256")]
     pub abi: Option<PathBuf>,
@@ -103,11 +107,24 @@ pub struct SettingArgs {
 impl SettingArgs {
     fn apply(&self, contract: &mut Contract) {
         set(&mut contract.start_block, self.start_block);
-        set(&mut contract.impl_address, self.implementation.map(|address| address.0));
+        if self.from_block.is_none() {
+            set(&mut contract.impl_address, self.implementation.map(|address| address.0));
+        }
         set(
             &mut contract.abi_sha256,
             self.abi_sha256.as_ref().map(|sha256| sha256.0.clone()),
         );
+    }
+
+    /// Keeps since when an implementation is the one, where that is said.
+    async fn tell_since(&self, store: &Store, key: Key) -> Result<(), Failure> {
+        let (Some(from), Some(OrNone(Some(implementation)))) = (self.from_block, self.implementation) else {
+            return Ok(());
+        };
+        abis::tell(store, key.chain, key.address, from, implementation)
+            .await
+            .map_err(Error::from)?;
+        Ok(())
     }
 
     fn read_abi(&self) -> Result<Option<Abi>, Failure> {
@@ -121,6 +138,7 @@ pub(super) async fn execute(command: &ContractsCommand, context: &Context, store
         ContractsCommand::Add(args) => {
             let added = added(args);
             registry::add_contract(store, &added, args.settings.read_abi()?.as_ref()).await?;
+            args.settings.tell_since(store, args.key).await?;
             context
                 .writer
                 .line(format_args!("added contract {:#x} of {}", added.address, added.chain))
@@ -133,6 +151,7 @@ pub(super) async fn execute(command: &ContractsCommand, context: &Context, store
                 args.settings.apply(contract);
             });
             let edited = edited.await?;
+            args.settings.tell_since(store, args.key).await?;
             context.writer.line(format_args!(
                 "changed contract {:#x} of {}",
                 edited.address, edited.chain

@@ -49,6 +49,9 @@ pub enum Part {
     /// Contracts with a name, an ABI or a source of their own
     #[command(subcommand)]
     Contracts(contracts::ContractsCommand),
+    /// Add a contract: short for `contracts add`
+    #[command(hide = true)]
+    AddContract(contracts::AddArgs),
     /// ABIs, kept by the SHA-256 of their canonical JSON
     #[command(subcommand)]
     Abis(abis::AbisCommand),
@@ -72,6 +75,9 @@ async fn edit(args: &RegistryArgs, context: &Context, database: &Database) -> Re
         Part::Chains(command) => chains::execute(command, context, store).await,
         Part::Endpoints(command) => endpoints::execute(command, context, store).await,
         Part::Contracts(command) => contracts::execute(command, context, store).await,
+        Part::AddContract(args) => {
+            contracts::execute(&contracts::ContractsCommand::Add(args.clone()), context, store).await
+        }
         Part::Abis(command) => abis::execute(command, context, store).await,
         Part::Currencies(command) => currencies::execute(command, context, store).await,
     }

@@ -10,6 +10,7 @@ use clap::Args;
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
 use testchain::playback::playback;
+use testchain::rpc::state::{State, Stateless};
 use testchain::rpc::{self, Server};
 use tokio_util::sync::CancellationToken;
 
@@ -62,8 +63,14 @@ impl EndpointArguments {
         }
     }
 
-    /// Serves a ledger and says where.
-    pub(crate) async fn serve(&self, ledger: &Ledger, port_offset: u16, screen: &mut Screen) -> anyhow::Result<Server> {
+    /// Serves a ledger, with contracts that answer from `state`, and says where.
+    pub(crate) async fn serve(
+        &self,
+        ledger: &Ledger,
+        state: Arc<dyn State>,
+        port_offset: u16,
+        screen: &mut Screen,
+    ) -> anyhow::Result<Server> {
         let mut listen = self.listen;
         if listen.port() > 0 {
             let port = listen
@@ -73,7 +80,7 @@ impl EndpointArguments {
             listen.set_port(port);
         }
         let faults: Arc<Faults> = self.faults.faults();
-        let server = rpc::serve(ledger.clone(), faults, listen)
+        let server = rpc::serve_with_state(ledger.clone(), faults, listen, state)
             .await
             .with_context(|| format!("failed to listen on {listen}"))?;
         let blocks = match (ledger.first(), ledger.head()) {
@@ -105,7 +112,8 @@ impl Serve {
                 }
                 None => recorded.into_ledger_with(finality),
             };
-            servers.push(self.endpoint.serve(&ledger, port_offset, screen).await?);
+            let server = self.endpoint.serve(&ledger, Arc::new(Stateless), port_offset, screen);
+            servers.push(server.await?);
         }
         screen.line("Ctrl-C stops")?;
         tokio::signal::ctrl_c().await?;

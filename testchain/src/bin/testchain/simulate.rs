@@ -52,6 +52,8 @@ pub(crate) struct Simulate {
 enum Traffic {
     /// A dozen logs a block among a few accounts, malformed ones too.
     Small,
+    /// The same with markets: sales, listings and offers.
+    Market,
     /// Dozens of contracts, thousands of accounts.
     Demo,
     /// Fifty logs a block, the workload of the performance figures.
@@ -62,6 +64,7 @@ impl Simulate {
     pub(crate) async fn run(self, screen: &mut Screen) -> anyhow::Result<()> {
         let mut settings = match self.traffic {
             Traffic::Small => Settings::small(self.seed),
+            Traffic::Market => Settings::market(self.seed),
             Traffic::Demo => Settings::demo(self.seed),
             Traffic::Benchmark => Settings::benchmark(self.seed),
         };
@@ -74,7 +77,7 @@ impl Simulate {
             return write(&mut simulation, self.blocks, path, screen);
         }
         let ledger = Ledger::new(chain_id, simulation.blocks(self.blocks), self.endpoint.finality());
-        let server = self.endpoint.serve(&ledger, 0, screen).await?;
+        let server = self.endpoint.serve(&ledger, simulation.answers(), 0, screen).await?;
         screen.line("Ctrl-C stops")?;
         tokio::select! {
             stopped = tokio::signal::ctrl_c() => stopped?,

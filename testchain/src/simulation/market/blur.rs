@@ -110,7 +110,7 @@ impl Execution {
             taker,
             maker,
             gross: odd_price(stage),
-            royalty: if lot.contract % 3 == 0 {
+            royalty: if lot.contract.is_multiple_of(3) {
                 0
             } else {
                 50 * (1 + u64::from(stage.below(10)))

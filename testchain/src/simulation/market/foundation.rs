@@ -54,7 +54,7 @@ pub(super) fn set_price(stage: &mut Stage<'_>) -> Option<Call> {
         ..plain_order(stage, Market::Foundation, Side::Listing, &lot, seller)
     };
     let ask = Ask {
-        opened: order.position,
+        opened: Some(order.position),
         seller,
         price,
         taker: None,

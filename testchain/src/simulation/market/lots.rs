@@ -152,7 +152,7 @@ impl Lot {
 
     /// Contracts written before 2023 clear the approval of a token with a log when it moves.
     fn disapprove(&self, stage: &mut Stage<'_>, owner: Address) {
-        if self.contract % 2 == 0 {
+        if self.contract.is_multiple_of(2) {
             let nobody = Parties {
                 from: owner,
                 to: Address::ZERO,

@@ -9,6 +9,7 @@ mod order_book;
 mod prices;
 mod punks;
 mod seaport;
+mod settlement;
 mod signing;
 mod terms;
 mod x2y2;
@@ -23,7 +24,7 @@ use lots::Lot;
 use prices::Price;
 
 pub(super) use order_book::OrderBook;
-pub(super) use punks::hand_over as hand_over_punk;
+pub(super) use punks::{hand_over as hand_over_punk, sell_unlisted as sell_punk_unlisted};
 
 /// Wrapped ether.
 const WETH: Address = address!("c02aaa39b223fe8d0a0e5c4f27ead9083c756cc2");
@@ -155,13 +156,15 @@ fn plain_order(stage: &Stage<'_>, market: Market, side: Side, lot: &Lot, maker: 
     }
 }
 
-/// Enters that the next log ends `order` whole.
-fn end(stage: &mut Stage<'_>, order: Position, reason: Reason) {
+/// Enters that the next log ends an order whole, if there is one.
+fn end(stage: &mut Stage<'_>, order: impl Into<Option<Position>>, reason: Reason) {
     let position = stage.position();
-    stage.end(Ending {
-        position,
-        order,
-        reason,
-        quantity: None,
-    });
+    if let Some(order) = order.into() {
+        stage.end(Ending {
+            position,
+            order,
+            reason,
+            quantity: None,
+        });
+    }
 }

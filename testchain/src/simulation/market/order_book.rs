@@ -31,7 +31,8 @@ pub(in crate::simulation) struct OrderBook {
 /// A token with one owner, for sale at a price.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask {
-    pub(super) opened: Position,
+    /// The log that shows it; absent for a gift, which is no listing.
+    pub(super) opened: Option<Position>,
     pub(super) seller: Owner,
     pub(super) price: U256,
     /// The only one who may take it.

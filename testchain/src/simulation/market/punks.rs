@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, U256, b256};
 use super::super::books::Layout;
 use super::super::events::{self, Parties, log};
 use super::super::roster::{CRYPTOPUNKS, Owner, Serial};
-use super::super::trades::{Market, Order, Reason, Side};
+use super::super::trades::{Market, Order, Reason, Sale, Side};
 use super::super::traffic::{Move, Stage};
 use super::lots::Lot;
 use super::order_book::{Ask, Bid};
@@ -36,8 +36,10 @@ pub(super) fn offer(stage: &mut Stage<'_>) -> Option<Call> {
         taker: to,
         ..plain_order(stage, Market::CryptoPunks, Side::Listing, &lot, lot.holder)
     };
+    // For nothing to one taker is how punks are given away and wrapped.
+    let is_gift = price.is_zero();
     let ask = Ask {
-        opened: order.position,
+        opened: (!is_gift).then_some(order.position),
         seller: lot.holder,
         price,
         taker,
@@ -45,7 +47,9 @@ pub(super) fn offer(stage: &mut Stage<'_>) -> Option<Call> {
     if let Some(old) = stage.world.order_book.punk_offers.insert(lot.serial, ask) {
         end(stage, old.opened, Reason::Replaced);
     }
-    stage.open(order);
+    if !is_gift {
+        stage.open(order);
+    }
     let to = to.unwrap_or_default();
     stage.emit(log(CRYPTOPUNKS, [PUNK_OFFERED, punk.into(), to.into_word()], [price]));
     Some(if to.is_zero() {
@@ -165,6 +169,20 @@ pub(super) fn settle_bid(stage: &mut Stage<'_>) -> Option<Call> {
         U256::ZERO,
         ("acceptBidForPunk(uint256,uint256)", &[punk, least]),
     ))
+}
+
+/// Enters the sale of a punk that nobody had offered or bid for before, on a chain without markets: for `price` if it was
+/// bought, for what nobody can tell if a bid was accepted.
+pub(in crate::simulation) fn sell_unlisted(stage: &mut Stage<'_>, part: &Move, price: Option<U256>) {
+    let side = if price.is_some() { Side::Listing } else { Side::Offer };
+    let lot = Lot {
+        contract: part.contract,
+        serial: part.serial,
+        quantity: 1,
+        holder: part.from,
+    };
+    let sale = sale(stage, Market::CryptoPunks, side, &lot, part.to);
+    stage.sell(Sale { price, ..sale });
 }
 
 /// Tells that a punk which changed hands in the world was given away: its offer ends with a word, a bid of the new owner's

@@ -1,30 +1,19 @@
 //! What people do at Seaport 1.5: each act is one transaction, with its logs in the order the contract writes them.
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, U256};
 use rand::{Rng, RngExt};
 
-use super::super::events::Parties;
 use super::super::roster::{Owner, ROUTER};
 use super::super::trades::{Cause, Fee, Reason, Side};
 use super::super::traffic::Stage;
-use super::lots::{Lot, pay};
+use super::lots::Lot;
 use super::prices::{Price, odd_price, unit_price};
+use super::settlement::{
+    CANCEL, FULFILL_ADVANCED, FULFILL_AVAILABLE, VALIDATE, accept, buy, input, match_bids, match_listing, match_private,
+};
 use super::signing::{Filling, Signed, token};
-use super::terms::{Item, SEAPORT, counter_incremented, order_cancelled, orders_matched};
+use super::terms::{SEAPORT, counter_incremented, order_cancelled};
 use super::{Call, WETH};
-
-/// `fulfillBasicOrder_efficient_6GL6yc`.
-const FULFILL_BASIC: [u8; 4] = [0x00, 0x00, 0x00, 0x00];
-/// `fulfillAdvancedOrder`.
-const FULFILL_ADVANCED: [u8; 4] = [0xe7, 0xac, 0xab, 0x24];
-/// `fulfillAvailableAdvancedOrders`.
-const FULFILL_AVAILABLE: [u8; 4] = [0x87, 0x20, 0x1b, 0x41];
-/// `matchAdvancedOrders`.
-const MATCH_ADVANCED: [u8; 4] = [0xf2, 0xd1, 0x2b, 0x12];
-/// `validate`.
-const VALIDATE: [u8; 4] = [0x88, 0x14, 0x77, 0x32];
-/// `cancel`.
-const CANCEL: [u8; 4] = [0xfd, 0x9f, 0x1e, 0x10];
 
 /// Orders in one sweep, at most.
 const SWEPT: usize = 4;
@@ -56,15 +45,17 @@ pub(super) fn take_offer(stage: &mut Stage<'_>) -> Option<Call> {
     let price = price(stage, &lot, WETH);
     let order = Signed::offer(stage, maker, lot, price, any);
     let units = units(stage, lot.quantity);
-    Some(accept(
-        stage,
-        &order,
-        &Filling {
-            taker: lot.holder,
-            recipient: lot.holder,
-            units,
-        },
-    ))
+    let recipient = if stage.dice.random_bool(0.25) {
+        ROUTER
+    } else {
+        lot.holder
+    };
+    let filling = Filling {
+        taker: lot.holder,
+        recipient,
+        units,
+    };
+    Some(accept(stage, &order, &filling))
 }
 
 /// Somebody buys several tokens for one price.
@@ -96,7 +87,21 @@ pub(super) fn match_orders(stage: &mut Stage<'_>) -> Option<Call> {
         let listing = Signed::listing(stage, vec![lot], price, None);
         return Some(match_listing(stage, &listing, buyer));
     }
-    // The bid pays the market, the listing that mirrors it the creators.
+    let mut fillings = vec![bid_for(stage, lot, buyer)];
+    if !lot.is_multi(stage) && stage.dice.random_bool(0.4) {
+        let others = stage.world.collection(lot.contract).tokens_of(lot.holder);
+        let other = others.into_iter().find(|serial| *serial != lot.serial);
+        if let Some(serial) = other {
+            let other = Lot { serial, ..lot };
+            let bidder = other.buyer(stage).unwrap_or(buyer);
+            fillings.push(bid_for(stage, other, bidder));
+        }
+    }
+    Some(match_bids(stage, &fillings))
+}
+
+/// A bid that pays the market, while the listing that mirrors it pays the creators.
+fn bid_for(stage: &mut Stage<'_>, lot: Lot, bidder: Owner) -> (Signed, Filling) {
     let price = price(stage, &lot, WETH);
     let (asked, left): (Vec<Fee>, Vec<Fee>) = price.fees.iter().partition(|fee| fee.cause == Cause::Marketplace);
     let left: U256 = left.iter().map(|fee| fee.amount).sum();
@@ -105,10 +110,10 @@ pub(super) fn match_orders(stage: &mut Stage<'_>) -> Option<Call> {
         fees: asked,
         ..price
     };
-    let mut bid = Signed::offer(stage, buyer, lot, signed, false);
+    let mut bid = Signed::offer(stage, bidder, lot, signed, false);
     bid.price = price;
     let filling = Filling::whole(&bid, lot.holder);
-    Some(match_bid(stage, &bid, filling))
+    (bid, filling)
 }
 
 /// Somebody buys what was listed for him alone.
@@ -143,7 +148,15 @@ pub(super) fn sweep(stage: &mut Stage<'_>) -> Option<Call> {
             ..Filling::whole(&order, buyer)
         };
         value += order.price.total();
-        fillings.push((order, filling));
+        // A router may come back to an order it has taken a part of.
+        let first = filling.units - filling.units / 2;
+        if recipient == ROUTER && first < filling.units && stage.dice.random_bool(0.3) {
+            let part = |units| Filling { units, ..filling };
+            fillings.push((order.clone(), part(first)));
+            fillings.push((order, part(filling.units - first)));
+        } else {
+            fillings.push((order, filling));
+        }
     }
     let to = if recipient == ROUTER {
         sweep_by_router(stage, &fillings, buyer);
@@ -265,7 +278,7 @@ pub(super) fn take_validated(stage: &mut Stage<'_>) -> Option<Call> {
     let call = match (order.side, order.taker) {
         (Side::Listing, Some(taker)) => match_private(stage, &order, taker),
         (Side::Listing, None) => buy(stage, &order, &filling),
-        (Side::Offer, _) if !order.any && stage.dice.random_bool(0.3) => match_bid(stage, &order, filling),
+        (Side::Offer, _) if !order.any && stage.dice.random_bool(0.3) => match_bids(stage, &[(order, filling)]),
         (Side::Offer, _) => accept(stage, &order, &filling),
     };
     let book = &mut stage.world.order_book.validated;
@@ -365,167 +378,6 @@ pub(super) fn raise_counter(stage: &mut Stage<'_>) -> Option<Call> {
     })
 }
 
-/// A listing is taken as such: a basic order is told before the token moves, any other one after.
-fn buy(stage: &mut Stage<'_>, order: &Signed, filling: &Filling) -> Call {
-    let cost = order.cost(filling);
-    let parts = order.parts(filling);
-    let basic = parts.len() == 1 && filling.units == order.units() && stage.dice.random_bool(0.5);
-    if basic {
-        order.fulfill(stage, filling);
-    }
-    for lot in parts {
-        lot.send(stage, filling.taker);
-    }
-    settle(stage, &cost, [filling.taker, order.maker]);
-    if !basic {
-        order.fulfill(stage, filling);
-    }
-    let value = if cost.currency.is_zero() {
-        cost.total()
-    } else {
-        U256::ZERO
-    };
-    Call {
-        from: filling.taker,
-        to: SEAPORT,
-        value,
-        input: input(if basic { FULFILL_BASIC } else { FULFILL_ADVANCED }, order),
-    }
-}
-
-/// An offer is accepted as such, by who holds the token.
-fn accept(stage: &mut Stage<'_>, order: &Signed, filling: &Filling) -> Call {
-    let cost = order.cost(filling);
-    let lot = order.parts(filling)[0];
-    let basic = !order.any && filling.units == order.units() && stage.dice.random_bool(0.5);
-    if basic {
-        order.fulfill(stage, filling);
-        lot.send(stage, order.maker);
-        settle(stage, &cost, [order.maker, filling.taker]);
-    } else {
-        // Everything offered goes to the seller, who then pays the fees.
-        let [maker, seller] = [order.maker, filling.taker].map(|owner| stage.roster.address(owner));
-        pay(
-            stage,
-            cost.currency,
-            Parties {
-                from: maker,
-                to: seller,
-            },
-            cost.total(),
-        );
-        lot.send(stage, order.maker);
-        for fee in &cost.fees {
-            let parties = Parties {
-                from: seller,
-                to: fee.recipient,
-            };
-            pay(stage, cost.currency, parties, fee.amount);
-        }
-        order.fulfill(stage, filling);
-    }
-    Call {
-        from: filling.taker,
-        to: SEAPORT,
-        value: U256::ZERO,
-        input: input(if basic { FULFILL_BASIC } else { FULFILL_ADVANCED }, order),
-    }
-}
-
-/// A bid is matched with what its seller signs against it, who need not be the one who calls.
-fn match_bid(stage: &mut Stage<'_>, bid: &Signed, filling: Filling) -> Call {
-    let stranger = Some(stage.owner()).filter(|owner| *owner != bid.maker && *owner != filling.taker);
-    let caller = stranger.filter(|_| stage.permille() < 250).unwrap_or(filling.taker);
-    let filling = Filling {
-        recipient: caller,
-        ..filling
-    };
-    let (cost, lot) = (bid.cost(&filling), bid.parts(&filling)[0]);
-    let in_bid = |recipient: Address| bid.terms.consideration.iter().any(|item| item.recipient == recipient);
-    let mut asked = cost.clone();
-    asked.fees.retain(|fee| !in_bid(fee.recipient));
-    let mirror = Signed::listing(stage, vec![lot], asked, None);
-    bid.fulfill(stage, &filling);
-    mirror.tell(
-        stage,
-        &Filling {
-            recipient: caller,
-            ..Filling::whole(&mirror, bid.maker)
-        },
-    );
-    stage.emit(orders_matched(&[bid.hash, mirror.hash]));
-    lot.send(stage, bid.maker);
-    settle(stage, &cost, [bid.maker, filling.taker]);
-    Call {
-        from: caller,
-        to: SEAPORT,
-        value: U256::ZERO,
-        input: input(MATCH_ADVANCED, bid),
-    }
-}
-
-/// A listing is matched with the bid that its buyer signs against it and calls with.
-fn match_listing(stage: &mut Stage<'_>, listing: &Signed, buyer: Owner) -> Call {
-    let filling = Filling::whole(listing, buyer);
-    let (cost, lot) = (listing.cost(&filling), listing.lots[0]);
-    let mirror = Signed::offer(stage, buyer, lot, Price::plain(cost.currency, cost.total()), false);
-    listing.fulfill(stage, &filling);
-    mirror.tell(
-        stage,
-        &Filling {
-            recipient: buyer,
-            ..Filling::whole(&mirror, listing.maker)
-        },
-    );
-    stage.emit(orders_matched(&[listing.hash, mirror.hash]));
-    lot.send(stage, buyer);
-    settle(stage, &cost, [buyer, listing.maker]);
-    Call {
-        from: buyer,
-        to: SEAPORT,
-        value: U256::ZERO,
-        input: input(MATCH_ADVANCED, listing),
-    }
-}
-
-/// A private listing names its buyer itself, who matches it with an order that gives money and asks for nothing.
-fn match_private(stage: &mut Stage<'_>, order: &Signed, buyer: Owner) -> Call {
-    let filling = Filling::whole(order, buyer);
-    let (cost, lot) = (order.cost(&filling), order.lots[0]);
-    let mut payment = Signed::offer(stage, buyer, lot, Price::plain(cost.currency, cost.total()), false);
-    payment.terms.offer = vec![Item::payment(cost.currency, cost.total(), Address::ZERO)];
-    payment.terms.consideration.clear();
-    payment.rehash(stage);
-    order.fulfill(stage, &filling);
-    payment.tell(stage, &Filling::whole(&payment, buyer));
-    stage.emit(orders_matched(&[order.hash, payment.hash]));
-    lot.send(stage, buyer);
-    settle(stage, &cost, [buyer, order.maker]);
-    Call {
-        from: buyer,
-        to: SEAPORT,
-        value: if cost.currency.is_zero() {
-            cost.total()
-        } else {
-            U256::ZERO
-        },
-        input: input(MATCH_ADVANCED, order),
-    }
-}
-
-/// Pays everybody out of the buyer's pocket, fees first.
-fn settle(stage: &mut Stage<'_>, cost: &Price, [buyer, seller]: [Owner; 2]) {
-    let [from, to] = [buyer, seller].map(|owner| stage.roster.address(owner));
-    for fee in &cost.fees {
-        let parties = Parties {
-            from,
-            to: fee.recipient,
-        };
-        pay(stage, cost.currency, parties, fee.amount);
-    }
-    pay(stage, cost.currency, Parties { from, to }, cost.net);
-}
-
 /// A listing at a price of its own, mostly in native currency.
 fn list(stage: &mut Stage<'_>, lot: Lot, taker: Option<Owner>) -> Signed {
     let currency = match stage.permille() {
@@ -534,7 +386,11 @@ fn list(stage: &mut Stage<'_>, lot: Lot, taker: Option<Owner>) -> Signed {
         _ => stage.roster.erc20[0],
     };
     let price = price(stage, &lot, currency);
-    Signed::listing(stage, vec![lot], price, taker)
+    let order = Signed::listing(stage, vec![lot], price, taker);
+    if lot.quantity == 1 && taker.is_none() && stage.dice.random_bool(0.1) {
+        return order.falling(stage);
+    }
+    order
 }
 
 /// What all of a lot costs; each unit the same.
@@ -559,9 +415,4 @@ fn units(stage: &mut Stage<'_>, most: u128) -> u128 {
 fn drawn(stage: &mut Stage<'_>) -> Option<usize> {
     let count = stage.world.order_book.validated.len();
     (count > 0).then(|| stage.dice.random_range(0..count))
-}
-
-/// A call about an order, which stands for its arguments by its hash.
-fn input(selector: [u8; 4], order: &Signed) -> Bytes {
-    [&selector[..], order.hash.as_slice()].concat().into()
 }

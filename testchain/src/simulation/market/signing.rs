@@ -24,7 +24,10 @@ pub(super) struct Signed {
     pub(super) lots: Vec<Lot>,
     /// Whether any token of the lot's contract will do.
     pub(super) any: bool,
+    /// What the whole costs, at first.
     pub(super) price: Price,
+    /// Whether the price falls to its half until the order ends.
+    pub(super) falls: bool,
     pub(super) taker: Option<Owner>,
     pub(super) terms: Terms,
     pub(super) hash: B256,
@@ -100,6 +103,7 @@ impl Signed {
             lots,
             any: false,
             price,
+            falls: false,
             taker: None,
             terms,
             hash: B256::ZERO,
@@ -120,9 +124,25 @@ impl Signed {
         if self.lots.len() > 1 { 1 } else { self.lots[0].quantity }
     }
 
-    /// What a filling costs.
-    pub(super) fn cost(&self, filling: &Filling) -> Price {
-        self.price.scaled(filling.units, self.units())
+    /// The same, signed again with a price that falls to its half until the order ends.
+    pub(super) fn falling(mut self, stage: &mut Stage<'_>) -> Self {
+        for item in &mut self.terms.consideration {
+            item.at_last = item.amount / U256::from(2);
+        }
+        self.falls = true;
+        self.rehash(stage);
+        self
+    }
+
+    /// What a filling costs now.
+    pub(super) fn cost(&self, stage: &Stage<'_>, filling: &Filling) -> Price {
+        let mut cost = self.price.scaled(filling.units, self.units());
+        if self.falls {
+            let now = |amount: U256| self.terms.fallen(amount, amount / U256::from(2), stage.time());
+            cost.net = now(cost.net);
+            cost.fees.iter_mut().for_each(|fee| fee.amount = now(fee.amount));
+        }
+        cost
     }
 
     /// What changes hands in a filling, in the hands of who gives it.
@@ -178,7 +198,7 @@ impl Signed {
             Side::Offer => self.maker,
         };
         let parts = self.parts(filling);
-        let prices = self.cost(filling).split(parts.len());
+        let prices = self.cost(stage, filling).split(parts.len());
         for (item, (lot, price)) in (0..).zip(parts.iter().zip(prices)) {
             let mut sale = sale(stage, Market::Seaport, self.side, lot, buyer).at(&price);
             sale.item = item;
@@ -198,6 +218,7 @@ impl Signed {
             part: filling.units,
             whole: self.units(),
             chosen: stage.roster.token(self.lots[0].contract, self.lots[0].serial),
+            time: stage.time(),
         };
         stage.emit(self.terms.fulfilled(self.hash, &fill));
     }
@@ -249,6 +270,7 @@ pub(super) fn token(stage: &Stage<'_>, lot: &Lot, recipient: Address) -> Item {
         contract: stage.roster.contract(lot.contract),
         token: stage.roster.token(lot.contract, lot.serial),
         amount: U256::from(lot.quantity),
+        at_last: U256::from(lot.quantity),
         recipient,
     }
 }

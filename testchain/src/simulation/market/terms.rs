@@ -42,6 +42,8 @@ pub(super) struct Item {
     pub(super) contract: Address,
     pub(super) token: U256,
     pub(super) amount: U256,
+    /// The amount at the end of the order's time, if it changes until then.
+    pub(super) at_last: U256,
     /// Who gets what is asked for; of no meaning for what is given.
     pub(super) recipient: Address,
 }
@@ -68,6 +70,8 @@ pub(super) struct Fill {
     pub(super) whole: u128,
     /// The token that stands for any token.
     pub(super) chosen: U256,
+    /// Seconds since the Unix epoch.
+    pub(super) time: u64,
 }
 
 impl Item {
@@ -78,17 +82,19 @@ impl Item {
             contract: currency,
             token: U256::ZERO,
             amount,
+            at_last: amount,
             recipient,
         }
     }
 
-    /// As it was filled: criteria resolved, the amount scaled.
-    fn filled(&self, fill: &Fill) -> Self {
+    /// As it was filled: criteria resolved, the amount scaled and of this moment.
+    fn filled(&self, terms: &Terms, fill: &Fill) -> Self {
         let is_any = self.kind == Kind::AnyErc721;
+        let scale = |amount: U256| amount * U256::from(fill.part) / U256::from(fill.whole);
         Item {
             kind: if is_any { Kind::Erc721 } else { self.kind },
             token: if is_any { fill.chosen } else { self.token },
-            amount: self.amount * U256::from(fill.part) / U256::from(fill.whole),
+            amount: terms.fallen(scale(self.amount), scale(self.at_last), fill.time),
             ..*self
         }
     }
@@ -97,9 +103,9 @@ impl Item {
         [U256::from(self.kind as u8), word(self.contract), self.token]
     }
 
-    /// The words of an item of an order, whose amount does not change with time.
+    /// The words of an item of an order.
     fn offered(&self) -> Vec<U256> {
-        [&self.what()[..], &[self.amount, self.amount]].concat()
+        [&self.what()[..], &[self.amount, self.at_last]].concat()
     }
 
     fn asked(&self) -> Vec<U256> {
@@ -143,6 +149,20 @@ impl Terms {
         ])
     }
 
+    /// What is asked for at `time` where an amount changes from `first` to `last` until the order ends, rounded up.
+    pub(super) fn fallen(&self, first: U256, last: U256, time: u64) -> U256 {
+        if first == last {
+            return first;
+        }
+        let [elapsed, left, whole] = [
+            time - self.starts_at,
+            self.ends_at - time,
+            self.ends_at - self.starts_at,
+        ]
+        .map(U256::from);
+        (first * left + last * elapsed).div_ceil(whole)
+    }
+
     /// `OrderValidated`: the terms in full.
     pub(super) fn validated(&self, hash: B256) -> Log {
         let offer: Vec<U256> = self.offer.iter().flat_map(Item::offered).collect();
@@ -172,11 +192,15 @@ impl Terms {
 
     /// `OrderFulfilled`: what changed hands.
     pub(super) fn fulfilled(&self, hash: B256, fill: &Fill) -> Log {
-        let offer = self.offer.iter().flat_map(|item| item.filled(fill).spent()).collect();
+        let offer = self
+            .offer
+            .iter()
+            .flat_map(|item| item.filled(self, fill).spent())
+            .collect();
         let consideration: Vec<U256> = self
             .consideration
             .iter()
-            .flat_map(|item| item.filled(fill).received())
+            .flat_map(|item| item.filled(self, fill).received())
             .collect();
         let offer = array(self.offer.len(), offer);
         let head = [

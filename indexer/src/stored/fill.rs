@@ -1,0 +1,230 @@
+//! Gaps of followed contracts: their logs alone are asked for, or read from the archive where it has them.
+
+use std::ops::RangeInclusive;
+
+use alloy_primitives::Address;
+use decoders::block::Proof;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use sinks::coverage::{self, Wanted};
+use sinks::{abis, checkpoint};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::backfill::LONGEST_SPAN;
+use crate::endpoints::Filter;
+use crate::error::Error;
+use crate::pipeline::Pipeline;
+use crate::retry;
+
+/// Blocks with the same contracts to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Piece {
+    range: RangeInclusive<u64>,
+    /// Contracts whose logs are to be read from endpoints.
+    unread: Vec<Address>,
+    /// Contracts whose logs the archive has.
+    held: Vec<Address>,
+}
+
+/// What one contract lacks.
+struct Lack {
+    contract: Address,
+    /// Where its logs are not archived.
+    unread: Vec<RangeInclusive<u64>>,
+    /// Where they are not read by the ABIs in force; holds `unread`.
+    undone: Vec<RangeInclusive<u64>>,
+}
+
+/// Fills what followed contracts lack of `range` and returns the number of blocks it was about.
+///
+/// Blocks that the chain as a whole still lacks are left out: who reads those reads the contracts' logs with them. `range` has to
+/// be final; from there up to `applied`, the last block applied, only what the archive has is read again.
+///
+/// # Errors
+/// The first error that no further attempt would mend.
+pub async fn fill(
+    pipeline: &Pipeline,
+    range: RangeInclusive<u64>,
+    applied: u64,
+    proof: Proof,
+    workers: usize,
+    cancel: &CancellationToken,
+) -> Result<u64, Error> {
+    if pipeline.stored.followed().is_empty() || range.is_empty() {
+        return Ok(0);
+    }
+    let pieces = retry::persist(cancel, "planning the gaps of contracts", || {
+        plan(pipeline, &range, applied)
+    })
+    .await?;
+    let blocks = pieces
+        .iter()
+        .map(|piece| piece.range.end() - piece.range.start() + 1)
+        .sum();
+    if blocks == 0 {
+        return Ok(0);
+    }
+    info!(blocks, "reading logs of contracts by their abis");
+    let longest = pipeline.endpoints.suggested_range().clamp(1, LONGEST_SPAN);
+    let spans = pieces.iter().flat_map(|piece| spans(piece, longest));
+    let work: Vec<BoxFuture<'_, Result<(), Error>>> = spans
+        .map(|piece| persist(pipeline, piece, proof, cancel).boxed())
+        .collect();
+    stream::iter(work)
+        .buffer_unordered(workers.max(1))
+        .try_collect::<()>()
+        .await?;
+    Ok(blocks)
+}
+
+async fn persist(pipeline: &Pipeline, piece: Piece, proof: Proof, cancel: &CancellationToken) -> Result<(), Error> {
+    if cancel.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    retry::persist(cancel, "logs of contracts", || take(pipeline, &piece, proof)).await
+}
+
+async fn plan(pipeline: &Pipeline, range: &RangeInclusive<u64>, applied: u64) -> Result<Vec<Piece>, Error> {
+    let (store, chain) = (&pipeline.store, pipeline.chain);
+    let last_final = *range.end();
+    let range = *range.start()..=applied.max(last_final);
+    pipeline.stored.refresh().await?;
+    let unread = coverage::missing(store, chain, &pipeline.wanted, range.clone()).await?;
+    let mut lacks = Vec::new();
+    for followed in pipeline.stored.followed() {
+        let wanted = |source: String| {
+            [Wanted {
+                source,
+                from: followed.from,
+            }]
+        };
+        let logs = wanted(abis::logs_source(&followed.address));
+        let abi = wanted(abis::abi_source(&followed.address));
+        lacks.push(Lack {
+            contract: followed.address,
+            unread: coverage::missing(store, chain, &logs, range.clone()).await?,
+            undone: coverage::missing(store, chain, &abi, range.clone()).await?,
+        });
+    }
+    Ok(pieces(&lacks, &unread, last_final))
+}
+
+/// What is lacking, cut where the contracts concerned change; `elsewhere` is done by others, and what is above `last_final` is
+/// not asked for.
+fn pieces(lacks: &[Lack], elsewhere: &[RangeInclusive<u64>], last_final: u64) -> Vec<Piece> {
+    let ranges = lacks
+        .iter()
+        .flat_map(|lack| lack.unread.iter().chain(&lack.undone))
+        .chain(elsewhere);
+    let mut cuts: Vec<u64> = ranges.flat_map(|range| [*range.start(), range.end() + 1]).collect();
+    cuts.push(last_final + 1);
+    cuts.sort_unstable();
+    cuts.dedup();
+    let within = |ranges: &[RangeInclusive<u64>], block: u64| ranges.iter().any(|range| range.contains(&block));
+    let piece = |cut: &[u64]| {
+        let (first, last) = (*cut.first()?, cut.last()? - 1);
+        if within(elsewhere, first) {
+            return None;
+        }
+        let undone = lacks
+            .iter()
+            .filter(|lack| within(&lack.undone, first) || within(&lack.unread, first));
+        let (unread, held): (Vec<&Lack>, Vec<&Lack>) = undone.partition(|lack| within(&lack.unread, first));
+        let contracts = |lacks: Vec<&Lack>| lacks.iter().map(|lack| lack.contract).collect::<Vec<_>>();
+        let piece = Piece {
+            range: first..=last,
+            unread: if first > last_final {
+                Vec::new()
+            } else {
+                contracts(unread)
+            },
+            held: contracts(held),
+        };
+        (!piece.unread.is_empty() || !piece.held.is_empty()).then_some(piece)
+    };
+    cuts.windows(2).filter_map(piece).collect()
+}
+
+fn spans(piece: &Piece, longest: u64) -> Vec<Piece> {
+    let mut spans = Vec::new();
+    let (mut first, last) = (*piece.range.start(), *piece.range.end());
+    while first <= last {
+        let end = last.min(first + longest - 1);
+        spans.push(Piece {
+            range: first..=end,
+            ..piece.clone()
+        });
+        first = end + 1;
+    }
+    spans
+}
+
+async fn take(pipeline: &Pipeline, piece: &Piece, proof: Proof) -> Result<(), Error> {
+    let branch = checkpoint::branch(&pipeline.store, pipeline.chain).await?;
+    if !piece.unread.is_empty() {
+        let filter = Filter::whole_only(&piece.unread);
+        let span = pipeline
+            .endpoints
+            .range_span(piece.range.clone(), &filter, proof)
+            .await?;
+        let written = pipeline.archive.put_asked(&span, &|log| filter.matches(log)).await?;
+        pipeline.metrics.archive_writes.inc_by(written);
+        pipeline.interpret(&span, &piece.unread, true, branch).await?;
+    }
+    if !piece.held.is_empty() {
+        let span = pipeline
+            .archive
+            .read_of(pipeline.chain, piece.range.clone(), &piece.held)
+            .await?;
+        pipeline.interpret(&span, &piece.held, false, branch).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Address = Address::repeat_byte(1);
+    const TWO: Address = Address::repeat_byte(2);
+
+    #[test]
+    fn gaps_are_cut_where_the_contracts_concerned_change() {
+        let lacks = [
+            Lack {
+                contract: ONE,
+                unread: vec![10..=29],
+                undone: vec![10..=49],
+            },
+            Lack {
+                contract: TWO,
+                unread: vec![20..=29],
+                undone: vec![20..=29],
+            },
+        ];
+        let piece = |range, unread: &[Address], held: &[Address]| Piece {
+            range,
+            unread: unread.to_vec(),
+            held: held.to_vec(),
+        };
+        assert_eq!(
+            pieces(&lacks, std::slice::from_ref(&(45..=60)), 100),
+            [
+                piece(10..=19, &[ONE], &[]),
+                piece(20..=29, &[ONE, TWO], &[]),
+                piece(30..=44, &[], &[ONE])
+            ]
+        );
+        // Above the last final block only what the archive has.
+        assert_eq!(
+            pieces(&lacks, &[], 19),
+            [piece(10..=19, &[ONE], &[]), piece(30..=49, &[], &[ONE])]
+        );
+        let spans: Vec<_> = spans(&piece(10..=19, &[ONE], &[]), 4)
+            .into_iter()
+            .map(|piece| piece.range)
+            .collect();
+        assert_eq!(spans, [10..=13, 14..=17, 18..=19]);
+    }
+}

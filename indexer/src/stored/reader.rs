@@ -1,0 +1,210 @@
+//! Reading logs of followed contracts by the ABI in force at each of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use alloy_primitives::Address;
+use decoders::abi::Refusal;
+use decoders::block::{ChainId, Log, Span};
+use decoders::fact::{Facts, Fault, reason};
+use decoders::proxy;
+use decoders::stored::{Abi, Reading};
+use rustc_hash::FxHashMap;
+use sinks::abis::{self, Finished, SOURCE, Timeline, Timelines, Upgrade};
+use sinks::store::Store;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{Followed, timeline};
+use crate::archive::queue::Waiting;
+use crate::archive::{Archive, Note, log_id};
+use crate::error::Error;
+use crate::registry;
+
+/// Reads the logs of one chain's followed contracts.
+#[derive(Debug)]
+pub struct Interpreter {
+    chain: ChainId,
+    store: Store,
+    archive: Arc<Archive>,
+    followed: Vec<Followed>,
+    /// ABIs by key; `None` for one that cannot be used.
+    abis: Mutex<FxHashMap<String, Option<Arc<Abi>>>>,
+}
+
+/// A log's id, and what it says or why not.
+type Read = (Uuid, Result<Reading, Refusal>);
+
+impl Interpreter {
+    /// A reader for `followed`, sorted by address.
+    pub fn new(chain: ChainId, store: Store, archive: Arc<Archive>, mut followed: Vec<Followed>) -> Self {
+        followed.sort_unstable();
+        Interpreter {
+            chain,
+            store,
+            archive,
+            followed,
+            abis: Mutex::default(),
+        }
+    }
+
+    /// The contracts that are followed.
+    pub fn followed(&self) -> &[Followed] {
+        &self.followed
+    }
+
+    /// Their addresses.
+    pub fn contracts(&self) -> Vec<Address> {
+        self.followed.iter().map(|followed| followed.address).collect()
+    }
+
+    /// Reads the logs of `contracts` in `span`, which holds every one of its range, and returns the faults.
+    ///
+    /// `archived` says that they were put into the archive for this reading; `branch` is the chain's
+    /// [`branch`](sinks::checkpoint::branch) from before the span was read.
+    ///
+    /// # Errors
+    /// Whatever the archive or the store answers; the range is then not covered for the contracts.
+    pub async fn read(
+        &self,
+        span: &Span,
+        contracts: &[Address],
+        archived: bool,
+        branch: i64,
+    ) -> Result<Vec<Fault>, Error> {
+        let logs: Vec<(Uuid, &Log)> = span
+            .logs
+            .iter()
+            .filter(|log| contracts.contains(&log.address))
+            .filter_map(|log| Some((log_id(self.chain, span.block(log.block_number)?, log), log)))
+            .collect();
+        let upgrades: Vec<Upgrade> = logs.iter().filter_map(|(id, log)| upgrade(*id, log)).collect();
+        if !upgrades.is_empty() {
+            abis::record(&self.store, self.chain, branch, &upgrades).await?;
+        }
+        let timelines = self.refresh().await?;
+        let read = self.read_all(&logs, &timelines).await?;
+        self.archive.annotate(self.chain, &notes(&read)).await?;
+        let mut facts = Facts::of(span);
+        let faulty = |((_, read), (_, log)): (&Read, &(Uuid, &Log))| fault(log, read);
+        facts.faults = read.iter().zip(&logs).filter_map(faulty).collect();
+        let read_by: Vec<(Address, &Timeline)> = contracts
+            .iter()
+            .filter_map(|contract| Some((*contract, timelines.get(contract)?)))
+            .collect();
+        let finished = Finished {
+            facts: &facts,
+            contracts: &read_by,
+            branch,
+            archived,
+        };
+        abis::finish(&self.store, &finished).await?;
+        let waiting: Vec<Waiting> = read
+            .iter()
+            .filter_map(|(id, read)| Waiting::of(self.chain, *id, read))
+            .collect();
+        self.archive.queue(&self.store).add(&waiting).await?;
+        Ok(facts.faults)
+    }
+
+    /// Brings what is in force up to date with the registry and the upgrades known; coverage goes where that changes anything.
+    pub(super) async fn refresh(&self) -> Result<Timelines, Error> {
+        let contracts = registry::contracts(&self.store, Some(self.chain))
+            .await
+            .map_err(Error::from)?;
+        let upgrades = abis::upgrades(&self.store, self.chain).await?;
+        let timelines = timeline::resolve(&self.followed, &contracts, &upgrades);
+        abis::settle(&self.store, self.chain, &timelines).await?;
+        Ok(timelines)
+    }
+
+    async fn read_all(&self, logs: &[(Uuid, &Log)], timelines: &Timelines) -> Result<Vec<Read>, Error> {
+        let mut usable: BTreeMap<&str, Option<Arc<Abi>>> = BTreeMap::new();
+        let mut read = Vec::with_capacity(logs.len());
+        for (id, log) in logs {
+            let segment = timelines.get(&log.address).and_then(|timeline| timeline.at(*id));
+            let mut refused = Refusal(match segment {
+                Some(segment) if segment.known => reason::EVENT_UNKNOWN,
+                _ => reason::ABI_UNKNOWN,
+            });
+            let mut told = None;
+            for key in segment.iter().flat_map(|segment| &segment.abis) {
+                if !usable.contains_key(key.as_str()) {
+                    usable.insert(key, self.abi(key).await?);
+                }
+                let Some(abi) = &usable[key.as_str()] else { continue };
+                match abi.read(log) {
+                    Ok(reading) => {
+                        told = Some(reading);
+                        break;
+                    }
+                    Err(Refusal(reason::EVENT_UNKNOWN)) => {}
+                    // The ABI that claims the log says best what is wrong with it.
+                    Err(better) => refused = better,
+                }
+            }
+            let told = told.or_else(|| proxy::abi().read(log).ok());
+            read.push((*id, told.ok_or(refused)));
+        }
+        Ok(read)
+    }
+
+    /// The ABI under `key`, parsed once; `None` when it is gone or cannot be used.
+    async fn abi(&self, key: &str) -> Result<Option<Arc<Abi>>, Error> {
+        let known = || self.abis.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(abi) = known().get(key) {
+            return Ok(abi.clone());
+        }
+        let json = match registry::abi_json(&self.store, key).await {
+            Ok(json) => json,
+            // It was removed after the registry was read; the next reading knows.
+            Err(registry::RegistryError::Unknown { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let abi = match Abi::parse(&json) {
+            Ok(abi) => Some(Arc::new(abi)),
+            Err(error) => {
+                warn!(chain = %self.chain, abi = key, %error, "a stored ABI decodes nothing");
+                None
+            }
+        };
+        known().insert(key.to_owned(), abi.clone());
+        Ok(abi)
+    }
+}
+
+fn upgrade(id: Uuid, log: &Log) -> Option<Upgrade> {
+    Some(Upgrade {
+        contract: log.address,
+        valid_from: id,
+        change: proxy::change(log)?,
+    })
+}
+
+fn notes(read: &[Read]) -> Vec<Note> {
+    let note = |(id, read): &Read| {
+        let told = read.as_ref().ok();
+        Note {
+            id: *id,
+            event_type: told.map(|reading| reading.event_type.clone()),
+            event_data: told.map(|reading| reading.event_data.clone()),
+        }
+    };
+    read.iter().map(note).collect()
+}
+
+fn fault(log: &Log, read: &Result<Reading, Refusal>) -> Option<Fault> {
+    let reason = match read {
+        Ok(reading) => reading.doubt?,
+        Err(Refusal(reason)) => reason,
+    };
+    Some(Fault {
+        source: SOURCE,
+        block_number: log.block_number,
+        log_index: log.log_index,
+        tx_hash: log.tx_hash,
+        contract: log.address,
+        topic0: log.topic0().copied(),
+        reason,
+    })
+}

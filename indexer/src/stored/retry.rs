@@ -1,0 +1,149 @@
+//! Another try for logs at fault: their blocks decoded once more from the archive, by today's decoders and ABIs.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use alloy_primitives::Address;
+use decoders::block::ChainId;
+use decoders::id::block_number_of;
+use sinks::abis::SOURCE;
+use sinks::coverage::{self, Wanted};
+use sinks::store::Store;
+use sinks::{checkpoint, faults};
+use uuid::Uuid;
+
+use super::Interpreter;
+use crate::archive::Archive;
+use crate::archive::queue::{Outcome, Taken};
+use crate::endpoints::Pool;
+use crate::error::Error;
+use crate::pipeline::{self, ARCHIVE_SOURCE};
+
+/// Entries of the queue taken at a time.
+const BATCH: i64 = 500;
+/// Blocks between two faults that are still decoded in one go.
+const NEAR: u64 = 8;
+
+/// What a retry needs of a chain.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    /// The chain.
+    pub chain: ChainId,
+    /// The tables.
+    pub store: Store,
+    /// Raw events.
+    pub archive: Arc<Archive>,
+    /// Contracts the chain is read for; empty where it is read for all.
+    pub contracts: Vec<Address>,
+    /// Where what decoders want beside logs, and the archive lacks, is read; nowhere, where absent.
+    pub endpoints: Option<Arc<Pool>>,
+    /// The reader of followed contracts.
+    pub stored: Arc<Interpreter>,
+}
+
+/// What a retry did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// Logs that are no longer at fault.
+    pub mended: u64,
+    /// Logs that still are.
+    pub remaining: u64,
+}
+
+/// Takes what is due from the queue, tries it once more, and notes what became of it; nothing at all where nothing was due.
+///
+/// # Errors
+/// Whatever the archive or the store answers; what was taken is taken again later.
+pub async fn drain(bench: &Bench) -> Result<Retried, Error> {
+    let queue = bench.archive.queue(&bench.store);
+    let taken = queue.take(bench.chain, BATCH).await?;
+    if taken.is_empty() {
+        return Ok(Retried::default());
+    }
+    let ids: Vec<Uuid> = taken.iter().map(|taken| taken.event_id).collect();
+    retry(bench, &ids).await?;
+    let left: BTreeMap<Uuid, String> = faults::remaining(&bench.store, bench.chain, &ids)
+        .await?
+        .into_iter()
+        .map(|left| (left.id, left.reason))
+        .collect();
+    for one in &taken {
+        let outcome = left
+            .get(&one.event_id)
+            .map_or(Outcome::Done, |reason| Outcome::Again(reason.clone()));
+        queue.settle(bench.chain, one, &outcome).await?;
+    }
+    Ok(told(&taken, &left))
+}
+
+fn told(taken: &[Taken], left: &BTreeMap<Uuid, String>) -> Retried {
+    let remaining = taken.iter().filter(|taken| left.contains_key(&taken.event_id)).count() as u64;
+    Retried {
+        mended: taken.len() as u64 - remaining,
+        remaining,
+    }
+}
+
+/// Decodes the blocks of these logs once more, as far as the archive covers them.
+///
+/// # Errors
+/// Whatever the archive or the store answers.
+pub async fn retry(bench: &Bench, ids: &[Uuid]) -> Result<(), Error> {
+    let at_fault = faults::remaining(&bench.store, bench.chain, ids).await?;
+    let blocks = |of_abi: bool| {
+        let faults = at_fault
+            .iter()
+            .filter(|fault| fault.sources.iter().any(|source| (source == SOURCE) == of_abi));
+        runs(faults.map(|fault| block_number_of(fault.id)).collect())
+    };
+    let branch = checkpoint::branch(&bench.store, bench.chain).await?;
+    let contracts = bench.stored.contracts();
+    for range in blocks(true) {
+        let span = bench.archive.read_of(bench.chain, range, &contracts).await?;
+        bench.stored.read(&span, &contracts, false, branch).await?;
+    }
+    let archived = [Wanted {
+        source: ARCHIVE_SOURCE.to_owned(),
+        from: 0,
+    }];
+    for range in blocks(false) {
+        let gaps = coverage::missing(&bench.store, bench.chain, &archived, range.clone()).await?;
+        if gaps.is_empty() || !bench.contracts.is_empty() {
+            pipeline::rewrite(
+                &bench.store,
+                &bench.archive,
+                bench.chain,
+                range,
+                &bench.contracts,
+                bench.endpoints.as_deref(),
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Blocks near each other as ranges.
+fn runs(mut blocks: Vec<u64>) -> Vec<RangeInclusive<u64>> {
+    blocks.sort_unstable();
+    blocks.dedup();
+    let mut runs: Vec<RangeInclusive<u64>> = Vec::new();
+    for block in blocks {
+        match runs.last_mut() {
+            Some(last) if block - last.end() <= NEAR => *last = *last.start()..=block,
+            _ => runs.push(block..=block),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_near_each_other_are_decoded_together() {
+        assert_eq!(runs(vec![30, 1, 2, 2, 10, 19]), [1..=10, 19..=19, 30..=30]);
+    }
+}

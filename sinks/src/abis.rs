@@ -1,0 +1,371 @@
+//! Contracts decoded by stored ABIs: what each runs from which position on, and by which ABIs its logs were read.
+//!
+//! A contract has two sources of coverage. `logs:0x…` holds where the archive has every log of it; `abi:0x…` holds where those
+//! logs were read by the ABIs in force. The second is taken back where an upgrade or an edit of the registry changes what is in
+//! force, so that the logs are read again, and no endpoint is asked for them. See docs/decisions/0009-stored-abis.md.
+
+use std::ops::RangeInclusive;
+
+use alloy_primitives::Address;
+use decoders::block::ChainId;
+use decoders::fact::Facts;
+use decoders::id::{MAX_BLOCK, Position, block_number_of};
+use decoders::proxy::Change;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::coverage::{self, Known};
+use crate::error::SinkError;
+use crate::store::Store;
+use crate::{checkpoint, faults};
+
+/// The source under which faults of stored ABIs are recorded.
+pub const SOURCE: &str = "abi";
+
+/// The coverage source of `contract`'s logs being archived, every one.
+pub fn logs_source(contract: &Address) -> String {
+    format!("logs:{contract:#x}")
+}
+
+/// The coverage source of `contract`'s archived logs being read by its ABI.
+pub fn abi_source(contract: &Address) -> String {
+    format!("abi:{contract:#x}")
+}
+
+/// One log that says what its emitter runs from there on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The emitter.
+    pub contract: Address,
+    /// Position of the log.
+    pub valid_from: Uuid,
+    /// What it runs.
+    pub change: Change,
+}
+
+/// From one position on: the ABIs that logs are read by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// The first position.
+    pub from: Uuid,
+    /// Keys of the ABIs, the first that knows an event counts.
+    pub abis: Vec<String>,
+    /// Whether the ABI of the code that runs is among them.
+    pub known: bool,
+}
+
+/// Segments by ascending position, the first of them from the beginning of the chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeline(pub Vec<Segment>);
+
+impl Timeline {
+    /// The segment in force at a position.
+    pub fn at(&self, id: Uuid) -> Option<&Segment> {
+        let next = self.0.partition_point(|segment| segment.from <= id);
+        self.0.get(next.checked_sub(1)?)
+    }
+
+    /// The blocks with a position at which this timeline and `other` are not of one mind.
+    pub fn differs(&self, other: &Timeline) -> Vec<RangeInclusive<u64>> {
+        let mut cuts: Vec<Uuid> = self.0.iter().chain(&other.0).map(|segment| segment.from).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let said = |timeline: &Timeline, id| timeline.at(id).map(|segment| (segment.abis.clone(), segment.known));
+        let ends = cuts
+            .iter()
+            .skip(1)
+            .map(|next| block_number_of(*next))
+            .chain([MAX_BLOCK]);
+        cuts.iter()
+            .zip(ends)
+            .filter(|(from, _)| said(self, **from) != said(other, **from))
+            .map(|(from, last)| block_number_of(*from)..=last)
+            .collect()
+    }
+}
+
+/// The timelines of a chain's contracts.
+pub type Timelines = FxHashMap<Address, Timeline>;
+
+/// Everything the chain, or an operator, said of what its contracts run.
+pub async fn upgrades(store: &Store, chain: ChainId) -> Result<Vec<Upgrade>, SinkError> {
+    let rows: Vec<(String, Uuid, String, String)> = sqlx::query_as(UPGRADES)
+        .bind(chain.to_string())
+        .fetch_all(&store.pool)
+        .await?;
+    let upgrade = |(contract, valid_from, kind, target): (String, Uuid, String, String)| {
+        let target = target.parse().ok()?;
+        Some(Upgrade {
+            contract: contract.parse().ok()?,
+            valid_from,
+            change: if kind == "beacon" {
+                Change::Beacon(target)
+            } else {
+                Change::Implementation(target)
+            },
+        })
+    };
+    // The schema keeps addresses well formed.
+    Ok(rows.into_iter().filter_map(upgrade).collect())
+}
+
+/// Keeps what logs of one branch of the chain said; what is known already stays.
+///
+/// Fails with class `Transient` when the chain was rewound since [`checkpoint::branch`] said `branch`.
+pub async fn record(store: &Store, chain: ChainId, branch: i64, upgrades: &[Upgrade]) -> Result<(), SinkError> {
+    let mut tx = store.pool.begin().await?;
+    let name = chain.to_string();
+    coverage::share(&mut tx, &name).await?;
+    check_branch(&mut tx, chain, &name, branch).await?;
+    let kind = |upgrade: &Upgrade| match upgrade.change {
+        Change::Implementation(target) => ("implementation", target),
+        Change::Beacon(target) => ("beacon", target),
+    };
+    sqlx::query(RECORD)
+        .bind(&name)
+        .bind(
+            upgrades
+                .iter()
+                .map(|upgrade| text(&upgrade.contract))
+                .collect::<Vec<_>>(),
+        )
+        .bind(upgrades.iter().map(|upgrade| upgrade.valid_from).collect::<Vec<_>>())
+        .bind(upgrades.iter().map(|upgrade| kind(upgrade).0).collect::<Vec<_>>())
+        .bind(
+            upgrades
+                .iter()
+                .map(|upgrade| text(&kind(upgrade).1))
+                .collect::<Vec<_>>(),
+        )
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Keeps that `contract` runs the code of `implementation` from block `from` on: what no log says, an operator may.
+pub async fn tell(
+    store: &Store,
+    chain: ChainId,
+    contract: Address,
+    from: u64,
+    implementation: Address,
+) -> Result<(), SinkError> {
+    sqlx::query(TELL)
+        .bind(chain.to_string())
+        .bind(text(&contract))
+        .bind(Position::floor(from))
+        .bind(text(&implementation))
+        .execute(&store.pool)
+        .await?;
+    Ok(())
+}
+
+/// Takes back what the chain said above `ancestor`.
+pub(crate) async fn revert_above(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<(), SinkError> {
+    sqlx::query(REVERT)
+        .bind(chain)
+        .bind(Position::floor(ancestor + 1))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Makes `timelines` those in force, and takes back coverage where they differ from those that logs were read by.
+pub async fn settle(store: &Store, chain: ChainId, timelines: &Timelines) -> Result<(), SinkError> {
+    let name = chain.to_string();
+    let mut tx = store.pool.begin().await?;
+    if differing(&read(&mut tx, &name).await?, timelines).is_empty() {
+        return Ok(());
+    }
+    coverage::share(&mut tx, &name).await?;
+    Known::lock(&mut tx, chain, &[], &(0..=0)).await?;
+    let differing = differing(&read(&mut tx, &name).await?, timelines);
+    let ranges: Vec<(String, RangeInclusive<u64>)> = differing
+        .iter()
+        .flat_map(|(contract, _, ranges)| ranges.iter().map(|range| (abi_source(contract), range.clone())))
+        .collect();
+    coverage::take_back(&mut tx, &name, &ranges).await?;
+    sqlx::query(SETTLE)
+        .bind(&name)
+        .bind(
+            differing
+                .iter()
+                .map(|(contract, ..)| text(contract))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            differing
+                .iter()
+                .map(|(_, timeline, _)| Json(*timeline))
+                .collect::<Vec<_>>(),
+        )
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
+
+/// A contract whose timeline in force is not the stored one, and the blocks it is about.
+type Differing<'a> = (Address, &'a Timeline, Vec<RangeInclusive<u64>>);
+
+fn differing<'a>(stored: &Timelines, timelines: &'a Timelines) -> Vec<Differing<'a>> {
+    let none = Timeline::default();
+    let mut differing: Vec<Differing<'a>> = timelines
+        .iter()
+        .filter(|(contract, timeline)| stored.get(*contract) != Some(*timeline))
+        .map(|(contract, timeline)| {
+            let before = stored.get(contract).unwrap_or(&none);
+            (*contract, timeline, timeline.differs(before))
+        })
+        .collect();
+    differing.sort_unstable_by_key(|(contract, ..)| *contract);
+    differing
+}
+
+/// Logs of some contracts, read by their ABIs.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished<'a> {
+    /// The range and its proof, the blocks with logs, and the faults.
+    pub facts: &'a Facts,
+    /// The contracts, and what their logs were read by.
+    pub contracts: &'a [(Address, &'a Timeline)],
+    /// [`checkpoint::branch`] before the logs were read.
+    pub branch: i64,
+    /// Whether the logs were put into the archive with this reading: every one of the contracts' logs in the range.
+    pub archived: bool,
+}
+
+/// Covers the range for the contracts, and replaces their faults in it.
+///
+/// Fails with class `Transient` when the chain was rewound, or other ABIs came into force, since the logs were read.
+pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkError> {
+    let Finished {
+        facts,
+        contracts,
+        branch,
+        archived,
+    } = *finished;
+    let (chain, range, name) = (facts.chain, &facts.range, facts.chain.to_string());
+    let mut tx = store.pool.begin().await?;
+    coverage::share(&mut tx, &name).await?;
+    check_branch(&mut tx, chain, &name, branch).await?;
+    let mut sources: Vec<String> = contracts.iter().map(|(contract, _)| abi_source(contract)).collect();
+    if archived {
+        sources.extend(contracts.iter().map(|(contract, _)| logs_source(contract)));
+    }
+    let known = Known::lock(&mut tx, chain, &sources, range).await?;
+    let stored = read(&mut tx, &name).await?;
+    if contracts
+        .iter()
+        .any(|(contract, timeline)| stored.get(contract) != Some(*timeline))
+    {
+        return Err(SinkError::Raced {
+            chain,
+            range: range.clone(),
+        });
+    }
+    sqlx::query(FORGET_FAULTS)
+        .bind(&name)
+        .bind(Position::floor(*range.start()))
+        .bind(Position::floor(range.end() + 1))
+        .bind(contracts.iter().map(|(contract, _)| text(contract)).collect::<Vec<_>>())
+        .bind(SOURCE)
+        .execute(&mut *tx)
+        .await?;
+    faults::apply(&mut tx, facts, |_| true).await?;
+    coverage::cover(&mut tx, chain, facts.proof, range, &sources, &known).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn check_branch(db: &mut PgConnection, chain: ChainId, name: &str, branch: i64) -> Result<(), SinkError> {
+    if checkpoint::branch_of(db, name).await? == branch {
+        return Ok(());
+    }
+    // Which blocks were meant is the caller's to know; any of them may be of a branch left behind.
+    Err(SinkError::Raced {
+        chain,
+        range: 0..=MAX_BLOCK,
+    })
+}
+
+async fn read(db: &mut PgConnection, chain: &str) -> Result<Timelines, SinkError> {
+    let rows: Vec<(String, Json<Timeline>)> = sqlx::query_as(READ).bind(chain).fetch_all(db).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(contract, Json(timeline))| Some((contract.parse().ok()?, timeline)))
+        .collect())
+}
+
+fn text(address: &Address) -> String {
+    format!("{address:#x}")
+}
+
+const UPGRADES: &str = "select contract::text, valid_from, kind, target::text
+    from chain_registry_service.chain_contract_abis where chain_id = $1 order by contract, valid_from";
+
+const RECORD: &str =
+    "insert into chain_registry_service.chain_contract_abis (chain_id, contract, valid_from, kind, target)
+    select $1, s.* from unnest($2::text[], $3::uuid[], $4::text[], $5::text[]) as s
+    on conflict do nothing";
+
+const TELL: &str = "insert into chain_registry_service.chain_contract_abis
+        (chain_id, contract, valid_from, kind, target, told_by)
+    values ($1, $2, $3, 'implementation', $4, 'operator')
+    on conflict (chain_id, contract, valid_from) do update set kind = excluded.kind, target = excluded.target";
+
+const REVERT: &str = "delete from chain_registry_service.chain_contract_abis
+    where chain_id = $1 and valid_from >= $2 and told_by = 'chain'";
+
+const READ: &str = "select contract::text, timeline from indexer_service.abi_decodings where chain_id = $1";
+
+const SETTLE: &str = "insert into indexer_service.abi_decodings (chain_id, contract, timeline)
+    select $1, s.contract, s.timeline from unnest($2::text[], $3::jsonb[]) as s (contract, timeline)
+    on conflict (chain_id, contract) do update set timeline = excluded.timeline, updated_at = now()";
+
+const FORGET_FAULTS: &str = "delete from indexer_service.decode_faults
+    where chain_id = $1 and id >= $2 and id < $3 and contract = any($4) and source = $5";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timeline(segments: &[(u64, &str)]) -> Timeline {
+        let segment = |(block, abi): &(u64, &str)| Segment {
+            from: if *block == 0 {
+                Uuid::nil()
+            } else {
+                Position::floor(*block)
+            },
+            abis: vec![(*abi).to_owned()],
+            known: true,
+        };
+        Timeline(segments.iter().map(segment).collect())
+    }
+
+    #[test]
+    fn the_segment_in_force_is_the_last_one_begun() {
+        let timeline = timeline(&[(0, "a"), (5, "b"), (9, "c")]);
+        let at = |block| {
+            timeline
+                .at(Position::floor(block))
+                .map(|segment| segment.abis[0].as_str())
+        };
+        assert_eq!(
+            [at(0), at(4), at(5), at(8), at(9), at(MAX_BLOCK)],
+            ["a", "a", "b", "b", "c", "c"].map(Some)
+        );
+        assert_eq!(Timeline::default().at(Uuid::nil()), None);
+    }
+
+    #[test]
+    fn timelines_differ_only_where_another_abi_is_in_force() {
+        let before = timeline(&[(0, "a"), (9, "c")]);
+        assert_eq!(timeline(&[(0, "a"), (5, "b"), (9, "c")]).differs(&before), [5..=9]);
+        assert_eq!(timeline(&[(0, "a"), (9, "d")]).differs(&before), [9..=MAX_BLOCK]);
+        assert_eq!(timeline(&[(0, "a")]).differs(&before), [9..=MAX_BLOCK]);
+        assert_eq!(before.differs(&before), [] as [RangeInclusive<u64>; 0]);
+        assert_eq!(before.differs(&Timeline::default()), [0..=9, 9..=MAX_BLOCK]);
+    }
+}
