@@ -56,7 +56,7 @@ async fn a_replay_reads_what_an_older_archive_lacks_where_it_may_ask() {
         .unwrap();
     let database = Database::new().await;
     let url = server.http_url();
-    let program = Program::new(&Setup::new(&database, CHAIN, &[url.clone()]));
+    let program = Program::new(&Setup::new(&database, CHAIN, std::slice::from_ref(&url)));
     let (chain, last) = (CHAIN.to_string(), expected.last.to_string());
     let range = ["--chain", &chain, "--from", "0", "--to", &last];
     program.run(&[&["backfill"], &range[..]].concat()).await;
