@@ -101,10 +101,10 @@ impl Evidence<'_> {
         let sale = self.sale;
         let mut parts = vec![
             part("marketplace", self.market(), self.claimed()),
-            part("side", sale.side.as_str(), self.side()),
+            part("side", sale.side.as_str().to_owned(), self.side()),
             part("token", self.token(), self.moved()),
-            part("quantity", sale.quantity, self.quantity()),
-            part("standard", sale.standard.as_str(), self.standard()),
+            part("quantity", sale.quantity.to_string(), self.quantity()),
+            part("standard", sale.standard.as_str().to_owned(), self.standard()),
             part(
                 "seller",
                 hex(sale.seller),
@@ -125,10 +125,14 @@ impl Evidence<'_> {
         }
         parts.push(part("seller_net", amount(sale.seller_net), self.net()));
         if let Some(hash) = sale.order_hash {
-            parts.push(part("order_hash", hash, self.number(U256::from_be_bytes(hash.0))));
+            parts.push(part(
+                "order_hash",
+                hash.to_string(),
+                self.number(U256::from_be_bytes(hash.0)),
+            ));
         }
         let flags = sale.flags.iter();
-        parts.extend(flags.map(|flag| part("flag", flag, meaning(flag).to_owned())));
+        parts.extend(flags.map(|flag| part("flag", (*flag).to_owned(), meaning(flag).to_owned())));
         parts
     }
 
@@ -450,12 +454,8 @@ const DERIVED: &str = "worked out from the log by the rules of the market";
 /// Why writing into a `String` is expected to succeed.
 const INFALLIBLE: &str = "writing to a string cannot fail";
 
-fn part(field: &'static str, value: impl ToString, because: String) -> Part {
-    Part {
-        field,
-        value: value.to_string(),
-        because,
-    }
+fn part(field: &'static str, value: String, because: String) -> Part {
+    Part { field, value, because }
 }
 
 fn in_log(log: &Log, value: U256) -> Option<String> {

@@ -355,7 +355,7 @@ fn with_context(mut span: Span) -> Span {
     wanted.dedup();
     let envelope = |hash: &B256| Envelope {
         from: Address::from_slice(&hash[..20]),
-        to: (hash[0] % 2 == 0).then(|| Address::from_slice(&hash[12..])),
+        to: hash[0].is_multiple_of(2).then(|| Address::from_slice(&hash[12..])),
         value: U256::from_be_bytes(hash.0),
         input: hash[..usize::from(hash[1] % 32)].to_vec().into(),
     };

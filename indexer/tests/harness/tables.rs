@@ -159,7 +159,12 @@ impl Tables {
         differ("sales", &self.trades.sales, &expected.trades.sales, &mut found);
         differ("orders", &self.trades.orders, &expected.trades.orders, &mut found);
         differ("volumes", &self.trades.volumes, &expected.trades.volumes, &mut found);
-        differ("counts of sales", &self.trades.counts, &expected.trades.counts, &mut found);
+        differ(
+            "counts of sales",
+            &self.trades.counts,
+            &expected.trades.counts,
+            &mut found,
+        );
         assert!(
             found.is_empty(),
             "{context}: the tables are not what the books say:\n{}",

@@ -49,6 +49,43 @@ async fn the_recording_backfilled_and_replayed_says_what_its_node_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_reads_what_an_older_archive_lacks_where_it_may_ask() {
+    let expected = Expected::read();
+    let server = rpc::serve(recorded().into_ledger(), Faults::new(0), "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let database = Database::new().await;
+    let url = server.http_url();
+    let program = Program::new(&Setup::new(&database, CHAIN, std::slice::from_ref(&url)));
+    let (chain, last) = (CHAIN.to_string(), expected.last.to_string());
+    let range = ["--chain", &chain, "--from", "0", "--to", &last];
+    program.run(&[&["backfill"], &range[..]].concat()).await;
+    let digests = digest(&database.store, CHAIN).await.unwrap();
+    let held = async || -> i64 {
+        sqlx::query_scalar("select count(*) from indexer_service.raw_transactions")
+            .fetch_one(&database.store.pool)
+            .await
+            .unwrap()
+    };
+    let archived = held().await;
+    assert!(archived > 50, "{archived} transactions are archived");
+    sqlx::query("truncate indexer_service.raw_transactions")
+        .execute(&database.store.pool)
+        .await
+        .unwrap();
+
+    let said = program.run(&[&["replay"], &range[..]].concat()).await;
+    assert!(said.contains(&format!("{archived} transactions and answers")), "{said}");
+    assert!(said.contains("with --fetch they are read"), "{said}");
+    let said = program
+        .run(&[&["replay"], &range[..], &["--fetch", "--rpc", &url]].concat())
+        .await;
+    assert!(!said.contains("transactions and answers"), "{said}");
+    assert_eq!(held().await, archived);
+    assert_eq!(digest(&database.store, CHAIN).await.unwrap(), digests, "fetched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_demo_says_what_the_node_said_and_a_second_start_resumes_and_changes_nothing() {
     let expected = Expected::read();
     let demo = Demo::new();
