@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use indexer::archive::Archive;
 use mongodb::bson::doc;
 use serde_json::{Value, json};
 use sinks::abis::abi_source;
@@ -195,6 +196,17 @@ impl World {
         assert!(told.is_some(), "{context}: {last:#?} is not {expected:#?}");
     }
 
+    /// Entries of the queue by status.
+    async fn queued(&self) -> Vec<(String, i64)> {
+        let store = &self.database.store;
+        let (url, name) = self
+            .mongo
+            .as_ref()
+            .map_or(("", "unused"), |mongo| (mongo.url.as_str(), mongo.name.as_str()));
+        let archive = Archive::open(url, name, store).await.unwrap();
+        archive.queue(store).counts(self.node.chain()).await.unwrap()
+    }
+
     async fn faults(&self) -> Vec<String> {
         let text = self.program.run(&["faults", "list", "--json"]).await;
         let listed: Value = serde_json::from_str(&text).unwrap();
@@ -282,8 +294,17 @@ async fn added_and_edited(mongo: Option<MongoDatabase>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_is_read_by_the_abi_of_the_implementation_in_force_at_each_log_through_a_reorg() {
-    let world = World::new(None).await;
+async fn a_proxy_is_read_by_the_abi_of_the_implementation_in_force_at_each_log_into_mongodb() {
+    upgraded_and_reorganised(Some(MongoDatabase::new())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_is_read_by_the_abi_of_the_implementation_in_force_at_each_log_into_postgresql() {
+    upgraded_and_reorganised(None).await;
+}
+
+async fn upgraded_and_reorganised(mongo: Option<MongoDatabase>) {
+    let world = World::new(mongo).await;
     let proxy = Logger::deploy(&world.node).await;
     let (one, two) = (Address::repeat_byte(0x11), Address::repeat_byte(0x22));
     let upgraded = keccak256("Upgraded(address)");
@@ -308,11 +329,7 @@ async fn a_proxy_is_read_by_the_abi_of_the_implementation_in_force_at_each_log_t
     let untold = [none.clone(), upgrade(one), none.clone(), upgrade(two), none.clone()];
     world.says(proxy.address, &untold, "without implementations").await;
     assert_eq!(world.faults().await, ["event_unknown", "abi_unknown", "abi_unknown"]);
-    let waiting: i64 =
-        sqlx::query_scalar("select count(*) from indexer_service.processing_queue where reason = 'abi_unknown'")
-            .fetch_one(&world.database.store.pool)
-            .await
-            .unwrap();
+    let waiting: i64 = world.queued().await.iter().map(|(_, entries)| entries).sum();
     assert_eq!(waiting, 2);
 
     world.registry("add", two, &["--abi", &second]).await;
@@ -331,6 +348,10 @@ async fn a_proxy_is_read_by_the_abi_of_the_implementation_in_force_at_each_log_t
     })
     .await;
     assert_eq!(world.faults().await, ["event_unknown"]);
+    eventually("the queue says so", async || {
+        (world.queued().await == [("done".to_owned(), 2)]).then_some(())
+    })
+    .await;
 
     // Upgraded back, and used: until a reorg takes the upgrade away and leaves the use.
     let at = world.node.head().await;
