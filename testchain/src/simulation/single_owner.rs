@@ -75,6 +75,10 @@ pub(super) fn punk(stage: &mut Stage<'_>) {
     let Some(contract) = stage.roster.punks else {
         return erc721(stage);
     };
+    // What is sold does not move again in its transaction: the one it moved to would be the buyer.
+    if stage.logged(stage.roster.contract(contract)) {
+        return erc721(stage);
+    }
     let part = draw(stage, contract, 0);
     if stage.settings.trades_per_block > 0 && part.from != NOBODY {
         return market::hand_over_punk(stage, &part);

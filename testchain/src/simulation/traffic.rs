@@ -223,6 +223,11 @@ impl Stage<'_> {
         single_owner::erc721(self);
     }
 
+    /// Whether the transaction holds a log of `contract` already.
+    pub(super) fn logged(&self, contract: Address) -> bool {
+        self.logs.iter().any(|log| log.address == contract)
+    }
+
     /// Emits a log that moves tokens; the moves are its items in order.
     pub(super) fn say(&mut self, layout: Layout, log: Log, moves: &[Move]) {
         let (block, log_index) = (self.height, self.log_index);
