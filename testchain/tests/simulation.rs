@@ -592,7 +592,7 @@ fn chains_without_markets_say_what_they_always_said() {
     );
     assert_eq!(
         digest(Settings::small(1), 120),
-        "0x1ed4bd56c3882c59b9ca4a7655e75b427de2c9604d075a05cce9e2d58e50e2a0"
+        "0x22bbf9ae19ef7ffbad57cefb8d0afb76bdc7287400935e711d037dade12e688b"
     );
     assert_eq!(
         digest(Settings::demo(1), 60),
