@@ -67,17 +67,19 @@ async fn law_4_one_honest_endpoint_among_liars_is_enough_to_end_equal_to_the_boo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_4_an_endpoint_that_only_lies_is_never_believed_says_so_and_is_forgiven_once_it_tells_the_truth() {
-    // A liar is left alone for a minute, so all of them are waited for at once.
-    join_all(
+    // A liar is left alone for a minute, so all of them are waited for at once. Nothing is dropped before all have ended: dropping
+    // a database stands still until every session has noticed, and those of the others are driven by this task.
+    let ended = join_all(
         lies()
             .into_iter()
             .zip(131..)
             .map(|((what, lies), seed)| lied_to(format!("seed {seed}, {what}"), lies, seed)),
     )
     .await;
+    drop(ended);
 }
 
-async fn lied_to(context: String, lies: Lies, seed: u64) {
+async fn lied_to(context: String, lies: Lies, seed: u64) -> (Chain, Database) {
     let chain = Chain::start(Settings::small(seed), 20, FINALIZED_DEPTH).await;
     chain.faults.set(lies);
     let database = Database::new().await;
@@ -110,6 +112,7 @@ async fn lied_to(context: String, lies: Lies, seed: u64) {
     chain.indexed(&database.store, 0, &format!("{context}, no more")).await;
     daemon.stop().await;
     chain.assert_true(&database.store, 0, &context).await;
+    (chain, database)
 }
 
 /// Ways to lie about what happened, each one enough to end up with other tables if it were believed.
