@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use decoders::block::Proof;
-use sinks::{checkpoint, coverage};
+use sinks::{checkpoint, coverage, wash};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, instrument};
@@ -68,7 +68,26 @@ impl ChainTask {
                 other => other,
             }
         };
-        tokio::try_join!(Box::pin(follow), Box::pin(fill), Box::pin(read)).map(|((), (), ())| ())
+        let judge = async {
+            match self.judge_again(cancel).await {
+                Err(Error::Cancelled) => Ok(()),
+                other => other,
+            }
+        };
+        tokio::try_join!(Box::pin(follow), Box::pin(fill), Box::pin(read), Box::pin(judge)).map(|((), (), (), ())| ())
+    }
+
+    /// Judges anew the sales that a release with other rules judged: which of them look made up.
+    async fn judge_again(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        let pipeline = &self.follower.pipeline;
+        let judged = retry::persist(cancel, "judging sales by other rules", || async {
+            Ok(wash::recompute(&pipeline.store, pipeline.chain).await?)
+        })
+        .await?;
+        if judged > 0 {
+            info!(sales = judged, chain = %pipeline.chain, "judged sales by the rules of this release");
+        }
+        Ok(())
     }
 
     /// Fills the gaps of contracts with stored ABIs, and tries again what waits for it, until there are none and the others are
