@@ -596,6 +596,6 @@ fn chains_without_markets_say_what_they_always_said() {
     );
     assert_eq!(
         digest(Settings::demo(1), 60),
-        "0x8f91b8a8a475c9b611954cd7ed2345ec04c7e2079cb2b2b3c286c671f6d96a4c"
+        "0x2e44d971f42047d3f30d445d75b9f03b226d807fb2138c1f8cb2fc988d97d4ac"
     );
 }
