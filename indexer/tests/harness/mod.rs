@@ -20,6 +20,7 @@ pub(crate) mod trades;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use testchain::simulation::Settings;
 
 /// Dice whose rolls a failing test can name by their seed.
 pub(crate) type Dice = ChaCha8Rng;
@@ -27,6 +28,15 @@ pub(crate) type Dice = ChaCha8Rng;
 /// The dice of `seed`.
 pub(crate) fn dice(seed: u64) -> Dice {
     Dice::seed_from_u64(seed)
+}
+
+/// Traffic of a small chain; every second seed trades as well.
+pub(crate) fn traffic(seed: u64) -> Settings {
+    if seed.is_multiple_of(2) {
+        Settings::market(seed)
+    } else {
+        Settings::small(seed)
+    }
 }
 
 /// `usual`, or what the environment variable `LAW_SEEDS` names instead: `LAW_SEEDS=7,8,9 cargo nextest run …` tries other chance.

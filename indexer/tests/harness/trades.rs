@@ -27,8 +27,8 @@ pub(crate) struct Sale {
     bundle_size: u32,
 }
 
-/// One row of `listings` or `offers`, and how it stands. Expiry goes by the clock when it is read, so an order that is over by
-/// the chain's time only counts as active.
+/// One row of `listings` or `offers`, and whether it stands. Expiry goes by the clock when it is read and ownership by the
+/// tokens, so `open` is all that is neither filled nor canceled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Order {
     /// Block and log index.
@@ -114,10 +114,9 @@ fn orders(books: &Books, height: u64) -> BTreeSet<Order> {
         .map(|order| {
             let standing = standings[&order.position];
             let state = match standing.state {
-                State::Active | State::Expired => "open",
+                State::Active | State::Expired | State::Invalid => "open",
                 State::Filled => "filled",
                 State::Canceled => "canceled",
-                State::Invalid => "invalid",
             };
             Order {
                 place: (order.position.block, order.position.log_index),
@@ -182,7 +181,7 @@ async fn stored_sales(store: &Store, chain: ChainId) -> BTreeSet<Sale> {
 
 async fn stored_orders(store: &Store, chain: ChainId) -> BTreeSet<Order> {
     let rows: Vec<(i64, i32, String, String, String)> = sqlx::query_as(
-        "select block_number, log_index, kind, case when state in ('active', 'expired') then 'open' else state end,
+        "select block_number, log_index, kind, case when state in ('filled', 'canceled') then state else 'open' end,
                 greatest(remaining, 0)::text
          from catalog_service.orders where chain_id = $1",
     )

@@ -7,7 +7,7 @@ use std::time::Duration;
 use decoders::id::block_number_of;
 use rand::RngExt;
 use sinks::store::Store;
-use testchain::simulation::{Settings, Step};
+use testchain::simulation::Step;
 use uuid::Uuid;
 
 use crate::broker::{Consumer, Received, url};
@@ -15,7 +15,7 @@ use crate::harness::chain::Chain;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::Database;
-use crate::harness::{dice, outbox};
+use crate::harness::{dice, outbox, traffic};
 use crate::scratch::unique;
 
 /// Blocks between head and finalized block.
@@ -25,7 +25,7 @@ const FINALIZED_DEPTH: u64 = 8;
 async fn law_3_a_publisher_killed_in_the_middle_tells_everything_in_order_and_repeats_only_known_ids() {
     let seed = 81;
     let mut dice = dice(seed);
-    let mut chain = Chain::start(Settings::small(seed), 260, FINALIZED_DEPTH).await;
+    let mut chain = Chain::start(traffic(seed), 260, FINALIZED_DEPTH).await;
     let (database, exchange) = (Database::new().await, unique("laws"));
     let setup = Setup::new(&database, chain.id(), &[chain.server.http_url()]);
     // The follower stands at the head before the first reorg, so that no gap is filled beside it.

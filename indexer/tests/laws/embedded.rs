@@ -6,14 +6,14 @@ use indexer::stores::Stores;
 use sinks::digest::digest;
 use sinks::store::Store;
 use testchain::ledger::{Finality, Ledger};
-use testchain::simulation::{Settings, schedule};
+use testchain::simulation::schedule;
 
 use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::Database;
 use crate::harness::tables::Tables;
-use crate::harness::{dice, outbox};
+use crate::harness::{dice, outbox, traffic};
 use crate::kills::kill_at_random;
 use crate::order;
 
@@ -23,7 +23,7 @@ const FINALIZED_DEPTH: u64 = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn law_1_any_split_order_and_repetition_ends_the_same_on_the_embedded_database() {
     let seed = 141;
-    let chain = order::Chain::new(Settings::small(seed), 40);
+    let chain = order::Chain::new(traffic(seed), 40);
     let program = Program::new(&Setup::embedded(chain.id(), &[]));
     let stores = Stores::open(&program.config()).await.unwrap();
     let store = &stores.database.store;
@@ -44,7 +44,7 @@ async fn law_1_any_split_order_and_repetition_ends_the_same_on_the_embedded_data
 #[tokio::test(flavor = "multi_thread")]
 async fn law_2_a_follower_ends_at_the_canonical_chain_on_the_embedded_database() {
     let seed = 142;
-    let mut chain = Chain::start(Settings::small(seed), 20, FINALIZED_DEPTH).await;
+    let mut chain = Chain::start(traffic(seed), 20, FINALIZED_DEPTH).await;
     let program = Program::new(&Setup::embedded(chain.id(), &[chain.server.http_url()]));
     let mut daemon = Running::start(&program, None).await;
     for (number, step) in schedule(seed, 9, 14).into_iter().enumerate() {
@@ -71,7 +71,7 @@ async fn law_2_a_follower_ends_at_the_canonical_chain_on_the_embedded_database()
 #[tokio::test(flavor = "multi_thread")]
 async fn laws_3_and_5_a_program_killed_again_and_again_ends_equal_and_replays_equal_on_the_embedded_database() {
     let seed = 143;
-    let chain = Chain::start(Settings::small(seed), 120, FINALIZED_DEPTH).await;
+    let chain = Chain::start(traffic(seed), 120, FINALIZED_DEPTH).await;
     let setup = Setup::embedded(chain.id(), &[chain.server.http_url()]);
     let (name, until) = (chain.id().to_string(), chain.head().number.to_string());
     let arguments = ["run", "--chain", &name, "--until", &until];

@@ -6,12 +6,12 @@ use std::time::Duration;
 use rand::RngExt;
 use sinks::digest::digest;
 use sinks::store::Store;
-use testchain::simulation::{Settings, schedule};
+use testchain::simulation::schedule;
 
 use crate::harness::chain::Chain;
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::{Dice, dice, outbox, seeds};
+use crate::harness::{Dice, dice, outbox, seeds, traffic};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 40;
@@ -21,7 +21,7 @@ const LEASE: Duration = Duration::from_millis(1_400);
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_a_run_killed_at_any_moment_and_restarted_ends_equal_to_one_never_killed() {
     for seed in seeds(&[51, 52]) {
-        let chain = Chain::start(Settings::small(seed), 220, FINALIZED_DEPTH).await;
+        let chain = Chain::start(traffic(seed), 220, FINALIZED_DEPTH).await;
         let until = chain.head().number.to_string();
         let name = chain.id().to_string();
         let arguments = ["run", "--chain", &name, "--until", &until];
@@ -52,7 +52,7 @@ async fn law_3_a_run_killed_at_any_moment_and_restarted_ends_equal_to_one_never_
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_a_backfill_killed_at_any_moment_resumes_to_the_same_tables_and_then_has_nothing_to_do() {
     let seed = 61;
-    let chain = Chain::start(Settings::small(seed), 400, FINALIZED_DEPTH).await;
+    let chain = Chain::start(traffic(seed), 400, FINALIZED_DEPTH).await;
     let last = chain.head().number - FINALIZED_DEPTH;
     let (name, to) = (chain.id().to_string(), last.to_string());
     let arguments = [
@@ -97,7 +97,7 @@ async fn law_3_a_backfill_killed_at_any_moment_resumes_to_the_same_tables_and_th
 async fn law_3_a_follower_killed_amid_reorgs_ends_at_the_canonical_chain_and_tells_no_fact_twice() {
     for seed in seeds(&[71, 72]) {
         let mut dice = dice(seed);
-        let mut chain = Chain::start(Settings::small(seed), 30, FINALIZED_DEPTH).await;
+        let mut chain = Chain::start(traffic(seed), 30, FINALIZED_DEPTH).await;
         let (database, mongo) = (Database::new().await, MongoDatabase::new());
         let setup = Setup::new(&database, chain.id(), &[chain.server.http_url()]);
         let program = Program::new(&if seed % 2 == 0 {

@@ -19,7 +19,7 @@ use testchain::simulation::{Settings, Simulation};
 
 use crate::harness::stores::Database;
 use crate::harness::tables::Tables;
-use crate::harness::{Dice, dice, outbox, seeds, spans};
+use crate::harness::{Dice, dice, outbox, seeds, spans, traffic};
 
 /// Blocks of the chain.
 const BLOCKS: u64 = 90;
@@ -60,7 +60,7 @@ impl Chain {
 #[tokio::test(flavor = "multi_thread")]
 async fn law_1_any_split_order_and_repetition_of_spans_ends_equal_to_applying_them_in_order_once() {
     for seed in seeds(&[1, 2, 3]) {
-        let chain = Chain::new(Settings::small(seed), BLOCKS);
+        let chain = Chain::new(traffic(seed), BLOCKS);
         let (reference, shuffled) = (Database::new().await, Database::new().await);
         for range in cut(&mut dice(seed), BLOCKS) {
             apply(&reference.store, &chain, &range).await.unwrap();
@@ -91,7 +91,7 @@ async fn law_1_any_split_order_and_repetition_of_spans_ends_equal_to_applying_th
 #[tokio::test(flavor = "multi_thread")]
 async fn law_1_a_head_that_moves_up_while_workers_fill_the_same_blocks_from_below_ends_the_same() {
     for seed in seeds(&[11, 12]) {
-        let chain = Chain::new(Settings::small(seed), BLOCKS);
+        let chain = Chain::new(traffic(seed), BLOCKS);
         let database = Database::new().await;
         let stand = BLOCKS / 2;
         let (store, below) = (&database.store, dice(seed));

@@ -19,7 +19,7 @@ use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::{Database, MongoDatabase};
 use crate::harness::tables::Tables;
-use crate::harness::{dice, outbox, seeds, spans};
+use crate::harness::{dice, outbox, seeds, spans, traffic};
 
 /// How far below the head the finalized block lies: reorgs of the schedules go deeper.
 const FINALIZED_DEPTH: u64 = 8;
@@ -31,7 +31,7 @@ async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
     let reference = Database::new().await;
     for seed in seeds(&[21, 22]) {
         let mut dice = dice(seed);
-        let mut simulation = Simulation::new(Settings::small(seed));
+        let mut simulation = Simulation::new(traffic(seed));
         let ledger = Ledger::new(
             simulation.settings().chain_id,
             simulation.blocks(50),
@@ -77,7 +77,7 @@ async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
 async fn law_2_a_follower_ends_at_the_canonical_chain_after_any_schedule_of_reorgs() {
     for seed in seeds(&[31, 32, 33]) {
         let mut dice = dice(seed);
-        let mut chain = Chain::start(Settings::small(seed), dice.random_range(1..60), FINALIZED_DEPTH).await;
+        let mut chain = Chain::start(traffic(seed), dice.random_range(1..60), FINALIZED_DEPTH).await;
         let (database, mongo) = (Database::new().await, MongoDatabase::new());
         let setup = Setup::new(&database, chain.id(), &[chain.server.http_url()]);
         let program = Program::new(&if seed % 2 == 0 {
@@ -184,7 +184,7 @@ async fn law_2_a_chain_that_becomes_much_shorter_is_followed_and_an_endpoint_tha
 async fn law_2_a_reorg_below_blocks_that_are_just_being_backfilled_leaves_nothing_of_the_branch_left_behind() {
     for seed in seeds(&[44]) {
         let mut dice = dice(seed);
-        let mut chain = Chain::start(Settings::small(seed), 160, FINALIZED_DEPTH).await;
+        let mut chain = Chain::start(traffic(seed), 160, FINALIZED_DEPTH).await;
         // Slow enough that spans of the branch left behind are under way when the follower rewinds.
         chain.faults.change(|faults| {
             faults.latency = Duration::from_millis(30);

@@ -11,7 +11,7 @@ use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::{outbox, spans};
+use crate::harness::{outbox, spans, traffic};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;
@@ -56,7 +56,7 @@ async fn law_5_replaying_a_range_that_other_decoders_wrote_restores_what_live_wr
 
 /// Follows a chain through reorgs, replays it whole, and compares.
 async fn replay_changes_nothing(seed: u64, database: &Database, archived: impl FnOnce(Setup) -> Setup) {
-    let mut chain = Chain::start(Settings::small(seed), 60, FINALIZED_DEPTH).await;
+    let mut chain = Chain::start(traffic(seed), 60, FINALIZED_DEPTH).await;
     let program = Program::new(&archived(Setup::new(database, chain.id(), &[chain.server.http_url()])));
     let daemon = Running::start(&program, None).await;
     // The second and third branch are shorter: what the archive holds above them belongs to no chain.

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use decoders::block::ChainId;
 use sinks::store::Store;
-use testchain::simulation::{Settings, schedule};
+use testchain::simulation::schedule;
 
 use crate::harness::chain::Chain;
-use crate::harness::outbox;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Process, Program, Setup};
 use crate::harness::stores::Database;
+use crate::harness::{outbox, traffic};
 
 /// A lease of one second, the standby's look every third of it, and a loaded machine.
 const TAKEOVER: Duration = Duration::from_secs(6);
@@ -18,7 +18,7 @@ const TAKEOVER: Duration = Duration::from_secs(6);
 #[tokio::test(flavor = "multi_thread")]
 async fn one_head_per_chain_a_standby_takes_over_within_seconds_of_a_sigkill_and_nothing_is_written_twice() {
     let seed = 101;
-    let mut chain = Chain::start(Settings::small(seed), 30, 8).await;
+    let mut chain = Chain::start(traffic(seed), 30, 8).await;
     let database = Database::new().await;
     let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]));
     let mut leader = program.start(&["run"]);
