@@ -6,6 +6,7 @@
 
 pub mod abi;
 pub mod block;
+pub mod currency;
 pub mod events;
 pub mod explain;
 pub mod fact;

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod backfill;
 pub mod cli;
 pub mod config;
+pub mod currencies;
 pub mod daemon;
 pub mod database;
 pub mod endpoints;

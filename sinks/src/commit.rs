@@ -14,8 +14,8 @@ use crate::error::SinkError;
 use crate::lease::Lease;
 use crate::store::Store;
 use crate::{
-    abis, balances, checkpoint, closings, collections, counters, faults, orders, outbox, sales, settlement, tokens,
-    transfers, volumes, wash,
+    abis, balances, checkpoint, closings, collections, counters, currencies, faults, orders, outbox, sales, settlement,
+    tokens, transfers, volumes, wash,
 };
 
 /// Who applies a span.
@@ -91,6 +91,7 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     check(facts, &step)?;
     store.ensure_chain(facts.chain).await?;
     store.ensure_marketplaces(facts).await?;
+    currencies::ensure(store, facts).await?;
     let begin = match step {
         Move::Backfill { .. } => BEGIN_BACKFILL,
         Move::Head { .. } => BEGIN,
@@ -190,6 +191,7 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
     check(facts, &Move::Backfill { branch: 0 })?;
     store.build_indexes(facts.chain).await?;
     store.ensure_marketplaces(facts).await?;
+    currencies::ensure(store, facts).await?;
     let mut tx = store.pool.begin_with(BEGIN).await?;
     let chain = facts.chain.to_string();
     coverage::exclude(&mut tx, &chain).await?;

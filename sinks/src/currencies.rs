@@ -1,7 +1,14 @@
 //! What prices are told in: `currencies`. Data, like the registry; the chain's own currency follows the table of chains.
+//!
+//! A currency that the operator did not name gets a row with the first fact that names it, and waits there for what its contract
+//! says of itself. The operator's word stands above the contract's.
+
+use std::collections::BTreeSet;
 
 use alloy_primitives::Address;
 use decoders::block::ChainId;
+use decoders::currency::Metadata;
+use decoders::fact::Facts;
 
 use crate::error::SinkError;
 use crate::store::Store;
@@ -27,15 +34,17 @@ pub struct Listed {
     pub chain_id: String,
     /// The ERC-20 contract; zero for the chain's own currency.
     pub address: String,
-    /// Such as `WETH`.
-    pub symbol: String,
+    /// Such as `WETH`; absent where nobody told.
+    pub symbol: Option<String>,
     /// Digits after the point of one whole unit; absent where nobody told.
     pub decimals: Option<i32>,
     /// Whether one of it is worth one of the chain's own.
     pub pegged: bool,
+    /// `operator`, `contract`, or `nobody` while its contract was not asked.
+    pub told_by: String,
 }
 
-/// Adds those of `currencies` that the table lacks; what it holds stays as it is.
+/// Adds those of `currencies` that no operator told of before.
 pub async fn seed(store: &Store, chain: ChainId, currencies: &[Currency]) -> Result<(), SinkError> {
     if currencies.is_empty() {
         return Ok(());
@@ -66,21 +75,87 @@ pub async fn set(store: &Store, chain: ChainId, currency: &Currency) -> Result<(
     Ok(())
 }
 
+/// Makes a row for every currency that `facts` name. Called by every commit, before it begins; asks the database once per currency
+/// and process.
+pub(crate) async fn ensure(store: &Store, facts: &Facts) -> Result<(), SinkError> {
+    let sold = facts.sales.iter().map(|sale| sale.currency);
+    let asked = facts.orders.iter().map(|order| order.currency);
+    let named: BTreeSet<Address> = sold.chain(asked).filter(|currency| !currency.is_zero()).collect();
+    let new = store.new_currencies(facts.chain, named);
+    if new.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(ENSURE)
+        .bind(facts.chain.to_string())
+        .bind(new.iter().map(address_text).collect::<Vec<_>>())
+        .execute(&store.pool)
+        .await?;
+    store.know_currencies(facts.chain, new);
+    Ok(())
+}
+
+/// The first `limit` currencies of `chain` above `after` that nobody told of and whose contract was not asked, by address.
+pub async fn unknown(
+    store: &Store,
+    chain: ChainId,
+    after: Option<Address>,
+    limit: u32,
+) -> Result<Vec<Address>, SinkError> {
+    let addresses: Vec<String> = sqlx::query_scalar(UNKNOWN)
+        .bind(chain.to_string())
+        .bind(after.as_ref().map(address_text))
+        .bind(i64::from(limit))
+        .fetch_all(&store.pool)
+        .await?;
+    Ok(addresses.iter().filter_map(|address| address.parse().ok()).collect())
+}
+
+/// Writes down what contracts said of themselves, where nobody told before; returns how many there were.
+pub async fn learn(store: &Store, chain: ChainId, told: &[(Address, Metadata)]) -> Result<u64, SinkError> {
+    let metadata = || told.iter().map(|(_, metadata)| metadata);
+    let learned = sqlx::query(LEARN)
+        .bind(chain.to_string())
+        .bind(
+            told.iter()
+                .map(|(address, _)| address_text(address))
+                .collect::<Vec<_>>(),
+        )
+        .bind(metadata().map(|one| one.symbol.as_deref()).collect::<Vec<_>>())
+        .bind(metadata().map(|one| one.decimals.map(i32::from)).collect::<Vec<_>>())
+        .execute(&store.pool)
+        .await?;
+    Ok(learned.rows_affected())
+}
+
 /// The currencies of `chain`, or of every chain, by chain and address.
 pub async fn list(store: &Store, chain: Option<ChainId>) -> Result<Vec<Listed>, SinkError> {
     let chain = chain.map(|chain| chain.to_string());
     Ok(sqlx::query_as(LIST).bind(chain).fetch_all(&store.pool).await?)
 }
 
-const SEED: &str = "insert into catalog_service.currencies (chain_id, address, symbol, decimals, pegged)
+const SEED: &str = "insert into catalog_service.currencies as c (chain_id, address, symbol, decimals, pegged)
     select $1, s.address, s.symbol, s.decimals, s.pegged
     from unnest($2::text[], $3::text[], $4::int4[], $5::bool[]) as s (address, symbol, decimals, pegged)
-    on conflict (chain_id, address) do nothing";
+    on conflict (chain_id, address) do update set
+        symbol = excluded.symbol, decimals = excluded.decimals, pegged = excluded.pegged, told_by = excluded.told_by
+    where c.told_by <> 'operator'";
 
 const SET: &str = "insert into catalog_service.currencies (chain_id, address, symbol, decimals, pegged)
     values ($1, $2, $3, $4, $5)
     on conflict (chain_id, address) do update set
-        symbol = excluded.symbol, decimals = excluded.decimals, pegged = excluded.pegged";
+        symbol = excluded.symbol, decimals = excluded.decimals, pegged = excluded.pegged, told_by = excluded.told_by";
 
-const LIST: &str = "select chain_id, address, symbol, decimals, pegged from catalog_service.currencies
+const ENSURE: &str = "insert into catalog_service.currencies (chain_id, address, told_by)
+    select $1, s.address, 'nobody' from unnest($2::text[]) as s (address) order by s.address
+    on conflict (chain_id, address) do nothing";
+
+const UNKNOWN: &str = "select address::text from catalog_service.currencies
+    where chain_id = $1 and told_by = 'nobody' and address > coalesce($2, '') order by address limit $3";
+
+const LEARN: &str =
+    "update catalog_service.currencies c set symbol = s.symbol, decimals = s.decimals, told_by = 'contract'
+    from unnest($2::text[], $3::text[], $4::int4[]) as s (address, symbol, decimals)
+    where c.chain_id = $1 and c.address = s.address and c.told_by = 'nobody'";
+
+const LIST: &str = "select chain_id, address, symbol, decimals, pegged, told_by from catalog_service.currencies
     where $1::text is null or chain_id = $1 order by chain_id, address";

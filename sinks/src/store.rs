@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use alloy_primitives::Address;
 use decoders::block::ChainId;
 use decoders::fact::Facts;
 use decoders::id::marketplace_id;
@@ -25,6 +26,9 @@ const DEFER_INDEXES: &str = "select catalog_service.defer_indexes($1)";
 
 const BUILD_INDEXES: &str = "select catalog_service.build_indexes($1)";
 
+/// Currencies remembered; more are asked for again.
+const CURRENCIES_KNOWN: usize = 100_000;
+
 /// The one handle to PostgreSQL. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -34,6 +38,8 @@ pub struct Store {
     partitioned: Arc<Mutex<FxHashSet<ChainId>>>,
     /// Marketplaces known to have a row.
     marketplaces: Arc<Mutex<FxHashSet<&'static str>>>,
+    /// Currencies known to have a row, those of lately.
+    currencies: Arc<Mutex<FxHashSet<(ChainId, Address)>>>,
 }
 
 impl Store {
@@ -43,6 +49,7 @@ impl Store {
             pool,
             partitioned: Arc::default(),
             marketplaces: Arc::default(),
+            currencies: Arc::default(),
         }
     }
 
@@ -97,6 +104,23 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
             .extend(new);
         Ok(())
+    }
+
+    /// Those of `named` that are not known to have a row.
+    pub(crate) fn new_currencies(&self, chain: ChainId, mut named: BTreeSet<Address>) -> BTreeSet<Address> {
+        let known = self.currencies.lock().unwrap_or_else(PoisonError::into_inner);
+        named.retain(|currency| !known.contains(&(chain, *currency)));
+        named
+    }
+
+    /// Remembers that `currencies` have a row.
+    pub(crate) fn know_currencies(&self, chain: ChainId, currencies: BTreeSet<Address>) {
+        let mut known = self.currencies.lock().unwrap_or_else(PoisonError::into_inner);
+        // Anybody can sell for a currency of his own.
+        if known.len() + currencies.len() > CURRENCIES_KNOWN {
+            known.clear();
+        }
+        known.extend(currencies.into_iter().map(|currency| (chain, currency)));
     }
 
     /// Makes the first backfill of `chain` a bulk load: rows go without the indexes that only readers and rewinds need, until

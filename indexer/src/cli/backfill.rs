@@ -11,6 +11,7 @@ use decoders::block::ChainId;
 use super::{BlockRange, Context, progress};
 use crate::backfill::{self, Progress};
 use crate::config::EndpointUrl;
+use crate::currencies;
 use crate::daemon::assembly::Assignment;
 use crate::error::{Error, Exit, Failure};
 use crate::health::Metrics;
@@ -82,7 +83,9 @@ async fn backfill(
     let fill = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
     progress::shown(&progress, fill).await?;
     stored::fill(&pipeline, range.clone(), *range.end(), proof, workers, &context.cancel).await?;
-    context.writer.line(summary(&progress, &range, began.elapsed()))
+    let took = began.elapsed();
+    currencies::learn(&pipeline).await?;
+    context.writer.line(summary(&progress, &range, took))
 }
 
 /// Refuses blocks that a reorg could still undo.

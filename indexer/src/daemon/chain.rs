@@ -15,7 +15,7 @@ use crate::backfill::{self, Progress};
 use crate::error::Error;
 use crate::follower::Follower;
 use crate::health::TaskHealth;
-use crate::{retry, stored};
+use crate::{currencies, retry, stored};
 
 /// How often coverage is looked at for gaps while there are none.
 const GAP_INTERVAL: Duration = Duration::from_secs(5);
@@ -74,7 +74,39 @@ impl ChainTask {
                 other => other,
             }
         };
-        tokio::try_join!(Box::pin(follow), Box::pin(fill), Box::pin(read), Box::pin(judge)).map(|((), (), (), ())| ())
+        let learn = async {
+            match self.learn_currencies(cancel, &filled).await {
+                Err(Error::Cancelled) => Ok(()),
+                other => other,
+            }
+        };
+        let tasks = tokio::try_join!(
+            Box::pin(follow),
+            Box::pin(fill),
+            Box::pin(read),
+            Box::pin(judge),
+            Box::pin(learn)
+        );
+        tasks.map(|((), (), (), (), ())| ())
+    }
+
+    /// Asks the contracts of currencies that nobody told of, until there are none and the gaps are filled.
+    async fn learn_currencies(&self, cancel: &CancellationToken, filled: &CancellationToken) -> Result<(), Error> {
+        loop {
+            let ended = filled.is_cancelled();
+            if ended || *self.leading.borrow() {
+                let learn = || currencies::learn(&self.follower.pipeline);
+                retry::persist(cancel, "asking currencies what they are", learn).await?;
+            }
+            if ended {
+                return Ok(());
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                () = filled.cancelled() => {}
+                () = self.begun() => {}
+            }
+        }
     }
 
     /// Judges anew the sales that a release with other rules judged: which of them look made up.

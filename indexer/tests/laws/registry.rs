@@ -1,4 +1,5 @@
-//! The registry is the truth: edits of a running daemon's endpoints take effect without a restart.
+//! The registry is the truth: edits of a running daemon's endpoints take effect without a restart. What nobody told it of a
+//! currency the currency's contract does.
 
 use testchain::faults::Faults;
 use testchain::simulation::Settings;
@@ -77,6 +78,76 @@ async fn an_endpoint_added_and_the_bad_one_removed_let_a_running_daemon_go_on_wi
     assert!(daemon.stop().await.success());
     daemon.assert_no_panic();
     chain.assert_true(&database.store, 0, "after the edit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_currency_that_nobody_told_of_is_asked_what_it_is_and_the_operator_may_say_otherwise() {
+    const WETH: &str = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2";
+    let chain = Chain::start(Settings::market(114), 60, 8).await;
+    let endpoint = chain.server.http_url();
+    let name = chain.id().to_string();
+    let currency = async |database: &Database| -> Option<(Option<String>, Option<i32>, bool, String)> {
+        sqlx::query_as("select symbol, decimals, pegged, told_by from catalog_service.currencies where address = $1")
+            .bind(WETH)
+            .fetch_optional(&database.store.pool)
+            .await
+            .unwrap()
+    };
+    let asked = Some((Some("WETH".to_owned()), Some(18), false, "contract".to_owned()));
+
+    let filled = Database::new().await;
+    let program = Program::new(&Setup::new(&filled, chain.id(), &[endpoint.clone()]));
+    program.run(&["registry", "chains", "list"]).await;
+    assert_eq!(currency(&filled).await, None);
+    program
+        .run(&["backfill", "--chain", &name, "--from", "0", "--to", "40"])
+        .await;
+    assert_eq!(currency(&filled).await, asked);
+    let calls = chain.server.counts().calls_of("eth_call");
+    program
+        .run(&["backfill", "--chain", &name, "--from", "0", "--to", "40"])
+        .await;
+    assert_eq!(chain.server.counts().calls_of("eth_call"), calls, "it is asked once");
+    let told = [
+        "registry",
+        "currencies",
+        "set",
+        "--chain",
+        &name,
+        "--address",
+        WETH,
+        "--symbol",
+        "Wrapped",
+        "--decimals",
+        "18",
+        "--pegged",
+        "true",
+    ];
+    program.run(&told).await;
+    program
+        .run(&["backfill", "--chain", &name, "--from", "0", "--to", "51"])
+        .await;
+    let operator = (Some("Wrapped".to_owned()), Some(18), true, "operator".to_owned());
+    assert_eq!(currency(&filled).await, Some(operator));
+    let priced: i64 = sqlx::query_scalar(
+        "select count(*) from catalog_service.sales
+         where currency_address = $1 and currency_symbol = 'Wrapped' and price_native = price_raw * 1e-18",
+    )
+    .bind(WETH)
+    .fetch_one(&filled.store.pool)
+    .await
+    .unwrap();
+    assert!(priced > 0, "the chain was chosen for its sales in wrapped ether");
+
+    let followed = Database::new().await;
+    let program = Program::new(&Setup::new(&followed, chain.id(), &[endpoint]));
+    let mut daemon = program.start(&["run"]);
+    eventually("the daemon asked what the currency is", async || {
+        (currency(&followed).await == asked).then_some(())
+    })
+    .await;
+    assert!(daemon.stop().await.success());
+    daemon.assert_no_panic();
 }
 
 /// What `/readyz` complains about; `None` when the daemon is ready.

@@ -3,6 +3,7 @@
 
 mod books;
 mod commit;
+mod currency;
 mod laws;
 mod market;
 mod open;

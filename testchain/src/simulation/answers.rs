@@ -1,4 +1,5 @@
-//! What the simulated contracts answer, at any block of any branch: `ownerOf`, `balanceOf`, and the storage of bids on punks.
+//! What the simulated contracts answer, at any block of any branch: `ownerOf`, `balanceOf`, the storage of bids on punks, and what
+//! wrapped ether says of itself.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -7,6 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::books::{Standard, Transfer};
 use super::events::word;
+use super::market::WETH;
 use super::roster::CRYPTOPUNKS;
 use super::traffic::BidWritten;
 use crate::block::Block;
@@ -22,6 +24,10 @@ const BALANCE_OF: [u8; 4] = [0x70, 0xa0, 0x82, 0x31];
 const BALANCE_OF_TOKEN: [u8; 4] = [0x00, 0xfd, 0xd5, 0x8e];
 /// `punkBids(uint256)`.
 const PUNK_BIDS: [u8; 4] = [0x6e, 0x74, 0x3f, 0xa9];
+/// `symbol()`.
+const SYMBOL: [u8; 4] = [0x95, 0xd8, 0x9b, 0x41];
+/// `decimals()`.
+const DECIMALS: [u8; 4] = [0x31, 0x3c, 0xe5, 0x67];
 
 /// The state of the simulated contracts, to be served beside the chain. It follows the simulation it comes from through
 /// its growth and its reorgs.
@@ -59,6 +65,8 @@ impl Answers {
             PUNK_INDEX_TO_ADDRESS if is_punks => Some(word(self.owner(hash, to, argument(0)?).unwrap_or_default())),
             BALANCE_OF => self.count(hash, to, person(0)?),
             BALANCE_OF_TOKEN => self.balance(hash, to, person(0)?, argument(1)?),
+            SYMBOL if to == WETH => return Ok(text("WETH")),
+            DECIMALS if to == WETH => Some(U256::from(18)),
             PUNK_BIDS if is_punks && self.knows(hash) => return Ok(self.bid(hash, argument(0)?)),
             _ => None,
         };
@@ -166,6 +174,15 @@ impl Answers {
         };
         words.map(|word| word.to_be_bytes::<32>()).concat().into()
     }
+}
+
+/// A short string as a contract returns it.
+fn text(text: &str) -> Bytes {
+    let mut bytes = vec![0; 96];
+    bytes[31] = 32;
+    bytes[63] = u8::try_from(text.len()).expect("a short string is meant");
+    bytes[64..64 + text.len()].copy_from_slice(text.as_bytes());
+    bytes.into()
 }
 
 impl State for Answers {

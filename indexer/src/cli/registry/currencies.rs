@@ -77,11 +77,12 @@ async fn list(args: &super::endpoints::ListArgs, context: &Context, store: &Stor
         vec![
             one.chain_id,
             one.address,
-            one.symbol,
+            cell(one.symbol),
             cell(one.decimals),
             pegged.to_owned(),
+            one.told_by,
         ]
     });
-    let columns = ["chain", "address", "symbol", "decimals", "pegged"];
+    let columns = ["chain", "address", "symbol", "decimals", "pegged", "told by"];
     context.writer.table(&columns, rows.collect())
 }

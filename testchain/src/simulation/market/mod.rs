@@ -27,7 +27,7 @@ pub(super) use order_book::OrderBook;
 pub(super) use punks::{hand_over as hand_over_punk, sell_unlisted as sell_punk_unlisted};
 
 /// Wrapped ether.
-const WETH: Address = address!("c02aaa39b223fe8d0a0e5c4f27ead9083c756cc2");
+pub(super) const WETH: Address = address!("c02aaa39b223fe8d0a0e5c4f27ead9083c756cc2");
 
 /// Acts tried before a trade is given up for want of anything to trade.
 const TRIES: usize = 6;
