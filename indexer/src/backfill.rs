@@ -30,6 +30,8 @@ pub struct Progress {
     pub logs: AtomicU64,
     /// Transfers committed since.
     pub transfers: AtomicU64,
+    /// Sales committed since.
+    pub sales: AtomicU64,
 }
 
 impl Progress {
@@ -172,6 +174,7 @@ impl Worker {
         self.progress
             .transfers
             .fetch_add(applied.transfers as u64, Ordering::Relaxed);
+        self.progress.sales.fetch_add(applied.sales as u64, Ordering::Relaxed);
         Ok(())
     }
 }

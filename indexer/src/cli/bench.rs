@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use decoders::block::ChainId;
 use sinks::coverage;
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
@@ -32,6 +33,7 @@ database.
 
 Examples:
   DATABASE_URL=postgres://127.0.0.1/scratch indexer bench backfill --blocks 20000
+  DATABASE_URL=postgres://127.0.0.1/scratch indexer bench backfill --blocks 2000 --trades 20
   indexer bench head --blocks 300 --interval-ms 100";
 
 /// Configuration that names the simulated chain.
@@ -57,6 +59,9 @@ pub enum Workload {
         /// Spans fetched and applied at once, instead of pipeline.backfill_workers
         #[arg(long, value_name = "N")]
         workers: Option<usize>,
+        /// Trades per block on the markets of Ethereum, each a transaction beside the usual logs
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        trades: u32,
     },
     /// Follow a simulated head: time from a block's appearing to its commit
     Head {
@@ -73,16 +78,24 @@ pub enum Workload {
         /// Blocks of the history
         #[arg(long)]
         blocks: u64,
+        /// Trades per block
+        #[arg(long)]
+        trades: u32,
     },
 }
 
 /// Runs the command.
 pub async fn execute(args: &BenchArgs, context: &Context) -> Result<(), Failure> {
-    if let Workload::Endpoint { blocks } = args.workload {
-        return endpoint(blocks, context).await;
+    if let Workload::Endpoint { blocks, trades } = args.workload {
+        return endpoint(blocks, trades, context).await;
     }
     let mut config = context.config.clone();
     config.chains = Config::parse(CHAIN, "bench.toml")?.chains;
+    if let Workload::Backfill { trades, .. } = args.workload {
+        for chain in &mut config.chains {
+            chain.caip2 = ChainId(traffic(trades).chain_id);
+        }
+    }
     let stores = Stores::open(&config).await?;
     let bench = Bench {
         context,
@@ -90,7 +103,11 @@ pub async fn execute(args: &BenchArgs, context: &Context) -> Result<(), Failure>
         stores: &stores,
     };
     let outcome = match args.workload {
-        Workload::Backfill { blocks, workers } => Box::pin(bench.backfill(blocks, workers)).await,
+        Workload::Backfill {
+            blocks,
+            workers,
+            trades,
+        } => Box::pin(bench.backfill(blocks, workers, trades)).await,
         Workload::Head { blocks, interval_ms } => {
             Box::pin(bench.head(blocks, Duration::from_millis(interval_ms))).await
         }
@@ -99,9 +116,19 @@ pub async fn execute(args: &BenchArgs, context: &Context) -> Result<(), Failure>
     stores.close().await.and(outcome)
 }
 
+/// What the simulated chain is made from. Markets stand where they stand on Ethereum.
+fn traffic(trades: u32) -> Settings {
+    let usual = Settings::benchmark(SEED);
+    Settings {
+        trades_per_block: trades,
+        chain_id: if trades > 0 { 1 } else { usual.chain_id },
+        ..usual
+    }
+}
+
 /// Serves `blocks` simulated blocks, all final, and says where on standard output.
-async fn endpoint(blocks: u64, context: &Context) -> Result<(), Failure> {
-    let mut simulation = Simulation::new(Settings::benchmark(SEED));
+async fn endpoint(blocks: u64, trades: u32, context: &Context) -> Result<(), Failure> {
+    let mut simulation = Simulation::new(traffic(trades));
     let chain = simulation.settings().chain_id;
     let all_final = Finality {
         safe_depth: 0,
@@ -128,8 +155,8 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    async fn backfill(&self, blocks: u64, workers: Option<usize>) -> Result<(), Failure> {
-        let (mut node, url) = spawn_endpoint(blocks).await?;
+    async fn backfill(&self, blocks: u64, workers: Option<usize>, trades: u32) -> Result<(), Failure> {
+        let (mut node, url) = spawn_endpoint(blocks, trades).await?;
         let assignment = self.assignment(&url, None).await?;
         let pipeline = assignment
             .pipeline(self.config, self.stores, &Metrics::new(), &self.context.cancel)
@@ -152,9 +179,10 @@ impl Bench<'_> {
             .await
             .map_err(|error| Failure::new(Exit::Internal, format!("failed to stop the endpoint: {error}")))?;
         outcome?;
-        let (logs, transfers) = (
+        let (logs, transfers, sales) = (
             progress.logs.load(Ordering::Relaxed),
             progress.transfers.load(Ordering::Relaxed),
+            progress.sales.load(Ordering::Relaxed),
         );
         let requests: u64 = pipeline
             .endpoints
@@ -163,7 +191,7 @@ impl Bench<'_> {
             .map(|endpoint| endpoint.requests)
             .sum();
         self.context.writer.line(format_args!(
-            "{blocks} blocks, {logs} logs, {transfers} transfers in {seconds:.1} s with {workers} workers: {:.0} logs/s, {:.0} transfers/s; \
+            "{blocks} blocks, {logs} logs, {transfers} transfers, {sales} sales in {seconds:.1} s with {workers} workers: {:.0} logs/s, {:.0} transfers/s; \
              proof {}, {requests} requests, peak memory {} MB, archive {}",
             logs as f64 / seconds,
             transfers as f64 / seconds,
@@ -246,12 +274,13 @@ async fn reached(checkpoint: &prometheus::IntGauge, number: i64) {
 }
 
 /// Starts this program again as the endpoint; it ends with this process.
-async fn spawn_endpoint(blocks: u64) -> Result<(Child, String), Failure> {
+async fn spawn_endpoint(blocks: u64, trades: u32) -> Result<(Child, String), Failure> {
     let failed =
         |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, format!("failed to start the endpoint: {error}"));
     let program = std::env::current_exe().map_err(|error| failed(&error))?;
     let mut child = Command::new(program)
         .args(["bench", "endpoint", "--blocks", &blocks.to_string()])
+        .args(["--trades", &trades.to_string()])
         // Its log would fill a pipe that is only read when it fails.
         .env("RUST_LOG", "error")
         .stdout(Stdio::piped())
