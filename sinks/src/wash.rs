@@ -101,7 +101,7 @@ impl Trade {
         let text = |address: &Address| address_text(address);
         Trade {
             id: row.id,
-            token: row.key.map(|key| key.token),
+            token: row.key.token.map(|key| key.token),
             standard: fact.standard.as_str().to_owned(),
             contract: text(&fact.contract),
             currency: text(&fact.currency),
