@@ -69,7 +69,7 @@ impl ChainTask {
             }
         };
         let judge = async {
-            match self.judge_again(cancel).await {
+            match self.judge_again(cancel, &followed).await {
                 Err(Error::Cancelled) => Ok(()),
                 other => other,
             }
@@ -77,13 +77,24 @@ impl ChainTask {
         tokio::try_join!(Box::pin(follow), Box::pin(fill), Box::pin(read), Box::pin(judge)).map(|((), (), (), ())| ())
     }
 
-    /// Judges anew the sales that a release with other rules judged: which of them look made up.
-    async fn judge_again(&self, cancel: &CancellationToken) -> Result<(), Error> {
+    /// Judges anew, as the leader, the sales that a release with other rules judged: which of them look made up.
+    async fn judge_again(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
-        let judged = retry::persist(cancel, "judging sales by other rules", || async {
-            Ok(wash::recompute(&pipeline.store, pipeline.chain).await?)
-        })
-        .await?;
+        while !*self.leading.borrow() && !followed.is_cancelled() {
+            tokio::select! {
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                () = followed.cancelled() => {}
+                () = self.begun() => {}
+            }
+        }
+        let mut judged = 0;
+        while !cancel.is_cancelled() {
+            let next = retry::persist(cancel, "judging sales by other rules", || async {
+                Ok(wash::recompute(&pipeline.store, pipeline.chain).await?)
+            });
+            let Some(sales) = next.await? else { break };
+            judged += sales;
+        }
         if judged > 0 {
             info!(sales = judged, chain = %pipeline.chain, "judged sales by the rules of this release");
         }

@@ -3,6 +3,7 @@
 
 mod books;
 mod commit;
+mod judging;
 mod laws;
 mod market;
 mod open;
