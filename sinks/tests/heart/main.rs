@@ -7,6 +7,7 @@ mod judging;
 mod laws;
 mod market;
 mod open;
+mod proxies;
 mod schema;
 #[path = "../scratch/mod.rs"]
 mod scratch;
