@@ -2,46 +2,32 @@
 
 use alloy_primitives::{Address, B256, U256};
 use decoders::block::{Block, ChainId, find_block};
-use decoders::fact::{Closing, Facts, Order, Reach, Sale, Transfer};
+use decoders::fact::{Closing, Facts, Order, Sale, Transfer};
 use decoders::id::{MAX_BLOCK, MAX_ITEM, MAX_LOG_INDEX, NAMESPACE, collection_id, token_id};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use crate::error::SinkError;
+use crate::kind::Kind;
 
 /// A fact, its id, and the keys of what it is about.
-#[derive(Clone, Copy)]
-pub(crate) struct Row<'a, F, K> {
+pub(crate) struct Row<'a, F: Kind> {
     pub(crate) fact: &'a F,
     pub(crate) block: &'a Block,
     pub(crate) id: Uuid,
-    pub(crate) key: K,
+    pub(crate) key: F::Key,
 }
 
 /// A transfer and what it moves.
-pub(crate) type Moved<'a> = Row<'a, Transfer, TokenKey>;
-/// A sale and what it sells, where that is known.
-pub(crate) type Sold<'a> = Row<'a, Sale, Option<TokenKey>>;
-/// An order, what it is for, and where closings find it.
-pub(crate) type Opened<'a> = Row<'a, Order, OrderKey>;
-/// The end of orders, and the slot of the one it reaches; none where it reaches those of a maker.
-pub(crate) type Closed<'a> = Row<'a, Closing, Option<Uuid>>;
+pub(crate) type Moved<'a> = Row<'a, Transfer>;
+/// A sale and what it sells.
+pub(crate) type Sold<'a> = Row<'a, Sale>;
 
 /// The ids of a token and of its collection.
 #[derive(Clone, Copy)]
 pub(crate) struct TokenKey {
     pub(crate) token: Uuid,
     pub(crate) collection: Uuid,
-}
-
-/// The ids of what an order is for, and of its slot.
-#[derive(Clone, Copy)]
-pub(crate) struct OrderKey {
-    pub(crate) collection: Uuid,
-    /// None where any token of the collection, or any of several, will do.
-    pub(crate) token: Option<Uuid>,
-    /// Shared by all orders of one key at one market, of which the latest stands.
-    pub(crate) slot: Uuid,
 }
 
 impl Moved<'_> {
@@ -58,8 +44,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) chain_name: String,
     pub(crate) transfers: Vec<Moved<'a>>,
     pub(crate) sales: Vec<Sold<'a>>,
-    pub(crate) orders: Vec<Opened<'a>>,
-    pub(crate) closings: Vec<Closed<'a>>,
+    pub(crate) orders: Vec<Row<'a, Order>>,
+    pub(crate) closings: Vec<Row<'a, Closing>>,
 }
 
 impl<'a> Batch<'a> {
@@ -72,21 +58,10 @@ impl<'a> Batch<'a> {
         Ok(Batch {
             chain: facts.chain,
             chain_name: facts.chain.to_string(),
-            transfers: rows(facts, &facts.transfers, &keep, |fact| {
-                keys.token(fact.contract, fact.token)
-            })?,
-            sales: rows(facts, &facts.sales, &keep, |fact| {
-                fact.token.map(|token| keys.token(fact.contract, token))
-            })?,
-            orders: rows(facts, &facts.orders, &keep, |fact| OrderKey {
-                collection: keys.collection(fact.contract),
-                token: fact.token.map(|token| keys.token(fact.contract, token).token),
-                slot: slot(facts.chain, &fact.market, &fact.key),
-            })?,
-            closings: rows(facts, &facts.closings, &keep, |fact| match fact.reach {
-                Reach::Key(key) => Some(slot(facts.chain, &fact.market, &key)),
-                Reach::Maker { .. } => None,
-            })?,
+            transfers: rows(facts, &facts.transfers, &mut keys, &keep)?,
+            sales: rows(facts, &facts.sales, &mut keys, &keep)?,
+            orders: rows(facts, &facts.orders, &mut keys, &keep)?,
+            closings: rows(facts, &facts.closings, &mut keys, &keep)?,
         })
     }
 
@@ -102,12 +77,12 @@ impl<'a> Batch<'a> {
 }
 
 /// The rows of one kind.
-fn rows<'a, F: Placed, K>(
+fn rows<'a, F: Kind>(
     facts: &'a Facts,
     told: &'a [F],
+    keys: &mut Keys,
     keep: impl Fn(&Place) -> bool,
-    mut key: impl FnMut(&F) -> K,
-) -> Result<Vec<Row<'a, F, K>>, SinkError> {
+) -> Result<Vec<Row<'a, F>>, SinkError> {
     let refuse = |reason| SinkError::Inconsistent {
         chain: facts.chain,
         range: facts.range.clone(),
@@ -132,7 +107,7 @@ fn rows<'a, F: Placed, K>(
             fact,
             block,
             id: fact.id_in(facts.chain, block),
-            key: key(fact),
+            key: fact.key(block, keys),
         });
     }
     rows.sort_by_key(|row| row.id);
@@ -148,6 +123,7 @@ pub(crate) struct Place {
     pub(crate) source: &'static str,
     /// The contract that emitted the log.
     pub(crate) contract: Address,
+    pub(crate) tx_hash: B256,
     pub(crate) block_number: u64,
     pub(crate) log_index: u32,
     pub(crate) item: u32,
@@ -167,6 +143,7 @@ macro_rules! placed {
                 Place {
                     source: self.source,
                     contract: self.$emitter,
+                    tx_hash: self.tx_hash,
                     block_number: self.block_number,
                     log_index: self.log_index,
                     item: self.item,
@@ -188,8 +165,8 @@ placed! {
 }
 
 /// Ids of natural keys already hashed: a span names the same collections and tokens over and over.
-struct Keys {
-    chain: ChainId,
+pub(crate) struct Keys {
+    pub(crate) chain: ChainId,
     collections: FxHashMap<Address, Uuid>,
     tokens: FxHashMap<(Address, U256), Uuid>,
 }
@@ -203,7 +180,7 @@ impl Keys {
         }
     }
 
-    fn collection(&mut self, contract: Address) -> Uuid {
+    pub(crate) fn collection(&mut self, contract: Address) -> Uuid {
         let chain = self.chain;
         *self
             .collections
@@ -211,7 +188,7 @@ impl Keys {
             .or_insert_with(|| collection_id(chain, &contract))
     }
 
-    fn token(&mut self, contract: Address, number: U256) -> TokenKey {
+    pub(crate) fn token(&mut self, contract: Address, number: U256) -> TokenKey {
         let (chain, collection) = (self.chain, self.collection(contract));
         let token = *self
             .tokens
@@ -219,50 +196,10 @@ impl Keys {
             .or_insert_with(|| token_id(chain, &contract, &number));
         TokenKey { token, collection }
     }
-}
 
-/// Id of the place that the orders with one key take at one market.
-fn slot(chain: ChainId, market: &Address, key: &B256) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("{chain}:{market:#x}:{key:#x}").as_bytes())
-}
-
-/// A stored fact: its id, and what it says as far as a decoder decides it.
-#[derive(sqlx::FromRow)]
-pub(crate) struct Stored<T> {
-    pub(crate) id: Uuid,
-    #[sqlx(flatten)]
-    pub(crate) told: T,
-}
-
-/// What replacing the stored facts of one kind by others comes to.
-pub(crate) struct Difference {
-    /// Stored facts that the others do not hold, or tell differently.
-    pub(crate) gone: Vec<Uuid>,
-    /// How many stay.
-    pub(crate) kept: u64,
-}
-
-/// Compares `stored` with what `tell` makes of `rows`, and leaves in `rows` what is to be written.
-pub(crate) fn difference<F, K, T: PartialEq>(
-    stored: &[Stored<T>],
-    rows: &mut Vec<Row<'_, F, K>>,
-    tell: impl Fn(&Row<'_, F, K>) -> T,
-) -> Difference {
-    let held: FxHashMap<Uuid, &T> = stored.iter().map(|fact| (fact.id, &fact.told)).collect();
-    let mut stayed: FxHashSet<Uuid> = FxHashSet::default();
-    rows.retain(|row| {
-        let stays = held.get(&row.id).is_some_and(|told| **told == tell(row));
-        if stays {
-            stayed.insert(row.id);
-        }
-        !stays
-    });
-    Difference {
-        gone: stored
-            .iter()
-            .map(|fact| fact.id)
-            .filter(|id| !stayed.contains(id))
-            .collect(),
-        kept: stayed.len() as u64,
+    /// Id of the place that the orders with one key take at one market.
+    pub(crate) fn slot(&self, market: &Address, key: &B256) -> Uuid {
+        let chain = self.chain;
+        Uuid::new_v5(&NAMESPACE, format!("{chain}:{market:#x}:{key:#x}").as_bytes())
     }
 }

@@ -1,30 +1,48 @@
-//! Ends of orders, the facts of `order_closings`: written by COPY, moved into the temporary table `undone_closings` when taken back.
-//!
-//! Which orders they end follows from them and from the orders: `crate::settlement`.
+//! Ends of orders, the facts of `order_closings`. Which orders they end follows from them and from the orders:
+//! `crate::settlement`.
 
 use alloy_primitives::{Address, B256, U256};
+use decoders::block::Block;
 use decoders::fact::{Closing, ClosingReason, Nonces, Reach};
-use decoders::id::{Position, marketplace_id};
-use sqlx::PgConnection;
+use decoders::id::marketplace_id;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Closed, Difference, Stored, difference};
-use crate::copy::{Rows, timestamp};
-use crate::error::SinkError;
-use crate::tokens::address_text;
+use crate::batch::{Keys, Row};
+use crate::copy::Rows;
+use crate::kind::{Kind, Table};
 
 /// The kind under which a closing that is no fill is announced. A fill is announced as a sale.
 pub(crate) const KIND: &str = "cancel";
 
-/// Writes the closings of `batch`.
-pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    if batch.closings.is_empty() {
-        return Ok(());
+impl Kind for Closing {
+    /// The slot of the order it reaches; none where it reaches those of a maker.
+    type Key = Option<Uuid>;
+
+    const TABLE: Table = Table {
+        columns: 17,
+        width: 460,
+        copy: COPY,
+        stored: STORED,
+        make_undone: MAKE_UNDONE,
+        take_above: TAKE_ABOVE,
+        take: TAKE,
+        analyze: ANALYZE,
+        retract: RETRACT,
+    };
+
+    fn key(&self, _: &Block, keys: &mut Keys) -> Option<Uuid> {
+        match self.reach {
+            Reach::Key(key) => Some(keys.slot(&self.market, &key)),
+            Reach::Maker { .. } => None,
+        }
     }
-    let mut rows = Rows::new(17, batch.closings.len(), 460);
-    for row in &batch.closings {
+
+    fn announced(&self) -> Option<&'static str> {
+        (self.reason != ClosingReason::Filled).then_some(KIND)
+    }
+
+    fn write(row: &Row<'_, Closing>, rows: &mut Rows) {
         let (fact, of_maker) = (row.fact, OfMaker::of(row.fact));
-        rows.row().text(&batch.chain_name).uuid(row.id);
         rows.uuid(marketplace_id(fact.marketplace)).hex(fact.market.as_slice());
         rows.optional(row.key, Rows::uuid);
         rows.optional(told_key(fact), |rows, key| rows.hex(key.as_slice()));
@@ -32,47 +50,7 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
         rows.optional(of_maker.nonces, Rows::text);
         rows.optional(of_maker.nonce, Rows::amount);
         rows.text(fact.reason.as_str()).optional(taken(fact), Rows::amount);
-        rows.hex(fact.tx_hash.as_slice())
-            .bigint(fact.block_number.cast_signed())
-            .hex(row.block.hash.as_slice())
-            .time(timestamp(row.block.time));
-        rows.integer(fact.log_index.cast_signed())
-            .integer(fact.item.cast_signed());
     }
-    rows.send(db, COPY).await?;
-    Ok(())
-}
-
-/// Moves every closing of `chain` above `ancestor` to `undone_closings`; returns how many.
-pub(crate) async fn revert_above(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<u64, SinkError> {
-    prepare(db).await?;
-    let taken = sqlx::query(TAKE_ABOVE)
-        .bind(chain)
-        .bind(Position::floor(ancestor + 1))
-        .execute(&mut *db)
-        .await?;
-    Ok(taken.rows_affected())
-}
-
-/// Moves the closings of `chain` with these ids to `undone_closings`; returns how many.
-pub(crate) async fn revert(db: &mut PgConnection, chain: &str, ids: &[Uuid]) -> Result<u64, SinkError> {
-    prepare(db).await?;
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let taken = sqlx::query(TAKE).bind(chain).bind(ids).execute(db).await?;
-    Ok(taken.rows_affected())
-}
-
-/// Tells what the closings of `undone_closings` said, for the retraction of those that were announced.
-pub(crate) async fn retract(db: &mut PgConnection) -> Result<(), SinkError> {
-    sqlx::query(RETRACT).execute(db).await?;
-    Ok(())
-}
-
-/// Whether a closing is announced.
-pub(crate) fn announced(row: &Closed<'_>) -> bool {
-    row.fact.reason != ClosingReason::Filled
 }
 
 /// Which orders of a maker a closing reaches, as the table holds it; nothing for one that reaches a single order.
@@ -104,7 +82,7 @@ impl OfMaker {
 /// The key of the order, where the closing is announced.
 fn told_key(fact: &Closing) -> Option<B256> {
     match fact.reach {
-        Reach::Key(key) if fact.reason != ClosingReason::Filled => Some(key),
+        Reach::Key(key) if fact.announced().is_some() => Some(key),
         _ => None,
     }
 }
@@ -114,67 +92,16 @@ fn taken(fact: &Closing) -> Option<U256> {
     fact.quantity.filter(|_| fact.reason == ClosingReason::Filled)
 }
 
-/// What a decoder decides of a closing, as the table holds it.
-#[derive(PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct Told {
-    marketplace_id: Uuid,
-    market: String,
-    slot: Option<Uuid>,
-    maker: Option<String>,
-    nonces: Option<String>,
-    nonce: Option<String>,
-    reason: String,
-    quantity: Option<String>,
-    tx_hash: String,
-}
-
-impl Told {
-    fn of(row: &Closed<'_>) -> Self {
-        let (fact, of_maker) = (row.fact, OfMaker::of(row.fact));
-        Told {
-            marketplace_id: marketplace_id(fact.marketplace),
-            market: address_text(&fact.market),
-            slot: row.key,
-            maker: of_maker.maker.as_ref().map(address_text),
-            nonces: of_maker.nonces.map(str::to_owned),
-            nonce: of_maker.nonce.map(|nonce| nonce.to_string()),
-            reason: fact.reason.as_str().to_owned(),
-            quantity: taken(fact).map(|quantity| quantity.to_string()),
-            tx_hash: fact.tx_hash.to_string(),
-        }
-    }
-}
-
-/// Compares the closings stored of the blocks `low` to `high` with those of `batch`, which keeps what is to be written.
-pub(crate) async fn compare(
-    db: &mut PgConnection,
-    batch: &mut Batch<'_>,
-    low: u64,
-    high: u64,
-) -> Result<Difference, SinkError> {
-    let stored: Vec<Stored<Told>> = sqlx::query_as(STORED)
-        .bind(&batch.chain_name)
-        .bind(Position::floor(low))
-        .bind(Position::floor(high + 1))
-        .fetch_all(db)
-        .await?;
-    Ok(difference(&stored, &mut batch.closings, Told::of))
-}
-
-async fn prepare(db: &mut PgConnection) -> Result<(), SinkError> {
-    sqlx::query(CREATE_UNDONE).execute(&mut *db).await?;
-    sqlx::query(EMPTY_UNDONE).execute(db).await?;
-    Ok(())
-}
-
 const COPY: &str = "copy catalog_service.order_closings
-    (chain_id, id, marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity,
-     tx_hash, block_number, block_hash, block_time, log_index, item) from stdin (format binary)";
+    (chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
+     marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity) from stdin (format binary)";
 
-const CREATE_UNDONE: &str =
+const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
+           marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity
+    from catalog_service.order_closings where chain_id = $1 and id >= $2 and id < $3";
+
+const MAKE_UNDONE: &str =
     "create temp table if not exists undone_closings (like catalog_service.order_closings) on commit delete rows";
-
-const EMPTY_UNDONE: &str = "delete from undone_closings";
 
 const TAKE_ABOVE: &str = "with taken as (
         delete from catalog_service.order_closings where chain_id = $1 and id >= $2 returning *
@@ -186,9 +113,7 @@ const TAKE: &str = "with taken as (
     )
     insert into undone_closings select * from taken";
 
-const STORED: &str = "select id, marketplace_id, market, slot, maker, nonces, nonce::text as nonce, reason,
-           quantity::text as quantity, tx_hash
-    from catalog_service.order_closings where chain_id = $1 and id >= $2 and id < $3";
+const ANALYZE: &str = "analyze undone_closings";
 
 // The fields publisher::cancel::CancelFact reads, from here or from the table.
 const RETRACT: &str = "insert into undone (id, block_number, body)

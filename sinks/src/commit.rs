@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::Address;
 use decoders::block::{BlockRef, ChainId};
-use decoders::fact::Facts;
+use decoders::fact::{Closing, Facts, Order, Sale, Transfer};
 use decoders::id::{MAX_BLOCK, Position};
 use sqlx::PgConnection;
 
@@ -14,8 +14,8 @@ use crate::error::SinkError;
 use crate::lease::Lease;
 use crate::store::Store;
 use crate::{
-    abis, balances, checkpoint, closings, collections, counters, currencies, faults, orders, outbox, sales, settlement,
-    tokens, transfers, volumes, wash,
+    abis, balances, checkpoint, collections, counters, currencies, faults, kind, outbox, settlement, tokens, volumes,
+    wash,
 };
 
 /// Who applies a span.
@@ -168,11 +168,12 @@ pub async fn rewind(
 
     checkpoint::advance(&mut tx, Some(from), ancestor, lease).await?;
     checkpoint::branch_off(&mut tx, &name).await?;
+    outbox::prepare(&mut tx).await?;
     let undone = Rewound {
-        transfers: transfers::revert_above(&mut tx, &name, ancestor.number).await?,
-        sales: sales::revert_above(&mut tx, &name, ancestor.number).await?,
-        orders: orders::revert_above(&mut tx, &name, ancestor.number).await?,
-        closings: closings::revert_above(&mut tx, &name, ancestor.number).await?,
+        transfers: kind::revert_above::<Transfer>(&mut tx, &name, ancestor.number).await?,
+        sales: kind::revert_above::<Sale>(&mut tx, &name, ancestor.number).await?,
+        orders: kind::revert_above::<Order>(&mut tx, &name, ancestor.number).await?,
+        closings: kind::revert_above::<Closing>(&mut tx, &name, ancestor.number).await?,
     };
     undo(&mut tx, &name, undone).await?;
     faults::revert_above(&mut tx, &name, ancestor.number).await?;
@@ -196,17 +197,17 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
     let chain = facts.chain.to_string();
     coverage::exclude(&mut tx, &chain).await?;
 
-    let (low, high) = (*facts.range.start(), *facts.range.end());
+    outbox::prepare(&mut tx).await?;
     let mut batch = Batch::of(facts, |_| true)?;
-    let moved = transfers::compare(&mut tx, &mut batch, low, high).await?;
-    let sold = sales::compare(&mut tx, &mut batch, low, high).await?;
-    let opened = orders::compare(&mut tx, &mut batch, low, high).await?;
-    let closed = closings::compare(&mut tx, &mut batch, low, high).await?;
+    let transfers = kind::replace(&mut tx, &chain, &facts.range, &mut batch.transfers).await?;
+    let sales = kind::replace(&mut tx, &chain, &facts.range, &mut batch.sales).await?;
+    let orders = kind::replace(&mut tx, &chain, &facts.range, &mut batch.orders).await?;
+    let closings = kind::replace(&mut tx, &chain, &facts.range, &mut batch.closings).await?;
     let undone = Rewound {
-        transfers: transfers::revert(&mut tx, &chain, &moved.gone).await?,
-        sales: sales::revert(&mut tx, &chain, &sold.gone).await?,
-        orders: orders::revert(&mut tx, &chain, &opened.gone).await?,
-        closings: closings::revert(&mut tx, &chain, &closed.gone).await?,
+        transfers: transfers.gone,
+        sales: sales.gone,
+        orders: orders.gone,
+        closings: closings.gone,
     };
     undo(&mut tx, &chain, undone).await?;
     write(&mut tx, &batch).await?;
@@ -218,7 +219,7 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
     Ok(Replaced {
         retracted: undone.total(),
         announced: batch.len() as u64,
-        kept: moved.kept + sold.kept + opened.kept + closed.kept,
+        kept: transfers.kept + sales.kept + orders.kept + closings.kept,
     })
 }
 
@@ -238,14 +239,10 @@ async fn write(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError
         return Ok(());
     }
     let (moved, sold) = (!batch.transfers.is_empty(), !batch.sales.is_empty());
-    if moved {
-        transfers::apply(db, batch).await?;
-    }
-    if sold {
-        sales::apply(db, batch).await?;
-    }
-    orders::apply(db, batch).await?;
-    closings::apply(db, batch).await?;
+    kind::apply(db, &batch.chain_name, &batch.transfers).await?;
+    kind::apply(db, &batch.chain_name, &batch.sales).await?;
+    kind::apply(db, &batch.chain_name, &batch.orders).await?;
+    kind::apply(db, &batch.chain_name, &batch.closings).await?;
     outbox::apply(db, batch).await?;
     if moved {
         collections::apply(db, batch).await?;
@@ -281,24 +278,11 @@ async fn judge(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError
     Ok(())
 }
 
-/// The twin of [`write`] and [`judge`]: takes back the facts that were moved to the temporary tables of their kinds, and owes a retraction for
-/// each, newest first.
+/// The twin of [`write`] and [`judge`]: owes a retraction for each of the facts that were moved to the temporary tables of their
+/// kinds, newest first, and takes back what they added elsewhere.
 async fn undo(db: &mut PgConnection, chain: &str, undone: Rewound) -> Result<(), SinkError> {
     if undone.total() == 0 {
         return Ok(());
-    }
-    outbox::prepare(db).await?;
-    if undone.transfers > 0 {
-        transfers::retract(db).await?;
-    }
-    if undone.sales > 0 {
-        sales::retract(db).await?;
-    }
-    if undone.orders > 0 {
-        orders::retract(db).await?;
-    }
-    if undone.closings > 0 {
-        closings::retract(db).await?;
     }
     outbox::revert(db, chain).await?;
     if undone.orders + undone.closings > 0 {

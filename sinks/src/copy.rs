@@ -1,8 +1,11 @@
 //! Rows in PostgreSQL's binary COPY format: a quarter cheaper for the server than text (docs/decisions/0004).
 
+use std::io::Write as _;
+
 use alloy_primitives::U256;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row, ValueRef};
 use uuid::Uuid;
 
 use crate::error::SinkError;
@@ -49,6 +52,14 @@ impl Rows {
     /// A `text`, or a domain over it.
     pub(crate) fn text(&mut self, value: &str) -> &mut Self {
         self.field(value.as_bytes())
+    }
+
+    /// A number as decimal text.
+    pub(crate) fn decimal(&mut self, value: U256) -> &mut Self {
+        let start = self.buffer.len();
+        self.length(0);
+        write!(self.buffer, "{value}").expect("writing to memory cannot fail");
+        self.measure(start)
     }
 
     /// Bytes as lower-case `0x` text.
@@ -116,9 +127,7 @@ impl Rows {
             }
         }
         values.for_each(|value| write(self, value));
-        let length = (self.buffer.len() - start - 4) as i32;
-        self.buffer[start..start + 4].copy_from_slice(&length.to_be_bytes());
-        self
+        self.measure(start)
     }
 
     /// A whole `numeric`.
@@ -139,16 +148,23 @@ impl Rows {
             count += 1;
             rest = quotient;
         }
-        let digit_count = count as i16;
-        self.length(8 + 2 * count);
+        // The lowest ones are left out while they are zero, as PostgreSQL does.
+        let lowest = digits[..count].iter().take_while(|digit| **digit == 0).count();
+        let weight = (count as i16 - 1).max(0);
+        self.length(8 + 2 * (count - lowest));
         // Number of digits, weight of the first, sign, digits after the point.
-        for word in [digit_count, (digit_count - 1).max(0), 0, 0] {
+        for word in [(count - lowest) as i16, weight, 0, 0] {
             self.buffer.extend_from_slice(&word.to_be_bytes());
         }
-        for digit in digits[..count].iter().rev() {
+        for digit in digits[lowest..count].iter().rev() {
             self.buffer.extend_from_slice(&digit.to_be_bytes());
         }
         self
+    }
+
+    /// The fields of a single row.
+    pub(crate) fn fields(&self) -> &[u8] {
+        &self.buffer[HEADER.len() + 2..]
     }
 
     /// Sends the rows through `statement`, a `copy … from stdin (format binary)`.
@@ -165,9 +181,33 @@ impl Rows {
         self
     }
 
+    /// Corrects the length of the field that begins at `start`.
+    fn measure(&mut self, start: usize) -> &mut Self {
+        let length = (self.buffer.len() - start - 4) as i32;
+        self.buffer[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        self
+    }
+
     fn length(&mut self, bytes: usize) {
         self.buffer.extend_from_slice(&(bytes as i32).to_be_bytes());
     }
+}
+
+/// The fields of a row that was read, as [`Rows::fields`] of what was written: COPY and queries share one form of values.
+pub(crate) fn fields(row: &PgRow) -> Result<Vec<u8>, sqlx::Error> {
+    let mut fields = Rows {
+        buffer: Vec::new(),
+        columns: 0,
+    };
+    for column in 0..row.len() {
+        let value = row.try_get_raw(column)?;
+        if value.is_null() {
+            fields.null();
+        } else {
+            fields.field(value.as_bytes().map_err(sqlx::Error::Decode)?);
+        }
+    }
+    Ok(fields.buffer)
 }
 
 /// A block's time as a timestamp; times beyond what PostgreSQL can hold become the latest it can.
@@ -190,7 +230,8 @@ mod tests {
     fn amounts_are_base_ten_thousand_digits() {
         assert_eq!(numeric(U256::ZERO), [0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(numeric(U256::from(7)), [0, 1, 0, 0, 0, 0, 0, 0, 0, 7]);
-        assert_eq!(numeric(U256::from(10_000)), [0, 2, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(numeric(U256::from(10_000)), [0, 1, 0, 1, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(numeric(U256::from(10_000_007)), [0, 2, 0, 1, 0, 0, 0, 0, 3, 232, 0, 7]);
         assert_eq!(numeric(U256::MAX)[..4], [0, 20, 0, 19]);
     }
 

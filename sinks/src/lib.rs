@@ -26,6 +26,7 @@ mod closings;
 mod collections;
 mod copy;
 mod counters;
+mod kind;
 mod orders;
 mod sales;
 mod settlement;

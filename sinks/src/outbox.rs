@@ -3,11 +3,11 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Row};
 use crate::copy::Rows;
 use crate::error::SinkError;
+use crate::kind::Kind;
 use crate::store::Store;
-use crate::{closings, sales};
 
 /// Owes an announcement for every fact of `batch`, in chain order.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
@@ -25,8 +25,7 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
 
 /// Makes room for what [`revert`] retracts: every kind of fact tells in `undone` what it said.
 pub(crate) async fn prepare(db: &mut PgConnection) -> Result<(), SinkError> {
-    sqlx::query(CREATE_UNDONE).execute(&mut *db).await?;
-    sqlx::query(EMPTY_UNDONE).execute(db).await?;
+    sqlx::query(MAKE_UNDONE).execute(db).await?;
     Ok(())
 }
 
@@ -46,35 +45,24 @@ struct Owed {
 /// The facts of every kind, in chain order.
 fn owed(batch: &Batch<'_>) -> Vec<Owed> {
     let mut owed = Vec::with_capacity(batch.len());
-    owed.extend(batch.transfers.iter().map(|row| Owed {
-        id: row.id,
-        block_number: row.block.number,
-        kind: row.fact.kind.as_str(),
-    }));
-    owed.extend(batch.sales.iter().map(|row| Owed {
-        id: row.id,
-        block_number: row.block.number,
-        kind: sales::KIND,
-    }));
-    owed.extend(batch.orders.iter().map(|row| Owed {
-        id: row.id,
-        block_number: row.block.number,
-        kind: row.fact.kind.as_str(),
-    }));
-    owed.extend(
-        batch
-            .closings
-            .iter()
-            .filter(|row| closings::announced(row))
-            .map(|row| Owed {
-                id: row.id,
-                block_number: row.block.number,
-                kind: closings::KIND,
-            }),
-    );
+    add(&mut owed, &batch.transfers);
+    add(&mut owed, &batch.sales);
+    add(&mut owed, &batch.orders);
+    add(&mut owed, &batch.closings);
     // Each kind is in order already, which makes this a merge.
     owed.sort_by_key(|fact| fact.id);
     owed
+}
+
+fn add<F: Kind>(owed: &mut Vec<Owed>, rows: &[Row<'_, F>]) {
+    let announced = |row: &Row<'_, F>| {
+        Some(Owed {
+            id: row.id,
+            block_number: row.block.number,
+            kind: row.fact.announced()?,
+        })
+    };
+    owed.extend(rows.iter().filter_map(announced));
 }
 
 /// Messages owed, at most: numbers given to transactions that failed count too.
@@ -86,10 +74,8 @@ const DEPTH: &str = "select coalesce(max(seq) - min(seq) + 1, 0) from indexer_se
 
 const COPY: &str = "copy indexer_service.outbox (chain_id, block_number, kind, fact_id) from stdin (format binary)";
 
-const CREATE_UNDONE: &str =
+const MAKE_UNDONE: &str =
     "create temp table if not exists undone (id uuid, block_number bigint, body jsonb) on commit delete rows";
-
-const EMPTY_UNDONE: &str = "delete from undone";
 
 // The id is decoders::id::retraction_of: the kind, the second digit of the last group, is sixteen less that of the fact.
 const RETRACT: &str = "insert into indexer_service.outbox (chain_id, block_number, kind, fact_id, body)

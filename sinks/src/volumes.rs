@@ -15,7 +15,7 @@ use crate::tokens::address_text;
 
 /// Counts the sales of `batch` for their tokens.
 pub(crate) async fn apply_to_tokens(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let sums = fold(batch, |row| row.key.map(|key| key.token));
+    let sums = fold(batch, |row| row.key.token.map(|key| key.token));
     if sums.is_empty() {
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub(crate) async fn apply_to_tokens(db: &mut PgConnection, batch: &Batch<'_>) ->
 
 /// Counts the sales of `batch` for their collections.
 pub(crate) async fn apply_to_collections(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let sums = fold(batch, |row| row.key.map(|_| row.fact.contract));
+    let sums = fold(batch, |row| row.key.token.map(|_| row.fact.contract));
     if sums.is_empty() {
         return Ok(());
     }

@@ -26,8 +26,8 @@ use crate::tokens::address_text;
 /// Version of the rules above, kept with every sale they judged: a change of the rules raises it, and [`recompute`] does the rest.
 pub const WASH_VERSION: i32 = 1;
 
-/// Sales that [`recompute`] judges in one transaction.
-const RECOMPUTED_AT_ONCE: i64 = 2_000;
+/// Sales that [`recompute`] looks at in one transaction.
+const RECOMPUTED_AT_ONCE: usize = 2_000;
 
 /// Judges the sales of `batch`, and those that look different beside them.
 ///
@@ -46,29 +46,48 @@ pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), Sin
     changes.judge(db, chain).await
 }
 
-/// Judges every sale of `chain` that was judged by other rules, a bounded number per transaction; returns how many there were.
-/// Harmless at any time and beside anything else: what is cut short goes on where it stopped.
-pub async fn recompute(store: &Store, chain: ChainId) -> Result<u64, SinkError> {
+/// Looks at the next sales of `chain`, a bounded number, and judges those that were judged by other rules; returns how many, and
+/// none once these rules judged all. To be called until then: a chain that is up to date costs one lookup.
+///
+/// Harmless at any time and beside anything else. How far it came is kept, so that what is cut short goes on where it stopped;
+/// whoever judges sales by other rules meanwhile takes that away, and everything is looked at again.
+pub async fn recompute(store: &Store, chain: ChainId) -> Result<Option<u64>, SinkError> {
     let name = chain.to_string();
-    let (mut after, mut judged) = (Uuid::nil(), 0);
-    loop {
-        let mut tx = store.pool.begin().await?;
-        coverage::share(&mut tx, &name).await?;
-        coverage::alone(&mut tx, &name).await?;
-        let outdated: Vec<Uuid> = sqlx::query_scalar(OUTDATED)
-            .bind(&name)
-            .bind(after)
-            .bind(WASH_VERSION)
-            .bind(RECOMPUTED_AT_ONCE)
-            .fetch_all(&mut *tx)
-            .await?;
-        let Some(last) = outdated.last() else {
-            return Ok(judged);
-        };
-        (after, judged) = (*last, judged + outdated.len() as u64);
-        judge(&mut tx, &name, &outdated).await?;
-        tx.commit().await?;
+    if sqlx::query_scalar(UP_TO_DATE)
+        .bind(&name)
+        .bind(WASH_VERSION)
+        .fetch_one(&store.pool)
+        .await?
+    {
+        return Ok(None);
     }
+    let mut tx = store.pool.begin().await?;
+    coverage::share(&mut tx, &name).await?;
+    coverage::alone(&mut tx, &name).await?;
+    let next: Vec<(Uuid, bool)> = sqlx::query_as(NEXT)
+        .bind(&name)
+        .bind(WASH_VERSION)
+        .bind(RECOMPUTED_AT_ONCE as i64)
+        .fetch_all(&mut *tx)
+        .await?;
+    let last = next.last().filter(|_| next.len() == RECOMPUTED_AT_ONCE);
+    let judged_to = last.map_or(Uuid::max(), |(id, _)| *id);
+    let outdated: Vec<Uuid> = next
+        .iter()
+        .filter(|(_, outdated)| *outdated)
+        .map(|(id, _)| *id)
+        .collect();
+    if !outdated.is_empty() {
+        judge(&mut tx, &name, &outdated).await?;
+    }
+    sqlx::query(ADVANCE)
+        .bind(&name)
+        .bind(WASH_VERSION)
+        .bind(judged_to)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(Some(outdated.len() as u64))
 }
 
 async fn judge(db: &mut PgConnection, chain: &str, sales: &[Uuid]) -> Result<(), SinkError> {
@@ -101,7 +120,7 @@ impl Trade {
         let text = |address: &Address| address_text(address);
         Trade {
             id: row.id,
-            token: row.key.map(|key| key.token),
+            token: row.key.token.map(|key| key.token),
             standard: fact.standard.as_str().to_owned(),
             contract: text(&fact.contract),
             currency: text(&fact.currency),
@@ -171,8 +190,16 @@ const UNDONE: &str = "select id, token, standard, contract, currency_address as 
            bundle_size = 1 and price_raw is not null as single
     from undone_sales";
 
-const OUTDATED: &str = "select id from catalog_service.sale_facts
-    where chain_id = $1 and id > $2 and wash_version <> $3 order by id limit $4";
+const UP_TO_DATE: &str = "select exists (select from indexer_service.wash_progress
+    where chain_id = $1 and version = $2 and judged_to = 'ffffffff-ffff-ffff-ffff-ffffffffffff')";
+
+const NEXT: &str = "select id, wash_version <> $2 as outdated from catalog_service.sale_facts
+    where chain_id = $1 and id > coalesce((select p.judged_to from indexer_service.wash_progress p
+                                           where p.chain_id = $1 and p.version = $2), '00000000-0000-0000-0000-000000000000')
+    order by id limit $3";
+
+const ADVANCE: &str = "insert into indexer_service.wash_progress (chain_id, version, judged_to) values ($1, $2, $3)
+    on conflict (chain_id) do update set version = excluded.version, judged_to = excluded.judged_to";
 
 // Without the offset the planner, which knows nothing of how near the first is to the last, would read every sale there is.
 const TOUCHED: &str = "with parties as (
@@ -209,8 +236,11 @@ const TOUCHED: &str = "with parties as (
         order by o.id limit 30
     ) following";
 
-// A new sale carries the version already, so that what looks honest, as nearly all does, is not written again.
-const JUDGE: &str = "with judged as materialized (
+// A new sale carries the version already, so that what looks honest, as nearly all does, is not written again. What other
+// rules came to is no longer all there is.
+const JUDGE: &str = "with other_rules as (
+        delete from indexer_service.wash_progress where chain_id = $1 and version <> $3
+    ), judged as materialized (
         select s.id, array_remove(array[
             case when s.buyer = s.seller and known.seller then 'same_party' end,
             case when known.seller and known.buyer and exists (

@@ -57,29 +57,11 @@ impl ChainTask {
         let fill = async {
             let outcome = self.fill_gaps(cancel, &followed).await;
             filled.cancel();
-            match outcome {
-                Err(Error::Cancelled) => Ok(()),
-                other => other,
-            }
+            unless_cancelled(outcome)
         };
-        let read = async {
-            match self.read_contracts(cancel, &filled).await {
-                Err(Error::Cancelled) => Ok(()),
-                other => other,
-            }
-        };
-        let judge = async {
-            match self.judge_again(cancel).await {
-                Err(Error::Cancelled) => Ok(()),
-                other => other,
-            }
-        };
-        let learn = async {
-            match self.learn_currencies(cancel, &filled).await {
-                Err(Error::Cancelled) => Ok(()),
-                other => other,
-            }
-        };
+        let read = async { unless_cancelled(self.read_contracts(cancel, &filled).await) };
+        let judge = async { unless_cancelled(self.judge_again(cancel, &followed).await) };
+        let learn = async { unless_cancelled(self.learn_currencies(cancel, &filled).await) };
         let tasks = tokio::try_join!(
             Box::pin(follow),
             Box::pin(fill),
@@ -101,21 +83,24 @@ impl ChainTask {
             if ended {
                 return Ok(());
             }
-            tokio::select! {
-                () = cancel.cancelled() => return Err(Error::Cancelled),
-                () = filled.cancelled() => {}
-                () = self.begun() => {}
-            }
+            self.idle(cancel, filled).await?;
         }
     }
 
-    /// Judges anew the sales that a release with other rules judged: which of them look made up.
-    async fn judge_again(&self, cancel: &CancellationToken) -> Result<(), Error> {
+    /// Judges anew, as the leader, the sales that a release with other rules judged: which of them look made up.
+    async fn judge_again(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
-        let judged = retry::persist(cancel, "judging sales by other rules", || async {
-            Ok(wash::recompute(&pipeline.store, pipeline.chain).await?)
-        })
-        .await?;
+        while !*self.leading.borrow() && !followed.is_cancelled() {
+            self.idle(cancel, followed).await?;
+        }
+        let mut judged = 0;
+        while !cancel.is_cancelled() {
+            let next = retry::persist(cancel, "judging sales by other rules", || async {
+                Ok(wash::recompute(&pipeline.store, pipeline.chain).await?)
+            });
+            let Some(sales) = next.await? else { break };
+            judged += sales;
+        }
         if judged > 0 {
             info!(sales = judged, chain = %pipeline.chain, "judged sales by the rules of this release");
         }
@@ -143,11 +128,7 @@ impl ChainTask {
             if ended {
                 return Ok(());
             }
-            tokio::select! {
-                () = cancel.cancelled() => return Err(Error::Cancelled),
-                () = filled.cancelled() => {}
-                () = self.begun() => {}
-            }
+            self.idle(cancel, filled).await?;
         }
     }
 
@@ -184,11 +165,7 @@ impl ChainTask {
             if ended {
                 return Ok(());
             }
-            tokio::select! {
-                () = cancel.cancelled() => return Err(Error::Cancelled),
-                () = followed.cancelled() => {}
-                () = self.begun() => {}
-            }
+            self.idle(cancel, followed).await?;
         }
     }
 
@@ -215,6 +192,15 @@ impl ChainTask {
                     self.follower.pipeline.chain
                 ));
             }
+        }
+    }
+
+    /// Returns when there may be something to do, or what lies before has `ended`.
+    async fn idle(&self, cancel: &CancellationToken, ended: &CancellationToken) -> Result<(), Error> {
+        tokio::select! {
+            () = cancel.cancelled() => Err(Error::Cancelled),
+            () = ended.cancelled() => Ok(()),
+            () = self.begun() => Ok(()),
         }
     }
 
@@ -261,5 +247,13 @@ impl ChainTask {
             .first()
             .zip(missing.last())
             .map(|(first, last)| *first.start()..=*last.end()))
+    }
+}
+
+/// What a task beside the follower came to; to be cancelled is a good end.
+fn unless_cancelled(outcome: Result<(), Error>) -> Result<(), Error> {
+    match outcome {
+        Err(Error::Cancelled) => Ok(()),
+        other => other,
     }
 }

@@ -1,16 +1,18 @@
-//! What messages of every kind share: routing keys, headers, and parts of their JSON bodies. Documented in docs/MESSAGES.md.
+//! What messages of every kind share: routing keys, and the JSON around what a kind tells. Documented in docs/MESSAGES.md.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use decoders::block::ChainId;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::FromRow;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::cancel::CancelFact;
-use super::order::OrderFact;
-use super::sale::SaleFact;
-use super::transfer::TransferFact;
-use crate::{closings, sales};
+use super::cancel::Cancel;
+use super::order::Order;
+use super::sale::Sale;
+use super::transfer::Transfer;
 
 /// Version of the body's layout; it grows only when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u8 = 1;
@@ -35,47 +37,142 @@ pub struct Message {
     pub body: Vec<u8>,
 }
 
-/// The block a fact stands in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct BlockBody {
-    pub(super) number: i64,
-    pub(super) hash: String,
-    /// RFC 3339, whole seconds, UTC.
-    pub(super) time: String,
+/// What a kind of fact tells beside its place: the columns of its table, which a rewind wrote down by the same names.
+pub(super) trait Told: DeserializeOwned + for<'r> FromRow<'r, PgRow> + Send + Unpin {
+    /// The same as consumers read it.
+    type Body: Serialize;
+
+    /// What messages of such facts are called.
+    const KINDS: &'static [&'static str];
+
+    /// Reads the facts of chain $1 with the ids $2, as far as they stand.
+    const READ: &'static str;
+
+    /// The contract it is about.
+    fn contract(&self) -> &str;
+
+    /// The body of its message.
+    fn body(self) -> Self::Body;
 }
 
-/// A message with its routing key.
-pub(super) fn message(id: Uuid, chain: String, kind: String, contract: String, body: Vec<u8>) -> Message {
-    Message {
-        id,
-        routing_key: routing_key(&chain, &kind, &contract),
-        chain,
-        kind,
-        contract,
-        body,
+/// A fact as its table holds it, and as a rewind wrote it down when it undid it.
+#[derive(Clone, Debug, Deserialize, FromRow)]
+pub(super) struct Fact<T> {
+    pub(super) fact_id: Uuid,
+    kind: String,
+    tx_hash: String,
+    block_number: i64,
+    block_hash: String,
+    block_time: DateTime<Utc>,
+    log_index: i32,
+    #[serde(default)]
+    item: i32,
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    told: T,
+}
+
+/// The body of a message.
+#[derive(Serialize)]
+struct Body<'a, B> {
+    schema_version: u8,
+    id: Uuid,
+    chain: &'a str,
+    kind: &'a str,
+    block: BlockBody,
+    tx_hash: String,
+    log_index: i32,
+    item: i32,
+    #[serde(flatten)]
+    told: B,
+    /// In a retraction, which repeats every field of the fact, so that a consumer that kept nothing can still undo it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retracts: Option<Retracts>,
+}
+
+/// The block a fact stands in.
+#[derive(Serialize)]
+struct BlockBody {
+    number: i64,
+    hash: String,
+    time: String,
+}
+
+/// The fact a retraction takes back.
+#[derive(Serialize)]
+struct Retracts {
+    id: Uuid,
+    kind: String,
+}
+
+impl<T: Told> Fact<T> {
+    /// The message that tells of this fact.
+    pub(super) fn message(self, chain: ChainId) -> Message {
+        let id = self.fact_id;
+        self.told(chain, id, None)
+    }
+
+    /// The message with the id `id` that takes it back.
+    fn retraction(self, chain: ChainId, id: Uuid) -> Message {
+        let retracts = Retracts {
+            id: self.fact_id,
+            kind: self.kind.clone(),
+        };
+        self.told(chain, id, Some(retracts))
+    }
+
+    fn told(self, chain: ChainId, id: Uuid, retracts: Option<Retracts>) -> Message {
+        let (chain, contract) = (chain.to_string(), self.told.contract().to_owned());
+        let kind = if retracts.is_some() {
+            RETRACTION.to_owned()
+        } else {
+            self.kind
+        };
+        let body = Body {
+            schema_version: SCHEMA_VERSION,
+            id,
+            chain: &chain,
+            kind: &kind,
+            block: BlockBody {
+                number: self.block_number,
+                hash: self.block_hash,
+                time: rfc3339(self.block_time),
+            },
+            tx_hash: self.tx_hash,
+            log_index: self.log_index,
+            item: self.item,
+            told: self.told.body(),
+            retracts,
+        };
+        Message {
+            id,
+            routing_key: routing_key(&chain, &kind, &contract),
+            body: serde_json::to_vec(&body).expect("text and numbers can be written as JSON"),
+            chain,
+            kind,
+            contract,
+        }
     }
 }
 
 /// The message with the id `id` that takes back what a rewind wrote into the outbox about a fact it undid.
 pub(super) fn retraction(told: Value, chain: ChainId, id: Uuid) -> Result<Message, serde_json::Error> {
-    match told["kind"].as_str() {
-        Some(sales::KIND) => serde_json::from_value::<SaleFact>(told)?.retraction(chain, id),
-        Some(closings::KIND) => serde_json::from_value::<CancelFact>(told)?.retraction(chain, id),
-        Some("listing" | "offer") => serde_json::from_value::<OrderFact>(told)?.retraction(chain, id),
-        _ => serde_json::from_value::<TransferFact>(told)?.retraction(chain, id),
-    }
-}
-
-/// The fact a retraction takes back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Retracts {
-    pub(super) id: Uuid,
-    pub(super) kind: String,
+    Ok(match told["kind"].as_str() {
+        Some(kind) if Sale::KINDS.contains(&kind) => Fact::<Sale>::deserialize(told)?.retraction(chain, id),
+        Some(kind) if Order::KINDS.contains(&kind) => Fact::<Order>::deserialize(told)?.retraction(chain, id),
+        Some(kind) if Cancel::KINDS.contains(&kind) => Fact::<Cancel>::deserialize(told)?.retraction(chain, id),
+        _ => Fact::<Transfer>::deserialize(told)?.retraction(chain, id),
+    })
 }
 
 /// `time` as bodies carry it: RFC 3339, whole seconds, UTC.
 pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The version of a market's contracts as bodies carry it; none where there is but one.
+pub(super) fn told_version(version: String) -> Option<String> {
+    Some(version).filter(|version| !version.is_empty())
 }
 
 /// `eip155:1`, `transfer`, `0xbc4c…` → `eip155.1.transfer.0xbc4c…`.
@@ -88,21 +185,31 @@ fn routing_key(chain: &str, kind: &str, contract: &str) -> String {
     key
 }
 
-/// The JSON examples of the documentation, in order.
+/// The JSON examples of the documentation as they would be sent: without white space between words.
 #[cfg(test)]
-pub(super) fn documented() -> Vec<Value> {
+pub(super) fn documented() -> Vec<String> {
     let text = include_str!("../../../docs/MESSAGES.md");
     let blocks = text
         .split("```json")
         .skip(1)
         .filter_map(|rest| rest.split("```").next());
-    blocks
-        .map(|block| serde_json::from_str(block).expect("the documentation shows JSON"))
-        .collect()
+    let compact = |block: &str| {
+        let parts = block.split('"').enumerate();
+        let words = parts.map(|(place, part)| {
+            if place % 2 == 0 {
+                part.split_whitespace().collect()
+            } else {
+                part.to_owned()
+            }
+        });
+        words.collect::<Vec<String>>().join("\"")
+    };
+    blocks.map(compact).collect()
 }
 
 /// The first example of a message of this kind.
 #[cfg(test)]
-pub(super) fn documented_as(kind: &str) -> Option<Value> {
-    documented().into_iter().find(|body| body["kind"] == kind)
+pub(super) fn documented_as(kind: &str) -> Option<String> {
+    let kind = format!("\"kind\":\"{kind}\"");
+    documented().into_iter().find(|body| body.contains(&kind))
 }

@@ -5,14 +5,13 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::cancel::CancelFact;
-use super::message::{Message, retraction};
-use super::order::OrderFact;
-use super::sale::SaleFact;
-use super::transfer::TransferFact;
-use super::{PublisherError, cancel, order, sale, transfer};
+use super::PublisherError;
+use super::cancel::Cancel;
+use super::message::{Fact, Message, Told, retraction};
+use super::order::Order;
+use super::sale::Sale;
+use super::transfer::Transfer;
 use crate::store::Store;
-use crate::{closings, sales};
 
 /// One outbox row; no message when its fact was undone before the row was paid.
 #[derive(Clone, Debug)]
@@ -58,69 +57,40 @@ pub(super) async fn rows(
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(&store.pool)
     .await?;
-    let facts = Facts::read(store, chain, &rows).await?;
-    rows.into_iter().map(|row| row.owed(chain, &facts)).collect()
+    let messages = announced(store, chain, &rows).await?;
+    rows.into_iter().map(|row| row.owed(chain, &messages)).collect()
 }
 
-/// The facts that some outbox rows tell of, as far as they stand.
-struct Facts {
-    transfers: FxHashMap<Uuid, TransferFact>,
-    sales: FxHashMap<Uuid, SaleFact>,
-    orders: FxHashMap<Uuid, OrderFact>,
-    cancels: FxHashMap<Uuid, CancelFact>,
+/// The messages of the facts that `rows` announce, as far as they stand: one statement per kind among them.
+async fn announced(store: &Store, chain: ChainId, rows: &[Row]) -> Result<FxHashMap<Uuid, Message>, PublisherError> {
+    let mut messages = FxHashMap::default();
+    read::<Transfer>(store, chain, rows, &mut messages).await?;
+    read::<Sale>(store, chain, rows, &mut messages).await?;
+    read::<Order>(store, chain, rows, &mut messages).await?;
+    read::<Cancel>(store, chain, rows, &mut messages).await?;
+    Ok(messages)
 }
 
-impl Facts {
-    /// One statement per kind among `rows`.
-    async fn read(store: &Store, chain: ChainId, rows: &[Row]) -> Result<Self, PublisherError> {
-        let (mut moved, mut sold, mut ordered, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for row in rows.iter().filter(|row| row.body.is_none()) {
-            let ids = match row.kind.as_str() {
-                sales::KIND => &mut sold,
-                closings::KIND => &mut ended,
-                "listing" | "offer" => &mut ordered,
-                _ => &mut moved,
-            };
-            ids.push(row.fact_id);
-        }
-        let chain = chain.to_string();
-        let transfers = if moved.is_empty() {
-            Vec::new()
-        } else {
-            transfer::read(store, &chain, &moved).await?
-        };
-        let sales = if sold.is_empty() {
-            Vec::new()
-        } else {
-            sale::read(store, &chain, &sold).await?
-        };
-        let orders = if ordered.is_empty() {
-            Vec::new()
-        } else {
-            order::read(store, &chain, &ordered).await?
-        };
-        let cancels = if ended.is_empty() {
-            Vec::new()
-        } else {
-            cancel::read(store, &chain, &ended).await?
-        };
-        Ok(Facts {
-            transfers: transfers.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
-            sales: sales.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
-            orders: orders.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
-            cancels: cancels.into_iter().map(|fact| (fact.fact_id, fact)).collect(),
-        })
+async fn read<T: Told>(
+    store: &Store,
+    chain: ChainId,
+    rows: &[Row],
+    messages: &mut FxHashMap<Uuid, Message>,
+) -> Result<(), PublisherError> {
+    let announced = rows
+        .iter()
+        .filter(|row| row.body.is_none() && T::KINDS.contains(&row.kind.as_str()));
+    let ids: Vec<Uuid> = announced.map(|row| row.fact_id).collect();
+    if ids.is_empty() {
+        return Ok(());
     }
-
-    /// The message of the fact with the id `id`; none when it was undone.
-    fn message(&self, chain: ChainId, id: Uuid) -> Option<Result<Message, serde_json::Error>> {
-        // Two rows may tell of one fact: what was undone and came again.
-        let transfer = self.transfers.get(&id).cloned().map(|fact| fact.message(chain));
-        transfer
-            .or_else(|| self.sales.get(&id).cloned().map(|fact| fact.message(chain)))
-            .or_else(|| self.orders.get(&id).cloned().map(|fact| fact.message(chain)))
-            .or_else(|| self.cancels.get(&id).cloned().map(|fact| fact.message(chain)))
-    }
+    let facts: Vec<Fact<T>> = sqlx::query_as(T::READ)
+        .bind(chain.to_string())
+        .bind(ids)
+        .fetch_all(&store.pool)
+        .await?;
+    messages.extend(facts.into_iter().map(|fact| (fact.fact_id, fact.message(chain))));
+    Ok(())
 }
 
 /// What one batch came to.
@@ -207,15 +177,15 @@ struct Row {
 }
 
 impl Row {
-    fn owed(self, chain: ChainId, facts: &Facts) -> Result<Owed, PublisherError> {
+    fn owed(self, chain: ChainId, messages: &FxHashMap<Uuid, Message>) -> Result<Owed, PublisherError> {
         let Row { seq, fact_id, body, .. } = self;
         let message = match body {
-            Some(told) => Some(retraction(told, chain, fact_id)),
-            None => facts.message(chain, fact_id),
+            Some(told) => {
+                Some(retraction(told, chain, fact_id).map_err(|reason| PublisherError::Body { seq, reason })?)
+            }
+            // Two rows may tell of one fact: what was undone and came again.
+            None => messages.get(&fact_id).cloned(),
         };
-        let message = message
-            .transpose()
-            .map_err(|reason| PublisherError::Body { seq, reason })?;
         Ok(Owed { seq, message })
     }
 }

@@ -1,18 +1,14 @@
 //! What consumers are told of a sale. Documented in docs/MESSAGES.md.
 
-use chrono::{DateTime, Utc};
-use decoders::block::ChainId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::PublisherError;
-use super::message::{BlockBody, Message, RETRACTION, Retracts, SCHEMA_VERSION, message, rfc3339};
-use crate::store::Store;
+use super::message::{Told, told_version};
+use crate::sales::KIND;
 
-/// A sale as the table holds it, and as a rewind wrote it down when it undid it.
+/// What a sale tells, as the table holds it.
 #[derive(Clone, Debug, Deserialize, sqlx::FromRow)]
-pub(super) struct SaleFact {
-    pub(super) fact_id: Uuid,
+pub(super) struct Sale {
     contract: String,
     token_number: Option<String>,
     standard: String,
@@ -36,16 +32,10 @@ pub(super) struct SaleFact {
     bundle_id: Option<Uuid>,
     bundle_size: i32,
     flags: Vec<String>,
-    tx_hash: String,
-    block_number: i64,
-    block_hash: String,
-    block_time: DateTime<Utc>,
-    log_index: i32,
-    item: i32,
 }
 
 /// A part of the price that the seller did not get.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Serialize)]
 struct FeeBody {
     recipient: String,
     amount: String,
@@ -53,23 +43,15 @@ struct FeeBody {
 }
 
 /// What was sold together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Serialize)]
 struct BundleBody {
     id: Uuid,
     size: i32,
 }
 
-/// Body of a sale, and of its retraction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct SaleBody {
-    schema_version: u8,
-    id: Uuid,
-    chain: String,
-    kind: &'static str,
-    block: BlockBody,
-    tx_hash: String,
-    log_index: i32,
-    item: i32,
+/// What a sale tells, as consumers read it.
+#[derive(Serialize)]
+pub(super) struct SaleBody {
     contract: String,
     token_id: Option<String>,
     standard: String,
@@ -90,73 +72,32 @@ struct SaleBody {
     order_hash: Option<String>,
     bundle: Option<BundleBody>,
     flags: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retracts: Option<Retracts>,
 }
 
-/// The sales of `chain` with these ids, as far as they stand.
-pub(super) async fn read(store: &Store, chain: &str, ids: &[Uuid]) -> Result<Vec<SaleFact>, PublisherError> {
-    Ok(sqlx::query_as(READ)
-        .bind(chain)
-        .bind(ids)
-        .fetch_all(&store.pool)
-        .await?)
-}
+impl Told for Sale {
+    type Body = SaleBody;
 
-const READ: &str = "select s.id as fact_id, s.contract::text, s.token_number, s.standard, s.quantity::text, m.name as marketplace,
-           s.version, s.side, s.seller::text, s.buyer::text, s.maker::text, s.taker_raw::text, s.aggregator::text,
-           s.currency_address::text, s.price_raw::text, s.price_allocation, s.seller_net_raw::text,
-           s.fee_recipients, s.fee_amounts::text[] as fee_amounts, s.fee_kinds, s.order_hash::text, s.bundle_id, s.bundle_size,
-           s.flags, s.tx_hash::text, s.block_number, s.block_hash::text, s.block_time, s.log_index, s.item
-    from catalog_service.sale_facts s
-    left join catalog_service.marketplaces m on m.id = s.marketplace_id
-    where s.chain_id = $1 and s.id = any($2)";
+    const KINDS: &'static [&'static str] = &[KIND];
 
-impl SaleFact {
-    /// The message that tells of this sale.
-    pub(super) fn message(self, chain: ChainId) -> Result<Message, serde_json::Error> {
-        let id = self.fact_id;
-        self.body(chain, id, None).message()
+    const READ: &'static str = READ;
+
+    fn contract(&self) -> &str {
+        &self.contract
     }
 
-    /// The message with the id `id` that takes it back.
-    pub(super) fn retraction(self, chain: ChainId, id: Uuid) -> Result<Message, serde_json::Error> {
-        let retracts = Retracts {
-            id: self.fact_id,
-            kind: crate::sales::KIND.into(),
-        };
-        self.body(chain, id, Some(retracts)).message()
-    }
-
-    fn body(self, chain: ChainId, id: Uuid, retracts: Option<Retracts>) -> SaleBody {
+    fn body(self) -> SaleBody {
         let fees = self
             .fee_recipients
             .into_iter()
             .zip(self.fee_amounts)
             .zip(self.fee_kinds);
         SaleBody {
-            schema_version: SCHEMA_VERSION,
-            id,
-            chain: chain.to_string(),
-            kind: if retracts.is_some() {
-                RETRACTION
-            } else {
-                crate::sales::KIND
-            },
-            block: BlockBody {
-                number: self.block_number,
-                hash: self.block_hash,
-                time: rfc3339(self.block_time),
-            },
-            tx_hash: self.tx_hash,
-            log_index: self.log_index,
-            item: self.item,
             contract: self.contract,
             token_id: self.token_number,
             standard: self.standard,
             quantity: self.quantity,
             marketplace: self.marketplace,
-            version: Some(self.version).filter(|version| !version.is_empty()),
+            version: told_version(self.version),
             side: self.side,
             seller: self.seller,
             buyer: self.buyer,
@@ -180,25 +121,27 @@ impl SaleFact {
                 size: self.bundle_size,
             }),
             flags: self.flags,
-            retracts,
         }
     }
 }
 
-impl SaleBody {
-    fn message(self) -> Result<Message, serde_json::Error> {
-        let body = serde_json::to_vec(&self)?;
-        Ok(message(self.id, self.chain, self.kind.to_owned(), self.contract, body))
-    }
-}
+const READ: &str = "select s.id as fact_id, 'sale' as kind, s.contract::text, s.token_number, s.standard, s.quantity::text, m.name as marketplace,
+           s.version, s.side, s.seller::text, s.buyer::text, s.maker::text, s.taker_raw::text, s.aggregator::text,
+           s.currency_address::text, s.price_raw::text, s.price_allocation, s.seller_net_raw::text,
+           s.fee_recipients, s.fee_amounts::text[] as fee_amounts, s.fee_kinds, s.order_hash::text, s.bundle_id, s.bundle_size,
+           s.flags, s.tx_hash::text, s.block_number, s.block_hash::text, s.block_time, s.log_index, s.item
+    from catalog_service.sale_facts s
+    left join catalog_service.marketplaces m on m.id = s.marketplace_id
+    where s.chain_id = $1 and s.id = any($2)";
 
 #[cfg(test)]
 mod tests {
     use alloy_primitives::b256;
+    use decoders::block::ChainId;
     use decoders::id::{Position, RecordKind, retraction_of};
     use serde_json::{Value, json};
 
-    use super::super::message::documented;
+    use super::super::message::{Fact, RETRACTION, documented, retraction};
     use super::*;
 
     fn told() -> Value {
@@ -230,25 +173,24 @@ mod tests {
 
     #[test]
     fn the_documentation_shows_what_is_sent() {
-        let sale: SaleFact = serde_json::from_value(told()).unwrap();
-        let message = sale.clone().message(ChainId(1)).unwrap();
+        let sale: Fact<Sale> = serde_json::from_value(told()).unwrap();
+        let message = sale.message(ChainId(1));
         assert_eq!(
             message.routing_key,
             "eip155.1.sale.0xfaab4e37eef54db9b3758f1b9df2e669bf89b60c"
         );
-        let body: Value = serde_json::from_slice(&message.body).unwrap();
-        assert_eq!(body, documented()[2], "{body:#}");
+        assert_eq!(String::from_utf8(message.body).unwrap(), documented()[2]);
     }
 
     #[test]
     fn a_retraction_repeats_the_sale() {
-        let sale: SaleFact = serde_json::from_value(told()).unwrap();
-        let id = retraction_of(sale.fact_id);
-        let message = super::super::message::retraction(told(), ChainId(1), id).unwrap();
-        let mut expected: Value = serde_json::from_slice(&sale.clone().message(ChainId(1)).unwrap().body).unwrap();
+        let sale: Fact<Sale> = serde_json::from_value(told()).unwrap();
+        let (fact, id) = (sale.fact_id, retraction_of(sale.fact_id));
+        let message = retraction(told(), ChainId(1), id).unwrap();
+        let mut expected: Value = serde_json::from_slice(&sale.message(ChainId(1)).body).unwrap();
         expected["id"] = json!(id);
         expected["kind"] = json!(RETRACTION);
-        expected["retracts"] = json!({ "id": sale.fact_id, "kind": "sale" });
+        expected["retracts"] = json!({ "id": fact, "kind": "sale" });
         let body: Value = serde_json::from_slice(&message.body).unwrap();
         assert_eq!(body, expected);
         assert_eq!(

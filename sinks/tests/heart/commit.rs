@@ -18,7 +18,6 @@ use sinks::error::{Class, SinkError};
 use sinks::lease::{acquire, release, renew};
 use sinks::publisher::tail::{Filter, from_outbox};
 use sinks::store::Store;
-use sinks::wash;
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -343,28 +342,6 @@ fn assert_orders_are_told(opened: &[&Value], canceled: &[&Value], facts: &Facts,
         assert_eq!(body["market"], format!("{:#x}", fact.market));
         assert_eq!(body["reason"], fact.reason.as_str());
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sales_judged_by_other_rules_are_judged_again() {
-    with_store(1, |store| async move {
-        let world = World::new(13, 30);
-        apply(&store, &world.facts(0..=29), Move::Backfill { branch: 0 })
-            .await
-            .unwrap();
-        let expected = digest(&store, CHAIN).await.unwrap();
-        sqlx::query(
-            "update catalog_service.sale_facts set wash_flags = '{overruled}', wash_version = 0 where log_index <> 81",
-        )
-        .execute(&store.pool)
-        .await
-        .unwrap();
-        let judged = wash::recompute(&store, CHAIN).await.unwrap();
-        assert!(judged > 0);
-        assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
-        assert_eq!(wash::recompute(&store, CHAIN).await.unwrap(), 0);
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

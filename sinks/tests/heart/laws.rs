@@ -24,11 +24,11 @@ use sinks::{checkpoint, coverage};
 const TTL: Duration = Duration::from_secs(600);
 
 /// How many schedules each law is tried on; `LAW_SEEDS=200` for a long night.
-fn seeds() -> u64 {
+pub(crate) fn seeds() -> u64 {
     std::env::var("LAW_SEEDS").map_or(10, |seeds| seeds.parse().unwrap())
 }
 
-async fn clear(store: &Store) {
+pub(crate) async fn clear(store: &Store) {
     sqlx::raw_sql(
         // Deleting beats truncating for the few rows a world has.
         "delete from catalog_service.ownership_transfers; delete from catalog_service.tokens;
@@ -59,7 +59,7 @@ async fn clean(store: &Store, world: &World) -> Vec<TableDigest> {
 }
 
 /// Cuts `0..=height` into ranges of random lengths, some of which overlap the one before.
-fn cuts(rng: &mut ChaCha8Rng, height: u64) -> Vec<RangeInclusive<u64>> {
+pub(crate) fn cuts(rng: &mut ChaCha8Rng, height: u64) -> Vec<RangeInclusive<u64>> {
     let mut ranges = Vec::new();
     let mut low = 0;
     while low <= height {
@@ -132,20 +132,20 @@ async fn decoders_may_cover_a_range_one_after_the_other() {
 }
 
 /// A follower: applies the world's blocks above its checkpoint in random steps, and rewinds to where the world still agrees.
-struct Follower {
+pub(crate) struct Follower {
     lease: Lease,
     at: Option<BlockRef>,
 }
 
 impl Follower {
-    async fn start(store: &Store) -> Self {
+    pub(crate) async fn start(store: &Store) -> Self {
         Follower {
             lease: acquire(store, CHAIN, "test", TTL).await.unwrap().unwrap(),
             at: None,
         }
     }
 
-    async fn follow(&mut self, store: &Store, world: &World, rng: &mut ChaCha8Rng) {
+    pub(crate) async fn follow(&mut self, store: &Store, world: &World, rng: &mut ChaCha8Rng) {
         if let Some(at) = self.at {
             let common = at.number.min(world.height());
             let mut ancestor = common;

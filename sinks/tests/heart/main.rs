@@ -4,9 +4,11 @@
 mod books;
 mod commit;
 mod currency;
+mod judging;
 mod laws;
 mod market;
 mod open;
+mod proxies;
 mod schema;
 #[path = "../scratch/mod.rs"]
 mod scratch;

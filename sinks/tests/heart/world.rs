@@ -195,6 +195,7 @@ pub(crate) fn quantity(rng: &mut ChaCha8Rng) -> U256 {
     match rng.random_range(0..10) {
         0 | 1 => U256::ZERO,
         2 => U256::MAX,
+        3 => U256::from(10u64.pow(18)),
         _ => U256::from(rng.random_range(1..4u8)),
     }
 }
