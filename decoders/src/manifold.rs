@@ -67,7 +67,7 @@ const DYNAMIC_PRICE: u64 = 3;
 /// A token of which there are several.
 const ERC1155: u64 = 2;
 
-/// The market on every chain.
+/// The market on every chain. The details of a listing are claimed to be at hand where it is created.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "manifold",
     claims: &[
@@ -75,6 +75,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, ACCEPT_OFFER, 2).asking(),
         Claim::of(CONTRACTS, FINALIZE_LISTING, 2).asking(),
         Claim::of(CONTRACTS, CREATE_LISTING, 2).asking(),
+        Claim::of(CONTRACTS, TOKEN_DETAILS, 2),
         Claim::of(CONTRACTS, MODIFY_LISTING, 2).asking(),
         Claim::of(CONTRACTS, CANCEL_LISTING, 2),
         Claim::of(CONTRACTS, OFFER, 2).asking(),
@@ -86,7 +87,7 @@ pub(crate) const DECODER: Decoder = Decoder {
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     let mut since = 0;
-    for log in transaction.claimed() {
+    for log in transaction.claimed().filter(|log| log.topic0() != Some(&TOKEN_DETAILS)) {
         if matches!(log.topic0(), Some(&CANCEL_LISTING | &RESCIND_OFFER)) {
             events.say(log, taken_back(log));
             continue;

@@ -66,13 +66,14 @@ pub(crate) fn read_block(json: &Value) -> Span {
     let receipts = json["receipts"].as_array().unwrap();
     let logs = receipts
         .iter()
-        .flat_map(|receipt| receipt["logs"].as_array().unwrap())
-        .map(|log| read_log(number, log));
+        .flat_map(|receipt| receipt["logs"].as_array().unwrap());
+    let mut logs: Vec<Log> = logs.map(|log| read_log(number, log)).collect();
+    logs::keep_what_is_asked_for(&mut logs);
     logs::spanning(
         json["chainId"].as_u64().unwrap(),
         number..=number,
         vec![block],
-        logs.collect(),
+        logs,
     )
 }
 
