@@ -3,7 +3,7 @@
 //!
 //! The events of a sale name a listing by its number only. What it sells, for whom and in what currency was told when it was
 //! created, and the market returns it for good: `getListing`. A lazy listing names who creates the token; that token is the
-//! one minted to the buyer before the event.
+//! one minted to the buyer before the event. Where the market cannot be asked, a purchase is told by what the buyer got.
 //!
 //! The market holds what is listed. A listing of a token that does not exist yet, and one that only invites offers, is none here.
 
@@ -87,12 +87,17 @@ pub(crate) const DECODER: Decoder = Decoder {
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     let mut since = 0;
-    for log in transaction.claimed().filter(|log| log.topic0() != Some(&TOKEN_DETAILS)) {
+    let mut claimed = transaction.claimed().peekable();
+    while let Some(log) = claimed.next() {
+        if log.topic0() == Some(&TOKEN_DETAILS) {
+            continue;
+        }
         if matches!(log.topic0(), Some(&CANCEL_LISTING | &RESCIND_OFFER)) {
             events.say(log, taken_back(log));
             continue;
         }
-        let created = Listing::created(transaction, log, &trail);
+        let details = claimed.peek().filter(|details| are_details(details, log));
+        let created = details.and_then(|details| Listing::created(log, details, &trail));
         let listing = created.map_or_else(|| Listing::of(transaction, log, events), Ok);
         if matches!(log.topic0(), Some(&CREATE_LISTING | &MODIFY_LISTING | &OFFER)) {
             events.say(log, listing.and_then(|listing| opened(log, &listing)));
@@ -100,8 +105,16 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
         }
         let window = since..log.log_index;
         since = log.log_index + 1;
+        let listing = listing.or_else(|unanswered| Listing::seen(log, &trail, window.clone()).ok_or(unanswered));
         events.say(log, listing.and_then(|listing| sale(log, &listing, &trail, window)));
     }
+}
+
+/// Whether `details` are those of the listing that `log` creates.
+fn are_details(details: &Log, log: &Log) -> bool {
+    log.topic0() == Some(&CREATE_LISTING)
+        && details.topic0() == Some(&TOKEN_DETAILS)
+        && (details.address, details.topics[1]) == (log.address, log.topics[1])
 }
 
 /// The listing that `log` names.
@@ -194,6 +207,8 @@ struct Listing {
     has_delivery_fee: bool,
     bid: U256,
     bidder: Address,
+    /// Whether it is read off its sale, because the market could not be asked.
+    is_seen: bool,
 }
 
 impl Listing {
@@ -209,17 +224,9 @@ impl Listing {
 
     /// The listing that `log` creates, as far as the transaction tells it: its token in the log of its details, its seller by the
     /// movement that handed the token over.
-    fn created(transaction: &Transaction<'_>, log: &Log, trail: &Trail) -> Option<Self> {
-        if log.topic0() != Some(&CREATE_LISTING) {
-            return None;
-        }
-        let details = transaction.logs.iter().find(|other| {
-            other.address == log.address
-                && other.topic0() == Some(&TOKEN_DETAILS)
-                && other.topics.get(1) == log.topics.get(1)
-        });
+    fn created(log: &Log, details: &Log, trail: &Trail) -> Option<Self> {
         let [_, _, kind, available, per_sale, _, _, _, _, _, currency, _] = Reader::new(log).head().ok()?;
-        let [token, contract, standard, lazy] = Reader::new(details?).head().ok()?;
+        let [token, contract, standard, lazy] = Reader::new(details).head().ok()?;
         let (contract, token, is_lazy) = (abi::address(contract), uint(token), !uint(lazy).is_zero());
         let moves = trail.of_token(contract, token).map(|(_, movement)| movement);
         let escrow = moves
@@ -239,6 +246,45 @@ impl Listing {
             has_delivery_fee: false,
             bid: U256::ZERO,
             bidder: Address::ZERO,
+            is_seen: false,
+        })
+    }
+
+    /// The listing as far as its sale shows it: what the market handed to the buyer, or what was created for him, and in what the
+    /// market was paid or paid out.
+    fn seen(log: &Log, trail: &Trail, window: Range<u32>) -> Option<Self> {
+        let mut reader = Reader::new(log);
+        let (buyer, count) = match log.topic0() {
+            Some(&PURCHASE) => {
+                let [_referrer, buyer, count, _amount] = reader.head().ok()?;
+                (reader.address(buyer), uint(count))
+            }
+            Some(&ACCEPT_OFFER) => {
+                let [buyer, _amount] = reader.head().ok()?;
+                (reader.address(buyer), U256::ONE)
+            }
+            _ => return None,
+        };
+        let handed = trail
+            .movements(window.clone())
+            .iter()
+            .rfind(|movement| movement.to == buyer && (movement.from.is_zero() || movement.from == log.address))?;
+        let mut payments = trail.payments(window).iter();
+        let paid = payments.find(|payment| [payment.from, payment.to].contains(&log.address));
+        Some(Listing {
+            seller: Address::ZERO,
+            kind: U256::ZERO,
+            available: handed.quantity,
+            per_sale: handed.quantity.checked_div(count)?,
+            currency: paid.map_or(Address::ZERO, |payment| payment.currency),
+            token: handed.token,
+            contract: handed.contract,
+            is_1155: !handed.standard.single_owner(),
+            is_lazy: handed.from.is_zero(),
+            has_delivery_fee: false,
+            bid: U256::ZERO,
+            bidder: Address::ZERO,
+            is_seen: true,
         })
     }
 
@@ -258,6 +304,7 @@ impl Listing {
             has_delivery_fee: !uint(word(21)).is_zero() || !uint(word(22)).is_zero(),
             bid: uint(word(23)),
             bidder: abi::address(word(24)),
+            is_seen: false,
         }
     }
 
@@ -266,6 +313,9 @@ impl Listing {
         if self.is_lazy {
             let minted = trail.movements(window).iter();
             let minted = minted.filter(|movement| movement.from.is_zero() && movement.to == buyer);
+            // What else was created for the buyer stands before.
+            let contract = minted.clone().next_back().map(|movement| movement.contract);
+            let minted = minted.filter(|movement| Some(movement.contract) == contract);
             let lines = minted.map(|movement| Line {
                 standard: movement.standard,
                 ..Line::of(movement.contract, movement.token, movement.quantity).between(self.seller, buyer)
@@ -347,6 +397,9 @@ fn sale(
     if listing.is_lazy {
         deal.flags.push(flag::PRIMARY);
     }
+    if listing.is_seen {
+        deal.flags.extend([flag::NO_ANSWER, flag::SELLER_UNKNOWN]);
+    }
     let lines = listing.lines(count, buyer, trail, window)?;
     if lines.is_empty() {
         deal.flags.push(flag::TOKEN_UNKNOWN);
@@ -358,5 +411,6 @@ fn sale(
         Side::Listing => filled_by(MARKET, log, listed(log), listing.units(count)?),
         _ => filled(MARKET, log, listed(log)),
     };
-    Ok((Said::from(deal).and(fill), reader.doubt()))
+    let doubt = listing.is_seen.then_some(reason::UNANSWERED).or(reader.doubt());
+    Ok((Said::from(deal).and(fill), doubt))
 }

@@ -218,7 +218,10 @@ fn second_version(log: &Log) -> Result<Told, Refusal> {
         standard,
         ..Line::of(reader.topic_address(3), uint(token), quantity).between(seller, reader.address(beneficiary))
     };
+    // Whoever pays may buy for another.
     let deal = Deal {
+        maker: second,
+        taker_raw: Some(first),
         currency: reader.address(currency),
         ..Deal::of(market("v2"), side, line, uint(price))
     };

@@ -169,7 +169,8 @@ impl<'a> Chain<'a, '_> {
 fn name_router(transaction: &Transaction<'_>, sale: &mut Sale) {
     let called = transaction.envelope.and_then(|envelope| envelope.to);
     let taker = sale.taker_raw;
-    let stands_between = taker != sale.buyer && taker != sale.seller && !taker.is_zero() && !HOLDERS.contains(&taker);
+    let is_party = [sale.buyer, sale.seller].contains(&taker) || transaction.sender() == Some(taker);
+    let stands_between = !is_party && !taker.is_zero() && !HOLDERS.contains(&taker);
     sale.aggregator = if stands_between {
         Some(taker)
     } else {

@@ -254,6 +254,9 @@ const EXPLAINED: &[(&str, &str)] = &[
         "missed Row { marketplace: \"wyvern\", quantity: \"1\", buyer: 0xf1ec2f397bf781de6e4803d8e93b530a95bc610f",
         FREE,
     ),
+    ("extra Row { marketplace: \"manifold\"", MANIFOLD),
 ];
 
+const MANIFOLD: &str =
+    "the table has no Manifold; token 1 was minted to whoever called the market with as much as its log says was paid";
 const FREE: &str = "matched at a price of zero: a gift is a transfer, no sale (decoding specification, section 2.2)";
