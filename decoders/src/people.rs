@@ -123,7 +123,8 @@ impl<'a> Chain<'a, '_> {
         if self.is_person(holder) {
             return None;
         }
-        let mut later = self.of_token().filter(|(index, _)| *index > at);
+        let (contract, token) = self.token();
+        let mut later = self.trail.after(contract, token, at);
         let (found, _) = later
             .find(|(index, movement)| movement.from == holder && !movement.to.is_zero() && self.is_free(*index))?;
         self.left[found] -= self.sale.quantity;
@@ -135,16 +136,16 @@ impl<'a> Chain<'a, '_> {
         if self.is_person(holder) {
             return None;
         }
-        let mut earlier = self.of_token().rev().filter(|(index, _)| *index < at);
+        let (contract, token) = self.token();
+        let mut earlier = self.trail.before(contract, token, at);
         let (found, _) = earlier
             .find(|(index, movement)| movement.to == holder && !self.is_end(movement.from) && self.is_free(*index))?;
         self.left[found] -= self.sale.quantity;
         Some(found)
     }
 
-    fn of_token(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Movement)> + use<'a> {
-        self.trail
-            .of_token(self.sale.contract, self.sale.token.unwrap_or_default())
+    fn token(&self) -> (Address, U256) {
+        (self.sale.contract, self.sale.token.unwrap_or_default())
     }
 
     /// Whether no other sale has told the movement.

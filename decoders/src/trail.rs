@@ -94,11 +94,28 @@ impl Trail {
         contract: Address,
         token: U256,
     ) -> impl DoubleEndedIterator<Item = (usize, &Movement)> {
-        let places = self
-            .of_token
+        let places = self.places(contract, token).iter();
+        places.map(|index| (*index, &self.movements[*index]))
+    }
+
+    /// The movements of one token after the movement at place `at`.
+    pub(crate) fn after(&self, contract: Address, token: U256, at: usize) -> impl Iterator<Item = (usize, &Movement)> {
+        let places = self.places(contract, token);
+        let later = &places[places.partition_point(|index| *index <= at)..];
+        later.iter().map(|index| (*index, &self.movements[*index]))
+    }
+
+    /// The movements of one token before the movement at place `at`, the nearest first.
+    pub(crate) fn before(&self, contract: Address, token: U256, at: usize) -> impl Iterator<Item = (usize, &Movement)> {
+        let places = self.places(contract, token);
+        let earlier = &places[..places.partition_point(|index| *index < at)];
+        earlier.iter().rev().map(|index| (*index, &self.movements[*index]))
+    }
+
+    fn places(&self, contract: Address, token: U256) -> &[usize] {
+        self.of_token
             .get(&(contract, token))
-            .map_or(&[][..], SmallVec::as_slice);
-        places.iter().map(|index| (*index, &self.movements[*index]))
+            .map_or(&[][..], SmallVec::as_slice)
     }
 }
 
