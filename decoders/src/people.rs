@@ -2,6 +2,8 @@
 //! specification, sections 2.1 and 2.2).
 
 use alloy_primitives::{Address, U256, address};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::fact::{Sale, Side, flag};
 use crate::trail::{Movement, Trail};
@@ -30,19 +32,16 @@ const HOLDERS: &[Address] = &[
 
 /// Finds, for every sale of one transaction in log order, the movement that delivered it and the people behind its taker.
 pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut [Sale]) {
-    let movements = trail.all_movements();
-    let mut left: Vec<U256> = movements.iter().map(|movement| movement.quantity).collect();
-    let deliveries: Vec<Option<usize>> = sales.iter().map(|sale| delivery(trail, sale, &mut left)).collect();
+    let mut handovers = Handovers::of(trail, sales);
+    let deliveries: Vec<Option<usize>> = sales.iter().map(|sale| handovers.deliver(sale)).collect();
     for (sale, delivery) in sales.iter_mut().zip(deliveries) {
         match delivery {
             Some(delivery) => {
-                sale.standard = movements[delivery].standard;
+                sale.standard = handovers.movements[delivery].standard;
                 if matches!(sale.side, Side::Listing | Side::Offer | Side::AmmBuy | Side::AmmSell) {
                     let mut chain = Chain {
                         transaction,
-                        trail,
-                        movements,
-                        left: &mut left,
+                        handovers: &mut handovers,
                         sale,
                     };
                     chain.follow(delivery);
@@ -57,57 +56,110 @@ pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut 
     }
 }
 
-/// The movement that hands over what `sale` sold; its units are taken.
-fn delivery(trail: &Trail, sale: &Sale, left: &mut [U256]) -> Option<usize> {
-    let candidates = trail.of_token(sale.contract, sale.token?);
-    let (found, _) = candidates
-        .filter(|(index, movement)| !left[*index].is_zero() && fit(sale, movement) < STRANGERS)
-        .min_by_key(|(index, movement)| (fit(sale, movement), left[*index] < sale.quantity, *index))?;
-    left[found] = left[found].saturating_sub(sale.quantity);
-    Some(found)
+/// Who hands over, and to whom; `None` for anybody.
+type Hands = [Option<Address>; 2];
+
+/// The movements of tokens that are sold, each found by its token and by either hand or both, so that no sale has to look at all.
+struct Handovers<'a> {
+    movements: &'a [Movement],
+    /// The units of each movement that no sale has told.
+    left: Vec<U256>,
+    of_token: FxHashMap<(Address, U256), FxHashMap<Hands, Queue>>,
 }
 
-const STRANGERS: u8 = 4;
+/// Places among all movements, in order.
+#[derive(Default)]
+struct Queue {
+    places: SmallVec<[usize; 2]>,
+    /// How many of the first have nothing left.
+    told: usize,
+}
 
-/// How badly a movement fits the parties of a sale.
-fn fit(sale: &Sale, movement: &Movement) -> u8 {
-    match (movement.from == sale.seller, movement.to == sale.buyer) {
-        (true, true) => 0,
-        (true, false) => 1,
-        (false, true) => 2,
-        (false, false) if movement.from.is_zero() => 3,
-        (false, false) => STRANGERS,
+impl<'a> Handovers<'a> {
+    fn of(trail: &'a Trail, sales: &[Sale]) -> Self {
+        let movements = trail.all_movements();
+        let mut handovers = Handovers {
+            movements,
+            left: movements.iter().map(|movement| movement.quantity).collect(),
+            of_token: FxHashMap::default(),
+        };
+        for (contract, token) in sales.iter().filter_map(|sale| Some((sale.contract, sale.token?))) {
+            handovers.of_token.entry((contract, token)).or_insert_with(|| {
+                let mut queues: FxHashMap<Hands, Queue> = FxHashMap::default();
+                for (index, Movement { from, to, .. }) in trail.of_token(contract, token) {
+                    for hands in [[Some(*from), Some(*to)], [Some(*from), None], [None, Some(*to)]] {
+                        queues.entry(hands).or_default().places.push(index);
+                    }
+                }
+                queues
+            });
+        }
+        handovers
+    }
+
+    /// The movement that hands over what `sale` sold, the one between its parties before one that has to do with either, and
+    /// those before a mint; its units are taken.
+    fn deliver(&mut self, sale: &Sale) -> Option<usize> {
+        let queues = self.of_token.get_mut(&(sale.contract, sale.token?))?;
+        let [seller, buyer] = [sale.seller, sale.buyer].map(|party| (!party.is_zero()).then_some(party));
+        let minted = [Some(Address::ZERO), None];
+        let mut fits = [[seller, buyer], [seller, None], [None, buyer], minted].into_iter();
+        let found = fits.find_map(|hands| queues.get_mut(&hands)?.first(sale.quantity, &self.left))?;
+        self.left[found] = self.left[found].saturating_sub(sale.quantity);
+        Some(found)
+    }
+
+    /// The places of the movements of what `sale` sold between `hands`.
+    fn places(&self, sale: &Sale, hands: Hands) -> &[usize] {
+        let queues = sale.token.and_then(|token| self.of_token.get(&(sale.contract, token)));
+        let queue = queues.and_then(|queues| queues.get(&hands));
+        queue.map_or(&[], |queue| &queue.places)
+    }
+
+    /// Whether no other sale has told the movement.
+    fn is_free(&self, index: usize, sale: &Sale) -> bool {
+        self.left[index] >= sale.quantity
+    }
+}
+
+impl Queue {
+    /// The first place with as much as `quantity` left, else the first with anything.
+    fn first(&mut self, quantity: U256, left: &[U256]) -> Option<usize> {
+        while self.places.get(self.told).is_some_and(|place| left[*place].is_zero()) {
+            self.told += 1;
+        }
+        let mut open = self.places[self.told..].iter().copied();
+        let first = open.clone().next();
+        open.find(|place| left[*place] >= quantity).or(first)
     }
 }
 
 /// One token on its way through the routers of a transaction.
 struct Chain<'a, 't> {
     transaction: &'a Transaction<'t>,
-    trail: &'a Trail,
-    movements: &'a [Movement],
-    left: &'a mut [U256],
+    handovers: &'a mut Handovers<'t>,
     sale: &'a mut Sale,
 }
 
-impl<'a> Chain<'a, '_> {
+impl Chain<'_, '_> {
     /// Puts the person in the taker's place, from the movement that delivered on.
     fn follow(&mut self, delivery: usize) {
         if self.buyer_takes() {
-            let mut holder = self.movements[delivery].to;
+            let mut holder = self.handovers.movements[delivery].to;
             let mut at = delivery;
             while let Some(next) = self.next(at, holder) {
-                holder = self.movements[next].to;
+                holder = self.handovers.movements[next].to;
                 at = next;
             }
             self.sale.buyer = holder;
         } else {
-            let mut holder = self.movements[delivery].from;
+            let mut holder = self.handovers.movements[delivery].from;
             if self.is_end(holder) {
                 return;
             }
             let mut at = delivery;
             while let Some(previous) = self.previous(at, holder) {
-                holder = self.movements[previous].from;
+                holder = self.handovers.movements[previous].from;
                 at = previous;
             }
             self.sale.seller = holder;
@@ -118,39 +170,35 @@ impl<'a> Chain<'a, '_> {
         matches!(self.sale.side, Side::Listing | Side::AmmBuy)
     }
 
-    /// The movement by which `holder` hands the token on after movement `at`.
+    /// The movement by which `holder` hands the token on after movement `at`; its units are taken.
     fn next(&mut self, at: usize, holder: Address) -> Option<usize> {
         if self.is_person(holder) {
             return None;
         }
-        let (contract, token) = self.token();
-        let mut later = self.trail.after(contract, token, at);
-        let (found, _) = later
-            .find(|(index, movement)| movement.from == holder && !movement.to.is_zero() && self.is_free(*index))?;
-        self.left[found] -= self.sale.quantity;
-        Some(found)
+        let places = self.handovers.places(self.sale, [Some(holder), None]);
+        let mut later = places[places.partition_point(|place| *place <= at)..].iter();
+        let found = later.find(|place| {
+            !self.handovers.movements[**place].to.is_zero() && self.handovers.is_free(**place, self.sale)
+        });
+        self.take(*found?)
     }
 
-    /// The movement by which `holder` got the token before movement `at`.
+    /// The movement by which `holder` got the token before movement `at`; its units are taken.
     fn previous(&mut self, at: usize, holder: Address) -> Option<usize> {
         if self.is_person(holder) {
             return None;
         }
-        let (contract, token) = self.token();
-        let mut earlier = self.trail.before(contract, token, at);
-        let (found, _) = earlier
-            .find(|(index, movement)| movement.to == holder && !self.is_end(movement.from) && self.is_free(*index))?;
-        self.left[found] -= self.sale.quantity;
+        let places = self.handovers.places(self.sale, [None, Some(holder)]);
+        let mut earlier = places[..places.partition_point(|place| *place < at)].iter().rev();
+        let found = earlier.find(|place| {
+            !self.is_end(self.handovers.movements[**place].from) && self.handovers.is_free(**place, self.sale)
+        });
+        self.take(*found?)
+    }
+
+    fn take(&mut self, found: usize) -> Option<usize> {
+        self.handovers.left[found] -= self.sale.quantity;
         Some(found)
-    }
-
-    fn token(&self) -> (Address, U256) {
-        (self.sale.contract, self.sale.token.unwrap_or_default())
-    }
-
-    /// Whether no other sale has told the movement.
-    fn is_free(&self, index: usize) -> bool {
-        self.left[index] >= self.sale.quantity
     }
 
     /// Whether the token is where a person wanted it: with who signed, with the maker, with one who holds in his own right.

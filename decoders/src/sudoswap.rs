@@ -177,23 +177,34 @@ struct Trade<'a, 't> {
 }
 
 impl Trade<'_, '_> {
-    /// Tells the trade, if the contract is a pair.
-    fn tell(&self, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+    /// Tells the trade, if the contract is a pair, or nobody can be asked whether it is.
+    fn tell(self, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
         let asked = if self.is_first_version() {
             self.first_pair(events)
         } else {
             self.second_pair(events)
         };
-        let pair = match asked {
-            Ok(pair) => pair,
-            Err(unanswered) => Some(self.seen_pair().ok_or(unanswered)?),
-        };
-        let Some(pair) = pair else { return Ok(None) };
+        match asked {
+            Ok(Some(pair)) => self.tell_of(&pair, events),
+            Ok(None) => Ok(None),
+            Err(unanswered) => {
+                // Whoever emits as much may do so often: no movement is looked at twice.
+                let narrow = Trade {
+                    window: self.start()..self.window.end,
+                    ..self
+                };
+                let pair = narrow.seen_pair().ok_or(unanswered)?;
+                narrow.tell_of(&pair, events)
+            }
+        }
+    }
+
+    fn tell_of(&self, pair: &Pair, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
         let mut reader = Reader::new(self.log);
         let deal = if self.is_first_version() {
-            self.first_version(&pair, events)?
+            self.first_version(pair, events)?
         } else {
-            self.second_version(&pair, &mut reader, events)?
+            self.second_version(pair, &mut reader, events)?
         };
         events.deal(self.log, deal);
         Ok((!pair.is_proven).then_some(reason::UNANSWERED).or(reader.doubt()))
@@ -301,7 +312,7 @@ impl Trade<'_, '_> {
             let holder = if self.is_out() { movement.from } else { movement.to };
             holder == address && is_counted != movement.standard.single_owner()
         })?;
-        let payments = self.trail.payments(self.start()..self.window.end).iter();
+        let payments = self.trail.payments(self.window.clone()).iter();
         let mut payments = payments.filter(|payment| {
             if self.is_out() {
                 payment.to == factory
@@ -524,10 +535,8 @@ impl Trade<'_, '_> {
 
     /// A token that v2 names, between the pair and the one it moved to or from.
     fn traded(&self, pair: &Pair, token: U256, quantity: U256) -> Line {
-        let mut moves = self.trail.of_token(pair.nft, token).map(|(_, movement)| movement);
-        let trader = moves.rfind(|movement| {
-            self.window.contains(&movement.log_index) && (!self.is_out() || movement.from == self.log.address)
-        });
+        let mut moves = self.trail.of_token_in(pair.nft, token, self.window.clone());
+        let trader = moves.rfind(|movement| !self.is_out() || movement.from == self.log.address);
         let trader = trader.map_or(
             Address::ZERO,
             |movement| {

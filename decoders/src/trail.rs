@@ -98,18 +98,17 @@ impl Trail {
         places.map(|index| (*index, &self.movements[*index]))
     }
 
-    /// The movements of one token after the movement at place `at`.
-    pub(crate) fn after(&self, contract: Address, token: U256, at: usize) -> impl Iterator<Item = (usize, &Movement)> {
+    /// The movements of one token by logs in `window`.
+    pub(crate) fn of_token_in(
+        &self,
+        contract: Address,
+        token: U256,
+        window: Range<u32>,
+    ) -> impl DoubleEndedIterator<Item = &Movement> {
         let places = self.places(contract, token);
-        let later = &places[places.partition_point(|index| *index <= at)..];
-        later.iter().map(|index| (*index, &self.movements[*index]))
-    }
-
-    /// The movements of one token before the movement at place `at`, the nearest first.
-    pub(crate) fn before(&self, contract: Address, token: U256, at: usize) -> impl Iterator<Item = (usize, &Movement)> {
-        let places = self.places(contract, token);
-        let earlier = &places[..places.partition_point(|index| *index < at)];
-        earlier.iter().rev().map(|index| (*index, &self.movements[*index]))
+        let place = |log_index| places.partition_point(|index| self.movements[*index].log_index < log_index);
+        let places = &places[place(window.start)..place(window.end.max(window.start))];
+        places.iter().map(|index| &self.movements[*index])
     }
 
     fn places(&self, contract: Address, token: U256) -> &[usize] {
