@@ -127,7 +127,7 @@ impl Events {
         call: Call,
     ) -> Result<Option<&'a [Word; N]>, Refusal> {
         if !self.asked.contains(&call) {
-            if self.asked.len() == MAX_QUESTIONS_PER_BLOCK {
+            if !self.may_ask() {
                 return Err(Refusal(reason::CONTRACT_UNKNOWN));
             }
             self.asked.insert(call.clone());
@@ -140,6 +140,11 @@ impl Events {
                 Err(Refusal(reason::CONTRACT_UNKNOWN))
             }
         }
+    }
+
+    /// Whether the block has questions left. Where it has none, somebody may have asked so much in order not to be asked himself.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.asked.len() < MAX_QUESTIONS_PER_BLOCK
     }
 
     /// What `to` answers to a function without arguments, as [`ask`](Events::ask) has it.

@@ -162,7 +162,8 @@ impl Exchange<'_, '_> {
         }
         let vault = match self.vault(events) {
             Ok(vault) => vault,
-            Err(unanswered) => Some(self.seen_vault().ok_or(unanswered)?),
+            Err(refusal) if !events.may_ask() => return Err(refusal),
+            Err(refusal) => Some(self.seen_vault().ok_or(refusal)?),
         };
         let Some(vault) = vault else { return Ok(None) };
         let mut reader = Reader::new(self.log);

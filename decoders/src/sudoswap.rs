@@ -187,13 +187,14 @@ impl Trade<'_, '_> {
         match asked {
             Ok(Some(pair)) => self.tell_of(&pair, events),
             Ok(None) => Ok(None),
-            Err(unanswered) => {
+            Err(refusal) if !events.may_ask() => Err(refusal),
+            Err(refusal) => {
                 // Whoever emits as much may do so often: no movement is looked at twice.
                 let narrow = Trade {
                     window: self.start()..self.window.end,
                     ..self
                 };
-                let pair = narrow.seen_pair().ok_or(unanswered)?;
+                let pair = narrow.seen_pair().ok_or(refusal)?;
                 narrow.tell_of(&pair, events)
             }
         }
