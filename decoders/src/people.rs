@@ -90,10 +90,13 @@ struct Chain<'a, 't> {
 }
 
 impl<'a> Chain<'a, '_> {
-    /// Puts the person in the taker's place, from the movement that delivered on.
+    /// Puts the person in the taker's place, from the movement that delivered on. For whom a holder took it may be known already.
     fn follow(&mut self, delivery: usize) {
         if self.buyer_takes() {
             let mut holder = self.movements[delivery].to;
+            if HOLDERS.contains(&holder) && self.sale.buyer != self.sale.taker_raw {
+                return;
+            }
             let mut at = delivery;
             while let Some(next) = self.next(at, holder) {
                 holder = self.movements[next].to;
@@ -123,7 +126,7 @@ impl<'a> Chain<'a, '_> {
         if self.is_person(holder) {
             return None;
         }
-        let mut later = self.of_token().filter(|(index, _)| *index > at);
+        let [_, mut later] = self.around(at);
         let (found, _) = later
             .find(|(index, movement)| movement.from == holder && !movement.to.is_zero() && self.is_free(*index))?;
         self.left[found] -= self.sale.quantity;
@@ -135,16 +138,17 @@ impl<'a> Chain<'a, '_> {
         if self.is_person(holder) {
             return None;
         }
-        let mut earlier = self.of_token().rev().filter(|(index, _)| *index < at);
+        let [earlier, _] = self.around(at);
         let (found, _) = earlier
+            .rev()
             .find(|(index, movement)| movement.to == holder && !self.is_end(movement.from) && self.is_free(*index))?;
         self.left[found] -= self.sale.quantity;
         Some(found)
     }
 
-    fn of_token(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Movement)> + use<'a> {
-        self.trail
-            .of_token(self.sale.contract, self.sale.token.unwrap_or_default())
+    fn around(&self, at: usize) -> [impl DoubleEndedIterator<Item = (usize, &'a Movement)> + use<'a>; 2] {
+        let token = self.sale.token.unwrap_or_default();
+        self.trail.around(self.sale.contract, token, at)
     }
 
     /// Whether no other sale has told the movement.

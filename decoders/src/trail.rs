@@ -94,11 +94,29 @@ impl Trail {
         contract: Address,
         token: U256,
     ) -> impl DoubleEndedIterator<Item = (usize, &Movement)> {
-        let places = self
-            .of_token
-            .get(&(contract, token))
-            .map_or(&[][..], SmallVec::as_slice);
-        places.iter().map(|index| (*index, &self.movements[*index]))
+        self.at(self.places(contract, token))
+    }
+
+    /// Those before the movement at `place` and those after it.
+    pub(crate) fn around(
+        &self,
+        contract: Address,
+        token: U256,
+        place: usize,
+    ) -> [impl DoubleEndedIterator<Item = (usize, &Movement)>; 2] {
+        let places = self.places(contract, token);
+        let before = places.partition_point(|other| *other < place);
+        let after = places.partition_point(|other| *other <= place);
+        [self.at(&places[..before]), self.at(&places[after..])]
+    }
+
+    fn places(&self, contract: Address, token: U256) -> &[usize] {
+        let places = self.of_token.get(&(contract, token));
+        places.map_or(&[][..], SmallVec::as_slice)
+    }
+
+    fn at<'t>(&'t self, places: &'t [usize]) -> impl DoubleEndedIterator<Item = (usize, &'t Movement)> + use<'t> {
+        places.iter().map(|place| (*place, &self.movements[*place]))
     }
 }
 
