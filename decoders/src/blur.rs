@@ -4,6 +4,7 @@
 //! went to, or came from.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
+use rustc_hash::FxHashMap;
 
 use crate::abi::{Reader, Refusal, Tuple, Word, share, sum, uint};
 use crate::blend::Loan;
@@ -71,18 +72,50 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let loans = transaction.logs.iter().filter_map(Loan::read);
+    let context = Context {
+        transaction,
+        trail: events.trail(transaction),
+        borrowers: loans.map(|loan| ((loan.contract, loan.token), loan.borrower)).collect(),
+    };
     for log in transaction.claimed() {
         match log.topic0() {
-            Some(&ORDERS_MATCHED) => events.say(log, orders_matched(log, transaction, &trail)),
+            Some(&ORDERS_MATCHED) => events.say(log, orders_matched(log, &context)),
             Some(&ORDER_CANCELLED | &CANCEL_TRADE) => events.say(log, taken_back(log)),
             Some(&NONCE_INCREMENTED) => {
                 let version = if log.address == V1[0].1 { "v1" } else { "v2" };
                 events.say(log, nonce_incremented(market(version), log));
             }
-            Some(&EXECUTION) => events.say(log, execution(log).and_then(|told| sold(told, transaction, &trail))),
-            _ => events.say(log, packed(log).and_then(|told| sold(told, transaction, &trail))),
+            Some(&EXECUTION) => events.say(log, execution(log).and_then(|told| sold(told, &context))),
+            _ => events.say(log, packed(log).and_then(|told| sold(told, &context))),
         }
+    }
+}
+
+/// What surrounds the trades of a transaction.
+struct Context<'a> {
+    transaction: &'a Transaction<'a>,
+    trail: Trail,
+    /// Who borrows on which token.
+    borrowers: FxHashMap<(Address, U256), Address>,
+}
+
+impl Context<'_> {
+    /// The person behind `buyer`: where Blend buys a token it does so for who borrows on it.
+    fn behind_buyer(&self, buyer: Address, contract: Address, token: U256) -> Address {
+        let borrower = self.borrowers.get(&(contract, token)).filter(|_| buyer == BLEND);
+        borrower.copied().unwrap_or(buyer)
+    }
+
+    /// The person behind `seller`: where Blend sells a token out of a loan it pays the lender first and then, with what is left,
+    /// the borrower.
+    fn behind_seller(&self, seller: Address, log: &Log) -> Address {
+        if seller != BLEND {
+            return seller;
+        }
+        let paid_on = self.trail.payments(log.log_index..u32::MAX).iter();
+        let mut paid_on = paid_on.filter(|payment| payment.currency == POOL && payment.from == BLEND);
+        paid_on.nth(1).map_or(seller, |payment| payment.to)
     }
 }
 
@@ -147,11 +180,7 @@ impl<'a> Order<'a> {
     }
 }
 
-fn orders_matched(
-    log: &Log,
-    transaction: &Transaction<'_>,
-    trail: &Trail,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [sell_at, sell_hash, buy_at, buy_hash] = reader.head()?;
     let sell = Order::read(&mut reader, sell_at)?;
@@ -159,8 +188,8 @@ fn orders_matched(
     let listed =
         LISTING_POLICIES.contains(&sell.policy) || sell.policy != BID_POLICY && sell.listed_at <= buy.listed_at;
     let side = if listed { Side::Listing } else { Side::Offer };
-    let seller = debtor_behind(sell.trader, trail, log);
-    let buyer = borrower_behind(buy.trader, transaction, sell.contract, sell.token);
+    let seller = context.behind_seller(sell.trader, log);
+    let buyer = context.behind_buyer(buy.trader, sell.contract, sell.token);
     let line = Line::of(sell.contract, sell.token, sell.quantity).between(seller, buyer);
     let market = market("v1");
     let mut price = sell.price;
@@ -191,27 +220,6 @@ fn orders_matched(
     Ok((said, reader.doubt()))
 }
 
-/// The person behind `seller`: where Blend sells a token out of a loan it pays the lender first and then, with what is left,
-/// the borrower.
-fn debtor_behind(seller: Address, trail: &Trail, log: &Log) -> Address {
-    if seller != BLEND {
-        return seller;
-    }
-    let paid_on = trail.payments(log.log_index..u32::MAX).iter();
-    let mut paid_on = paid_on.filter(|payment| payment.currency == POOL && payment.from == BLEND);
-    paid_on.nth(1).map_or(seller, |payment| payment.to)
-}
-
-/// The person behind `buyer`: where Blend buys a token it does so for who borrows on it in the same transaction.
-fn borrower_behind(buyer: Address, transaction: &Transaction<'_>, contract: Address, token: U256) -> Address {
-    if buyer != BLEND {
-        return buyer;
-    }
-    let mut loans = transaction.logs.iter().filter_map(Loan::read);
-    let found = loans.find(|loan| (loan.contract, loan.token) == (contract, token));
-    found.map_or(buyer, |loan| loan.borrower)
-}
-
 /// An execution of v2.
 struct Trade<'a> {
     log: &'a Log,
@@ -232,12 +240,11 @@ struct Trade<'a> {
 /// What a trade says.
 fn sold(
     (trade, doubt): (Trade<'_>, Option<&'static str>),
-    transaction: &Transaction<'_>,
-    trail: &Trail,
+    context: &Context<'_>,
 ) -> Result<(Said, Option<&'static str>), Refusal> {
     let key = Key::hash(trade.order_hash);
     let fill = filled_by(market("v2"), trade.log, key, trade.quantity);
-    Ok((Said::from(trade.deal(transaction, trail)?).and(fill), doubt))
+    Ok((Said::from(trade.deal(context)?).and(fill), doubt))
 }
 
 const NO_FEE: (U256, Address) = (U256::ZERO, Address::ZERO);
@@ -311,13 +318,13 @@ fn low_address(word: &Word) -> Address {
 }
 
 impl Trade<'_> {
-    fn deal(&self, transaction: &Transaction<'_>, trail: &Trail) -> Result<Deal, Refusal> {
+    fn deal(&self, context: &Context<'_>) -> Result<Deal, Refusal> {
         let mut flags = Flags::new();
-        let taker = self.taker(transaction, trail, &mut flags);
+        let taker = self.taker(context, &mut flags);
         let (side, seller, buyer) = if self.is_bid {
-            (Side::Offer, debtor_behind(taker, trail, self.log), self.maker)
+            (Side::Offer, context.behind_seller(taker, self.log), self.maker)
         } else {
-            let buyer = borrower_behind(taker, transaction, self.contract, self.token);
+            let buyer = context.behind_buyer(taker, self.contract, self.token);
             (Side::Listing, self.maker, buyer)
         };
         let made = share(self.price, self.maker_fee.0, WHOLE)?;
@@ -344,15 +351,16 @@ impl Trade<'_> {
     }
 
     /// Where the token went, or came from; of several movements the last before the log, else the first after.
-    fn taker(&self, transaction: &Transaction<'_>, trail: &Trail, flags: &mut Flags) -> Address {
+    fn taker(&self, context: &Context<'_>, flags: &mut Flags) -> Address {
         let fits = |movement: &&Movement| self.maker == if self.is_bid { movement.to } else { movement.from };
-        let moves = || trail.of_token(self.contract, self.token).map(|(_, movement)| movement);
+        let of_token = || context.trail.of_token(self.contract, self.token);
+        let moves = || of_token().map(|(_, movement)| movement);
         let is_before = |movement: &&Movement| movement.log_index < self.log.log_index;
         let before = moves().rev().filter(is_before).find(fits);
         match before.or_else(|| moves().find(fits)) {
             Some(movement) if self.is_bid => movement.from,
             Some(movement) => movement.to,
-            None => transaction.sender().unwrap_or_else(|| {
+            None => context.transaction.sender().unwrap_or_else(|| {
                 flags.push(if self.is_bid {
                     flag::SELLER_UNKNOWN
                 } else {

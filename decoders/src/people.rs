@@ -28,6 +28,9 @@ const HOLDERS: &[Address] = &[
     address!("29469395eaf6f95920e59f858042f0e28d98a20b"),
 ];
 
+/// Through how many hands a token is followed.
+const MAX_ROUTERS: usize = 16;
+
 /// Finds, for every sale of one transaction in log order, the movement that delivered it and the people behind its taker.
 pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut [Sale]) {
     let movements = trail.all_movements();
@@ -57,22 +60,33 @@ pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut 
     }
 }
 
-/// The movement that hands over what `sale` sold; its units are taken.
+/// The movement that hands over what `sale` sold, the first of those that fit best; its units are taken.
 fn delivery(trail: &Trail, sale: &Sale, left: &mut [U256]) -> Option<usize> {
-    let candidates = trail.of_token(sale.contract, sale.token?);
-    let (found, _) = candidates
-        .filter(|(index, movement)| !left[*index].is_zero() && fit(sale, movement) < STRANGERS)
-        .min_by_key(|(index, movement)| (fit(sale, movement), left[*index] < sale.quantity, *index))?;
+    let mut best = None;
+    for (index, movement) in trail.of_token(sale.contract, sale.token?) {
+        if left[index].is_zero() {
+            continue;
+        }
+        let rank = (fit(sale, movement), left[index] < sale.quantity);
+        if rank.0 < STRANGERS && best.is_none_or(|(least, _)| rank < least) {
+            best = Some((rank, index));
+        }
+        if rank == (PARTIES, false) {
+            break;
+        }
+    }
+    let (_, found) = best?;
     left[found] = left[found].saturating_sub(sale.quantity);
     Some(found)
 }
 
+const PARTIES: u8 = 0;
 const STRANGERS: u8 = 4;
 
 /// How badly a movement fits the parties of a sale.
 fn fit(sale: &Sale, movement: &Movement) -> u8 {
     match (movement.from == sale.seller, movement.to == sale.buyer) {
-        (true, true) => 0,
+        (true, true) => PARTIES,
         (true, false) => 1,
         (false, true) => 2,
         (false, false) if movement.from.is_zero() => 3,
@@ -98,7 +112,8 @@ impl<'a> Chain<'a, '_> {
                 return;
             }
             let mut at = delivery;
-            while let Some(next) = self.next(at, holder) {
+            for _ in 0..MAX_ROUTERS {
+                let Some(next) = self.next(at, holder) else { break };
                 holder = self.movements[next].to;
                 at = next;
             }
@@ -109,7 +124,10 @@ impl<'a> Chain<'a, '_> {
                 return;
             }
             let mut at = delivery;
-            while let Some(previous) = self.previous(at, holder) {
+            for _ in 0..MAX_ROUTERS {
+                let Some(previous) = self.previous(at, holder) else {
+                    break;
+                };
                 holder = self.movements[previous].from;
                 at = previous;
             }
