@@ -14,6 +14,9 @@ pub(crate) struct Market {
     pub(crate) version: &'static str,
 }
 
+/// How many parts the fees of one deal may be split into: each is a row, and a log holds as many lines and fees as it likes.
+const MAX_FEE_PARTS: usize = 1 << 16;
+
 /// Flags of a deal.
 pub(crate) type Flags = SmallVec<[&'static str; 2]>;
 
@@ -171,8 +174,12 @@ impl Deal {
         }
     }
 
-    /// Fees that exceed the price, or whose price is unknown, are nothing to reckon with.
+    /// Fees that exceed the price, or whose price is unknown, are nothing to reckon with; neither are more than anybody reads.
     fn check_fees(&mut self) {
+        if self.fees.len() * self.lines.len() > MAX_FEE_PARTS {
+            self.fees.clear();
+            self.flags.push(flag::FEES_UNKNOWN);
+        }
         let total = self
             .fees
             .iter()

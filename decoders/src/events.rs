@@ -97,16 +97,15 @@ pub struct Told {
 #[derive(Debug, Default)]
 pub struct Events {
     told: Told,
-    /// The decoder whose turn it is.
+    /// The decoder whose turn it is, and where its faults stand by log.
     source: &'static str,
+    faulted: FxHashMap<u32, usize>,
     /// Where the current transaction's facts start.
     first_transfer: usize,
     first_sale: usize,
     first_order: usize,
     first_closing: usize,
     first_fault: usize,
-    /// Where the faults of this turn stand among all, by log.
-    faulted: FxHashMap<u32, usize>,
     /// Block of the current transaction and the range items it has asked for.
     block_number: u64,
     range_items: u64,
@@ -238,8 +237,8 @@ impl Events {
 
     /// One fault per log and source: a refusal replaces the doubt before it.
     fn fault(&mut self, log: &Log, reason: &'static str) {
-        if let Some(index) = self.faulted.get(&log.log_index) {
-            let fault = &mut self.told.faults[*index];
+        if let Some(told) = self.faulted.get(&log.log_index) {
+            let fault = &mut self.told.faults[*told];
             if reason::is_doubt(fault.reason) && !reason::is_doubt(reason) {
                 fault.reason = reason;
             }

@@ -34,6 +34,7 @@ mod payment_processor;
 mod people;
 mod rarible;
 mod seaport;
+mod seaport_groups;
 mod seaport_orders;
 mod sudoswap;
 mod superrare;

@@ -30,6 +30,9 @@ const HOLDERS: &[Address] = &[
     address!("29469395eaf6f95920e59f858042f0e28d98a20b"),
 ];
 
+/// Through how many hands a token is followed.
+const MAX_ROUTERS: usize = 16;
+
 /// Finds, for every sale of one transaction in log order, the movement that delivered it and the people behind its taker.
 pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut [Sale]) {
     let mut handovers = Handovers::of(trail, sales);
@@ -142,12 +145,16 @@ struct Chain<'a, 't> {
 }
 
 impl Chain<'_, '_> {
-    /// Puts the person in the taker's place, from the movement that delivered on.
+    /// Puts the person in the taker's place, from the movement that delivered on. For whom a holder took it may be known already.
     fn follow(&mut self, delivery: usize) {
         if self.buyer_takes() {
             let mut holder = self.handovers.movements[delivery].to;
+            if HOLDERS.contains(&holder) && self.sale.buyer != self.sale.taker_raw {
+                return;
+            }
             let mut at = delivery;
-            while let Some(next) = self.next(at, holder) {
+            for _ in 0..MAX_ROUTERS {
+                let Some(next) = self.next(at, holder) else { break };
                 holder = self.handovers.movements[next].to;
                 at = next;
             }
@@ -158,7 +165,10 @@ impl Chain<'_, '_> {
                 return;
             }
             let mut at = delivery;
-            while let Some(previous) = self.previous(at, holder) {
+            for _ in 0..MAX_ROUTERS {
+                let Some(previous) = self.previous(at, holder) else {
+                    break;
+                };
                 holder = self.handovers.movements[previous].from;
                 at = previous;
             }

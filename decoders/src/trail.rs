@@ -33,6 +33,11 @@ pub(crate) struct Payment {
     pub(crate) amount: U256,
 }
 
+/// How often a token is followed in one transaction; where it moves more often, the rest is no evidence.
+///
+/// Every sale looks through the movements of its token, and both are as many as whoever sends the transaction likes.
+const MAX_MOVEMENTS: usize = 1_024;
+
 /// The movements and payments of one transaction, each in log order.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
@@ -53,10 +58,10 @@ impl Trail {
         movements.sort_by_key(|movement| movement.log_index);
         let mut of_token: FxHashMap<(Address, U256), SmallVec<[usize; 2]>> = FxHashMap::default();
         for (index, movement) in movements.iter().enumerate() {
-            of_token
-                .entry((movement.contract, movement.token))
-                .or_default()
-                .push(index);
+            let places = of_token.entry((movement.contract, movement.token)).or_default();
+            if places.len() < MAX_MOVEMENTS {
+                places.push(index);
+            }
         }
         let tokens: FxHashSet<Address> = movements.iter().map(|movement| movement.contract).collect();
         let payments = logs
@@ -112,9 +117,8 @@ impl Trail {
     }
 
     fn places(&self, contract: Address, token: U256) -> &[usize] {
-        self.of_token
-            .get(&(contract, token))
-            .map_or(&[][..], SmallVec::as_slice)
+        let places = self.of_token.get(&(contract, token));
+        places.map_or(&[][..], SmallVec::as_slice)
     }
 }
 
