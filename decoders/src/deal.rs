@@ -1,11 +1,14 @@
 //! A deal: one payment for one or more tokens, split into sales that add up to it exactly.
 
+use std::ops::Range;
+
 use alloy_primitives::{Address, B256, U256};
 use smallvec::{SmallVec, smallvec};
 
 use crate::abi::{Refusal, sum};
 use crate::block::Log;
 use crate::fact::{Fee, FeeKind, Fees, PriceAllocation, Sale, Side, Standard, flag};
+use crate::trail::{Payment, Trail};
 
 /// A market as sales name it.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +108,25 @@ impl Deal {
                 amount,
                 kind,
             }),
+        }
+    }
+
+    /// Tells the fees of one line by the payments of `window` in the deal's ERC-20, if they make up the price; `kind` says what each
+    /// was for, by its place among them. What was paid in native currency nothing shows.
+    pub(crate) fn fees_of_payments(
+        &mut self,
+        trail: &Trail,
+        window: Range<u32>,
+        kind: impl Fn(usize, &Payment) -> FeeKind,
+    ) {
+        let seller = self.lines.first().map_or(Address::ZERO, |line| line.seller);
+        let price = self.price.unwrap_or_default();
+        let Some(shares) = trail.shares(window, self.currency, price, seller) else {
+            self.flags.push(flag::FEES_UNKNOWN);
+            return;
+        };
+        for (place, share) in shares.iter().enumerate().filter(|(_, share)| share.to != seller) {
+            self.fee(share.to, share.amount, kind(place, share));
         }
     }
 

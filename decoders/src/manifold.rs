@@ -251,17 +251,18 @@ impl Listing {
     }
 
     /// The listing as far as its sale shows it: what the market handed to the buyer, or what was created for him, and in what the
-    /// market was paid or paid out.
+    /// buyer paid then, or the market paid out what he had paid for his offer.
     fn seen(log: &Log, trail: &Trail, window: Range<u32>) -> Option<Self> {
         let mut reader = Reader::new(log);
-        let (buyer, count) = match log.topic0() {
+        let (buyer, count, payer) = match log.topic0() {
             Some(&PURCHASE) => {
                 let [_referrer, buyer, count, _amount] = reader.head().ok()?;
-                (reader.address(buyer), uint(count))
+                let buyer = reader.address(buyer);
+                (buyer, uint(count), buyer)
             }
             Some(&ACCEPT_OFFER) => {
                 let [buyer, _amount] = reader.head().ok()?;
-                (reader.address(buyer), U256::ONE)
+                (reader.address(buyer), U256::ONE, log.address)
             }
             _ => return None,
         };
@@ -269,8 +270,8 @@ impl Listing {
             .movements(window.clone())
             .iter()
             .rfind(|movement| movement.to == buyer && (movement.from.is_zero() || movement.from == log.address))?;
-        let mut payments = trail.payments(window).iter();
-        let paid = payments.find(|payment| [payment.from, payment.to].contains(&log.address));
+        let mut payments = trail.payments(handed.log_index..window.end).iter();
+        let paid = payments.find(|payment| payment.from == payer);
         Some(Listing {
             seller: Address::ZERO,
             kind: U256::ZERO,
@@ -407,10 +408,14 @@ fn sale(
         deal.lines = lines.into();
     }
     let fill = match side {
-        Side::Offer => filled(MARKET, log, offered(log, buyer)),
         Side::Listing => filled_by(MARKET, log, listed(log), listing.units(count)?),
         _ => filled(MARKET, log, listed(log)),
     };
     let doubt = listing.is_seen.then_some(reason::UNANSWERED).or(reader.doubt());
-    Ok((Said::from(deal).and(fill), doubt))
+    let said = Said::from(deal).and(fill);
+    Ok(match side {
+        // Whoever accepts an offer ends the auction it was made for.
+        Side::Offer => (said.and(filled(MARKET, log, offered(log, buyer))), doubt),
+        _ => (said, doubt),
+    })
 }

@@ -93,6 +93,33 @@ impl Trail {
         &self.payments[place(window.start)..place(window.end.max(window.start))]
     }
 
+    /// The payments by logs in `window` that make up `price`, in order: by one hand, the last of them to `seller`.
+    pub(crate) fn shares(
+        &self,
+        window: Range<u32>,
+        currency: Address,
+        price: U256,
+        seller: Address,
+    ) -> Option<Vec<Payment>> {
+        let payments = self.payments(window);
+        let last = payments
+            .iter()
+            .rposition(|payment| (payment.currency, payment.to) == (currency, seller))?;
+        let payer = payments[last].from;
+        let by_payer = |payment: &&Payment| (payment.currency, payment.from) == (currency, payer);
+        let mut lacking = price;
+        let mut shares = Vec::new();
+        for payment in payments[..=last].iter().rev().filter(by_payer) {
+            lacking = lacking.checked_sub(payment.amount)?;
+            shares.push(*payment);
+            if lacking.is_zero() {
+                shares.reverse();
+                return Some(shares);
+            }
+        }
+        None
+    }
+
     /// The movements of one token, each with its place among all.
     pub(crate) fn of_token(
         &self,
