@@ -15,9 +15,13 @@ const ROUTERS: &[Address] = &[
     address!("39da41747a83aee658334415666f3ef92dd0d541"),
     // Gem.
     address!("83c8f28c26bf6aaca652df1dbbe0e1b56f8baba2"),
+    address!("0000000035634b55f3d99b071b5a354f48e10bef"),
+    address!("00000000a50bb64b4bbeceb18715748dface08af"),
     // Genie.
     address!("2af4b707e1dce8fc345f38cfeeaa2421e54976d5"),
     address!("0a267cf51ef038fc00e71801f5a524aec06e4f07"),
+    // X2Y2.
+    address!("56dd5bbede9bfdb10a2845c4d70d4a2950163044"),
     // Uniswap.
     address!("ef1c6e67703c7bd7107eed8303fbe6ec2554bf6b"),
     // Nameless, in blocks of 2023.

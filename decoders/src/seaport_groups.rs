@@ -111,33 +111,134 @@ impl Sets {
     }
 }
 
-/// The deals of orders filled against each other: one, unless tokens went both ways.
+/// The deals of orders filled against each other; none if tokens went both ways.
 pub(crate) fn solve<'a>(transaction: &Transaction<'_>, part: &[&Order<'a>]) -> Result<Vec<(&'a Log, Deal)>, Refusal> {
     if part.iter().any(|order| order.is_swap()) {
         return Ok(Vec::new());
     }
-    let bids: Vec<&Item> = part.iter().flat_map(|order| Order::payments(&order.offer)).collect();
-    let asked: Vec<&Item> = part
-        .iter()
-        .flat_map(|order| Order::payments(&order.consideration))
-        .collect();
     let caller = transaction.sender().unwrap_or(part[0].recipient);
-    let maker = part.iter().find(|order| order.offerer != caller).unwrap_or(&part[0]);
-    let lines = lines_of(part);
-    let side = if maker.gives_payment() {
-        Side::Offer
-    } else {
-        Side::Listing
-    };
-    let given = if bids.is_empty() { &asked } else { &bids };
-    let Some((log, mut deal)) = deal(maker, side, lines, given, &asked)? else {
-        return Ok(Vec::new());
-    };
-    keep_the_rest(&mut deal, part, &asked);
-    if transaction.envelope.is_none() {
-        deal.flags.push(flag::NO_ENVELOPE);
+    let mut deals = Vec::new();
+    for exchange in apart(part, caller) {
+        deals.extend(exchange.deal(transaction, caller)?);
     }
-    Ok(vec![(log, deal)])
+    deals.sort_by_key(|(log, _)| log.log_index);
+    Ok(deals)
+}
+
+/// What orders exchange for one price.
+struct Exchange<'g, 'a> {
+    orders: Vec<&'g Order<'a>>,
+    lines: Vec<Line>,
+    bids: Vec<&'g Item>,
+    asked: Vec<&'g Item>,
+    /// Whether the orders exchange nothing besides.
+    is_whole: bool,
+}
+
+impl<'g, 'a> Exchange<'g, 'a> {
+    fn whole(orders: Vec<&'g Order<'a>>) -> Self {
+        let payments = |items: fn(&'g Order<'a>) -> &'g [Item]| {
+            let all = orders.iter().flat_map(move |order| Order::payments(items(order)));
+            all.collect()
+        };
+        Exchange {
+            lines: lines_of(&orders),
+            bids: payments(|order| &order.offer),
+            asked: payments(|order| &order.consideration),
+            orders,
+            is_whole: true,
+        }
+    }
+
+    fn deal(self, transaction: &Transaction<'_>, caller: Address) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+        let mut makers = self.orders.iter().filter(|order| order.offerer != caller);
+        let maker = makers.next().unwrap_or(&self.orders[0]);
+        let side = if maker.gives_payment() {
+            Side::Offer
+        } else {
+            Side::Listing
+        };
+        let given = if self.bids.is_empty() { &self.asked } else { &self.bids };
+        let Some((log, mut deal)) = deal(maker, side, self.lines, given, &self.asked)? else {
+            return Ok(None);
+        };
+        if self.is_whole {
+            keep_the_rest(&mut deal, &self.orders, &self.asked);
+        }
+        if transaction.envelope.is_none() {
+            deal.flags.push(flag::NO_ENVELOPE);
+        }
+        Ok(Some((log, deal)))
+    }
+}
+
+/// The exchanges of a part: bids for one token each have prices of their own, everything else one price together.
+fn apart<'g, 'a>(part: &[&'g Order<'a>], caller: Address) -> Vec<Exchange<'g, 'a>> {
+    let (bids, givers): (Vec<_>, Vec<_>) = part.iter().partition(|order| order.gives_payment());
+    let apart = if part.len() > 2 {
+        accepted(&bids, &givers, caller).or_else(|| paired(&bids, &givers))
+    } else {
+        None
+    };
+    apart.unwrap_or_else(|| vec![Exchange::whole(part.to_vec())])
+}
+
+/// Bids that one seller accepts with one order, which asks for nothing but his proceeds: each is what he sold one token for.
+fn accepted<'g, 'a>(
+    bids: &[&'g Order<'a>],
+    givers: &[&'g Order<'a>],
+    caller: Address,
+) -> Option<Vec<Exchange<'g, 'a>>> {
+    let [giver] = givers else { return None };
+    let given: FxHashSet<_> = Order::tokens(&giver.offer).map(Item::token).collect();
+    let is_his = |address: Address| address == giver.offerer;
+    if !is_his(caller) || !Order::payments(&giver.consideration).all(|item| is_his(item.recipient)) {
+        return None;
+    }
+    let exchange = |bid: &&'g Order<'a>| {
+        let wanted = wanted_by(bid).filter(|item| given.contains(&item.token()))?;
+        let is_told = bid.recipient.is_zero() || is_his(bid.recipient);
+        is_told.then(|| Exchange {
+            orders: vec![*bid, *giver],
+            lines: vec![wanted.line(giver.offerer, wanted.recipient)],
+            bids: Order::payments(&bid.offer).collect(),
+            asked: Order::payments(&bid.consideration).collect(),
+            is_whole: false,
+        })
+    };
+    bids.iter().map(exchange).collect()
+}
+
+/// Bids and orders that each give what one bid asks for, in pairs as they stand.
+fn paired<'g, 'a>(bids: &[&'g Order<'a>], givers: &[&'g Order<'a>]) -> Option<Vec<Exchange<'g, 'a>>> {
+    let mut giving: FxHashMap<_, VecDeque<&'g Order<'a>>> = FxHashMap::default();
+    for giver in givers {
+        let given = lone(&giver.offer)?;
+        giving
+            .entry((given.token(), given.amount))
+            .or_default()
+            .push_back(giver);
+    }
+    let pair = |bid: &&'g Order<'a>| {
+        let wanted = wanted_by(bid)?;
+        let giver = giving.get_mut(&(wanted.token(), wanted.amount))?.pop_front()?;
+        let mut pair = vec![*bid, giver];
+        pair.sort_by_key(|order| order.log.log_index);
+        Some(Exchange::whole(pair))
+    };
+    let pairs: Option<Vec<_>> = bids.iter().map(pair).collect();
+    pairs.filter(|_| bids.len() == givers.len())
+}
+
+/// The token a bid asks for, if it is but one and money is all it gives.
+fn wanted_by<'g>(bid: &'g Order<'_>) -> Option<&'g Item> {
+    lone(&bid.consideration).filter(|_| Order::tokens(&bid.offer).next().is_none())
+}
+
+/// The token among `items`, if it is but one.
+fn lone(items: &[Item]) -> Option<&Item> {
+    let mut tokens = Order::tokens(items);
+    tokens.next().filter(|_| tokens.next().is_none())
 }
 
 /// Each token given, with who asked for it.
