@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, U256};
+use rustc_hash::FxHashMap;
 
 use crate::abi::{Refusal, Word};
 use crate::block::{Answer, Call, Log};
@@ -104,6 +105,8 @@ pub struct Events {
     first_order: usize,
     first_closing: usize,
     first_fault: usize,
+    /// Where the faults of the current turn stand, by log.
+    fault_of: FxHashMap<u32, usize>,
     /// Block of the current transaction and the range items it has asked for.
     block_number: u64,
     range_items: u64,
@@ -230,9 +233,9 @@ impl Events {
 
     /// One fault per log and source: a refusal replaces the doubt before it.
     fn fault(&mut self, log: &Log, reason: &'static str) {
-        let source = self.source;
-        let mut told = self.told.faults[self.first_fault..].iter_mut();
-        if let Some(fault) = told.find(|fault| fault.log_index == log.log_index && fault.source == source) {
+        let next = self.told.faults.len();
+        let told = *self.fault_of.entry(log.log_index).or_insert(next);
+        if let Some(fault) = self.told.faults.get_mut(told) {
             if reason::is_doubt(fault.reason) && !reason::is_doubt(reason) {
                 fault.reason = reason;
             }
@@ -266,6 +269,7 @@ impl Events {
     /// Gives the turn to the decoder named `source`.
     pub(crate) fn turn(&mut self, source: &'static str) {
         self.source = source;
+        self.fault_of.clear();
     }
 
     /// Ends the transaction: the people behind its sales are found, and because decoders took turns over the same logs,
