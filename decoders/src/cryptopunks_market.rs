@@ -125,7 +125,7 @@ fn punk_offered(
 fn no_longer_for_sale(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let reader = Reader::new(log);
     let punk = reader.topic_uint(1);
-    let mut later = transaction.logs.iter().filter(|other| other.log_index > log.log_index);
+    let mut later = transaction.after(log).iter();
     let sold = later.find(|other| other.address == log.address).is_some_and(|next| {
         next.topic0() == Some(&PUNK_BOUGHT) && next.topics.len() == 4 && next.topics[1] == log.topics[1]
     });

@@ -58,6 +58,11 @@ impl<'a> Transaction<'a> {
         &self.logs[..self.logs.partition_point(|other| other.log_index < log.log_index)]
     }
 
+    /// The logs of the transaction after `log`, in order.
+    pub fn after(&self, log: &Log) -> &'a [Log] {
+        &self.logs[self.logs.partition_point(|other| other.log_index <= log.log_index)..]
+    }
+
     /// The logs of the block before `log`, the nearest first.
     pub fn back_from(&self, log: &Log) -> impl Iterator<Item = &'a Log> + use<'a> {
         self.before(log).iter().rev().chain(self.earlier.iter().rev())

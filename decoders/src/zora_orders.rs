@@ -181,17 +181,23 @@ fn ask_removed(
     if uint(amount).is_zero() {
         return Ok(None);
     }
-    let mut later = transaction.claimed().filter(|other| {
-        other.log_index > log.log_index && other.address == log.address && other.topics.get(1) == log.topics.get(1)
+    let mut later = transaction.after(log).iter().filter(|other| {
+        other.address == log.address
+            && other.topics.get(1) == log.topics.get(1)
+            && matches!(other.topic0(), Some(&BID_FINALIZED | &V1_ASK_REMOVED))
     });
-    let met = later.any(|other| {
-        let mut reader = Reader::new(other);
-        let bid = reader.head::<5>();
-        other.topic0() == Some(&BID_FINALIZED)
-            && bid.is_ok_and(|bid| uint(&bid[0]) >= uint(amount) && reader.address(&bid[1]) == currency)
-    });
+    let met = later
+        .next()
+        .filter(|other| other.topic0() == Some(&BID_FINALIZED))
+        .is_some_and(|other| {
+            let mut reader = Reader::new(other);
+            let bid = reader.head::<5>();
+            bid.is_ok_and(|bid| uint(&bid[0]) >= uint(amount) && reader.address(&bid[1]) == currency)
+        });
     let mut moves = trail.of_token(MEDIA, token);
-    let moved = moves.any(|(_, movement)| movement.log_index > log.log_index);
+    let moved = moves
+        .next_back()
+        .is_some_and(|(_, last)| last.log_index > log.log_index);
     let (market, key) = (market("v1"), first_ask(log, token));
     Ok(Some(match (met, moved) {
         (true, _) => filled(market, log, key),
