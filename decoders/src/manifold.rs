@@ -11,11 +11,11 @@ use std::ops::Range;
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
 
-use crate::abi::{self, Reader, Refusal, Word, uint};
+use crate::abi::{self, Reader, Refusal, Word, share, uint};
 use crate::block::{Call, Log};
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
-use crate::fact::{Order, OrderKind, PriceAllocation, Side, Standard, flag, reason};
+use crate::fact::{FeeKind, Order, OrderKind, PriceAllocation, Side, Standard, flag, reason};
 use crate::orders::{Key, Said, canceled, filled, filled_by, from, invalidated, order, until};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
@@ -64,6 +64,8 @@ const INDIVIDUAL_AUCTION: u64 = 1;
 /// A listing at a price, and one at a price that a contract tells.
 const FIXED_PRICE: u64 = 2;
 const DYNAMIC_PRICE: u64 = 3;
+/// What rates are parts of.
+const WHOLE: u64 = 10_000;
 /// A token of which there are several.
 const ERC1155: u64 = 2;
 
@@ -205,8 +207,12 @@ struct Listing {
     is_lazy: bool,
     /// Whether whoever takes delivery pays for it on top.
     has_delivery_fee: bool,
+    /// The shares of the market and of who brought the buyer, in ten thousandths.
+    rates: [U256; 2],
     bid: U256,
     bidder: Address,
+    /// Who brought the bidder.
+    referrer: Address,
     /// Whether it is read off its sale, because the market could not be asked.
     is_seen: bool,
 }
@@ -244,8 +250,10 @@ impl Listing {
             is_1155: uint(standard) == U256::from(ERC1155),
             is_lazy,
             has_delivery_fee: false,
+            rates: [U256::ZERO; 2],
             bid: U256::ZERO,
             bidder: Address::ZERO,
+            referrer: Address::ZERO,
             is_seen: false,
         })
     }
@@ -283,8 +291,10 @@ impl Listing {
             is_1155: !handed.standard.single_owner(),
             is_lazy: handed.from.is_zero(),
             has_delivery_fee: false,
+            rates: [U256::ZERO; 2],
             bid: U256::ZERO,
             bidder: Address::ZERO,
+            referrer: Address::ZERO,
             is_seen: true,
         })
     }
@@ -303,10 +313,27 @@ impl Listing {
             is_1155: uint(word(18)) == U256::from(ERC1155),
             is_lazy: !uint(word(19)).is_zero(),
             has_delivery_fee: !uint(word(21)).is_zero() || !uint(word(22)).is_zero(),
+            rates: [word(4), word(5)].map(uint),
             bid: uint(word(23)),
             bidder: abi::address(word(24)),
+            referrer: abi::address(word(29)),
             is_seen: false,
         }
+    }
+
+    /// Tells the shares of the market, which keeps its own for later, and of the `referrer` where it is known whether there is one.
+    /// Creators get theirs before the seller does, and nothing says how much; of what the sale creates they get none.
+    fn fees(&self, log: &Log, referrer: Option<Address>, deal: &mut Deal) -> Result<(), Refusal> {
+        let price = deal.price.unwrap_or_default();
+        let [of_market, of_referrer] = self.rates;
+        deal.fee(log.address, share(price, of_market, WHOLE)?, FeeKind::Marketplace);
+        if let Some(referrer) = referrer.filter(|referrer| !referrer.is_zero()) {
+            deal.fee(referrer, share(price, of_referrer, WHOLE)?, FeeKind::Tip);
+        }
+        if self.is_seen || !self.is_lazy || (referrer.is_none() && !of_referrer.is_zero()) {
+            deal.flags.push(flag::FEES_UNKNOWN);
+        }
+        Ok(())
     }
 
     /// What `count` sales of the listing sell to `buyer`.
@@ -362,16 +389,20 @@ fn sale(
     window: Range<u32>,
 ) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
-    let (side, buyer, count, price) = match log.topic0() {
+    let (mut buyer, mut count, mut referrer) = (listing.bidder, U256::ONE, Some(listing.referrer));
+    let (side, price) = match log.topic0() {
         Some(&PURCHASE) => {
-            let [_referrer, buyer, count, amount] = reader.head()?;
-            (Side::Listing, reader.address(buyer), uint(count), uint(amount))
+            let [brought_by, taker, times, amount] = reader.head()?;
+            (buyer, count) = (reader.address(taker), uint(times));
+            referrer = Some(reader.address(brought_by));
+            (Side::Listing, uint(amount))
         }
         Some(&ACCEPT_OFFER) => {
-            let [buyer, amount] = reader.head()?;
-            (Side::Offer, reader.address(buyer), U256::ONE, uint(amount))
+            let [maker, amount] = reader.head()?;
+            (buyer, referrer) = (reader.address(maker), None);
+            (Side::Offer, uint(amount))
         }
-        _ => (Side::Auction, listing.bidder, U256::ONE, listing.bid),
+        _ => (Side::Auction, listing.bid),
     };
     let is_auction = side == Side::Auction;
     if is_auction && (listing.kind != U256::from(INDIVIDUAL_AUCTION) || buyer.is_zero()) {
@@ -385,7 +416,7 @@ fn sale(
         currency: listing.currency,
         ..Deal::of(MARKET, side, nothing, price)
     };
-    deal.flags.push(flag::FEES_UNKNOWN);
+    listing.fees(log, referrer, &mut deal)?;
     if listing.has_delivery_fee {
         deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
     }
