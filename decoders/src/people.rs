@@ -87,9 +87,10 @@ fn delivery(trail: &Trail, sale: &Sale, left: &mut [U256]) -> Option<usize> {
 const PARTIES: u8 = 0;
 const STRANGERS: u8 = 4;
 
-/// How badly a movement fits the parties of a sale.
+/// How badly a movement fits the parties of a sale. Nobody buys for nobody.
 fn fit(sale: &Sale, movement: &Movement) -> u8 {
     match (movement.from == sale.seller, movement.to == sale.buyer) {
+        _ if movement.to.is_zero() => STRANGERS,
         (true, true) => PARTIES,
         (true, false) => 1,
         (false, true) => 2,
