@@ -196,7 +196,9 @@ impl<'a> Chain<'a, '_> {
 fn name_router(transaction: &Transaction<'_>, sale: &mut Sale) {
     let called = transaction.envelope.and_then(|envelope| envelope.to);
     let taker = sale.taker_raw;
-    let stands_between = taker != sale.buyer && taker != sale.seller && !taker.is_zero() && !HOLDERS.contains(&taker);
+    let is_party = [sale.buyer, sale.seller, Address::ZERO].contains(&taker) || HOLDERS.contains(&taker);
+    // Who signed is a person, whoever gets the token.
+    let stands_between = !is_party && transaction.sender() != Some(taker);
     sale.aggregator = if stands_between {
         Some(taker)
     } else {
