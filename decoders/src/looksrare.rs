@@ -241,7 +241,7 @@ fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let (first, second) = (reader.address(first), reader.address(second));
     let [net_to, royalty_to] = [&shares[0], &shares[1]].map(|word| reader.address(word));
     let [net, royalty, protocol] = [&shares[2], &shares[3], &shares[4]].map(uint);
-    // A bid names its buyer and where the token is to go; an ask its seller and then the buyer.
+    // A bid names who takes it and where the token is to go; an ask who takes it and then the buyer.
     let (side, seller, buyer) = if log.topic0() == Some(&TAKER_BID_V2) {
         (Side::Listing, net_to, second)
     } else {
@@ -266,6 +266,7 @@ fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let (market, key) = (market("v2"), Key::hash(B256::from(*hash)));
     let mut deal = Deal {
         order_hash: Some(B256::from(*hash)),
+        taker_raw: Some(first),
         currency,
         ..Deal::of(market, side, *line, sum_of([net, royalty, protocol])?)
     };

@@ -93,7 +93,9 @@ impl<'a> Handovers<'a> {
         for (contract, token) in sales.iter().filter_map(|sale| Some((sale.contract, sale.token?))) {
             handovers.of_token.entry((contract, token)).or_insert_with(|| {
                 let mut queues: FxHashMap<Hands, Queue> = FxHashMap::default();
-                for (index, Movement { from, to, .. }) in trail.of_token(contract, token) {
+                // Nobody buys for nobody.
+                let moves = trail.of_token(contract, token);
+                for (index, Movement { from, to, .. }) in moves.filter(|(_, movement)| !movement.to.is_zero()) {
                     for hands in [[Some(*from), Some(*to)], [Some(*from), None], [None, Some(*to)]] {
                         queues.entry(hands).or_default().places.push(index);
                     }
@@ -191,9 +193,7 @@ impl Chain<'_, '_> {
         }
         let places = self.handovers.places(self.sale, [Some(holder), None]);
         let mut later = places[places.partition_point(|place| *place <= at)..].iter();
-        let found = later.find(|place| {
-            !self.handovers.movements[**place].to.is_zero() && self.handovers.is_free(**place, self.sale)
-        });
+        let found = later.find(|place| self.handovers.is_free(**place, self.sale));
         self.take(*found?)
     }
 

@@ -116,7 +116,12 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static st
     let (seller, buyer) = if bid { (taker, maker) } else { (maker, taker) };
     let price = uint(price);
     let side = if bid { Side::Offer } else { Side::Listing };
-    let sold = sold(log, context, seller, buyer);
+    let mut sold = sold(log, context, seller, buyer);
+    // Some contracts tell the same movement by both standards.
+    sold.dedup_by(|next, one| {
+        let is_one = one.standard.single_owner() || next.standard.single_owner();
+        is_one && (one.contract, one.token) == (next.contract, next.token)
+    });
     let mut deal = Deal {
         order_hash: Some(B256::from(if bid { *buy_hash } else { *sell_hash })),
         lines: sold.iter().map(|movement| line(movement, seller, buyer)).collect(),
