@@ -28,6 +28,9 @@ const HOLDERS: &[Address] = &[
     address!("29469395eaf6f95920e59f858042f0e28d98a20b"),
 ];
 
+/// Through how many hands a token is followed. Routers are one or two; what goes further is made to be followed.
+const MAX_HANDS: usize = 32;
+
 /// Finds, for every sale of one transaction in log order, the movement that delivered it and the people behind its taker.
 pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut [Sale]) {
     let movements = trail.all_movements();
@@ -59,14 +62,24 @@ pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut 
 
 /// The movement that hands over what `sale` sold; its units are taken.
 fn delivery(trail: &Trail, sale: &Sale, left: &mut [U256]) -> Option<usize> {
-    let candidates = trail.of_token(sale.contract, sale.token?);
-    let (found, _) = candidates
-        .filter(|(index, movement)| !left[*index].is_zero() && fit(sale, movement) < STRANGERS)
-        .min_by_key(|(index, movement)| (fit(sale, movement), left[*index] < sale.quantity, *index))?;
+    let mut best = None;
+    for (index, movement) in trail.of_token(sale.contract, sale.token?) {
+        let badness = (fit(sale, movement), left[index] < sale.quantity);
+        if left[index].is_zero() || badness.0 == STRANGERS || best.is_some_and(|(least, _)| least <= badness) {
+            continue;
+        }
+        best = Some((badness, index));
+        if badness == PERFECT {
+            break;
+        }
+    }
+    let (_, found) = best?;
     left[found] = left[found].saturating_sub(sale.quantity);
     Some(found)
 }
 
+/// Between the parties of the sale, and of enough units.
+const PERFECT: (u8, bool) = (0, false);
 const STRANGERS: u8 = 4;
 
 /// How badly a movement fits the parties of a sale.
@@ -95,7 +108,8 @@ impl<'a> Chain<'a, '_> {
         if self.buyer_takes() {
             let mut holder = self.movements[delivery].to;
             let mut at = delivery;
-            while let Some(next) = self.next(at, holder) {
+            for _ in 0..MAX_HANDS {
+                let Some(next) = self.next(at, holder) else { break };
                 holder = self.movements[next].to;
                 at = next;
             }
@@ -106,7 +120,10 @@ impl<'a> Chain<'a, '_> {
                 return;
             }
             let mut at = delivery;
-            while let Some(previous) = self.previous(at, holder) {
+            for _ in 0..MAX_HANDS {
+                let Some(previous) = self.previous(at, holder) else {
+                    break;
+                };
                 holder = self.movements[previous].from;
                 at = previous;
             }
@@ -123,9 +140,12 @@ impl<'a> Chain<'a, '_> {
         if self.is_person(holder) {
             return None;
         }
-        let mut later = self.of_token().filter(|(index, _)| *index > at);
-        let (found, _) = later
-            .find(|(index, movement)| movement.from == holder && !movement.to.is_zero() && self.is_free(*index))?;
+        let places = self.places();
+        let mut later = places[places.partition_point(|index| *index <= at)..].iter();
+        let found = *later.find(|index| {
+            let movement = &self.movements[**index];
+            movement.from == holder && !movement.to.is_zero() && self.is_free(**index)
+        })?;
         self.left[found] -= self.sale.quantity;
         Some(found)
     }
@@ -135,16 +155,20 @@ impl<'a> Chain<'a, '_> {
         if self.is_person(holder) {
             return None;
         }
-        let mut earlier = self.of_token().rev().filter(|(index, _)| *index < at);
-        let (found, _) = earlier
-            .find(|(index, movement)| movement.to == holder && !self.is_end(movement.from) && self.is_free(*index))?;
+        let places = self.places();
+        let mut earlier = places[..places.partition_point(|index| *index < at)].iter().rev();
+        let found = *earlier.find(|index| {
+            let movement = &self.movements[**index];
+            movement.to == holder && !self.is_end(movement.from) && self.is_free(**index)
+        })?;
         self.left[found] -= self.sale.quantity;
         Some(found)
     }
 
-    fn of_token(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Movement)> + use<'a> {
+    /// Where the token's movements stand among all.
+    fn places(&self) -> &'a [usize] {
         self.trail
-            .of_token(self.sale.contract, self.sale.token.unwrap_or_default())
+            .places(self.sale.contract, self.sale.token.unwrap_or_default())
     }
 
     /// Whether no other sale has told the movement.

@@ -94,11 +94,15 @@ impl Trail {
         contract: Address,
         token: U256,
     ) -> impl DoubleEndedIterator<Item = (usize, &Movement)> {
-        let places = self
-            .of_token
+        let places = self.places(contract, token).iter();
+        places.map(|index| (*index, &self.movements[*index]))
+    }
+
+    /// Where the movements of one token stand among all, in order.
+    pub(crate) fn places(&self, contract: Address, token: U256) -> &[usize] {
+        self.of_token
             .get(&(contract, token))
-            .map_or(&[][..], SmallVec::as_slice);
-        places.iter().map(|index| (*index, &self.movements[*index]))
+            .map_or(&[][..], SmallVec::as_slice)
     }
 }
 
