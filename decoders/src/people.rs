@@ -63,12 +63,12 @@ pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut 
 /// The movement that hands over what `sale` sold; its units are taken.
 fn delivery(trail: &Trail, sale: &Sale, left: &mut [U256]) -> Option<usize> {
     let mut best = None;
-    for (index, movement) in trail.of_token(sale.contract, sale.token?) {
+    let candidates = trail.of_token(sale.contract, sale.token?);
+    for (index, movement) in candidates.filter(|(index, _)| !left[*index].is_zero()) {
         let badness = (fit(sale, movement), left[index] < sale.quantity);
-        if left[index].is_zero() || badness.0 == STRANGERS || best.is_some_and(|(least, _)| least <= badness) {
-            continue;
+        if badness.0 < STRANGERS && best.is_none_or(|(least, _)| badness < least) {
+            best = Some((badness, index));
         }
-        best = Some((badness, index));
         if badness == PERFECT {
             break;
         }
