@@ -18,7 +18,7 @@ use crate::fact::{FeeKind, Order, OrderKind, Side, flag};
 use crate::orders::{Key, Said, canceled, filled, invalidated, order, part, until};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Movement;
-use crate::transaction::Transaction;
+use crate::transaction::{Latest, Transaction};
 
 const ETHEREUM: u64 = 1;
 const CONTRACTS: &[(u64, Address)] = &[(ETHEREUM, address!("cda72070e455bb31c7690a170224ce43623d0b6f"))];
@@ -89,6 +89,7 @@ pub(crate) const DECODER: Decoder = Decoder {
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
+    let mut created = Latest::new(Auction::number_of);
     let mut referral = None;
     let mut since = 0;
     for log in transaction.claimed() {
@@ -104,10 +105,10 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             Some(&BUY_PRICE_ACCEPTED | &OFFER_ACCEPTED | &PRIVATE_SALE_FINALIZED) => sale(log),
             Some(&RESERVE_AUCTION_FINALIZED) => {
                 let moved = trail.movements(since..log.log_index);
-                finalized(transaction, log, moved, events)
+                finalized(transaction, log, moved, &mut created, events)
             }
             Some(&BUY_PRICE_SET | &OFFER_MADE | &AUCTION_CREATED) => opened(log),
-            Some(&AUCTION_UPDATED) => reserve_changed(transaction, log, events),
+            Some(&AUCTION_UPDATED) => reserve_changed(transaction, log, &mut created, events),
             _ => ended(log),
         };
         let told = told.map(|(mut said, doubt)| {
@@ -140,7 +141,7 @@ fn opened(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     if log.topic0() == Some(&AUCTION_CREATED) {
         let [_duration, _extension, reserve, number] = reader.head()?;
-        let auction = Auction::created(&mut reader, number);
+        let auction = Auction::created(&mut reader, uint(number));
         return Ok((auction.order(log, uint(reserve)).into(), reader.doubt()));
     }
     let (contract, token, maker) = (reader.topic_address(1), reader.topic_uint(2), reader.topic_address(3));
@@ -175,23 +176,20 @@ struct Auction {
 
 impl Auction {
     /// The auction that the log under `reader` creates.
-    fn created(reader: &mut Reader<'_>, number: &Word) -> Self {
+    fn created(reader: &mut Reader<'_>, number: U256) -> Self {
         Auction {
-            number: uint(number),
+            number,
             seller: reader.topic_address(1),
             contract: reader.topic_address(2),
             token: reader.topic_uint(3),
         }
     }
 
-    /// The auction with this number, if `log` creates it.
-    fn created_by(log: &Log, number: U256) -> Option<Self> {
-        if log.topic0() != Some(&AUCTION_CREATED) || log.topics.len() != 4 {
-            return None;
-        }
-        let mut reader = Reader::new(log);
-        let [_, _, _, word] = reader.head().ok()?;
-        Some(Auction::created(&mut reader, word)).filter(|auction| auction.number == number)
+    /// The number of the auction that `log` creates, if it creates one.
+    fn number_of(log: &Log) -> Option<B256> {
+        let is_created = log.topic0() == Some(&AUCTION_CREATED) && log.topics.len() == 4;
+        let [_, _, _, number] = Reader::new(log).head().ok().filter(|_| is_created)?;
+        Some(B256::from(*number))
     }
 
     fn line(&self) -> Line {
@@ -211,15 +209,16 @@ impl Auction {
 
 /// The auction with this number: as a log of the block before `log` created it, else as the market knew it after the block
 /// before; none if the market knows of no such auction.
-fn auction_of(
-    transaction: &Transaction<'_>,
+fn auction_of<'a>(
+    transaction: &Transaction<'a>,
     log: &Log,
     number: U256,
+    created: &mut Latest<'a>,
     events: &mut Events,
 ) -> Result<Option<Auction>, Refusal> {
-    let mut earlier = transaction.back_from(log).filter(|other| other.address == log.address);
-    if let Some(auction) = earlier.find_map(|other| Auction::created_by(other, number)) {
-        return Ok(Some(auction));
+    if let Some(creation) = created.before(transaction, log, &part(number)) {
+        let mut reader = Reader::new(creation);
+        return Ok(Some(Auction::created(&mut reader, number)));
     }
     let call = Call::of(log.address, GET_RESERVE_AUCTION, &[part(number)]).before_block(log.block_number);
     let answer = events.ask::<8>(transaction, call)?;
@@ -233,14 +232,15 @@ fn auction_of(
 }
 
 /// The auction with its new reserve.
-fn reserve_changed(
-    transaction: &Transaction<'_>,
+fn reserve_changed<'a>(
+    transaction: &Transaction<'a>,
     log: &Log,
+    created: &mut Latest<'a>,
     events: &mut Events,
 ) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [reserve] = reader.head()?;
-    let auction = auction_of(transaction, log, reader.topic_uint(1), events)?;
+    let auction = auction_of(transaction, log, reader.topic_uint(1), created, events)?;
     let changed = auction.map(|auction| auction.order(log, uint(reserve)));
     Ok((changed.into(), reader.doubt()))
 }
@@ -298,10 +298,11 @@ fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
 }
 
 /// An auction that ended with a sale; `moved` is what moved since the sale before.
-fn finalized(
-    transaction: &Transaction<'_>,
+fn finalized<'a>(
+    transaction: &Transaction<'a>,
     log: &Log,
     moved: &[Movement],
+    created: &mut Latest<'a>,
     events: &mut Events,
 ) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
@@ -312,7 +313,7 @@ fn finalized(
     let line = match delivered {
         Some(moved) => Line::of(moved.contract, moved.token, moved.quantity),
         // Without an answer the sale stands, of a token that is not told.
-        None => match auction_of(transaction, log, number, events).ok().flatten() {
+        None => match auction_of(transaction, log, number, created, events).ok().flatten() {
             Some(auction) => auction.line(),
             None => Line {
                 token: None,

@@ -34,8 +34,8 @@ const HOLDERS: &[Address] = &[
     address!("29469395eaf6f95920e59f858042f0e28d98a20b"),
 ];
 
-/// Through how many hands a token is followed.
-const MAX_ROUTERS: usize = 16;
+/// Through how many hands a token is followed. Routers are one or two; what goes further is made to be followed.
+const MAX_ROUTERS: usize = 32;
 
 /// Finds, for every sale of one transaction in log order, the movement that delivered it and the people behind its taker.
 pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut [Sale]) {

@@ -111,6 +111,7 @@ pub(crate) const DECODER: Decoder = Decoder {
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     let mut royalties: Vec<Royalty> = Vec::new();
+    let mut created = orders::auctions_created();
     let mut last_bid = None;
     for log in transaction.claimed() {
         match log.topic0() {
@@ -132,7 +133,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             }
             Some(&AUCTION_ENDED) => events.say(log, second_version(log)),
             Some(&orders::V2_AUCTION_UPDATED) => {
-                let told = orders::reserve_changed(transaction, log, events);
+                let told = orders::reserve_changed(transaction, log, &mut created, events);
                 events.say(log, told);
             }
             Some(

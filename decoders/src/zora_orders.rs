@@ -12,7 +12,7 @@ use crate::events::Events;
 use crate::fact::{Closing, Order, OrderKind};
 use crate::orders::{Key, Said, canceled, filled, from, invalidated, lister, only, order, part};
 use crate::trail::Trail;
-use crate::transaction::Transaction;
+use crate::transaction::{Latest, Transaction};
 use crate::zora::{AUCTION_HOUSE, BID_FINALIZED, MEDIA, market};
 
 /// v1 `BidCreated(uint256,(uint256,address,address,address,(uint256)))`.
@@ -228,19 +228,24 @@ fn auction_of(log: &Log, reader: &mut Reader<'_>, owner: Address, currency: Addr
     }
 }
 
+/// The logs that create auctions of v2, by number.
+pub(crate) fn auctions_created<'a>() -> Latest<'a> {
+    Latest::new(|log| {
+        let is_created = log.topic0() == Some(&V2_AUCTION_CREATED);
+        log.topics.get(1).filter(|_| is_created).copied()
+    })
+}
+
 /// An auction of v2 with its new reserve; none if the auction house knows of no such auction.
-pub(crate) fn reserve_changed(
-    transaction: &Transaction<'_>,
+pub(crate) fn reserve_changed<'a>(
+    transaction: &Transaction<'a>,
     log: &Log,
+    created: &mut Latest<'a>,
     events: &mut Events,
 ) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [reserve] = reader.head()?;
-    let created = transaction.back_from(log).find(|other| {
-        other.address == log.address
-            && other.topic0() == Some(&V2_AUCTION_CREATED)
-            && other.topics.get(1) == log.topics.get(1)
-    });
+    let created = created.before(transaction, log, &log.topics[1]);
     let created = created.and_then(|created| Reader::new(created).head::<6>().ok());
     let (owner, currency) = match created {
         Some([_, _, owner, _, _, currency]) => (owner, currency),
