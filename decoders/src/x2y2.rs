@@ -115,12 +115,7 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
     };
     for [rate, recipient] in fees {
         let recipient = reader.address(recipient);
-        let kind = if recipient == PLATFORM {
-            FeeKind::Marketplace
-        } else {
-            FeeKind::Royalty
-        };
-        deal.fee(recipient, share(price, uint(rate), WHOLE)?, kind);
+        deal.fee(recipient, share(price, uint(rate), WHOLE)?, kind_of(recipient));
     }
     if side == Side::Auction {
         deal.flags.push(flag::UNCONFIRMED);
@@ -128,6 +123,15 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
     deal.lines = lines;
     let said = Said::from(deal).and(filled(MARKET, log, Key::hash(log.topics[1])));
     Ok((said, reader.doubt()))
+}
+
+/// What `recipient` gets a share of the price for.
+fn kind_of(recipient: Address) -> FeeKind {
+    if recipient == PLATFORM {
+        FeeKind::Marketplace
+    } else {
+        FeeKind::Royalty
+    }
 }
 
 /// The tokens of `(address token, uint256 tokenId)[]`, or of the same with amounts.
