@@ -4,15 +4,17 @@
 //! went to, or came from.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
+use rustc_hash::FxHashMap;
 
 use crate::abi::{Reader, Refusal, Tuple, Word, share, sum, uint};
+use crate::blend::Loan;
 use crate::block::Log;
 use crate::deal::{Deal, Flags, Line, Market};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Nonces, Side, flag, reason};
 use crate::orders::{Key, Said, canceled, filled_by, revoked};
 use crate::registry::{Claim, Decoder};
-use crate::trail::Trail;
+use crate::trail::{Movement, Trail};
 use crate::transaction::Transaction;
 
 const ETHEREUM: u64 = 1;
@@ -49,6 +51,8 @@ pub(crate) const NONCE_INCREMENTED: B256 = b256!("a82a649bbd060c9099cd7b7326e2b0
 
 /// Rates are basis points.
 const WHOLE: u64 = 10_000;
+/// The kind of asset whose amount v2 leaves at zero.
+const ERC721: U256 = U256::ZERO;
 
 /// Both versions on Ethereum.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -68,18 +72,50 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let loans = transaction.logs.iter().filter_map(Loan::read);
+    let context = Context {
+        transaction,
+        trail: events.trail(transaction),
+        borrowers: loans.map(|loan| ((loan.contract, loan.token), loan.borrower)).collect(),
+    };
     for log in transaction.claimed() {
         match log.topic0() {
-            Some(&ORDERS_MATCHED) => events.say(log, orders_matched(log, &trail)),
+            Some(&ORDERS_MATCHED) => events.say(log, orders_matched(log, &context)),
             Some(&ORDER_CANCELLED | &CANCEL_TRADE) => events.say(log, taken_back(log)),
             Some(&NONCE_INCREMENTED) => {
                 let version = if log.address == V1[0].1 { "v1" } else { "v2" };
                 events.say(log, nonce_incremented(market(version), log));
             }
-            Some(&EXECUTION) => events.say(log, execution(log).and_then(|told| sold(told, transaction, &trail))),
-            _ => events.say(log, packed(log).and_then(|told| sold(told, transaction, &trail))),
+            Some(&EXECUTION) => events.say(log, execution(log).and_then(|told| sold(told, &context))),
+            _ => events.say(log, packed(log).and_then(|told| sold(told, &context))),
         }
+    }
+}
+
+/// What surrounds the trades of a transaction.
+struct Context<'a> {
+    transaction: &'a Transaction<'a>,
+    trail: Trail,
+    /// Who borrows on which token.
+    borrowers: FxHashMap<(Address, U256), Address>,
+}
+
+impl Context<'_> {
+    /// The person behind `buyer`: where Blend buys a token it does so for who borrows on it.
+    fn behind_buyer(&self, buyer: Address, contract: Address, token: U256) -> Address {
+        let borrower = self.borrowers.get(&(contract, token)).filter(|_| buyer == BLEND);
+        borrower.copied().unwrap_or(buyer)
+    }
+
+    /// The person behind `seller`: where Blend sells a token out of a loan it pays the lender first and then, with what is left,
+    /// the borrower.
+    fn behind_seller(&self, seller: Address, log: &Log) -> Address {
+        if seller != BLEND {
+            return seller;
+        }
+        let paid_on = self.trail.payments(log.log_index..u32::MAX).iter();
+        let mut paid_on = paid_on.filter(|payment| payment.currency == POOL && payment.from == BLEND);
+        paid_on.nth(1).map_or(seller, |payment| payment.to)
     }
 }
 
@@ -144,7 +180,7 @@ impl<'a> Order<'a> {
     }
 }
 
-fn orders_matched(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Refusal> {
+fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [sell_at, sell_hash, buy_at, buy_hash] = reader.head()?;
     let sell = Order::read(&mut reader, sell_at)?;
@@ -152,8 +188,9 @@ fn orders_matched(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str
     let listed =
         LISTING_POLICIES.contains(&sell.policy) || sell.policy != BID_POLICY && sell.listed_at <= buy.listed_at;
     let side = if listed { Side::Listing } else { Side::Offer };
-    let seller = borrower_behind(trail, log, sell.trader);
-    let line = Line::of(sell.contract, sell.token, sell.quantity).between(seller, buy.trader);
+    let seller = context.behind_seller(sell.trader, log);
+    let buyer = context.behind_buyer(buy.trader, sell.contract, sell.token);
+    let line = Line::of(sell.contract, sell.token, sell.quantity).between(seller, buyer);
     let market = market("v1");
     let mut price = sell.price;
     let mut on_top = Vec::new();
@@ -183,16 +220,6 @@ fn orders_matched(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str
     Ok((said, reader.doubt()))
 }
 
-/// The person behind `seller`: where Blend sells a token out of a loan, the borrower, who is paid last, after the lender.
-fn borrower_behind(trail: &Trail, log: &Log, seller: Address) -> Address {
-    if seller != BLEND {
-        return seller;
-    }
-    let mut rest = trail.payments(log.log_index..u32::MAX).iter().rev();
-    let last = rest.find(|payment| payment.currency == POOL && payment.from == BLEND);
-    last.map_or(seller, |payment| payment.to)
-}
-
 /// An execution of v2.
 struct Trade<'a> {
     log: &'a Log,
@@ -201,7 +228,7 @@ struct Trade<'a> {
     contract: Address,
     token: U256,
     quantity: U256,
-    /// Per unit.
+    /// Of the whole quantity.
     price: U256,
     is_bid: bool,
     /// Rate and receiver of the fee the maker agreed to.
@@ -213,12 +240,11 @@ struct Trade<'a> {
 /// What a trade says.
 fn sold(
     (trade, doubt): (Trade<'_>, Option<&'static str>),
-    transaction: &Transaction<'_>,
-    trail: &Trail,
+    context: &Context<'_>,
 ) -> Result<(Said, Option<&'static str>), Refusal> {
     let key = Key::hash(trade.order_hash);
     let fill = filled_by(market("v2"), trade.log, key, trade.quantity);
-    Ok((Said::from(trade.deal(transaction, trail)?).and(fill), doubt))
+    Ok((Said::from(trade.deal(context)?).and(fill), doubt))
 }
 
 const NO_FEE: (U256, Address) = (U256::ZERO, Address::ZERO);
@@ -264,7 +290,11 @@ fn execution(log: &Log) -> Result<(Trade<'_>, Option<&'static str>), Refusal> {
         maker: reader.address(&words[0]),
         contract: reader.address(&words[3]),
         token: uint(&words[1]),
-        quantity: uint(&words[2]),
+        quantity: if uint(&words[4]) == ERC721 {
+            U256::ONE
+        } else {
+            uint(&words[2])
+        },
         price: uint(&words[7]),
         is_bid: is_bid(uint(&words[14]).saturating_to())?,
         maker_fee,
@@ -288,25 +318,21 @@ fn low_address(word: &Word) -> Address {
 }
 
 impl Trade<'_> {
-    fn deal(&self, transaction: &Transaction<'_>, trail: &Trail) -> Result<Deal, Refusal> {
+    fn deal(&self, context: &Context<'_>) -> Result<Deal, Refusal> {
         let mut flags = Flags::new();
-        let taker = self.taker(transaction, trail, &mut flags);
+        let taker = self.taker(context, &mut flags);
         let (side, seller, buyer) = if self.is_bid {
-            (Side::Offer, borrower_behind(trail, self.log, taker), self.maker)
+            (Side::Offer, context.behind_seller(taker, self.log), self.maker)
         } else {
-            (Side::Listing, self.maker, taker)
+            let buyer = context.behind_buyer(taker, self.contract, self.token);
+            (Side::Listing, self.maker, buyer)
         };
-        let asked = self
-            .price
-            .checked_mul(self.quantity)
-            .ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
-        if self.log.topic0() == Some(&EXECUTION) && self.quantity != U256::ONE {
-            flags.push(flag::UNCONFIRMED);
-        }
-        let taken = share(asked, self.taker_fee.0, WHOLE)?;
-        // Who takes a listing pays his fee on top; who takes a bid has it taken off.
-        let price = if self.is_bid { asked } else { sum(asked, taken)? };
-        if !self.is_bid && !taken.is_zero() {
+        let made = share(self.price, self.maker_fee.0, WHOLE)?;
+        let taken = share(self.price, self.taker_fee.0, WHOLE)?;
+        // The seller's fee is taken off, the buyer's comes on top.
+        let on_top = if self.is_bid { made } else { taken };
+        let price = sum(self.price, on_top)?;
+        if !on_top.is_zero() {
             flags.push(flag::UNCONFIRMED);
         }
         let line = Line::of(self.contract, self.token, self.quantity).between(seller, buyer);
@@ -317,34 +343,24 @@ impl Trade<'_> {
             flags,
             ..Deal::of(market("v2"), side, line, price)
         };
-        deal.fee(
-            self.maker_fee.1,
-            share(asked, self.maker_fee.0, WHOLE)?,
-            FeeKind::Royalty,
-        );
+        deal.fee(self.maker_fee.1, made, FeeKind::Royalty);
         deal.fee(self.taker_fee.1, taken, FeeKind::Royalty);
-        deal.fee(
-            self.protocol_fee.1,
-            share(asked, self.protocol_fee.0, WHOLE)?,
-            FeeKind::Marketplace,
-        );
+        let kept = share(self.price, self.protocol_fee.0, WHOLE)?;
+        deal.fee(self.protocol_fee.1, kept, FeeKind::Marketplace);
         Ok(deal)
     }
 
     /// Where the token went, or came from; of several movements the last before the log, else the first after.
-    fn taker(&self, transaction: &Transaction<'_>, trail: &Trail, flags: &mut Flags) -> Address {
-        let moves = trail.of_token(self.contract, self.token).map(|(_, movement)| movement);
-        let mut fitting: Vec<_> = moves
-            .filter(|movement| self.maker == if self.is_bid { movement.to } else { movement.from })
-            .collect();
-        fitting.sort_by_key(|movement| movement.log_index > self.log.log_index);
-        let before = fitting
-            .iter()
-            .rposition(|movement| movement.log_index < self.log.log_index);
-        match fitting.get(before.unwrap_or(0)) {
+    fn taker(&self, context: &Context<'_>, flags: &mut Flags) -> Address {
+        let fits = |movement: &&Movement| self.maker == if self.is_bid { movement.to } else { movement.from };
+        let of_token = || context.trail.of_token(self.contract, self.token);
+        let moves = || of_token().map(|(_, movement)| movement);
+        let is_before = |movement: &&Movement| movement.log_index < self.log.log_index;
+        let before = moves().rev().filter(is_before).find(fits);
+        match before.or_else(|| moves().find(fits)) {
             Some(movement) if self.is_bid => movement.from,
             Some(movement) => movement.to,
-            None => transaction.sender().unwrap_or_else(|| {
+            None => context.transaction.sender().unwrap_or_else(|| {
                 flags.push(if self.is_bid {
                     flag::SELLER_UNKNOWN
                 } else {

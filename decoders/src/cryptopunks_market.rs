@@ -22,7 +22,7 @@ use crate::fact::{
 use crate::orders::{Key, Said, canceled, closing, filled, invalidated, lister, only, order, part};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
-use crate::transaction::Transaction;
+use crate::transaction::{Latest, Transaction};
 
 const ETHEREUM: u64 = 1;
 const CONTRACTS: &[(u64, Address)] = &[(ETHEREUM, address!("b47e3cd837ddf8e4c57f05d70ab865de6e193bbb"))];
@@ -60,10 +60,11 @@ pub(crate) const DECODER: Decoder = Decoder {
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
+    let mut bids = Latest::new(punk_of_bid);
     for log in transaction.claimed() {
         match log.topic0() {
             Some(&PUNK_BOUGHT) => {
-                let told = punk_bought(transaction, log, &trail, events);
+                let told = punk_bought(transaction, log, &trail, &mut bids, events);
                 events.say(log, told);
             }
             Some(&PUNK_OFFERED) => events.say(log, punk_offered(transaction, log, &trail)),
@@ -125,7 +126,7 @@ fn punk_offered(
 fn no_longer_for_sale(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let reader = Reader::new(log);
     let punk = reader.topic_uint(1);
-    let mut later = transaction.logs.iter().filter(|other| other.log_index > log.log_index);
+    let mut later = transaction.after(log).iter();
     let sold = later.find(|other| other.address == log.address).is_some_and(|next| {
         next.topic0() == Some(&PUNK_BOUGHT) && next.topics.len() == 4 && next.topics[1] == log.topics[1]
     });
@@ -156,10 +157,11 @@ fn bid(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     Ok((offer.into(), reader.doubt()))
 }
 
-fn punk_bought(
-    transaction: &Transaction<'_>,
+fn punk_bought<'a>(
+    transaction: &Transaction<'a>,
     log: &Log,
     trail: &Trail,
+    bids: &mut Latest<'a>,
     events: &mut Events,
 ) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
@@ -170,7 +172,7 @@ fn punk_bought(
     let line = line_of(log, punk).between(moved.from, moved.to);
     let (price, bid) = (price_of(log, punk), bid_on(log, punk));
     let said = if named_buyer.is_zero() {
-        Said::from(bid_accepted(line, live_bid(transaction, log, punk, events)))
+        Said::from(bid_accepted(line, live_bid(transaction, log, punk, bids, events)))
             .and(filled(MARKET, log, bid))
             .and(invalidated(MARKET, log, price))
     } else {
@@ -204,11 +206,14 @@ struct Bid {
 }
 
 /// The bid on `punk` that was live when `log` accepted it, as far as it can be told.
-fn live_bid(transaction: &Transaction<'_>, log: &Log, punk: U256, events: &mut Events) -> Option<Bid> {
-    let mut bids = transaction
-        .back_from(log)
-        .filter(|other| other.address == log.address && is_of_bid(other, punk));
-    if let Some(last) = bids.next() {
+fn live_bid<'a>(
+    transaction: &Transaction<'a>,
+    log: &Log,
+    punk: U256,
+    bids: &mut Latest<'a>,
+    events: &mut Events,
+) -> Option<Bid> {
+    if let Some(last) = bids.before(transaction, log, &part(punk)) {
         return Bid::entered(last);
     }
     let arguments = [punk.into()];
@@ -220,15 +225,14 @@ fn live_bid(transaction: &Transaction<'_>, log: &Log, punk: U256, events: &mut E
     })
 }
 
-/// Whether `log` enters, withdraws or uses up a bid on `punk`.
-fn is_of_bid(log: &Log, punk: U256) -> bool {
-    let is_of_punk = log.topics.get(1) == Some(&B256::from(punk));
-    is_of_punk
-        && match (log.topic0(), log.topics.len()) {
-            (Some(&PUNK_BID_ENTERED | &PUNK_BID_WITHDRAWN), 3) => true,
-            (Some(&PUNK_BOUGHT), 4) => log.topics[3].is_zero(),
-            _ => false,
-        }
+/// The punk on which `log` enters, withdraws or uses up a bid, if it does.
+fn punk_of_bid(log: &Log) -> Option<B256> {
+    let is_of_bid = match (log.topic0(), log.topics.len()) {
+        (Some(&PUNK_BID_ENTERED | &PUNK_BID_WITHDRAWN), 3) => true,
+        (Some(&PUNK_BOUGHT), 4) => log.topics[3].is_zero(),
+        _ => false,
+    };
+    is_of_bid.then(|| log.topics[1])
 }
 
 impl Bid {

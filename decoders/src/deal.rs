@@ -1,11 +1,14 @@
 //! A deal: one payment for one or more tokens, split into sales that add up to it exactly.
 
+use std::ops::Range;
+
 use alloy_primitives::{Address, B256, U256};
 use smallvec::{SmallVec, smallvec};
 
 use crate::abi::{Refusal, sum};
 use crate::block::Log;
 use crate::fact::{Fee, FeeKind, Fees, PriceAllocation, Sale, Side, Standard, flag};
+use crate::trail::{Payment, Trail};
 
 /// A market as sales name it.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +16,9 @@ pub(crate) struct Market {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
 }
+
+/// How many parts the fees of one deal may be split into: each is a row, and a log holds as many lines and fees as it likes.
+const MAX_FEE_PARTS: usize = 1 << 16;
 
 /// Flags of a deal.
 pub(crate) type Flags = SmallVec<[&'static str; 2]>;
@@ -105,6 +111,25 @@ impl Deal {
         }
     }
 
+    /// Tells the fees of one line by the payments of `window` in the deal's ERC-20, if they make up the price; `kind` says what each
+    /// was for, by its place among them. What was paid in native currency nothing shows.
+    pub(crate) fn fees_of_payments(
+        &mut self,
+        trail: &Trail,
+        window: Range<u32>,
+        kind: impl Fn(usize, &Payment) -> FeeKind,
+    ) {
+        let seller = self.lines.first().map_or(Address::ZERO, |line| line.seller);
+        let price = self.price.unwrap_or_default();
+        let Some(shares) = trail.shares(window, self.currency, price, seller) else {
+            self.flags.push(flag::FEES_UNKNOWN);
+            return;
+        };
+        for (place, share) in shares.iter().enumerate().filter(|(_, share)| share.to != seller) {
+            self.fee(share.to, share.amount, kind(place, share));
+        }
+    }
+
     /// The sales of the deal, numbered from `first`; none if nothing was paid.
     pub(crate) fn into_sales(mut self, source: &'static str, log: &Log, first: u32) -> Vec<Sale> {
         if self.price == Some(U256::ZERO) {
@@ -171,8 +196,12 @@ impl Deal {
         }
     }
 
-    /// Fees that exceed the price, or whose price is unknown, are nothing to reckon with.
+    /// Fees that exceed the price, or whose price is unknown, are nothing to reckon with; neither are more than anybody reads.
     fn check_fees(&mut self) {
+        if self.fees.len() * self.lines.len() > MAX_FEE_PARTS {
+            self.fees.clear();
+            self.flags.push(flag::FEES_UNKNOWN);
+        }
         let total = self
             .fees
             .iter()

@@ -1,6 +1,7 @@
 //! Element (decoding specification, section 4.13).
 //!
-//! The older layout leaves out the fees, which the buyer paid on top; the newer one lists them, inside the amount.
+//! The older layout leaves out the fees, which the buyer paid on top; the newer one lists them, inside the amount. What of them goes
+//! to the seller, who then is the creator, is his.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -186,8 +187,12 @@ fn newer(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
         fill.quantity = Some(quantity);
     }
     let mut deal = fill.deal(&mut reader, log);
+    let seller = deal.lines[0].seller;
     for [recipient, amount] in reader.records(Tuple::ROOT, fees_at)? {
         let recipient = reader.address(recipient);
+        if recipient == seller {
+            continue;
+        }
         let kind = if recipient == FEE_WALLET {
             FeeKind::Marketplace
         } else {

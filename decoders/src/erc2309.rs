@@ -89,10 +89,8 @@ impl Minted {
         let mut minted: Vec<(Address, U256)> = mints
             .map(|log| (log, Reader::new(log)))
             .filter_map(|(log, mut reader)| {
-                reader
-                    .topic_address(1)
-                    .is_zero()
-                    .then(|| (log.address, reader.topic_uint(3)))
+                let is_mint = reader.topic_address(1).is_zero() && !reader.topic_address(2).is_zero();
+                is_mint.then(|| (log.address, reader.topic_uint(3)))
             })
             .collect();
         minted.sort_unstable();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, U256};
+use rustc_hash::FxHashMap;
 
 use crate::abi::{Refusal, Word};
 use crate::block::{Answer, Call, Log};
@@ -96,8 +97,9 @@ pub struct Told {
 #[derive(Debug, Default)]
 pub struct Events {
     told: Told,
-    /// The decoder whose turn it is.
+    /// The decoder whose turn it is, and where its faults stand by log.
     source: &'static str,
+    faulted: FxHashMap<u32, usize>,
     /// Where the current transaction's facts start.
     first_transfer: usize,
     first_sale: usize,
@@ -124,7 +126,7 @@ impl Events {
         call: Call,
     ) -> Result<Option<&'a [Word; N]>, Refusal> {
         if !self.asked.contains(&call) {
-            if self.asked.len() == MAX_QUESTIONS_PER_BLOCK {
+            if !self.may_ask() {
                 return Err(Refusal(reason::CONTRACT_UNKNOWN));
             }
             self.asked.insert(call.clone());
@@ -137,6 +139,11 @@ impl Events {
                 Err(Refusal(reason::CONTRACT_UNKNOWN))
             }
         }
+    }
+
+    /// Whether the block has questions left. Where it has none, somebody may have asked so much in order not to be asked himself.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.asked.len() < MAX_QUESTIONS_PER_BLOCK
     }
 
     /// What `to` answers to a function without arguments, as [`ask`](Events::ask) has it.
@@ -230,14 +237,14 @@ impl Events {
 
     /// One fault per log and source: a refusal replaces the doubt before it.
     fn fault(&mut self, log: &Log, reason: &'static str) {
-        let source = self.source;
-        let mut told = self.told.faults[self.first_fault..].iter_mut();
-        if let Some(fault) = told.find(|fault| fault.log_index == log.log_index && fault.source == source) {
+        if let Some(told) = self.faulted.get(&log.log_index) {
+            let fault = &mut self.told.faults[*told];
             if reason::is_doubt(fault.reason) && !reason::is_doubt(reason) {
                 fault.reason = reason;
             }
             return;
         }
+        self.faulted.insert(log.log_index, self.told.faults.len());
         self.told.faults.push(Fault {
             source: self.source,
             block_number: log.block_number,
@@ -266,6 +273,7 @@ impl Events {
     /// Gives the turn to the decoder named `source`.
     pub(crate) fn turn(&mut self, source: &'static str) {
         self.source = source;
+        self.faulted.clear();
     }
 
     /// Ends the transaction: the people behind its sales are found, and because decoders took turns over the same logs,

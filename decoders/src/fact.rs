@@ -505,6 +505,8 @@ pub mod flag {
     pub const NET_ONLY: &str = "net_only";
     /// The transaction's sender and calldata would have told more and were not at hand.
     pub const NO_ENVELOPE: &str = "no_envelope";
+    /// What contracts say when asked would have told more, or proven that the market is one, and was not at hand.
+    pub const NO_ANSWER: &str = "no_answer";
     /// The first sale of the token by its creator.
     pub const PRIMARY: &str = "primary";
     /// Nothing was paid to the seller's own address: the first payment to a stranger is taken for the proceeds.
@@ -570,6 +572,9 @@ pub mod reason {
     pub const ABI_UNKNOWN: &str = "abi_unknown";
     /// Refused: more data than the archive can hold in decoded form, or offsets that make more of it than it is.
     pub const TOO_LARGE: &str = "too_large";
+    /// Doubt: the log is told as far as logs tell it; what its contract says when asked was not at hand. Decoding again with the
+    /// answer tells more.
+    pub const UNANSWERED: &str = "unanswered";
     /// Doubt: an address word with something in its high twelve bytes.
     pub const DIRTY_ADDRESS: &str = "dirty_address";
     /// Doubt: a word with something in the bits that its type does not have.
@@ -579,7 +584,7 @@ pub mod reason {
 
     /// Whether a log with this fault was believed all the same.
     pub fn is_doubt(reason: &str) -> bool {
-        matches!(reason, DIRTY_ADDRESS | DIRTY_VALUE | TRAILING_DATA)
+        matches!(reason, UNANSWERED | DIRTY_ADDRESS | DIRTY_VALUE | TRAILING_DATA)
     }
 }
 

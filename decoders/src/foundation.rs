@@ -1,7 +1,9 @@
 //! Foundation's market (decoding specification, section 4.10; Foundation's published market ABI).
 //!
 //! Every sale is paid in native currency and tells three shares: the market's, the creator's, the seller's. Their receivers are
-//! not told. A finalized auction names itself only by number; its token is the one that leaves the market for the winner.
+//! not told, but for the one who referred the buyer, whom a log before the sale tells: he is paid out of the market's share. A
+//! finalized auction names itself only by number; its token is the one that leaves the market for the winner. A winner who lists
+//! or sells the token at once leaves it there: then it is what the auction was created for.
 //!
 //! A token has one price and one offer at a time, and a new one takes the place of the old. The market holds what is listed. A new reserve names
 //! its auction by number: what it is about was told when it was created, earlier in the block, or else is asked.
@@ -12,11 +14,11 @@ use crate::abi::{self, Reader, Refusal, Tuple, Word, uint};
 use crate::block::{Call, Log};
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
-use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, flag};
+use crate::fact::{FeeKind, Order, OrderKind, Side, flag};
 use crate::orders::{Key, Said, canceled, filled, invalidated, order, part, until};
 use crate::registry::{Claim, Decoder};
-use crate::trail::{Movement, Trail};
-use crate::transaction::Transaction;
+use crate::trail::Movement;
+use crate::transaction::{Latest, Transaction};
 
 const ETHEREUM: u64 = 1;
 const CONTRACTS: &[(u64, Address)] = &[(ETHEREUM, address!("cda72070e455bb31c7690a170224ce43623d0b6f"))];
@@ -33,6 +35,8 @@ const OFFER_ACCEPTED: B256 = b256!("1cb8adb37d6d35e94cd0695ca39895b84371864713f5
 const PRIVATE_SALE_FINALIZED: B256 = b256!("6c623fa5e13aaaf28288f807e5b4f9ec6fb7ef812568e00317c552663bea918f");
 /// `ReserveAuctionFinalized(uint256,address,address,uint256,uint256,uint256)`.
 const RESERVE_AUCTION_FINALIZED: B256 = b256!("2edb0e99c6ac35be6731dab554c1d1fa1b7beb675090dbb09fb14e615aca1c4a");
+/// `BuyReferralPaid(address,uint256,address,uint256,uint256)`.
+const BUY_REFERRAL_PAID: B256 = b256!("141b92fd9766c80ab120598ea2f6be9802470ec59b5446dd9bf46214ead8d08e");
 /// `BuyPriceSet(address,uint256,address,uint256)`.
 const BUY_PRICE_SET: B256 = b256!("fcc77ea8bdcce862f43b7fb00fe6b0eb90d6aeead27d3800d9257cf7a05f9d96");
 /// `BuyPriceCanceled(address,uint256)`.
@@ -66,7 +70,8 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, BUY_PRICE_ACCEPTED, 4),
         Claim::of(CONTRACTS, OFFER_ACCEPTED, 4),
         Claim::of(CONTRACTS, PRIVATE_SALE_FINALIZED, 4),
-        Claim::of(CONTRACTS, RESERVE_AUCTION_FINALIZED, 4),
+        Claim::of(CONTRACTS, RESERVE_AUCTION_FINALIZED, 4).asking(),
+        Claim::of(CONTRACTS, BUY_REFERRAL_PAID, 3),
         Claim::of(CONTRACTS, BUY_PRICE_SET, 4),
         Claim::of(CONTRACTS, BUY_PRICE_CANCELED, 3),
         Claim::of(CONTRACTS, BUY_PRICE_INVALIDATED, 3),
@@ -84,20 +89,36 @@ pub(crate) const DECODER: Decoder = Decoder {
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
+    let mut created = Latest::new(Auction::number_of);
+    let mut referral = None;
     let mut since = 0;
     for log in transaction.claimed() {
-        match log.topic0() {
-            Some(&BUY_PRICE_ACCEPTED | &OFFER_ACCEPTED | &PRIVATE_SALE_FINALIZED | &RESERVE_AUCTION_FINALIZED) => {
-                events.say(log, sale(log, &trail, since));
+        let told = match log.topic0() {
+            Some(&BUY_REFERRAL_PAID) => {
+                let verdict = Referral::read(log).map(|(paid, doubt)| {
+                    referral = Some(paid);
+                    doubt
+                });
+                events.settle(log, verdict);
+                continue;
+            }
+            Some(&BUY_PRICE_ACCEPTED | &OFFER_ACCEPTED | &PRIVATE_SALE_FINALIZED) => sale(log),
+            Some(&RESERVE_AUCTION_FINALIZED) => {
+                let moved = trail.movements(since..log.log_index);
+                finalized(transaction, log, moved, &mut created, events)
+            }
+            Some(&BUY_PRICE_SET | &OFFER_MADE | &AUCTION_CREATED) => opened(log),
+            Some(&AUCTION_UPDATED) => reserve_changed(transaction, log, &mut created, events),
+            _ => ended(log),
+        };
+        let told = told.map(|(mut said, doubt)| {
+            for deal in &mut said.deals {
+                share_out(deal, referral.take());
                 since = log.log_index + 1;
             }
-            Some(&BUY_PRICE_SET | &OFFER_MADE | &AUCTION_CREATED) => events.say(log, opened(log)),
-            Some(&AUCTION_UPDATED) => {
-                let told = reserve_changed(transaction, log, events);
-                events.say(log, told);
-            }
-            _ => events.say(log, ended(log)),
-        }
+            (said, doubt)
+        });
+        events.say(log, told);
     }
 }
 
@@ -116,12 +137,12 @@ fn auction(log: &Log, number: U256) -> Key {
     Key::natural(log, OrderKind::Listing, &[part(number)])
 }
 
-fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
+fn opened(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     if log.topic0() == Some(&AUCTION_CREATED) {
         let [_duration, _extension, reserve, number] = reader.head()?;
-        let auction = Auction::created(&mut reader, number);
-        return Ok((auction.order(log, uint(reserve)), reader.doubt()));
+        let auction = Auction::created(&mut reader, uint(number));
+        return Ok((auction.order(log, uint(reserve)).into(), reader.doubt()));
     }
     let (contract, token, maker) = (reader.topic_address(1), reader.topic_uint(2), reader.topic_address(3));
     let line = Line::of(contract, token, U256::ONE);
@@ -142,7 +163,7 @@ fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
             ..order(MARKET, log, OrderKind::Listing, key, maker, line)
         }
     };
-    Ok((opened, reader.doubt()))
+    Ok((opened.into(), reader.doubt()))
 }
 
 /// What an auction is about.
@@ -155,73 +176,76 @@ struct Auction {
 
 impl Auction {
     /// The auction that the log under `reader` creates.
-    fn created(reader: &mut Reader<'_>, number: &Word) -> Self {
+    fn created(reader: &mut Reader<'_>, number: U256) -> Self {
         Auction {
-            number: uint(number),
+            number,
             seller: reader.topic_address(1),
             contract: reader.topic_address(2),
             token: reader.topic_uint(3),
         }
     }
 
-    /// The auction with this number, if `log` creates it.
-    fn created_by(log: &Log, number: U256) -> Option<Self> {
-        if log.topic0() != Some(&AUCTION_CREATED) || log.topics.len() != 4 {
-            return None;
-        }
-        let mut reader = Reader::new(log);
-        let [_, _, _, word] = reader.head().ok()?;
-        Some(Auction::created(&mut reader, word)).filter(|auction| auction.number == number)
+    /// The number of the auction that `log` creates, if it creates one.
+    fn number_of(log: &Log) -> Option<B256> {
+        let is_created = log.topic0() == Some(&AUCTION_CREATED) && log.topics.len() == 4;
+        let [_, _, _, number] = Reader::new(log).head().ok().filter(|_| is_created)?;
+        Some(B256::from(*number))
+    }
+
+    fn line(&self) -> Line {
+        Line::of(self.contract, self.token, U256::ONE)
     }
 
     fn order(&self, log: &Log, reserve: U256) -> Order {
-        let line = Line::of(self.contract, self.token, U256::ONE);
+        let key = auction(log, self.number);
         Order {
             price: Some(reserve),
             escrowed: true,
             auction: true,
-            ..order(
-                MARKET,
-                log,
-                OrderKind::Listing,
-                auction(log, self.number),
-                self.seller,
-                line,
-            )
+            ..order(MARKET, log, OrderKind::Listing, key, self.seller, self.line())
         }
     }
 }
 
-/// The auction with its new reserve; none if the market knows of no such auction.
-fn reserve_changed(
-    transaction: &Transaction<'_>,
+/// The auction with this number: as a log of the block before `log` created it, else as the market knew it after the block
+/// before; none if the market knows of no such auction.
+fn auction_of<'a>(
+    transaction: &Transaction<'a>,
     log: &Log,
+    number: U256,
+    created: &mut Latest<'a>,
     events: &mut Events,
-) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
-    let mut reader = Reader::new(log);
-    let [reserve] = reader.head()?;
-    let number = reader.topic_uint(1);
-    let mut earlier = transaction.back_from(log).filter(|other| other.address == log.address);
-    let auction = match earlier.find_map(|other| Auction::created_by(other, number)) {
-        Some(auction) => auction,
-        None => {
-            let call = Call::of(log.address, GET_RESERVE_AUCTION, &[part(number)]).before_block(log.block_number);
-            let Some([contract, token, seller, ..]) = events.ask::<8>(transaction, call)? else {
-                return Ok((None, reader.doubt()));
-            };
-            Auction {
-                number,
-                seller: abi::address(seller),
-                contract: abi::address(contract),
-                token: uint(token),
-            }
-        }
-    };
-    let is_known = !auction.seller.is_zero();
-    Ok((is_known.then(|| auction.order(log, uint(reserve))), reader.doubt()))
+) -> Result<Option<Auction>, Refusal> {
+    if let Some(creation) = created.before(transaction, log, &part(number)) {
+        let mut reader = Reader::new(creation);
+        return Ok(Some(Auction::created(&mut reader, number)));
+    }
+    let call = Call::of(log.address, GET_RESERVE_AUCTION, &[part(number)]).before_block(log.block_number);
+    let answer = events.ask::<8>(transaction, call)?;
+    let known = answer.map(|[contract, token, seller, ..]| Auction {
+        number,
+        seller: abi::address(seller),
+        contract: abi::address(contract),
+        token: uint(token),
+    });
+    Ok(known.filter(|auction| !auction.seller.is_zero()))
 }
 
-fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+/// The auction with its new reserve.
+fn reserve_changed<'a>(
+    transaction: &Transaction<'a>,
+    log: &Log,
+    created: &mut Latest<'a>,
+    events: &mut Events,
+) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [reserve] = reader.head()?;
+    let auction = auction_of(transaction, log, reader.topic_uint(1), created, events)?;
+    let changed = auction.map(|auction| auction.order(log, uint(reserve)));
+    Ok((changed.into(), reader.doubt()))
+}
+
+fn ended(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     if matches!(
         log.topic0(),
@@ -244,22 +268,11 @@ fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
             }
         }
     };
-    Ok((closing, reader.doubt()))
+    Ok((closing.into(), reader.doubt()))
 }
 
-fn sale(log: &Log, trail: &Trail, since: u32) -> Result<(Said, Option<&'static str>), Refusal> {
+fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
-    if log.topic0() == Some(&RESERVE_AUCTION_FINALIZED) {
-        let shares = reader.head::<3>()?;
-        let (seller, winner) = (reader.topic_address(2), reader.topic_address(3));
-        let before = trail.movements(since..log.log_index).iter().rev();
-        let moved = before
-            .chain(trail.movements(log.log_index..u32::MAX))
-            .find(|movement| movement.to == winner && (movement.from == log.address || movement.from == seller));
-        let deal = shared(Side::Auction, auctioned(moved).between(seller, winner), shares)?;
-        let key = auction(log, reader.topic_uint(1));
-        return Ok((Said::from(deal).and(filled(MARKET, log, key)), reader.doubt()));
-    }
     let (other, shares) = if log.topic0() == Some(&PRIVATE_SALE_FINALIZED) {
         let [other, shares @ .., _deadline] = reader.head::<5>()?;
         (other, shares)
@@ -284,15 +297,33 @@ fn sale(log: &Log, trail: &Trail, since: u32) -> Result<(Said, Option<&'static s
     Ok((said, reader.doubt()))
 }
 
-/// The token of an auction, as it moved.
-fn auctioned(moved: Option<&Movement>) -> Line {
-    match moved {
-        Some(movement) => Line::of(movement.contract, movement.token, movement.quantity),
-        None => Line {
-            token: None,
-            ..Line::of(Address::ZERO, U256::ZERO, U256::ONE)
+/// An auction that ended with a sale; `moved` is what moved since the sale before.
+fn finalized<'a>(
+    transaction: &Transaction<'a>,
+    log: &Log,
+    moved: &[Movement],
+    created: &mut Latest<'a>,
+    events: &mut Events,
+) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let shares = reader.head::<3>()?;
+    let (number, seller, winner) = (reader.topic_uint(1), reader.topic_address(2), reader.topic_address(3));
+    let mut deliveries = moved.iter().rev();
+    let delivered = deliveries.find(|moved| moved.to == winner && (moved.from == log.address || moved.from == seller));
+    let line = match delivered {
+        Some(moved) => Line::of(moved.contract, moved.token, moved.quantity),
+        // Without an answer the sale stands, of a token that is not told.
+        None => match auction_of(transaction, log, number, created, events).ok().flatten() {
+            Some(auction) => auction.line(),
+            None => Line {
+                token: None,
+                ..Line::of(Address::ZERO, U256::ZERO, U256::ONE)
+            },
         },
-    }
+    };
+    let deal = shared(Side::Auction, line.between(seller, winner), shares)?;
+    let closing = filled(MARKET, log, auction(log, number));
+    Ok((Said::from(deal).and(closing), reader.doubt()))
 }
 
 /// The deal of a line for what market, creator and seller got. Where the seller got nothing, he is the creator.
@@ -300,13 +331,49 @@ fn shared(side: Side, line: Line, shares: &[Word; 3]) -> Result<Deal, Refusal> {
     let [market, creator, seller] = [&shares[0], &shares[1], &shares[2]].map(uint);
     let mut deal = Deal::of(MARKET, side, line, sum_of([market, creator, seller])?);
     deal.fee(Address::ZERO, market, FeeKind::Marketplace);
-    if seller.is_zero() {
-        deal.flags.push(flag::PRIMARY);
-    } else {
+    if !seller.is_zero() {
         deal.fee(Address::ZERO, creator, FeeKind::Royalty);
+    } else if !creator.is_zero() {
+        deal.flags.push(flag::PRIMARY);
     }
     if line.token.is_none() {
         deal.flags.push(flag::TOKEN_UNKNOWN);
     }
     Ok(deal)
+}
+
+/// What the market paid out of its share to whoever referred the buyer of a token.
+struct Referral {
+    contract: Address,
+    token: U256,
+    referrer: Address,
+    amount: U256,
+}
+
+impl Referral {
+    fn read(log: &Log) -> Result<(Self, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let [referrer, amount, _of_seller] = reader.head()?;
+        let referral = Referral {
+            contract: reader.topic_address(1),
+            token: reader.topic_uint(2),
+            referrer: reader.address(referrer),
+            amount: uint(amount),
+        };
+        Ok((referral, reader.doubt()))
+    }
+}
+
+/// Takes what was paid for a referral out of the market's share.
+fn share_out(deal: &mut Deal, referral: Option<Referral>) {
+    let line = deal.lines[0];
+    let Some(paid) = referral.filter(|paid| (paid.contract, Some(paid.token)) == (line.contract, line.token)) else {
+        return;
+    };
+    let mut fees = deal.fees.iter_mut();
+    let market = fees.find(|fee| fee.kind == FeeKind::Marketplace && fee.amount >= paid.amount);
+    if let Some(market) = market {
+        market.amount -= paid.amount;
+        deal.fee(paid.referrer, paid.amount, FeeKind::Marketplace);
+    }
 }

@@ -35,6 +35,7 @@ mod payment_processor;
 mod people;
 mod rarible;
 mod seaport;
+mod seaport_groups;
 mod seaport_orders;
 mod sudoswap;
 mod superrare;

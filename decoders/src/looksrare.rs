@@ -13,12 +13,12 @@ use smallvec::SmallVec;
 
 use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
-use crate::deal::{Deal, Line, Market, sum_of, total};
+use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, flag, reason};
 use crate::orders::{Key, Said, closing, filled, filled_by, revoked};
 use crate::registry::{Claim, Decoder};
-use crate::trail::Trail;
+use crate::trail::{Payment, Trail};
 use crate::transaction::Transaction;
 
 const ETHEREUM: u64 = 1;
@@ -192,42 +192,35 @@ fn first_version(
     Ok((said, reader.doubt()))
 }
 
-/// Adds what `payers` paid in the window to neither the seller nor the creator, if the payments add up to the price.
+/// Adds what `payers` paid to neither the seller nor the creator, if the last payments of the window add up to the price.
 fn protocol_fee(deal: &mut Deal, trail: &Trail, window: Range<u32>, payers: [Address; 2]) {
-    let seller = deal.lines[0].seller;
-    let payments = trail.payments(window).iter();
     // The exchange wraps native currency first and is paid by nobody; its own wrapped coins are what it pays with.
-    let paid: Vec<_> = payments
-        .filter(|payment| {
-            payment.currency == deal.currency && payers.contains(&payment.from) && payment.to != payers[0]
-        })
-        .collect();
-    let all = sum_of(paid.iter().map(|payment| payment.amount));
-    if all.ok() != deal.price {
+    let is_share = |payment: &&Payment| {
+        payment.currency == deal.currency && payers.contains(&payment.from) && payment.to != payers[0]
+    };
+    let mut lacking = deal.price.unwrap_or_default();
+    let mut shares = Vec::new();
+    for payment in trail.payments(window).iter().rev().filter(is_share) {
+        let Some(rest) = lacking.checked_sub(payment.amount).filter(|_| !lacking.is_zero()) else {
+            break;
+        };
+        lacking = rest;
+        shares.push(payment);
+    }
+    if !lacking.is_zero() {
         deal.flags.push(flag::FEES_UNKNOWN);
         return;
     }
-    let kept = sum_of(
-        paid.iter()
-            .filter(|payment| payment.to == seller)
-            .map(|payment| payment.amount),
-    );
-    let royalty = total(&deal.fees);
-    let creator = deal.fees.first().map(|fee| fee.recipient);
-    let rest = deal
-        .price
-        .unwrap_or_default()
-        .saturating_sub(kept.unwrap_or_default())
-        .saturating_sub(royalty);
-    let recipient = paid
-        .iter()
-        .find(|payment| payment.to != seller && Some(payment.to) != creator)
-        .or_else(|| paid.iter().find(|payment| payment.amount == rest));
-    deal.fee(
-        recipient.map_or(Address::ZERO, |payment| payment.to),
-        rest,
-        FeeKind::Marketplace,
-    );
+    for royalty in &deal.fees {
+        let paid = |share: &&Payment| (share.to, share.amount) == (royalty.recipient, royalty.amount);
+        if let Some(paid) = shares.iter().rposition(paid) {
+            shares.remove(paid);
+        }
+    }
+    let seller = deal.lines[0].seller;
+    for share in shares.iter().rev().filter(|share| share.to != seller) {
+        deal.fee(share.to, share.amount, FeeKind::Marketplace);
+    }
 }
 
 fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
@@ -248,7 +241,7 @@ fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let (first, second) = (reader.address(first), reader.address(second));
     let [net_to, royalty_to] = [&shares[0], &shares[1]].map(|word| reader.address(word));
     let [net, royalty, protocol] = [&shares[2], &shares[3], &shares[4]].map(uint);
-    // A bid names its buyer and where the token is to go; an ask its seller and then the buyer.
+    // A bid names who takes it and where the token is to go; an ask who takes it and then the buyer.
     let (side, seller, buyer) = if log.topic0() == Some(&TAKER_BID_V2) {
         (Side::Listing, net_to, second)
     } else {
@@ -273,6 +266,7 @@ fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let (market, key) = (market("v2"), Key::hash(B256::from(*hash)));
     let mut deal = Deal {
         order_hash: Some(B256::from(*hash)),
+        taker_raw: Some(first),
         currency,
         ..Deal::of(market, side, *line, sum_of([net, royalty, protocol])?)
     };

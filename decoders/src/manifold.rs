@@ -3,7 +3,7 @@
 //!
 //! The events of a sale name a listing by its number only. What it sells, for whom and in what currency was told when it was
 //! created, and the market returns it for good: `getListing`. A lazy listing names who creates the token; that token is the
-//! one minted to the buyer before the event.
+//! one minted to the buyer before the event. Where the market cannot be asked, a purchase is told by what the buyer got.
 //!
 //! The market holds what is listed. A listing of a token that does not exist yet, and one that only invites offers, is none here.
 
@@ -11,11 +11,11 @@ use std::ops::Range;
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
 
-use crate::abi::{self, Reader, Refusal, Word, uint};
+use crate::abi::{self, Reader, Refusal, Word, share, uint};
 use crate::block::{Call, Log};
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
-use crate::fact::{Order, OrderKind, PriceAllocation, Side, Standard, flag, reason};
+use crate::fact::{FeeKind, Order, OrderKind, PriceAllocation, Side, Standard, flag, reason};
 use crate::orders::{Key, Said, canceled, filled, filled_by, from, invalidated, order, until};
 use crate::registry::{Claim, Decoder};
 use crate::trail::Trail;
@@ -64,10 +64,12 @@ const INDIVIDUAL_AUCTION: u64 = 1;
 /// A listing at a price, and one at a price that a contract tells.
 const FIXED_PRICE: u64 = 2;
 const DYNAMIC_PRICE: u64 = 3;
+/// What rates are parts of.
+const WHOLE: u64 = 10_000;
 /// A token of which there are several.
 const ERC1155: u64 = 2;
 
-/// The market on every chain.
+/// The market on every chain. The details of a listing are claimed to be at hand where it is created.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "manifold",
     claims: &[
@@ -75,6 +77,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, ACCEPT_OFFER, 2).asking(),
         Claim::of(CONTRACTS, FINALIZE_LISTING, 2).asking(),
         Claim::of(CONTRACTS, CREATE_LISTING, 2).asking(),
+        Claim::of(CONTRACTS, TOKEN_DETAILS, 2),
         Claim::of(CONTRACTS, MODIFY_LISTING, 2).asking(),
         Claim::of(CONTRACTS, CANCEL_LISTING, 2),
         Claim::of(CONTRACTS, OFFER, 2).asking(),
@@ -86,12 +89,17 @@ pub(crate) const DECODER: Decoder = Decoder {
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     let mut since = 0;
-    for log in transaction.claimed() {
+    let mut claimed = transaction.claimed().peekable();
+    while let Some(log) = claimed.next() {
+        if log.topic0() == Some(&TOKEN_DETAILS) {
+            continue;
+        }
         if matches!(log.topic0(), Some(&CANCEL_LISTING | &RESCIND_OFFER)) {
             events.say(log, taken_back(log));
             continue;
         }
-        let created = Listing::created(transaction, log, &trail);
+        let details = claimed.peek().filter(|details| are_details(details, log));
+        let created = details.and_then(|details| Listing::created(log, details, &trail));
         let listing = created.map_or_else(|| Listing::of(transaction, log, events), Ok);
         if matches!(log.topic0(), Some(&CREATE_LISTING | &MODIFY_LISTING | &OFFER)) {
             events.say(log, listing.and_then(|listing| opened(log, &listing)));
@@ -99,8 +107,16 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
         }
         let window = since..log.log_index;
         since = log.log_index + 1;
+        let listing = listing.or_else(|unanswered| Listing::seen(log, &trail, window.clone()).ok_or(unanswered));
         events.say(log, listing.and_then(|listing| sale(log, &listing, &trail, window)));
     }
+}
+
+/// Whether `details` are those of the listing that `log` creates.
+fn are_details(details: &Log, log: &Log) -> bool {
+    log.topic0() == Some(&CREATE_LISTING)
+        && details.topic0() == Some(&TOKEN_DETAILS)
+        && (details.address, details.topics[1]) == (log.address, log.topics[1])
 }
 
 /// The listing that `log` names.
@@ -191,8 +207,14 @@ struct Listing {
     is_lazy: bool,
     /// Whether whoever takes delivery pays for it on top.
     has_delivery_fee: bool,
+    /// The shares of the market and of who brought the buyer, in ten thousandths.
+    rates: [U256; 2],
     bid: U256,
     bidder: Address,
+    /// Who brought the bidder.
+    referrer: Address,
+    /// Whether it is read off its sale, because the market could not be asked.
+    is_seen: bool,
 }
 
 impl Listing {
@@ -208,17 +230,9 @@ impl Listing {
 
     /// The listing that `log` creates, as far as the transaction tells it: its token in the log of its details, its seller by the
     /// movement that handed the token over.
-    fn created(transaction: &Transaction<'_>, log: &Log, trail: &Trail) -> Option<Self> {
-        if log.topic0() != Some(&CREATE_LISTING) {
-            return None;
-        }
-        let details = transaction.logs.iter().find(|other| {
-            other.address == log.address
-                && other.topic0() == Some(&TOKEN_DETAILS)
-                && other.topics.get(1) == log.topics.get(1)
-        });
+    fn created(log: &Log, details: &Log, trail: &Trail) -> Option<Self> {
         let [_, _, kind, available, per_sale, _, _, _, _, _, currency, _] = Reader::new(log).head().ok()?;
-        let [token, contract, standard, lazy] = Reader::new(details?).head().ok()?;
+        let [token, contract, standard, lazy] = Reader::new(details).head().ok()?;
         let (contract, token, is_lazy) = (abi::address(contract), uint(token), !uint(lazy).is_zero());
         let moves = trail.of_token(contract, token).map(|(_, movement)| movement);
         let escrow = moves
@@ -236,8 +250,52 @@ impl Listing {
             is_1155: uint(standard) == U256::from(ERC1155),
             is_lazy,
             has_delivery_fee: false,
+            rates: [U256::ZERO; 2],
             bid: U256::ZERO,
             bidder: Address::ZERO,
+            referrer: Address::ZERO,
+            is_seen: false,
+        })
+    }
+
+    /// The listing as far as its sale shows it: what the market handed to the buyer, or what was created for him, and in what the
+    /// buyer paid then, or the market paid out what he had paid for his offer.
+    fn seen(log: &Log, trail: &Trail, window: Range<u32>) -> Option<Self> {
+        let mut reader = Reader::new(log);
+        let (buyer, count, payer) = match log.topic0() {
+            Some(&PURCHASE) => {
+                let [_referrer, buyer, count, _amount] = reader.head().ok()?;
+                let buyer = reader.address(buyer);
+                (buyer, uint(count), buyer)
+            }
+            Some(&ACCEPT_OFFER) => {
+                let [buyer, _amount] = reader.head().ok()?;
+                (reader.address(buyer), U256::ONE, log.address)
+            }
+            _ => return None,
+        };
+        let handed = trail
+            .movements(window.clone())
+            .iter()
+            .rfind(|movement| movement.to == buyer && (movement.from.is_zero() || movement.from == log.address))?;
+        let mut payments = trail.payments(handed.log_index..window.end).iter();
+        let paid = payments.find(|payment| payment.from == payer);
+        Some(Listing {
+            seller: Address::ZERO,
+            kind: U256::ZERO,
+            available: handed.quantity,
+            per_sale: handed.quantity.checked_div(count)?,
+            currency: paid.map_or(Address::ZERO, |payment| payment.currency),
+            token: handed.token,
+            contract: handed.contract,
+            is_1155: !handed.standard.single_owner(),
+            is_lazy: handed.from.is_zero(),
+            has_delivery_fee: false,
+            rates: [U256::ZERO; 2],
+            bid: U256::ZERO,
+            bidder: Address::ZERO,
+            referrer: Address::ZERO,
+            is_seen: true,
         })
     }
 
@@ -255,9 +313,27 @@ impl Listing {
             is_1155: uint(word(18)) == U256::from(ERC1155),
             is_lazy: !uint(word(19)).is_zero(),
             has_delivery_fee: !uint(word(21)).is_zero() || !uint(word(22)).is_zero(),
+            rates: [word(4), word(5)].map(uint),
             bid: uint(word(23)),
             bidder: abi::address(word(24)),
+            referrer: abi::address(word(29)),
+            is_seen: false,
         }
+    }
+
+    /// Tells the shares of the market, which keeps its own for later, and of the `referrer` where it is known whether there is one.
+    /// Creators get theirs before the seller does, and nothing says how much; of what the sale creates they get none.
+    fn fees(&self, log: &Log, referrer: Option<Address>, deal: &mut Deal) -> Result<(), Refusal> {
+        let price = deal.price.unwrap_or_default();
+        let [of_market, of_referrer] = self.rates;
+        deal.fee(log.address, share(price, of_market, WHOLE)?, FeeKind::Marketplace);
+        if let Some(referrer) = referrer.filter(|referrer| !referrer.is_zero()) {
+            deal.fee(referrer, share(price, of_referrer, WHOLE)?, FeeKind::Tip);
+        }
+        if self.is_seen || !self.is_lazy || (referrer.is_none() && !of_referrer.is_zero()) {
+            deal.flags.push(flag::FEES_UNKNOWN);
+        }
+        Ok(())
     }
 
     /// What `count` sales of the listing sell to `buyer`.
@@ -265,6 +341,9 @@ impl Listing {
         if self.is_lazy {
             let minted = trail.movements(window).iter();
             let minted = minted.filter(|movement| movement.from.is_zero() && movement.to == buyer);
+            // What else was created for the buyer stands before.
+            let contract = minted.clone().next_back().map(|movement| movement.contract);
+            let minted = minted.filter(|movement| Some(movement.contract) == contract);
             let lines = minted.map(|movement| Line {
                 standard: movement.standard,
                 ..Line::of(movement.contract, movement.token, movement.quantity).between(self.seller, buyer)
@@ -310,16 +389,20 @@ fn sale(
     window: Range<u32>,
 ) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
-    let (side, buyer, count, price) = match log.topic0() {
+    let (mut buyer, mut count, mut referrer) = (listing.bidder, U256::ONE, Some(listing.referrer));
+    let (side, price) = match log.topic0() {
         Some(&PURCHASE) => {
-            let [_referrer, buyer, count, amount] = reader.head()?;
-            (Side::Listing, reader.address(buyer), uint(count), uint(amount))
+            let [brought_by, taker, times, amount] = reader.head()?;
+            (buyer, count) = (reader.address(taker), uint(times));
+            referrer = Some(reader.address(brought_by));
+            (Side::Listing, uint(amount))
         }
         Some(&ACCEPT_OFFER) => {
-            let [buyer, amount] = reader.head()?;
-            (Side::Offer, reader.address(buyer), U256::ONE, uint(amount))
+            let [maker, amount] = reader.head()?;
+            (buyer, referrer) = (reader.address(maker), None);
+            (Side::Offer, uint(amount))
         }
-        _ => (Side::Auction, listing.bidder, U256::ONE, listing.bid),
+        _ => (Side::Auction, listing.bid),
     };
     let is_auction = side == Side::Auction;
     if is_auction && (listing.kind != U256::from(INDIVIDUAL_AUCTION) || buyer.is_zero()) {
@@ -333,7 +416,7 @@ fn sale(
         currency: listing.currency,
         ..Deal::of(MARKET, side, nothing, price)
     };
-    deal.flags.push(flag::FEES_UNKNOWN);
+    listing.fees(log, referrer, &mut deal)?;
     if listing.has_delivery_fee {
         deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
     }
@@ -346,6 +429,9 @@ fn sale(
     if listing.is_lazy {
         deal.flags.push(flag::PRIMARY);
     }
+    if listing.is_seen {
+        deal.flags.extend([flag::NO_ANSWER, flag::SELLER_UNKNOWN]);
+    }
     let lines = listing.lines(count, buyer, trail, window)?;
     if lines.is_empty() {
         deal.flags.push(flag::TOKEN_UNKNOWN);
@@ -353,9 +439,14 @@ fn sale(
         deal.lines = lines.into();
     }
     let fill = match side {
-        Side::Offer => filled(MARKET, log, offered(log, buyer)),
         Side::Listing => filled_by(MARKET, log, listed(log), listing.units(count)?),
         _ => filled(MARKET, log, listed(log)),
     };
-    Ok((Said::from(deal).and(fill), reader.doubt()))
+    let doubt = listing.is_seen.then_some(reason::UNANSWERED).or(reader.doubt());
+    let said = Said::from(deal).and(fill);
+    Ok(match side {
+        // Whoever accepts an offer ends the auction it was made for.
+        Side::Offer => (said.and(filled(MARKET, log, offered(log, buyer))), doubt),
+        _ => (said, doubt),
+    })
 }

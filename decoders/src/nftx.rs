@@ -2,7 +2,8 @@
 //!
 //! A vault gives one token of its own for one NFT and back. That alone is no sale; it is one where the vault's tokens were
 //! bought or sold for it in the same transaction: by a zap, which says for how much, or at a pool, which shows in what it gave and
-//! got. Anybody can emit what a vault emits, so the factory is asked whether it made the vault, and the vault what it holds.
+//! got. Anybody can emit what a vault emits, so the factory is asked whether it made the vault, and the vault what it holds. Where
+//! nobody can be asked, the vault holds what moved, and the sale says so.
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
 use rustc_hash::FxHashMap;
@@ -128,6 +129,8 @@ fn is_zap_of(zap: &Log, exchange: &Log) -> bool {
 struct Vault {
     asset: Address,
     is_1155: bool,
+    /// Whether the factory lists it.
+    is_proven: bool,
 }
 
 /// What the NFTs of one exchange cost.
@@ -157,16 +160,21 @@ impl Exchange<'_, '_> {
         if self.zap.is_none() && self.swap.is_none() {
             return Ok(None);
         }
-        let Some(vault) = self.vault(events)? else {
-            return Ok(None);
+        let vault = match self.vault(events) {
+            Ok(vault) => vault,
+            Err(refusal) if !events.may_ask() => return Err(refusal),
+            Err(refusal) => Some(self.seen_vault().ok_or(refusal)?),
         };
+        let Some(vault) = vault else { return Ok(None) };
         let mut reader = Reader::new(self.log);
         let lines = self.lines(&vault, &mut reader)?;
         let count = sum_of(lines.iter().map(|line| line.quantity))?;
         if let Some(price) = self.price(count)? {
-            events.deal(self.log, self.deal(&price, lines));
+            let mut deal = self.deal(&price, lines);
+            deal.flags.extend((!vault.is_proven).then_some(flag::NO_ANSWER));
+            events.deal(self.log, deal);
         }
-        Ok(reader.doubt())
+        Ok((!vault.is_proven).then_some(reason::UNANSWERED).or(reader.doubt()))
     }
 
     fn is_second_version(&self) -> bool {
@@ -206,7 +214,28 @@ impl Exchange<'_, '_> {
         Ok((!asset.is_zero()).then_some(Vault {
             asset,
             is_1155: !uint(is_1155).is_zero(),
+            is_proven: true,
         }))
+    }
+
+    /// The vault that the contract would be, going by the first of the tokens it names, which it gave or got.
+    fn seen_vault(&self) -> Option<Vault> {
+        let mut reader = Reader::new(self.log);
+        let [tokens, _] = reader.head().ok()?;
+        let first = uint(reader.array(tokens).ok()?.first()?);
+        let moved = self.trail.movements(0..self.log.log_index).iter().rfind(|movement| {
+            let holder = if is_redeemed(self.log) {
+                movement.from
+            } else {
+                movement.to
+            };
+            holder == self.log.address && movement.token == first
+        })?;
+        Some(Vault {
+            asset: moved.contract,
+            is_1155: !moved.standard.single_owner(),
+            is_proven: false,
+        })
     }
 
     /// The NFTs that the vault names, between it and the one who brought or got them.

@@ -35,6 +35,11 @@ impl Key {
             hashed: false,
         }
     }
+
+    /// The key as the nonce of an order that a market ends by its maker.
+    pub(crate) fn number(self) -> U256 {
+        self.name.into()
+    }
 }
 
 /// A number as a part of a key.

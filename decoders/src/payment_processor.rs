@@ -1,11 +1,15 @@
 //! Limit Break's Payment Processor v1 and v2, Magic Eden's on EVM chains (decoding specification, section 4.17;
 //! `limitbreakinc/payment-processor`).
 //!
-//! Fees and royalties stand in the calldata only. v1 tells listings and accepted offers by one event: whoever sent the
-//! transaction took.
+//! Fees and royalties stand in the calldata only; paid in an ERC-20 they are seen all the same: the creator's, the market's, then
+//! the seller's share. What a front end takes on top is told nowhere. v1 tells listings and accepted offers by one event: whoever
+//! sent the transaction took.
 //!
 //! Orders are signed off the chain and known by their maker's nonce or by their digest. A fill ends the nonce, or the digest, in
 //! a log of its own.
+
+use std::mem;
+use std::ops::Range;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -13,10 +17,11 @@ use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
-use crate::fact::{Closing, ClosingReason, Nonces, Reach, Side, Standard, flag, reason};
+use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, Standard, flag, reason};
 use crate::id::MAX_ITEM;
 use crate::orders::{Key, canceled, closing, filled, revoked};
 use crate::registry::{Claim, Decoder, EVERY_CHAIN};
+use crate::trail::Trail;
 use crate::transaction::Transaction;
 
 const V1: &[(u64, Address)] = &[
@@ -77,25 +82,35 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let mut since = 0;
     for log in transaction.claimed() {
+        // Nonces end before anything is paid.
+        let paid = Paid {
+            trail: &trail,
+            window: mem::replace(&mut since, log.log_index + 1)..log.log_index,
+        };
         let told = match log.topic0() {
-            Some(&BUY_SINGLE) => single(transaction, log),
+            Some(&BUY_SINGLE) => single(transaction, log, paid),
             Some(&BUNDLE_721 | &BUNDLE_1155 | &SWEEP_721 | &SWEEP_1155) => several(log),
             Some(&MASTER_NONCE_FIRST | &NONCE_FIRST | &MASTER_NONCE | &NONCE | &DIGEST) => {
                 events.say(log, ended(log));
                 continue;
             }
-            _ => second_version(log),
+            _ => second_version(log, paid),
         };
         let verdict = told.map(|(deals, doubt)| {
-            for mut deal in deals {
-                deal.flags.push(flag::FEES_UNKNOWN);
-                events.deal(log, deal);
-            }
+            deals.into_iter().for_each(|deal| events.deal(log, deal));
             doubt
         });
         events.settle(log, verdict);
     }
+}
+
+/// What was paid before a log and after the one before it.
+struct Paid<'a> {
+    trail: &'a Trail,
+    window: Range<u32>,
 }
 
 type Told = (Vec<Deal>, Option<&'static str>);
@@ -133,7 +148,7 @@ fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
     Ok((closing, reader.doubt()))
 }
 
-fn single(transaction: &Transaction<'_>, log: &Log) -> Result<Told, Refusal> {
+fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<Told, Refusal> {
     let mut reader = Reader::new(log);
     let [buyer, seller, token, quantity, price] = reader.head()?;
     let (buyer, seller) = (reader.address(buyer), reader.address(seller));
@@ -150,6 +165,14 @@ fn single(transaction: &Transaction<'_>, log: &Log) -> Result<Told, Refusal> {
     if transaction.envelope.is_none() {
         deal.flags.push(flag::NO_ENVELOPE);
     }
+    let marketplace = reader.topic_address(1);
+    deal.fees_of_payments(paid.trail, paid.window, |_, share| {
+        if share.to == marketplace {
+            FeeKind::Marketplace
+        } else {
+            FeeKind::Royalty
+        }
+    });
     Ok((vec![deal], reader.doubt()))
 }
 
@@ -191,15 +214,18 @@ fn several(log: &Log) -> Result<Told, Refusal> {
         let seller = reader.address(sellers.map_or(second, |sellers| &sellers[index]));
         let quantity = amounts.map_or(U256::ONE, |amounts| uint(&amounts[index]));
         let line = Line::of(contract, uint(&tokens[index]), quantity).between(seller, buyer);
-        deals.push(Deal {
+        // One payment holds the shares of several tokens.
+        let mut deal = Deal {
             currency,
             ..Deal::of(market("v1"), Side::Listing, line, uint(&prices[index]))
-        });
+        };
+        deal.flags.push(flag::FEES_UNKNOWN);
+        deals.push(deal);
     }
     Ok((deals, reader.doubt()))
 }
 
-fn second_version(log: &Log) -> Result<Told, Refusal> {
+fn second_version(log: &Log, paid: Paid<'_>) -> Result<Told, Refusal> {
     let mut reader = Reader::new(log);
     let [beneficiary, currency, token, next] = reader.words(Tuple::ROOT)?;
     let (standard, quantity, price) = if matches!(log.topic0(), Some(&BUY_1155 | &OFFER_1155)) {
@@ -218,9 +244,15 @@ fn second_version(log: &Log) -> Result<Told, Refusal> {
         standard,
         ..Line::of(reader.topic_address(3), uint(token), quantity).between(seller, reader.address(beneficiary))
     };
-    let deal = Deal {
+    // Whoever pays may buy for another.
+    let mut deal = Deal {
+        maker: second,
+        taker_raw: Some(first),
         currency: reader.address(currency),
         ..Deal::of(market("v2"), side, line, uint(price))
     };
+    deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    let kinds = [FeeKind::Royalty, FeeKind::Marketplace];
+    deal.fees_of_payments(paid.trail, paid.window, |place, _| kinds[place.min(1)]);
     Ok((vec![deal], reader.doubt()))
 }

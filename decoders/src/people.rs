@@ -2,6 +2,8 @@
 //! specification, sections 2.1 and 2.2).
 
 use alloy_primitives::{Address, U256, address};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::fact::{Sale, Side, flag};
 use crate::trail::{Movement, Trail};
@@ -13,9 +15,13 @@ const ROUTERS: &[Address] = &[
     address!("39da41747a83aee658334415666f3ef92dd0d541"),
     // Gem.
     address!("83c8f28c26bf6aaca652df1dbbe0e1b56f8baba2"),
+    address!("0000000035634b55f3d99b071b5a354f48e10bef"),
+    address!("00000000a50bb64b4bbeceb18715748dface08af"),
     // Genie.
     address!("2af4b707e1dce8fc345f38cfeeaa2421e54976d5"),
     address!("0a267cf51ef038fc00e71801f5a524aec06e4f07"),
+    // X2Y2.
+    address!("56dd5bbede9bfdb10a2845c4d70d4a2950163044"),
     // Uniswap.
     address!("ef1c6e67703c7bd7107eed8303fbe6ec2554bf6b"),
     // Nameless, in blocks of 2023.
@@ -28,21 +34,21 @@ const HOLDERS: &[Address] = &[
     address!("29469395eaf6f95920e59f858042f0e28d98a20b"),
 ];
 
+/// Through how many hands a token is followed. Routers are one or two; what goes further is made to be followed.
+const MAX_ROUTERS: usize = 32;
+
 /// Finds, for every sale of one transaction in log order, the movement that delivered it and the people behind its taker.
 pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut [Sale]) {
-    let movements = trail.all_movements();
-    let mut left: Vec<U256> = movements.iter().map(|movement| movement.quantity).collect();
-    let deliveries: Vec<Option<usize>> = sales.iter().map(|sale| delivery(trail, sale, &mut left)).collect();
+    let mut handovers = Handovers::of(trail, sales);
+    let deliveries: Vec<Option<usize>> = sales.iter().map(|sale| handovers.deliver(sale)).collect();
     for (sale, delivery) in sales.iter_mut().zip(deliveries) {
         match delivery {
             Some(delivery) => {
-                sale.standard = movements[delivery].standard;
+                sale.standard = handovers.movements[delivery].standard;
                 if matches!(sale.side, Side::Listing | Side::Offer | Side::AmmBuy | Side::AmmSell) {
                     let mut chain = Chain {
                         transaction,
-                        trail,
-                        movements,
-                        left: &mut left,
+                        handovers: &mut handovers,
                         sale,
                     };
                     chain.follow(delivery);
@@ -57,57 +63,119 @@ pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut 
     }
 }
 
-/// The movement that hands over what `sale` sold; its units are taken.
-fn delivery(trail: &Trail, sale: &Sale, left: &mut [U256]) -> Option<usize> {
-    let candidates = trail.of_token(sale.contract, sale.token?);
-    let (found, _) = candidates
-        .filter(|(index, movement)| !left[*index].is_zero() && fit(sale, movement) < STRANGERS)
-        .min_by_key(|(index, movement)| (fit(sale, movement), left[*index] < sale.quantity, *index))?;
-    left[found] = left[found].saturating_sub(sale.quantity);
-    Some(found)
+/// Who hands over, and to whom; `None` for anybody.
+type Hands = [Option<Address>; 2];
+
+/// The movements of tokens that are sold, each found by its token and by either hand or both, so that no sale has to look at all.
+struct Handovers<'a> {
+    movements: &'a [Movement],
+    /// The units of each movement that no sale has told.
+    left: Vec<U256>,
+    of_token: FxHashMap<(Address, U256), FxHashMap<Hands, Queue>>,
 }
 
-const STRANGERS: u8 = 4;
+/// Places among all movements, in order.
+#[derive(Default)]
+struct Queue {
+    places: SmallVec<[usize; 2]>,
+    /// How many of the first have nothing left.
+    told: usize,
+}
 
-/// How badly a movement fits the parties of a sale.
-fn fit(sale: &Sale, movement: &Movement) -> u8 {
-    match (movement.from == sale.seller, movement.to == sale.buyer) {
-        (true, true) => 0,
-        (true, false) => 1,
-        (false, true) => 2,
-        (false, false) if movement.from.is_zero() => 3,
-        (false, false) => STRANGERS,
+impl<'a> Handovers<'a> {
+    fn of(trail: &'a Trail, sales: &[Sale]) -> Self {
+        let movements = trail.all_movements();
+        let mut handovers = Handovers {
+            movements,
+            left: movements.iter().map(|movement| movement.quantity).collect(),
+            of_token: FxHashMap::default(),
+        };
+        for (contract, token) in sales.iter().filter_map(|sale| Some((sale.contract, sale.token?))) {
+            handovers.of_token.entry((contract, token)).or_insert_with(|| {
+                let mut queues: FxHashMap<Hands, Queue> = FxHashMap::default();
+                // Nobody buys for nobody.
+                let moves = trail.of_token(contract, token);
+                for (index, Movement { from, to, .. }) in moves.filter(|(_, movement)| !movement.to.is_zero()) {
+                    for hands in [[Some(*from), Some(*to)], [Some(*from), None], [None, Some(*to)]] {
+                        queues.entry(hands).or_default().places.push(index);
+                    }
+                }
+                queues
+            });
+        }
+        handovers
+    }
+
+    /// The movement that hands over what `sale` sold, the one between its parties before one that has to do with either, and
+    /// those before a mint; its units are taken.
+    fn deliver(&mut self, sale: &Sale) -> Option<usize> {
+        let queues = self.of_token.get_mut(&(sale.contract, sale.token?))?;
+        let [seller, buyer] = [sale.seller, sale.buyer].map(|party| (!party.is_zero()).then_some(party));
+        let minted = [Some(Address::ZERO), None];
+        let mut fits = [[seller, buyer], [seller, None], [None, buyer], minted].into_iter();
+        let found = fits.find_map(|hands| queues.get_mut(&hands)?.first(sale.quantity, &self.left))?;
+        self.left[found] = self.left[found].saturating_sub(sale.quantity);
+        Some(found)
+    }
+
+    /// The places of the movements of what `sale` sold between `hands`.
+    fn places(&self, sale: &Sale, hands: Hands) -> &[usize] {
+        let queues = sale.token.and_then(|token| self.of_token.get(&(sale.contract, token)));
+        let queue = queues.and_then(|queues| queues.get(&hands));
+        queue.map_or(&[], |queue| &queue.places)
+    }
+
+    /// Whether no other sale has told the movement.
+    fn is_free(&self, index: usize, sale: &Sale) -> bool {
+        self.left[index] >= sale.quantity
+    }
+}
+
+impl Queue {
+    /// The first place with as much as `quantity` left, else the first with anything.
+    fn first(&mut self, quantity: U256, left: &[U256]) -> Option<usize> {
+        while self.places.get(self.told).is_some_and(|place| left[*place].is_zero()) {
+            self.told += 1;
+        }
+        let mut open = self.places[self.told..].iter().copied();
+        let first = open.clone().next();
+        open.find(|place| left[*place] >= quantity).or(first)
     }
 }
 
 /// One token on its way through the routers of a transaction.
 struct Chain<'a, 't> {
     transaction: &'a Transaction<'t>,
-    trail: &'a Trail,
-    movements: &'a [Movement],
-    left: &'a mut [U256],
+    handovers: &'a mut Handovers<'t>,
     sale: &'a mut Sale,
 }
 
-impl<'a> Chain<'a, '_> {
-    /// Puts the person in the taker's place, from the movement that delivered on.
+impl Chain<'_, '_> {
+    /// Puts the person in the taker's place, from the movement that delivered on. For whom a holder took it may be known already.
     fn follow(&mut self, delivery: usize) {
         if self.buyer_takes() {
-            let mut holder = self.movements[delivery].to;
+            let mut holder = self.handovers.movements[delivery].to;
+            if HOLDERS.contains(&holder) && self.sale.buyer != self.sale.taker_raw {
+                return;
+            }
             let mut at = delivery;
-            while let Some(next) = self.next(at, holder) {
-                holder = self.movements[next].to;
+            for _ in 0..MAX_ROUTERS {
+                let Some(next) = self.next(at, holder) else { break };
+                holder = self.handovers.movements[next].to;
                 at = next;
             }
             self.sale.buyer = holder;
         } else {
-            let mut holder = self.movements[delivery].from;
+            let mut holder = self.handovers.movements[delivery].from;
             if self.is_end(holder) {
                 return;
             }
             let mut at = delivery;
-            while let Some(previous) = self.previous(at, holder) {
-                holder = self.movements[previous].from;
+            for _ in 0..MAX_ROUTERS {
+                let Some(previous) = self.previous(at, holder) else {
+                    break;
+                };
+                holder = self.handovers.movements[previous].from;
                 at = previous;
             }
             self.sale.seller = holder;
@@ -118,38 +186,33 @@ impl<'a> Chain<'a, '_> {
         matches!(self.sale.side, Side::Listing | Side::AmmBuy)
     }
 
-    /// The movement by which `holder` hands the token on after movement `at`.
+    /// The movement by which `holder` hands the token on after movement `at`; its units are taken.
     fn next(&mut self, at: usize, holder: Address) -> Option<usize> {
         if self.is_person(holder) {
             return None;
         }
-        let mut later = self.of_token().filter(|(index, _)| *index > at);
-        let (found, _) = later
-            .find(|(index, movement)| movement.from == holder && !movement.to.is_zero() && self.is_free(*index))?;
-        self.left[found] -= self.sale.quantity;
-        Some(found)
+        let places = self.handovers.places(self.sale, [Some(holder), None]);
+        let mut later = places[places.partition_point(|place| *place <= at)..].iter();
+        let found = later.find(|place| self.handovers.is_free(**place, self.sale));
+        self.take(*found?)
     }
 
-    /// The movement by which `holder` got the token before movement `at`.
+    /// The movement by which `holder` got the token before movement `at`; its units are taken.
     fn previous(&mut self, at: usize, holder: Address) -> Option<usize> {
         if self.is_person(holder) {
             return None;
         }
-        let mut earlier = self.of_token().rev().filter(|(index, _)| *index < at);
-        let (found, _) = earlier
-            .find(|(index, movement)| movement.to == holder && !self.is_end(movement.from) && self.is_free(*index))?;
-        self.left[found] -= self.sale.quantity;
+        let places = self.handovers.places(self.sale, [None, Some(holder)]);
+        let mut earlier = places[..places.partition_point(|place| *place < at)].iter().rev();
+        let found = earlier.find(|place| {
+            !self.is_end(self.handovers.movements[**place].from) && self.handovers.is_free(**place, self.sale)
+        });
+        self.take(*found?)
+    }
+
+    fn take(&mut self, found: usize) -> Option<usize> {
+        self.handovers.left[found] -= self.sale.quantity;
         Some(found)
-    }
-
-    fn of_token(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Movement)> + use<'a> {
-        self.trail
-            .of_token(self.sale.contract, self.sale.token.unwrap_or_default())
-    }
-
-    /// Whether no other sale has told the movement.
-    fn is_free(&self, index: usize) -> bool {
-        self.left[index] >= self.sale.quantity
     }
 
     /// Whether the token is where a person wanted it: with who signed, with the maker, with one who holds in his own right.
@@ -169,7 +232,8 @@ impl<'a> Chain<'a, '_> {
 fn name_router(transaction: &Transaction<'_>, sale: &mut Sale) {
     let called = transaction.envelope.and_then(|envelope| envelope.to);
     let taker = sale.taker_raw;
-    let stands_between = taker != sale.buyer && taker != sale.seller && !taker.is_zero() && !HOLDERS.contains(&taker);
+    let is_party = [sale.buyer, sale.seller].contains(&taker) || transaction.sender() == Some(taker);
+    let stands_between = !is_party && !taker.is_zero() && !HOLDERS.contains(&taker);
     sale.aggregator = if stands_between {
         Some(taker)
     } else {

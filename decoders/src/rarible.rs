@@ -1,13 +1,13 @@
 //! Rarible v1 and v2 (decoding specification, section 4.9; `rarible/protocol-contracts`).
 //!
 //! v1 sells some of an order: the price is the order's, in proportion. v2 once told who gave what; the newer event tells two
-//! amounts, and the movement of the token says which of them is the price.
+//! amounts: calldata says which of them is the price, or else the movement of the token.
 
 use std::ops::Range;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
-use crate::abi::{Reader, Refusal, Tuple, Word, uint};
+use crate::abi::{self, Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
@@ -19,7 +19,10 @@ use crate::transaction::Transaction;
 
 const ETHEREUM: u64 = 1;
 const POLYGON: u64 = 137;
-const V1: &[(u64, Address)] = &[(ETHEREUM, address!("cd4ec7b66fbc029c116ba9ffb3e59351c20b5b06"))];
+const V1: &[(u64, Address)] = &[
+    (ETHEREUM, address!("cd4ec7b66fbc029c116ba9ffb3e59351c20b5b06")),
+    (ETHEREUM, address!("09eab21c40743b2364b94345419138ef80f39e30")),
+];
 const V2: &[(u64, Address)] = &[
     (ETHEREUM, address!("9757f2d2b135150bbeb65308d4a91804107cd8d6")),
     (POLYGON, address!("12b3897a36fdb436dde2788c06eff0ffd997066e")),
@@ -45,6 +48,7 @@ const PAYOUT: [u8; 4] = [0xa1, 0x0b, 0xb5, 0xb2];
 
 const DIRECT_PURCHASE: [u8; 4] = [0x0d, 0x5f, 0x7d, 0x35];
 const DIRECT_ACCEPT_BID: [u8; 4] = [0x67, 0xd4, 0x9a, 0x3b];
+const MATCH_ORDERS: [u8; 4] = [0xe9, 0x9a, 0x3f, 0x80];
 
 /// Both versions. Sender and calldata tell which of two matched orders was made first.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -197,7 +201,7 @@ fn share_out(deal: &mut Deal, legs: &[Leg]) {
     let mut fees: Vec<(Address, U256, FeeKind)> = Vec::new();
     for leg in legs() {
         match leg.purpose {
-            ROYALTY => fees.push((leg.to, leg.amount, FeeKind::Royalty)),
+            ROYALTY if leg.to != seller => fees.push((leg.to, leg.amount, FeeKind::Royalty)),
             PAYOUT if leg.to != seller => fees.push((leg.to, leg.amount, FeeKind::Other)),
             _ => {}
         }
@@ -241,10 +245,14 @@ fn first_version(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>
     let in_return = uint(buy_value).checked_mul(amount);
     let in_return = in_return.and_then(|product| product.checked_div(uint(sell_value)));
     let in_return = in_return.ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
-    let moved = |contract, token| trail.of_token(contract, token).next().is_some();
-    let is_bid = sell_contract.is_zero()
-        || !moved(sell_contract, sell_token) && !buy_contract.is_zero() && moved(buy_contract, buy_token);
-    let deal = if is_bid {
+    let assets = [(sell_contract, sell_token), (buy_contract, buy_token)];
+    let key = first_key(log, owner, assets, salt);
+    let [sold, bought] = assets.map(|(contract, token)| trail.of_token(contract, token).next().is_some());
+    if sold && bought {
+        // Tokens for tokens.
+        return Ok((filled_by(market("v1"), log, key, amount).into(), reader.doubt()));
+    }
+    let deal = if bought || sell_contract.is_zero() {
         let line = Line::of(buy_contract, buy_token, in_return).between(taker, owner);
         Deal {
             currency: sell_contract,
@@ -257,8 +265,6 @@ fn first_version(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>
             ..Deal::of(market("v1"), Side::Listing, line, in_return)
         }
     };
-    let assets = [(sell_contract, sell_token), (buy_contract, buy_token)];
-    let key = first_key(log, owner, assets, salt);
     let fill = filled_by(market("v1"), log, key, deal.lines[0].quantity);
     Ok((Said::from(deal).and(fill), reader.doubt()))
 }
@@ -337,6 +343,12 @@ fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option
             let line = Line::of(contract, token, left_fill).between(right, left);
             (Line { standard, ..line }, currency, right_fill, false)
         }
+        // Tokens for tokens, of which each order counts those it gives.
+        (Asset::Token(..), Asset::Token(..)) => {
+            let gave = |hash: &Word, quantity| filled_by(market("v2"), log, Key::hash(B256::from(*hash)), quantity);
+            let fill = Said::from(gave(left_hash, right_fill));
+            return Ok((fill.and(gave(right_hash, left_fill)), reader.doubt()));
+        }
         _ => return Ok((Said::default(), reader.doubt())),
     };
     let left_took = transaction.sender() == Some(left);
@@ -353,6 +365,47 @@ fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option
     Ok((matched(log, deal, [left_hash, right_hash]), reader.doubt()))
 }
 
+/// What the transaction asked the exchange for, where it called the exchange itself.
+#[derive(Default)]
+struct Asked<'a> {
+    selector: [u8; 4],
+    /// The first words of the order in the first place: its maker, and what a direct call pays in, the sixth.
+    order: Option<&'a [Word; 6]>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(transaction: &Transaction<'a>, log: &Log) -> Self {
+        let envelope = transaction.envelope.filter(|envelope| envelope.to == Some(log.address));
+        let call = envelope.and_then(|envelope| envelope.input.split_first_chunk::<4>());
+        call.map_or_else(Asked::default, |(selector, arguments)| Asked {
+            selector: *selector,
+            order: first_order(arguments),
+        })
+    }
+
+    /// The side of the order that a direct call takes. Its fills are the price and the quantity, in this order.
+    fn direct(&self) -> Option<Side> {
+        match self.selector {
+            DIRECT_PURCHASE => Some(Side::Listing),
+            DIRECT_ACCEPT_BID => Some(Side::Offer),
+            _ => None,
+        }
+    }
+
+    /// The maker of the left order, if two orders are matched.
+    fn left_maker(&self) -> Option<Address> {
+        let order = self.order.filter(|_| self.selector == MATCH_ORDERS);
+        order.map(|[maker, ..]| abi::address(maker))
+    }
+}
+
+fn first_order(arguments: &[u8]) -> Option<&[Word; 6]> {
+    let mut reader = Reader::over(arguments);
+    let [at] = reader.words(Tuple::ROOT).ok()?;
+    let order = reader.tuple(Tuple::ROOT, at).ok()?;
+    reader.words(order).ok()
+}
+
 /// A match that names nothing but amounts: its token is the one that moved since the match before.
 fn without_assets(
     transaction: &Transaction<'_>,
@@ -363,41 +416,46 @@ fn without_assets(
     let mut reader = Reader::new(log);
     let [left_hash, right_hash, left_fill, right_fill] = reader.head()?;
     let (left_fill, right_fill) = (uint(left_fill), uint(right_fill));
+    let asked = Asked::of(transaction, log);
+    let direct = asked.direct();
     let mut moves = trail.movements(window.clone()).iter().rev();
-    let Some(moved) = moves.find(|moved| moved.quantity == left_fill || moved.quantity == right_fill) else {
+    let is_left = |quantity| direct.is_none() && quantity == left_fill;
+    let Some(moved) = moves.find(|moved| is_left(moved.quantity) || moved.quantity == right_fill) else {
         return Ok((Said::default(), reader.doubt()));
     };
-    let selector = transaction
-        .envelope
-        .and_then(|envelope| envelope.input.first_chunk::<4>());
-    let side = match selector {
-        Some(&DIRECT_ACCEPT_BID) => Side::Offer,
-        Some(&DIRECT_PURCHASE) => Side::Listing,
-        _ if transaction.sender() == Some(moved.from) => Side::Offer,
-        _ => Side::Listing,
-    };
-    let hash = if selector == Some(&DIRECT_ACCEPT_BID) {
+    let sender = transaction.sender();
+    let side = direct.unwrap_or(if sender == Some(moved.from) {
+        Side::Offer
+    } else {
+        Side::Listing
+    });
+    let left_took = sender.is_some() && sender == asked.left_maker();
+    let hash = if direct == Some(Side::Offer) || left_took {
         right_hash
     } else {
         left_hash
     };
-    let (price, sure) = if moved.quantity == left_fill {
-        (right_fill, left_fill != right_fill)
-    } else {
-        (left_fill, true)
+    let (price, allocation) = match direct {
+        Some(_) => (Some(left_fill), PriceAllocation::Exact),
+        None if left_fill == right_fill => (None, PriceAllocation::Unknown),
+        None if is_left(moved.quantity) => (Some(right_fill), PriceAllocation::Inferred),
+        None => (Some(left_fill), PriceAllocation::Inferred),
     };
+    let paid_in = asked.order.filter(|_| direct.is_some());
     let mut payments = trail.payments(window).iter();
-    let paid = payments.find(|payment| payment.from == moved.to);
-    let line = Line::of(moved.contract, moved.token, moved.quantity).between(moved.from, moved.to);
-    let mut deal = Deal {
-        order_hash: Some(B256::from(*hash)),
-        currency: paid.map_or(Address::ZERO, |payment| payment.currency),
-        allocation: PriceAllocation::Inferred,
-        ..Deal::of(market("v2"), side, line, price)
+    let currency = match paid_in {
+        Some([.., currency]) => abi::address(currency),
+        None => payments
+            .find(|payment| payment.from == moved.to)
+            .map_or(Address::ZERO, |payment| payment.currency),
     };
-    if !sure {
-        deal.price = None;
-        deal.allocation = PriceAllocation::Unknown;
-    }
+    let line = Line::of(moved.contract, moved.token, moved.quantity).between(moved.from, moved.to);
+    let deal = Deal {
+        order_hash: Some(B256::from(*hash)),
+        currency,
+        price,
+        allocation,
+        ..Deal::of(market("v2"), side, line, U256::ZERO)
+    };
     Ok((matched(log, deal, [left_hash, right_hash]), reader.doubt()))
 }

@@ -1,26 +1,29 @@
 //! Seaport 1.1 to 1.6 (decoding specification, section 4.1; contracts `ProjectOpenSea/seaport`).
 //!
 //! `OrderFulfilled` tells one order as it was filled: what its offerer gave and what had to be given for it. Orders filled
-//! against each other form a group: from 1.2 on `OrdersMatched` names them; 1.1 tells nothing, but leaves their recipient
-//! empty. A group is taken apart into the orders that exchange tokens with each other, and each part is one deal.
+//! against each other form a group ([`seaport_groups`](crate::seaport_groups)).
 //!
 //! Orders are signed, not sent: only those that somebody validated stand on the chain ([`seaport_orders`](crate::seaport_orders)).
 //! They are known by their hash, and a raised counter ends all of an offerer's at that contract.
 
+use std::iter;
+
 use alloy_primitives::{Address, B256, U256, address, b256};
+use rustc_hash::FxHashSet;
 
 use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
-use crate::deal::{Deal, Flags, Line, Market, sum_of, total};
+use crate::deal::{Deal, Flags, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Fees, Nonces, PriceAllocation, Side, Standard, flag, reason};
 use crate::orders::{Key, canceled, filled, filled_by, revoked};
 use crate::registry::{Claim, Decoder, EVERY_CHAIN};
+use crate::seaport_groups::{Groups, Wanted, parts, solve};
 use crate::seaport_orders::{validated, validated_unseen};
 use crate::transaction::Transaction;
 
 const ETHEREUM: u64 = 1;
-const V1_1: Address = address!("00000000006c3852cbef3e08e8df289169ede581");
+pub(crate) const V1_1: Address = address!("00000000006c3852cbef3e08e8df289169ede581");
 const V1_2: Address = address!("00000000000006c7676171937c444f6bde3d6282");
 const V1_3: Address = address!("0000000000000ad24e80fd803c6ac37206a45f15");
 const V1_4: Address = address!("00000000000001ad428e4906ae43d8f9852d0dd6");
@@ -78,19 +81,18 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let mut orders: Vec<Order<'_>> = Vec::new();
-    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut groups = Groups::default();
     let mut unseen: Vec<&Log> = Vec::new();
     for log in transaction.claimed() {
         match log.topic0() {
-            Some(&ORDERS_MATCHED) => events.settle(log, matched(log, &mut orders, &mut groups)),
+            Some(&ORDERS_MATCHED) => events.settle(log, groups.matched(log)),
             Some(&ORDER_VALIDATED) => events.say(log, validated(transaction, log)),
             Some(&ORDER_VALIDATED_UNSEEN) => unseen.push(log),
             Some(&ORDER_CANCELLED | &COUNTER_INCREMENTED) => events.say(log, taken_back(log)),
             _ => {
                 let told = Order::read(transaction, log).map(|(order, doubt)| {
                     let fill = order.fill();
-                    orders.push(order);
+                    groups.push(order);
                     (fill, doubt)
                 });
                 events.say(log, told);
@@ -98,14 +100,13 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
         }
     }
     validated_unseen(transaction, &unseen, events);
-    pair_unnamed(&mut orders, &mut groups);
-    for order in orders.iter().filter(|order| !order.grouped) {
+    let (alone, groups) = groups.finish();
+    for order in &alone {
         let told = single(order).map(|deal| deal.into_iter().collect());
         tell(told, order.log, events);
     }
-    for group in groups {
-        let group: Vec<&Order<'_>> = group.iter().map(|index| &orders[*index]).collect();
-        for part in parts(&group) {
+    for group in &groups {
+        for part in parts(group) {
             tell(solve(transaction, &part), part[0].log, events);
         }
     }
@@ -177,6 +178,11 @@ impl Item {
         !self.is_payment() && !other.is_payment() && self.contract == other.contract && self.token == other.token
     }
 
+    /// Contract and number of a token.
+    pub(crate) fn token(&self) -> (Address, U256) {
+        (self.contract, self.token)
+    }
+
     pub(crate) fn line(&self, seller: Address, buyer: Address) -> Line {
         let standard = if matches!(self.kind, 2 | 4) {
             Standard::Erc721
@@ -191,14 +197,13 @@ impl Item {
 }
 
 /// One `OrderFulfilled`.
-struct Order<'a> {
-    log: &'a Log,
-    hash: B256,
-    offerer: Address,
-    recipient: Address,
-    offer: Vec<Item>,
-    consideration: Vec<Item>,
-    grouped: bool,
+pub(crate) struct Order<'a> {
+    pub(crate) log: &'a Log,
+    pub(crate) hash: B256,
+    pub(crate) offerer: Address,
+    pub(crate) recipient: Address,
+    pub(crate) offer: Vec<Item>,
+    pub(crate) consideration: Vec<Item>,
 }
 
 impl<'a> Order<'a> {
@@ -222,7 +227,6 @@ impl<'a> Order<'a> {
             recipient: reader.address(recipient),
             offer,
             consideration,
-            grouped: false,
         };
         Ok((order, reader.doubt()))
     }
@@ -241,56 +245,22 @@ impl<'a> Order<'a> {
         }
     }
 
-    fn gives_payment(&self) -> bool {
+    pub(crate) fn gives_payment(&self) -> bool {
         self.offer.iter().any(Item::is_payment)
     }
 
     /// Whether it gives tokens and asks for others.
-    fn is_swap(&self) -> bool {
-        let other = |wanted: &Item| !self.offer.iter().any(|item| item.is_same_token(wanted));
-        Order::tokens(&self.offer).next().is_some() && Order::tokens(&self.consideration).any(other)
+    pub(crate) fn is_swap(&self) -> bool {
+        let given: FxHashSet<_> = Order::tokens(&self.offer).map(Item::token).collect();
+        !given.is_empty() && Order::tokens(&self.consideration).any(|wanted| !given.contains(&wanted.token()))
     }
 
-    fn tokens(items: &[Item]) -> impl Iterator<Item = &Item> {
+    pub(crate) fn tokens(items: &[Item]) -> impl Iterator<Item = &Item> {
         items.iter().filter(|item| !item.is_payment())
     }
 
-    fn payments(items: &[Item]) -> impl Iterator<Item = &Item> {
+    pub(crate) fn payments(items: &[Item]) -> impl Iterator<Item = &Item> {
         items.iter().filter(|item| item.is_payment())
-    }
-}
-
-/// The group that `OrdersMatched` names: for each hash its latest order that no group has yet.
-fn matched(log: &Log, orders: &mut [Order<'_>], groups: &mut Vec<Vec<usize>>) -> Result<Option<&'static str>, Refusal> {
-    let mut reader = Reader::new(log);
-    let [hashes_at] = reader.head()?;
-    let mut group = Vec::new();
-    for hash in reader.list(Tuple::ROOT, hashes_at)? {
-        let mut latest = orders.iter_mut().enumerate().rev();
-        let found =
-            latest.find(|(_, order)| !order.grouped && order.log.address == log.address && order.hash.0 == *hash);
-        if let Some((index, order)) = found {
-            order.grouped = true;
-            group.push(index);
-        }
-    }
-    groups.push(group);
-    Ok(reader.doubt())
-}
-
-/// The groups of 1.1: matched orders have no recipient and their logs stand back to back.
-fn pair_unnamed(orders: &mut [Order<'_>], groups: &mut Vec<Vec<usize>>) {
-    let mut last: Option<u32> = None;
-    for (index, order) in orders.iter_mut().enumerate() {
-        if order.log.address != V1_1 || !order.recipient.is_zero() {
-            continue;
-        }
-        order.grouped = true;
-        match groups.last_mut() {
-            Some(group) if last.is_some_and(|last| last + 1 == order.log.log_index) => group.push(index),
-            _ => groups.push(vec![index]),
-        }
-        last = Some(order.log.log_index);
     }
 }
 
@@ -305,13 +275,13 @@ fn single<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
 }
 
 fn listing<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
-    let mut lines = Vec::new();
-    let mut returned: Vec<&Item> = Order::tokens(&order.consideration).collect();
-    for item in &order.offer {
-        let private = returned.iter().position(|other| item.is_same_token(other));
-        let buyer = private.map_or(order.recipient, |index| returned.swap_remove(index).recipient);
-        lines.push(item.line(order.offerer, buyer));
-    }
+    let mut returned = Wanted::by(iter::once(order));
+    let lines: Vec<Line> = Order::tokens(&order.offer)
+        .map(|item| {
+            let private = returned.take(item, order.log);
+            item.line(order.offerer, private.map_or(order.recipient, |item| item.recipient))
+        })
+        .collect();
     if !returned.is_empty() {
         return Ok(None);
     }
@@ -329,7 +299,7 @@ fn offer<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
 }
 
 /// The deal of `lines` for what was `given`, of which `shares` say who got what; none if it is not a sale in one currency.
-fn deal<'a>(
+pub(crate) fn deal<'a>(
     maker: &Order<'a>,
     side: Side,
     lines: Vec<Line>,
@@ -348,7 +318,7 @@ fn deal<'a>(
         return Ok(None);
     }
     let price = sum_of(given.iter().map(|item| item.amount))?.max(sum_of(shares.iter().map(|item| item.amount))?);
-    let sellers: Vec<Address> = lines.iter().map(|line| line.seller).collect();
+    let is_seller = sellers(&lines);
     let mut deal = Deal {
         market: market(maker.log),
         side,
@@ -361,18 +331,26 @@ fn deal<'a>(
         flags: Flags::new(),
         ..Deal::of(market(maker.log), side, *line, price)
     };
-    let to_sellers = shares.iter().any(|item| sellers.contains(&item.recipient));
+    let to_sellers = shares.iter().any(|item| is_seller(item.recipient));
     let is_proceeds = |item: &Item| !to_sellers && side == Side::Listing && !OPENSEA.contains(&item.recipient);
     let proceeds = shares.iter().position(|item| is_proceeds(item));
     for (index, item) in shares.iter().enumerate() {
         if proceeds == Some(index) {
             deal.flags.push(flag::PROCEEDS_REDIRECTED);
-        } else if !sellers.contains(&item.recipient) {
+        } else if !is_seller(item.recipient) {
             deal.fee(item.recipient, item.amount, kind_of(item.recipient));
         }
     }
     deal.lines = lines.into();
     Ok(Some((maker.log, deal)))
+}
+
+/// Tells who sells any of `lines`.
+pub(crate) fn sellers(lines: &[Line]) -> impl Fn(Address) -> bool + use<> {
+    let mut sellers: Vec<Address> = lines.iter().map(|line| line.seller).collect();
+    sellers.sort_unstable();
+    sellers.dedup();
+    move |address| sellers.binary_search(&address).is_ok()
 }
 
 fn kind_of(recipient: Address) -> FeeKind {
@@ -395,99 +373,5 @@ pub(crate) fn market(log: &Log) -> Market {
     Market {
         name: "seaport",
         version,
-    }
-}
-
-/// The orders of a group that exchange tokens with each other, one list per exchange; orders of payments only belong to none.
-fn parts<'g, 'a>(group: &[&'g Order<'a>]) -> Vec<Vec<&'g Order<'a>>> {
-    let mut parts: Vec<Vec<&Order<'a>>> = Vec::new();
-    for order in group {
-        let (touching, apart): (Vec<_>, Vec<_>) = parts
-            .into_iter()
-            .partition(|part| part.iter().any(|other| exchange(order, other)));
-        parts = apart;
-        let mut part = touching.concat();
-        part.push(order);
-        parts.push(part);
-    }
-    for part in &mut parts {
-        part.sort_by_key(|order| {
-            group
-                .iter()
-                .position(|other| other.log.log_index == order.log.log_index)
-        });
-    }
-    parts.retain(|part| part.iter().any(|order| Order::tokens(&order.offer).next().is_some()));
-    parts
-}
-
-/// Whether one of two orders gives a token that the other asks for.
-fn exchange(one: &Order<'_>, other: &Order<'_>) -> bool {
-    let gives = |from: &Order<'_>, to: &Order<'_>| {
-        Order::tokens(&from.offer).any(|item| to.consideration.iter().any(|wanted| item.is_same_token(wanted)))
-    };
-    gives(one, other) || gives(other, one)
-}
-
-/// The deals of orders filled against each other: one, unless tokens went both ways.
-fn solve<'a>(transaction: &Transaction<'_>, part: &[&Order<'a>]) -> Result<Vec<(&'a Log, Deal)>, Refusal> {
-    if part.iter().any(|order| order.is_swap()) {
-        return Ok(Vec::new());
-    }
-    let bids: Vec<&Item> = part.iter().flat_map(|order| Order::payments(&order.offer)).collect();
-    let asked: Vec<&Item> = part
-        .iter()
-        .flat_map(|order| Order::payments(&order.consideration))
-        .collect();
-    let caller = transaction.sender().unwrap_or(part[0].recipient);
-    let maker = part.iter().find(|order| order.offerer != caller).unwrap_or(&part[0]);
-    let lines = lines_of(part);
-    let side = if maker.gives_payment() {
-        Side::Offer
-    } else {
-        Side::Listing
-    };
-    let given = if bids.is_empty() { &asked } else { &bids };
-    let Some((log, mut deal)) = deal(maker, side, lines, given, &asked)? else {
-        return Ok(Vec::new());
-    };
-    keep_the_rest(&mut deal, part, &asked);
-    if transaction.envelope.is_none() {
-        deal.flags.push(flag::NO_ENVELOPE);
-    }
-    Ok(vec![(log, deal)])
-}
-
-/// Each token given, with who asked for it.
-fn lines_of(part: &[&Order<'_>]) -> Vec<Line> {
-    let mut wanted: Vec<(u32, &Item)> = Vec::new();
-    for order in part {
-        wanted.extend(Order::tokens(&order.consideration).map(|item| (order.log.log_index, item)));
-    }
-    let mut lines = Vec::new();
-    for order in part {
-        for item in Order::tokens(&order.offer) {
-            let matches = |(_, other): &(u32, &Item)| item.is_same_token(other);
-            let abroad = wanted
-                .iter()
-                .position(|want| matches(want) && want.0 != order.log.log_index);
-            let found = abroad.or_else(|| wanted.iter().position(matches));
-            let buyer = found.map_or(order.recipient, |index| wanted.remove(index).1.recipient);
-            lines.push(item.line(order.offerer, buyer));
-        }
-    }
-    lines
-}
-
-/// What was offered and nobody asked for goes to the caller: to the seller if he called, else it is a fee.
-fn keep_the_rest(deal: &mut Deal, part: &[&Order<'_>], asked: &[&Item]) {
-    let is_seller = |address: Address| deal.lines.iter().any(|line| line.seller == address);
-    let to_sellers = asked.iter().filter(|item| is_seller(item.recipient));
-    let kept = to_sellers.fold(total(&deal.fees), |kept, item| kept.saturating_add(item.amount));
-    let rest = deal.price.unwrap_or_default().saturating_sub(kept);
-    let caller = part[0].recipient;
-    let redirected = deal.flags.contains(&flag::PROCEEDS_REDIRECTED);
-    if !redirected && !caller.is_zero() && !is_seller(caller) && part.len() > 1 && !asked.is_empty() {
-        deal.fee(caller, rest, FeeKind::Other);
     }
 }

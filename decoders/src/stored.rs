@@ -59,7 +59,7 @@ pub enum AbiError {
 pub struct Reading {
     /// The event with its signature, such as `Staked(address,uint256)`.
     pub event_type: String,
-    /// Its parameters by name, by position where they have none: integers as decimal text, bytes and addresses as `0x` text, a
+    /// Its parameters by name, by position where they have none: numbers as decimal text, bytes and addresses as `0x` text, a
     /// parameter of which the log holds only the hash as an object with the hash under `keccak256`.
     pub event_data: Value,
     /// What was odd about the log, if anything.
@@ -97,8 +97,13 @@ enum Kind {
     Address,
     Uint(usize),
     Int(usize),
+    /// A number with so many digits after the point, `int` and `uint` of as many bits otherwise.
+    Fixed(usize, usize),
+    Ufixed(usize, usize),
     Bool,
     FixedBytes(usize),
+    /// An address and a selector.
+    Function,
     Bytes,
     String,
     Array(Box<Kind>),
@@ -330,18 +335,28 @@ impl Kind {
             "" => Some(256),
             digits => size(digits).filter(|bits| bits % 8 == 0 && (8..=256).contains(bits)),
         };
+        let fixed = |digits: &str| match digits.split_once('x') {
+            None => digits.is_empty().then_some((128, 18)),
+            Some((width, places)) => Some((
+                bits(width).filter(|_| !width.is_empty())?,
+                size(places).filter(|places| *places <= 80)?,
+            )),
+        };
         match name {
             "address" => Some(Kind::Address),
             "bool" => Some(Kind::Bool),
             "bytes" => Some(Kind::Bytes),
             "string" => Some(Kind::String),
-            // An address and a selector.
-            "function" => Some(Kind::FixedBytes(24)),
+            "function" => Some(Kind::Function),
             _ => {
                 if let Some(digits) = name.strip_prefix("uint") {
                     bits(digits).map(Kind::Uint)
                 } else if let Some(digits) = name.strip_prefix("int") {
                     bits(digits).map(Kind::Int)
+                } else if let Some(digits) = name.strip_prefix("ufixed") {
+                    fixed(digits).map(|(bits, places)| Kind::Ufixed(bits, places))
+                } else if let Some(digits) = name.strip_prefix("fixed") {
+                    fixed(digits).map(|(bits, places)| Kind::Fixed(bits, places))
                 } else {
                     let length = size(name.strip_prefix("bytes")?).filter(|length| *length <= WORD);
                     length.map(Kind::FixedBytes)
@@ -389,7 +404,10 @@ impl fmt::Display for Kind {
             Kind::Address => f.write_str("address"),
             Kind::Uint(bits) => write!(f, "uint{bits}"),
             Kind::Int(bits) => write!(f, "int{bits}"),
+            Kind::Fixed(bits, places) => write!(f, "fixed{bits}x{places}"),
+            Kind::Ufixed(bits, places) => write!(f, "ufixed{bits}x{places}"),
             Kind::Bool => f.write_str("bool"),
+            Kind::Function => f.write_str("function"),
             Kind::FixedBytes(length) => write!(f, "bytes{length}"),
             Kind::Bytes => f.write_str("bytes"),
             Kind::String => f.write_str("string"),
@@ -534,26 +552,35 @@ impl<'a> Data<'a> {
                 self.doubted(number > U256::ONE);
                 Value::Bool(!number.is_zero())
             }
-            Kind::Int(bits) => {
-                let number = I256::from_be_bytes(*word);
-                // The bits above the sign all repeat it.
-                let above = number.asr(bits - 1);
-                self.doubted(above != I256::ZERO && above != I256::MINUS_ONE);
-                Value::String(number.to_string())
-            }
-            Kind::FixedBytes(length) => {
-                let (bytes, padding) = word.split_at(*length);
-                self.doubted(padding.iter().any(|byte| *byte != 0));
-                Value::String(hex::encode_prefixed(bytes))
-            }
-            Kind::Uint(bits) => {
-                let number = uint(word);
-                self.doubted(number.bit_len() > *bits);
-                Value::String(number.to_string())
-            }
+            Kind::Int(bits) => Value::String(self.signed(*bits, word)),
+            Kind::Uint(bits) => Value::String(self.unsigned(*bits, word)),
+            Kind::Fixed(bits, places) => Value::String(pointed(&self.signed(*bits, word), *places)),
+            Kind::Ufixed(bits, places) => Value::String(pointed(&self.unsigned(*bits, word), *places)),
+            Kind::FixedBytes(length) => self.left_aligned(*length, word),
+            Kind::Function => self.left_aligned(24, word),
             // Values that do not fit a word are read elsewhere; the word itself is told rather than nothing.
             _ => Value::String(hex::encode_prefixed(word)),
         }
+    }
+
+    fn signed(&mut self, bits: usize, word: &Word) -> String {
+        let number = I256::from_be_bytes(*word);
+        // The bits above the sign all repeat it.
+        let above = number.asr(bits - 1);
+        self.doubted(above != I256::ZERO && above != I256::MINUS_ONE);
+        number.to_string()
+    }
+
+    fn unsigned(&mut self, bits: usize, word: &Word) -> String {
+        let number = uint(word);
+        self.doubted(number.bit_len() > bits);
+        number.to_string()
+    }
+
+    fn left_aligned(&mut self, length: usize, word: &Word) -> Value {
+        let (bytes, padding) = word.split_at(length);
+        self.doubted(padding.iter().any(|byte| *byte != 0));
+        Value::String(hex::encode_prefixed(bytes))
     }
 
     fn doubted(&mut self, odd: bool) {
@@ -561,6 +588,14 @@ impl<'a> Data<'a> {
             self.doubt.get_or_insert(reason::DIRTY_VALUE);
         }
     }
+}
+
+/// The decimal `number` with its last `places` digits after a point.
+fn pointed(number: &str, places: usize) -> String {
+    let (sign, digits) = number.strip_prefix('-').map_or(("", number), |digits| ("-", digits));
+    let padded = format!("{digits:0>width$}", width = places + 1);
+    let (whole, part) = padded.split_at(padded.len() - places);
+    format!("{sign}{whole}.{part}")
 }
 
 /// Text as text; what is not UTF-8, or no store takes, as what can be shown of it beside its bytes.
@@ -693,6 +728,29 @@ mod tests {
     }
 
     #[test]
+    fn functions_and_fractions_have_names_and_values_of_their_own() {
+        let inputs = ["function", "fixed", "ufixed16x2", "fixed168x10"].map(|kind| json!({ "type": kind }));
+        let abi = Abi::parse(&json!([{ "type": "event", "name": "E", "inputs": inputs }])).unwrap();
+        // The compiler writes the names of these types as they are.
+        let signature = "E(function,fixed128x18,ufixed16x2,fixed168x10)";
+        let mut function = [0; 32];
+        function[..24].fill(7);
+        let words = [
+            function,
+            I256::try_from(-5).unwrap().to_be_bytes(),
+            U256::from(12345).to_be_bytes(),
+            I256::try_from(-12_345_678_900_i64).unwrap().to_be_bytes(),
+        ];
+        let told = abi.read(&log(&[keccak256(signature)], words.concat())).unwrap();
+        assert_eq!(told.event_type, signature);
+        assert_eq!(
+            told.event_data,
+            json!({ "0": format!("0x{}", "07".repeat(24)), "1": "-0.000000000000000005", "2": "123.45", "3": "-1.2345678900" })
+        );
+        assert_eq!(told.doubt, None);
+    }
+
+    #[test]
     fn what_is_odd_is_told_with_a_doubt_and_what_is_short_is_refused() {
         let abi = abi(STAKED).unwrap();
         let topics = [Staked::SIGNATURE_HASH, B256::repeat_byte(0xff)];
@@ -756,6 +814,9 @@ mod tests {
             (of("uint7"), "no type"),
             (of("uint264"), "no type"),
             (of("bytes33"), "no type"),
+            (of("fixed8"), "no type"),
+            (of("fixedx1"), "no type"),
+            (of("ufixed8x81"), "no type"),
             (of("uint8["), "no type"),
             (of("uint8[0]"), "no type"),
             (of("uint8[99999999999999999999]"), "no type"),

@@ -4,7 +4,10 @@
 //! what it trades. v1 tells nothing but that it traded: its tokens are those that moved since its last event, its price is read
 //! off ERC-20 payments, or for native currency off the quote the pair gave after the block before, believed only if it leads to the
 //! spot price that the trade left. v2 tells ids and an amount, which for a sale to the pair is what the seller got.
+//!
+//! Where nobody can be asked, a trade is told as far as what moved shows it, and says so.
 
+use std::mem;
 use std::ops::Range;
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
@@ -14,7 +17,7 @@ use crate::abi::{self, Reader, Refusal, Word, sum, uint};
 use crate::block::{Call, Log};
 use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
-use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag};
+use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag, reason};
 use crate::registry::{Claim, Decoder};
 use crate::trail::{Movement, Payment, Trail};
 use crate::transaction::Transaction;
@@ -99,26 +102,44 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trades: Vec<&Log> = transaction.claimed().filter(|log| !is_update(log)).collect();
-    if trades.is_empty() {
+    if transaction.claimed().all(is_update) {
         return;
     }
     let trail = events.trail(transaction);
-    let mut since: FxHashMap<Address, u32> = FxHashMap::default();
+    let mut contracts: FxHashMap<Address, Past<'_>> = FxHashMap::default();
     let mut last = 0;
-    for log in trades {
-        let next = log.log_index + 1;
+    for log in transaction.claimed() {
+        let past = contracts.entry(log.address).or_default();
+        if is_update(log) {
+            past.updates.push(log);
+            continue;
+        }
+        let updates = mem::take(&mut past.updates);
         let trade = Trade {
             transaction,
             trail: &trail,
             log,
-            window: since.insert(log.address, next).unwrap_or(0)..log.log_index,
+            window: past.since..log.log_index,
+            was_updated: past.was_updated,
+            updates: &updates,
             last,
         };
         let verdict = trade.tell(events);
         events.settle(log, verdict);
-        last = next;
+        last = log.log_index + 1;
+        past.since = last;
+        past.was_updated |= !updates.is_empty();
     }
+}
+
+/// What a contract did earlier in the transaction.
+#[derive(Default)]
+struct Past<'a> {
+    /// Where its last trade ended.
+    since: u32,
+    /// Its updates since then, and whether there were any before.
+    updates: Vec<&'a Log>,
+    was_updated: bool,
 }
 
 /// Whether `log` changes a pair's parameters.
@@ -135,8 +156,10 @@ struct Pair {
     currency: Address,
     /// The one ERC-1155 token it trades.
     nft_id: Option<U256>,
-    /// Where what the trader gives goes; asked in v1 only.
-    recipient: Address,
+    /// Where what the trader gives goes, as far as it was asked; asked in v1 only.
+    recipient: Option<Address>,
+    /// Whether the factory said that it made it.
+    is_proven: bool,
 }
 
 /// One trade of a contract that may be a pair.
@@ -146,28 +169,50 @@ struct Trade<'a, 't> {
     log: &'a Log,
     /// From the contract's last trade in the transaction to this one.
     window: Range<u32>,
+    /// The contract's updates in the window, and whether there were any before.
+    updates: &'a [&'a Log],
+    was_updated: bool,
     /// Where the last trade of any contract ended: pairs may share who gets what traders give.
     last: u32,
 }
 
 impl Trade<'_, '_> {
-    /// Tells the trade, if the contract is a pair.
-    fn tell(&self, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
-        let is_first_version = matches!(self.log.topic0(), Some(&V1_OUT | &V1_IN));
-        let pair = if is_first_version {
-            self.first_pair(events)?
+    /// Tells the trade, if the contract is a pair, or nobody can be asked whether it is.
+    fn tell(self, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+        let asked = if self.is_first_version() {
+            self.first_pair(events)
         } else {
-            self.second_pair(events)?
+            self.second_pair(events)
         };
-        let Some(pair) = pair else { return Ok(None) };
+        match asked {
+            Ok(Some(pair)) => self.tell_of(&pair, events),
+            Ok(None) => Ok(None),
+            Err(refusal) if !events.may_ask() => Err(refusal),
+            Err(refusal) => {
+                // Whoever emits as much may do so often: no movement is looked at twice.
+                let narrow = Trade {
+                    window: self.start()..self.window.end,
+                    ..self
+                };
+                let pair = narrow.seen_pair().ok_or(refusal)?;
+                narrow.tell_of(&pair, events)
+            }
+        }
+    }
+
+    fn tell_of(&self, pair: &Pair, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
         let mut reader = Reader::new(self.log);
-        let deal = if is_first_version {
-            self.first_version(&pair, events)?
+        let deal = if self.is_first_version() {
+            self.first_version(pair, events)?
         } else {
-            self.second_version(&pair, &mut reader, events)?
+            self.second_version(pair, &mut reader, events)?
         };
         events.deal(self.log, deal);
-        Ok(reader.doubt())
+        Ok((!pair.is_proven).then_some(reason::UNANSWERED).or(reader.doubt()))
+    }
+
+    fn is_first_version(&self) -> bool {
+        matches!(self.log.topic0(), Some(&V1_OUT | &V1_IN))
     }
 
     /// Whether the pair sold.
@@ -211,8 +256,11 @@ impl Trade<'_, '_> {
             nft: abi::address(nft),
             currency,
             nft_id: None,
-            // A pair created in the block says nothing yet.
-            recipient: recipient?.map_or(address, |[word]| abi::address(word)),
+            // A pair created in the block says nothing yet; not every endpoint knows what was before.
+            recipient: recipient
+                .ok()
+                .map(|told| told.map_or(address, |[word]| abi::address(word))),
+            is_proven: true,
         }))
     }
 
@@ -243,8 +291,63 @@ impl Trade<'_, '_> {
             nft: abi::address(nft),
             currency,
             nft_id: nft_id?.flatten().map(uint),
-            recipient: address,
+            recipient: Some(address),
+            is_proven: true,
         }))
+    }
+
+    /// The pair that the contract would be, going by what it gave or got. Every trade in an ERC-20 pays the factory, and what the
+    /// trader gets comes from the pair.
+    fn seen_pair(&self) -> Option<Pair> {
+        let (address, version, factories) = if self.is_first_version() {
+            (self.log.address, "v1", V1_FACTORIES)
+        } else {
+            (self.log.address, "v2", V2_FACTORIES)
+        };
+        let factory = self.transaction.here(factories)?;
+        let is_counted = matches!(
+            self.log.topic0(),
+            Some(&OUT_COUNT | &OUT_COUNT_ROYALTY | &IN_COUNT | &IN_COUNT_ROYALTY)
+        );
+        let traded = self.trail.movements(self.window.clone()).iter().rfind(|movement| {
+            let holder = if self.is_out() { movement.from } else { movement.to };
+            holder == address && is_counted != movement.standard.single_owner()
+        })?;
+        let payments = self.trail.payments(self.window.clone()).iter();
+        let mut payments = payments.filter(|payment| {
+            if self.is_out() {
+                payment.to == factory
+            } else {
+                payment.from == address
+            }
+        });
+        Some(Pair {
+            factory,
+            version,
+            nft: traded.contract,
+            currency: payments.next().map_or(Address::ZERO, |payment| payment.currency),
+            nft_id: is_counted.then_some(traded.token),
+            recipient: (!self.is_out()).then_some(address),
+            is_proven: false,
+        })
+    }
+
+    /// Where the trade starts at the earliest: it updates the pair before anything moves.
+    fn updated(&self) -> u32 {
+        self.updates.last().map_or(self.window.start, |log| log.log_index)
+    }
+
+    /// Where it starts if no other trade took place within it.
+    fn start(&self) -> u32 {
+        self.updated().max(self.last)
+    }
+
+    /// Who is paid for tokens of the pair in its ERC-20: whoever is paid last before they move, the factory aside.
+    fn payee(&self, pair: &Pair) -> Option<Address> {
+        let payments = self.trail.payments(self.start()..self.window.end).iter();
+        let mut payments = payments.filter(|payment| payment.currency == pair.currency && payment.to != pair.factory);
+        let payment = payments.rfind(|payment| payment.from != self.log.address)?;
+        Some(payment.to)
     }
 
     fn currency(&self, events: &mut Events, is_erc20: bool) -> Result<Option<Address>, Refusal> {
@@ -267,6 +370,7 @@ impl Trade<'_, '_> {
         deal.lines.clear();
         deal.maker = self.log.address;
         deal.currency = pair.currency;
+        deal.flags.extend((!pair.is_proven).then_some(flag::NO_ANSWER));
         deal
     }
 
@@ -292,19 +396,20 @@ impl Trade<'_, '_> {
     fn first_version(&self, pair: &Pair, events: &mut Events) -> Result<Deal, Refusal> {
         let mut deal = self.deal(pair);
         deal.price = None;
-        let own = self.own_updates();
-        // A pair updates its price before anything moves.
-        let updated = own.last().map_or(self.window.start, |log| log.log_index);
-        let start = if self.is_out() { updated } else { updated.max(self.last) };
+        let start = if self.is_out() { self.updated() } else { self.start() };
+        let moves = self.trail.movements(start..self.window.end).iter();
+        let incoming = |movement: &&Movement| movement.contract == pair.nft && movement.from != self.log.address;
+        // Tokens come last; who got the last of them got them all.
+        let recipient = pair.recipient.or_else(|| Some(moves.clone().rfind(incoming)?.to));
         let moved = |movement: &&Movement| {
             movement.contract == pair.nft
                 && if self.is_out() {
                     movement.from == self.log.address
                 } else {
-                    movement.to == pair.recipient && movement.from != self.log.address
+                    incoming(movement) && Some(movement.to) == recipient
                 }
         };
-        for movement in self.trail.movements(start..self.window.end).iter().filter(moved) {
+        for movement in moves.filter(moved) {
             let trader = if self.is_out() { movement.to } else { movement.from };
             let line = self.line(pair, movement.token, movement.quantity, trader);
             deal.lines.push(line);
@@ -319,9 +424,9 @@ impl Trade<'_, '_> {
             });
             deal.flags.extend([flag::TOKEN_UNKNOWN, self.trader_unknown()]);
         } else if pair.currency.is_zero() {
-            self.quoted(pair, &own, &mut deal, events)?;
+            self.quoted(pair, &mut deal, events)?;
         } else {
-            self.paid(pair, updated.max(self.last), &mut deal)?;
+            self.paid(pair, &mut deal)?;
         }
         if deal.price.is_some() {
             deal.allocation = PriceAllocation::Inferred;
@@ -332,24 +437,22 @@ impl Trade<'_, '_> {
         Ok(deal)
     }
 
-    /// The pair's own updates since its last trade.
-    fn own_updates(&self) -> Vec<&Log> {
-        let logs = self.transaction.before(self.log).iter();
-        logs.filter(|log| log.address == self.log.address && log.log_index >= self.window.start && is_update(log))
-            .collect()
-    }
-
     /// Prices a v1 trade by what was paid in the pair's ERC-20.
-    fn paid(&self, pair: &Pair, start: u32, deal: &mut Deal) -> Result<(), Refusal> {
+    fn paid(&self, pair: &Pair, deal: &mut Deal) -> Result<(), Refusal> {
+        let recipient = pair.recipient.or_else(|| self.payee(pair));
         let is_meant = |payment: &&Payment| {
             payment.currency == pair.currency
                 && if self.is_out() {
-                    payment.from != self.log.address && [pair.recipient, pair.factory].contains(&payment.to)
+                    payment.from != self.log.address && [recipient, Some(pair.factory)].contains(&Some(payment.to))
                 } else {
                     payment.from == self.log.address
                 }
         };
-        let payments = self.trail.payments(start..self.window.end).iter().filter(is_meant);
+        let payments = self
+            .trail
+            .payments(self.start()..self.window.end)
+            .iter()
+            .filter(is_meant);
         let paid = sum_of(payments.clone().map(|payment| payment.amount))?;
         deal.price = (!paid.is_zero()).then_some(paid);
         for payment in payments.filter(|payment| payment.to == pair.factory) {
@@ -360,15 +463,15 @@ impl Trade<'_, '_> {
 
     /// Prices a v1 trade by the quote of the pair before the block, if nothing has changed the pair between and the quote
     /// leads to where the trade led.
-    fn quoted(&self, pair: &Pair, own: &[&Log], deal: &mut Deal, events: &mut Events) -> Result<(), Refusal> {
-        let Some(count) = self.count_if_quotable(own, deal) else {
+    fn quoted(&self, pair: &Pair, deal: &mut Deal, events: &mut Events) -> Result<(), Refusal> {
+        let Some(count) = self.count_if_quotable(deal).filter(|_| pair.is_proven) else {
             return Ok(());
         };
         let address = self.log.address;
         let selector = V1_QUOTES[usize::from(!self.is_out())];
         let quote = Call::of(address, selector, &[count.into()]).before_block(self.log.block_number);
         let quote = events.ask::<5>(self.transaction, quote);
-        let led_to = match own.iter().find(|log| log.topic0() == Some(&SPOT_PRICE_UPDATE)) {
+        let led_to = match self.updates.iter().find(|log| log.topic0() == Some(&SPOT_PRICE_UPDATE)) {
             Some(log) => Reader::new(log).head::<1>().ok(),
             None => {
                 let spot = Call::of(address, SPOT_PRICE, &[]).before_block(self.log.block_number);
@@ -387,11 +490,10 @@ impl Trade<'_, '_> {
     }
 
     /// How many tokens the trade was for, unless the state before the block is not the one it met.
-    fn count_if_quotable(&self, own: &[&Log], deal: &Deal) -> Option<U256> {
-        let updates = |topic0: &B256| own.iter().filter(|log| log.topic0() == Some(topic0)).count();
-        let earlier = self.transaction.back_from(self.log);
-        let mut earlier = earlier.filter(|log| !own.iter().any(|own| own.log_index == log.log_index));
-        let is_stale = earlier.any(|log| log.address == self.log.address && is_update(log));
+    fn count_if_quotable(&self, deal: &Deal) -> Option<U256> {
+        let updates = |topic0: &B256| self.updates.iter().filter(|log| log.topic0() == Some(topic0)).count();
+        let mut earlier = self.transaction.earlier.iter();
+        let is_stale = self.was_updated || earlier.any(|log| log.address == self.log.address && is_update(log));
         let is_plain = updates(&SPOT_PRICE_UPDATE) <= 1 && updates(&DELTA_UPDATE) <= 1 && updates(&FEE_UPDATE) == 0;
         let count = sum_of(deal.lines.iter().map(|line| line.quantity)).ok()?;
         (!is_stale && is_plain).then_some(count)
@@ -434,10 +536,8 @@ impl Trade<'_, '_> {
 
     /// A token that v2 names, between the pair and the one it moved to or from.
     fn traded(&self, pair: &Pair, token: U256, quantity: U256) -> Line {
-        let mut moves = self.trail.of_token(pair.nft, token).map(|(_, movement)| movement);
-        let trader = moves.rfind(|movement| {
-            self.window.contains(&movement.log_index) && (!self.is_out() || movement.from == self.log.address)
-        });
+        let mut moves = self.trail.of_token_in(pair.nft, token, self.window.clone());
+        let trader = moves.rfind(|movement| !self.is_out() || movement.from == self.log.address);
         let trader = trader.map_or(
             Address::ZERO,
             |movement| {
@@ -465,9 +565,9 @@ impl Trade<'_, '_> {
         );
         let selector = V2_QUOTES[usize::from(!self.is_out())];
         let quote = Call::of(self.log.address, selector, &[token.into(), count.into()]);
-        let quote = events.ask::<6>(self.transaction, quote.before_block(self.log.block_number));
-        match quote {
-            Ok(Some([error, _, _, quoted, fee, royalty])) if uint(error).is_zero() && uint(quoted) == amount => {
+        let quote = quote.before_block(self.log.block_number);
+        match pair.is_proven.then(|| events.ask::<6>(self.transaction, quote)) {
+            Some(Ok(Some([error, _, _, quoted, fee, royalty]))) if uint(error).is_zero() && uint(quoted) == amount => {
                 let (fee, royalty) = (uint(fee), uint(royalty));
                 if !self.is_out() {
                     deal.price = Some(sum(amount, sum(fee, royalty)?)?);

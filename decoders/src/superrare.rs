@@ -1,7 +1,8 @@
 //! SuperRare: its first token, the market and auction contracts after it, the Bazaar (decoding specification, section 4.11;
 //! `superrare/pixura-contracts`).
 //!
-//! Events tell an amount and neither the commission or royalty taken out of it nor the 3% that buyers pay on top.
+//! Events tell an amount and neither the commission or royalty taken out of it nor the 3% that buyers pay on top of it, or, at the
+//! first token, within it.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -135,26 +136,38 @@ fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
         currency: told.currency,
         ..Deal::of(market, told.side, line, told.amount)
     };
-    deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
-    if told.version == "v1" {
-        deal.flags.push(flag::UNCONFIRMED);
-    }
-    let said = Said::from(deal);
+    deal.flags.push(flag::FEES_UNKNOWN);
+    deal.flags.push(if told.version == "v1" {
+        flag::UNCONFIRMED
+    } else {
+        flag::FEES_ON_TOP_UNKNOWN
+    });
     let for_all = piece.price_for(Address::ZERO);
-    let said = match (told.side, told.version) {
-        (Side::Auction, _) => said.and(filled(market, log, piece.auction())),
-        (Side::Offer, "bazaar") => said.and(filled(market, log, piece.offer_in(told.currency))),
+    let said = Said::from(deal);
+    let said = match told.side {
+        Side::Auction => said.and(filled(market, log, piece.auction())),
         // The token's price ends with the bid on it.
-        (Side::Offer, _) => said
-            .and(filled(market, log, piece.offer_in(Address::ZERO)))
+        Side::Offer => said
+            .and(filled(market, log, piece.offer_in(told.currency)))
             .and(invalidated(market, log, for_all)),
-        // Whoever has a price of his own pays that; it and the one for all are gone together.
-        (_, "bazaar") => said
-            .and(filled(market, log, piece.price_for(told.buyer)))
-            .and(filled(market, log, for_all)),
-        _ => said.and(filled(market, log, for_all)),
+        _ => bought(said, market, piece, &told).and(filled(market, log, for_all)),
     };
     Ok((said, reader.doubt()))
+}
+
+/// What ends beside the price for all. The token pays any bid back, the contracts after it the buyer's own one. At the Bazaar,
+/// whoever has a price of his own pays that.
+fn bought(said: Said, market: Market, piece: Piece<'_>, told: &Told) -> Said {
+    let log = piece.log;
+    match told.version {
+        "v1" => said.and(invalidated(market, log, piece.offer_in(Address::ZERO))),
+        "bazaar" => said.and(piece.paid_back(market, told.buyer, told.currency)).and(filled(
+            market,
+            log,
+            piece.price_for(told.buyer),
+        )),
+        _ => said.and(piece.paid_back(market, told.buyer, told.currency)),
+    }
 }
 
 fn of_token(reader: &mut Reader<'_>, log: &Log, side: Side) -> Result<Told, Refusal> {

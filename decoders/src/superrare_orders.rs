@@ -2,15 +2,16 @@
 //!
 //! The token and the markets after it keep one price and one bid per token; the Bazaar one price per token and whom it is
 //! for, and one offer per token and currency. A price of nothing takes the token off the market. The auction contracts keep
-//! one auction per token; one without a start takes the token with its first bid.
+//! one auction per token; one without a start takes the token with its first bid. Whoever buys at its price gets his own offer in
+//! that currency back without a log. An offer therefore bears what tells it from his others as the nonce by which it is reached.
 
 use alloy_primitives::{Address, B256, U256, b256};
 
 use crate::abi::{Reader, Refusal, Tuple, uint};
 use crate::block::Log;
 use crate::deal::{Line, Market};
-use crate::fact::{Order, OrderKind};
-use crate::orders::{Key, Said, canceled, from, lister, only, order, part};
+use crate::fact::{Closing, ClosingReason, Nonces, Order, OrderKind, Reach};
+use crate::orders::{Key, Said, canceled, closing, from, lister, only, order, part};
 use crate::superrare::market;
 use crate::trail::Trail;
 use crate::transaction::Transaction;
@@ -65,6 +66,15 @@ impl Piece<'_> {
     pub(crate) fn offer_in(&self, currency: Address) -> Key {
         let parts = [self.contract.into_word(), part(self.token), currency.into_word()];
         Key::natural(self.log, OrderKind::Offer, &parts)
+    }
+
+    /// The end of a buyer's own offer in one currency.
+    pub(crate) fn paid_back(&self, market: Market, buyer: Address, currency: Address) -> Closing {
+        let reach = Reach::Maker {
+            maker: buyer,
+            nonces: Nonces::Exactly(self.offer_in(currency).number()),
+        };
+        closing(market, self.log, ClosingReason::Invalidated, reach)
     }
 
     /// The auction.
@@ -179,6 +189,7 @@ fn placed(piece: Piece<'_>, market: Market, bidder: Address, currency: Address, 
     let offer = Order {
         currency,
         price: Some(amount),
+        nonce: Some(key.number()),
         ..piece.order(market, OrderKind::Offer, key, bidder)
     };
     offer.into()

@@ -33,6 +33,11 @@ pub(crate) struct Payment {
     pub(crate) amount: U256,
 }
 
+/// How often a token is followed in one transaction; where it moves more often, the rest is no evidence.
+///
+/// Every sale looks through the movements of its token, and both are as many as whoever sends the transaction likes.
+const MAX_MOVEMENTS: usize = 1_024;
+
 /// The movements and payments of one transaction, each in log order.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
@@ -53,10 +58,10 @@ impl Trail {
         movements.sort_by_key(|movement| movement.log_index);
         let mut of_token: FxHashMap<(Address, U256), SmallVec<[usize; 2]>> = FxHashMap::default();
         for (index, movement) in movements.iter().enumerate() {
-            of_token
-                .entry((movement.contract, movement.token))
-                .or_default()
-                .push(index);
+            let places = of_token.entry((movement.contract, movement.token)).or_default();
+            if places.len() < MAX_MOVEMENTS {
+                places.push(index);
+            }
         }
         let tokens: FxHashSet<Address> = movements.iter().map(|movement| movement.contract).collect();
         let payments = logs
@@ -88,17 +93,59 @@ impl Trail {
         &self.payments[place(window.start)..place(window.end.max(window.start))]
     }
 
+    /// The payments by logs in `window` that make up `price`, in order: by one hand, the last of them to `seller`.
+    pub(crate) fn shares(
+        &self,
+        window: Range<u32>,
+        currency: Address,
+        price: U256,
+        seller: Address,
+    ) -> Option<Vec<Payment>> {
+        let payments = self.payments(window);
+        let last = payments
+            .iter()
+            .rposition(|payment| (payment.currency, payment.to) == (currency, seller))?;
+        let payer = payments[last].from;
+        let by_payer = |payment: &&Payment| (payment.currency, payment.from) == (currency, payer);
+        let mut lacking = price;
+        let mut shares = Vec::new();
+        for payment in payments[..=last].iter().rev().filter(by_payer) {
+            lacking = lacking.checked_sub(payment.amount)?;
+            shares.push(*payment);
+            if lacking.is_zero() {
+                shares.reverse();
+                return Some(shares);
+            }
+        }
+        None
+    }
+
     /// The movements of one token, each with its place among all.
     pub(crate) fn of_token(
         &self,
         contract: Address,
         token: U256,
     ) -> impl DoubleEndedIterator<Item = (usize, &Movement)> {
-        let places = self
-            .of_token
-            .get(&(contract, token))
-            .map_or(&[][..], SmallVec::as_slice);
-        places.iter().map(|index| (*index, &self.movements[*index]))
+        let places = self.places(contract, token).iter();
+        places.map(|index| (*index, &self.movements[*index]))
+    }
+
+    /// The movements of one token by logs in `window`.
+    pub(crate) fn of_token_in(
+        &self,
+        contract: Address,
+        token: U256,
+        window: Range<u32>,
+    ) -> impl DoubleEndedIterator<Item = &Movement> {
+        let places = self.places(contract, token);
+        let place = |log_index| places.partition_point(|index| self.movements[*index].log_index < log_index);
+        let places = &places[place(window.start)..place(window.end.max(window.start))];
+        places.iter().map(|index| &self.movements[*index])
+    }
+
+    fn places(&self, contract: Address, token: U256) -> &[usize] {
+        let places = self.of_token.get(&(contract, token));
+        places.map_or(&[][..], SmallVec::as_slice)
     }
 }
 

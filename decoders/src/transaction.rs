@@ -1,6 +1,7 @@
 //! One transaction as a decoder sees it: its own logs marked, every other log beside them.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
+use rustc_hash::FxHashMap;
 
 use crate::block::{Answers, ChainId, Envelope, Log};
 use crate::registry::EVERY_CHAIN;
@@ -58,8 +59,47 @@ impl<'a> Transaction<'a> {
         &self.logs[..self.logs.partition_point(|other| other.log_index < log.log_index)]
     }
 
+    /// The logs of the transaction after `log`, in order.
+    pub fn after(&self, log: &Log) -> &'a [Log] {
+        &self.logs[self.logs.partition_point(|other| other.log_index <= log.log_index)..]
+    }
+
     /// The logs of the block before `log`, the nearest first.
     pub fn back_from(&self, log: &Log) -> impl Iterator<Item = &'a Log> + use<'a> {
         self.before(log).iter().rev().chain(self.earlier.iter().rev())
+    }
+}
+
+/// The last log of the block about each of some things, up to the log at hand. Every log is read once, however often it is
+/// looked for.
+#[derive(Debug)]
+pub(crate) struct Latest<'a> {
+    /// What a log is about, if it counts.
+    about: fn(&Log) -> Option<B256>,
+    logs: FxHashMap<B256, &'a Log>,
+    /// How many logs of the block were read.
+    read: usize,
+}
+
+impl<'a> Latest<'a> {
+    /// Nothing read yet.
+    pub(crate) fn new(about: fn(&Log) -> Option<B256>) -> Self {
+        Latest {
+            about,
+            logs: FxHashMap::default(),
+            read: 0,
+        }
+    }
+
+    /// The last log about `thing` in the block of `transaction` before `log`, by the same contract. To be asked log by log.
+    pub(crate) fn before(&mut self, transaction: &Transaction<'a>, log: &Log, thing: &B256) -> Option<&'a Log> {
+        let earlier = transaction.earlier.iter().chain(transaction.before(log));
+        for other in earlier.skip(self.read) {
+            self.read += 1;
+            if let Some(thing) = (self.about)(other).filter(|_| other.address == log.address) {
+                self.logs.insert(thing, other);
+            }
+        }
+        self.logs.get(thing).copied()
     }
 }

@@ -1,7 +1,11 @@
 //! Treasure's marketplace on Arbitrum and Ethereum (decoding specification, section 4.18; public copies of its source).
 //!
-//! Fees follow the contract's configuration and are told by no event. A seller has one listing of a token, a bidder one bid on
+//! Fees follow the contract's configuration and are told by no event; paid in an ERC-20 they are seen: the market's share, the one of
+//! the collection's owner if it has one, then the seller's. A seller has one listing of a token, a bidder one bid on
 //! it and one on its collection; another takes its place. Bids on collections are for ERC-721 tokens only.
+
+use std::mem;
+use std::ops::Range;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -9,9 +13,10 @@ use crate::abi::{Reader, Refusal, Tuple, Word, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
-use crate::fact::{Closing, Order, OrderKind, Side, Standard, flag, reason};
+use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, Standard, flag, reason};
 use crate::orders::{Key, Said, canceled, filled_by, order, part, until};
 use crate::registry::{Claim, Decoder};
+use crate::trail::Trail;
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[
@@ -60,9 +65,12 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let mut since = 0;
     for log in transaction.claimed() {
+        let window = mem::replace(&mut since, log.log_index + 1)..log.log_index;
         match log.topic0() {
-            Some(&ITEM_SOLD | &BID_ACCEPTED) => events.say(log, sale(log)),
+            Some(&ITEM_SOLD | &BID_ACCEPTED) => events.say(log, sale(log, &trail, window)),
             Some(&COLLECTION_BID) => events.say(log, collection_bid(log)),
             Some(&ITEM_LISTED | &ITEM_UPDATED | &TOKEN_BID) => events.say(log, opened(log)),
             _ => events.say(log, taken_back(log)),
@@ -83,7 +91,7 @@ fn total(price: &Word, quantity: &Word) -> Result<U256, Refusal> {
         .ok_or(Refusal(reason::AMOUNT_OVERFLOW))
 }
 
-fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn sale(log: &Log, trail: &Trail, window: Range<u32>) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [seller, buyer, contract, token, quantity, price, currency] = reader.words(Tuple::ROOT)?;
     let (seller, buyer) = (reader.address(seller), reader.address(buyer));
@@ -108,7 +116,9 @@ fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
         currency: reader.address(currency),
         ..Deal::of(MARKET, side, line, total(price, quantity)?)
     };
-    deal.flags.extend([flag::FEES_UNKNOWN, flag::UNCONFIRMED]);
+    deal.flags.push(flag::UNCONFIRMED);
+    let kinds = [FeeKind::Marketplace, FeeKind::Royalty];
+    deal.fees_of_payments(trail, window, |place, _| kinds[place.min(1)]);
     let said = Said::from(deal).and(filled_by(MARKET, log, filled, quantity_sold));
     Ok((said, reader.doubt()))
 }

@@ -106,17 +106,22 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static st
     let bid = match (B256::from(*buy_hash).is_zero(), B256::from(*sell_hash).is_zero()) {
         (true, _) => false,
         (_, true) => true,
-        // Both are signed: whoever sent the token sold.
+        // Both are signed: whoever sent the token sold, or for whom it was made.
         _ => !context
             .trail
             .movements(context.window.clone())
             .iter()
-            .any(|movement| movement.from == maker),
+            .any(|movement| movement.from == maker || movement.from.is_zero() && movement.to == taker),
     };
     let (seller, buyer) = if bid { (taker, maker) } else { (maker, taker) };
     let price = uint(price);
     let side = if bid { Side::Offer } else { Side::Listing };
-    let sold = sold(log, context, seller, buyer);
+    let mut sold = sold(log, context, seller, buyer);
+    // Some contracts tell the same movement by both standards.
+    sold.dedup_by(|next, one| {
+        let is_one = one.standard.single_owner() || next.standard.single_owner();
+        is_one && (one.contract, one.token) == (next.contract, next.token)
+    });
     let mut deal = Deal {
         order_hash: Some(B256::from(if bid { *buy_hash } else { *sell_hash })),
         lines: sold.iter().map(|movement| line(movement, seller, buyer)).collect(),
@@ -171,39 +176,36 @@ fn unknown() -> Line {
     }
 }
 
-/// Fills in what was paid in and which parts of it the seller did not keep.
+/// Fills in what was paid in and which parts of it the seller did not keep. The exchange has the buyer pay the seller before
+/// either pays fees.
 fn pay(deal: &mut Deal, context: &Context<'_>, seller: Address, buyer: Address) -> Result<(), Refusal> {
     let payments = context.trail.payments(context.window.clone());
-    let (side, sender) = (deal.side, context.transaction.sender());
-    let is_buyer = |address: Address| address == buyer || (side == Side::Listing && Some(address) == sender);
     let price = deal.price.unwrap_or_default();
-    let Some(first) = payments
-        .iter()
-        .find(|payment| is_buyer(payment.from) && payment.amount <= price)
-    else {
-        return native_fees(deal, context, seller);
+    let is_price = |payment: &Payment| (payment.from, payment.to) == (buyer, seller) && payment.amount <= price;
+    let Some(at) = payments.iter().position(is_price) else {
+        return pay_otherwise(deal, context, seller, buyer);
     };
-    deal.currency = first.currency;
-    let same: Vec<&Payment> = payments
-        .iter()
-        .filter(|payment| payment.currency == first.currency)
-        .collect();
-    let (to_seller, to_others): (Vec<&Payment>, Vec<&Payment>) = same
-        .iter()
-        .copied()
-        .filter(|payment| is_buyer(payment.from))
-        .partition(|payment| payment.to == seller);
-    // A seller who is paid the whole pays his fees out of it, and what the buyer paid to others came on top.
-    if sum_of(to_seller.iter().map(|payment| payment.amount))? == price {
-        deal.price = Some(sum_of(to_others.iter().map(|payment| payment.amount).chain([price]))?);
-    }
-    let by_seller = same
-        .iter()
-        .copied()
-        .filter(|payment| payment.from == seller && !is_buyer(payment.to));
-    for fee in by_seller.chain(to_others) {
+    deal.currency = payments[at].currency;
+    let later = payments[at + 1..].iter().filter(|fee| fee.currency == deal.currency);
+    let (by_seller, by_others): (Vec<&Payment>, Vec<&Payment>) = later.partition(|fee| fee.from == seller);
+    let on_top: Vec<&Payment> = by_others.into_iter().filter(|fee| fee.from == buyer).collect();
+    deal.price = Some(sum_of(on_top.iter().map(|fee| fee.amount).chain([price]))?);
+    for fee in by_seller.into_iter().chain(on_top) {
         deal.fee(fee.to, fee.amount, FeeKind::Marketplace);
     }
+    Ok(())
+}
+
+/// A listing bought in native currency, or of a router that was paid the price in another one and changed it.
+fn pay_otherwise(deal: &mut Deal, context: &Context<'_>, seller: Address, buyer: Address) -> Result<(), Refusal> {
+    let sender = context.transaction.sender().filter(|_| deal.side == Side::Listing);
+    let payments = context.trail.payments(context.window.clone()).iter();
+    let mut to_router = payments.filter(|payment| payment.to == buyer && Some(payment.amount) == deal.price);
+    let Some(changed) = to_router.find(|payment| Some(payment.from) == sender) else {
+        return native_fees(deal, context, seller);
+    };
+    deal.currency = changed.currency;
+    deal.flags.push(flag::FEES_UNKNOWN);
     Ok(())
 }
 

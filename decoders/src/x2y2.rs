@@ -75,17 +75,18 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
     ] = reader.head::<11>()?;
     let (maker, taker) = (reader.address(maker), reader.address(taker));
     let item = reader.tuple(Tuple::ROOT, item_at)?;
-    let [price, pairs_at] = reader.words(item)?;
+    let [least, pairs_at] = reader.words(item)?;
     let pairs = reader.bytes(item, pairs_at)?;
     let detail = reader.tuple(Tuple::ROOT, detail_at)?;
-    let [op, _, _, bid, _, _, replacement_at, _, _, _, fees_at] = reader.words(detail)?;
+    let [op, _, _, paid, _, _, replacement_at, _, _, _, fees_at] = reader.words(detail)?;
     let mask = reader.bytes(Tuple::ROOT, mask_at)?;
     let replacement = reader.bytes(detail, replacement_at)?;
     let fees = reader.records::<2>(detail, fees_at)?;
+    // The contract takes what the detail says, and sees to it that this is no less than the item asks.
     let (side, price) = match uint(op) {
-        COMPLETE_SELL_OFFER => (Side::Listing, uint(price)),
-        COMPLETE_BUY_OFFER => (Side::Offer, uint(price)),
-        COMPLETE_AUCTION => (Side::Auction, uint(bid)),
+        COMPLETE_SELL_OFFER => (Side::Listing, uint(paid).max(uint(least))),
+        COMPLETE_BUY_OFFER => (Side::Offer, uint(paid).max(uint(least))),
+        COMPLETE_AUCTION => (Side::Auction, uint(paid)),
         // A cancellation has a log of its own besides.
         _ => return Ok((Said::default(), reader.doubt())),
     };
@@ -96,11 +97,13 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
     };
     let has_amounts = uint(delegate) == U256::from(2);
     let mut lines = lines(pairs, has_amounts)?;
-    if !mask.is_empty() && !lines.iter().all(|line| moved(trail, line)) {
+    if !mask.is_empty() && !lines.iter().all(|line| moved(trail, line).is_some()) {
         lines = self::lines(&replaced(pairs, mask, replacement), has_amounts)?;
     }
     for line in &mut lines {
-        *line = line.between(seller, buyer);
+        // Anybody may close an auction: who won is whom the token went to.
+        let winner = moved(trail, line).filter(|_| side == Side::Auction);
+        *line = line.between(seller, winner.unwrap_or(buyer));
     }
     let Some(line) = lines.first() else {
         return Err(Refusal(reason::DATA_TOO_SHORT));
@@ -112,12 +115,7 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
     };
     for [rate, recipient] in fees {
         let recipient = reader.address(recipient);
-        let kind = if recipient == PLATFORM {
-            FeeKind::Marketplace
-        } else {
-            FeeKind::Royalty
-        };
-        deal.fee(recipient, share(price, uint(rate), WHOLE)?, kind);
+        deal.fee(recipient, share(price, uint(rate), WHOLE)?, kind_of(recipient));
     }
     if side == Side::Auction {
         deal.flags.push(flag::UNCONFIRMED);
@@ -125,6 +123,15 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
     deal.lines = lines;
     let said = Said::from(deal).and(filled(MARKET, log, Key::hash(log.topics[1])));
     Ok((said, reader.doubt()))
+}
+
+/// What `recipient` gets a share of the price for.
+fn kind_of(recipient: Address) -> FeeKind {
+    if recipient == PLATFORM {
+        FeeKind::Marketplace
+    } else {
+        FeeKind::Royalty
+    }
 }
 
 /// The tokens of `(address token, uint256 tokenId)[]`, or of the same with amounts.
@@ -144,9 +151,11 @@ fn lines(data: &[u8], has_amounts: bool) -> Result<SmallVec<[Line; 1]>, Refusal>
     Ok(lines)
 }
 
-fn moved(trail: &Trail, line: &Line) -> bool {
+/// Whom the token of `line` went to last.
+fn moved(trail: &Trail, line: &Line) -> Option<Address> {
     let token = line.token.unwrap_or_default();
-    trail.of_token(line.contract, token).next().is_some()
+    let (_, last) = trail.of_token(line.contract, token).next_back()?;
+    Some(last.to)
 }
 
 /// `data` with the bits that `mask` names taken from `replacement`, as collection offers are completed.

@@ -1,7 +1,8 @@
 //! 0x v4 NFT orders (decoding specification, section 4.13; 0x `IERC721OrdersFeature` and `IERC1155OrdersFeature`).
 //!
 //! The amount leaves out the order's fees, which the buyer pays on top and no log of a sale tells. Orders have no hash: a maker
-//! has one order per standard and nonce, and stands by it on the chain once he has pre-signed it.
+//! has one order per standard and nonce, and stands by it on the chain once he has pre-signed it. Who matches a sell order with
+//! a buy order has both told, one behind the other: that is one sale, for what the buy order gives.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -9,7 +10,7 @@ use crate::abi::{Reader, Refusal, Tuple, sum, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
-use crate::fact::{Closing, Order, OrderKind, Side, Standard, flag, reason};
+use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, Standard, flag, reason};
 use crate::orders::{Key, Said, canceled, filled_by, only, order, part, until};
 use crate::registry::{Claim, Decoder};
 use crate::transaction::Transaction;
@@ -55,11 +56,12 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    for log in transaction.claimed() {
+    let logs: Vec<&Log> = transaction.claimed().collect();
+    for (index, log) in logs.iter().enumerate() {
         match log.topic0() {
             Some(&ERC721_PRE_SIGNED | &ERC1155_PRE_SIGNED) => events.say(log, pre_signed(log)),
             Some(&ERC721_CANCELLED | &ERC1155_CANCELLED) => events.say(log, taken_back(log)),
-            _ => events.say(log, filled(log)),
+            _ => events.say(log, filled(&logs, index)),
         }
     }
 }
@@ -83,32 +85,122 @@ fn kind(direction: U256) -> Result<OrderKind, Refusal> {
     }
 }
 
-fn filled(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
-    let mut reader = Reader::new(log);
-    let [direction, maker, taker, nonce, paid_in, amount, contract, token, _] = reader.head()?;
-    let (standard, quantity) = if log.topic0() == Some(&ERC1155_ORDER_FILLED) {
-        let [.., quantity, _matcher] = reader.head::<10>()?;
-        (Standard::Erc1155, uint(quantity))
-    } else {
-        (Standard::Erc721, U256::ONE)
+/// An order taken, in whole or in part.
+struct Fill {
+    kind: OrderKind,
+    maker: Address,
+    nonce: U256,
+    currency: Address,
+    amount: U256,
+    line: Line,
+    /// Who matched the order with another; zero where its taker took it himself.
+    matcher: Address,
+}
+
+impl Fill {
+    fn read(log: &Log) -> Result<(Self, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let [direction, maker, taker, nonce, paid_in, amount, contract, token, last] = reader.head()?;
+        let (standard, quantity, matcher) = if log.topic0() == Some(&ERC1155_ORDER_FILLED) {
+            let [.., quantity, matcher] = reader.head::<10>()?;
+            (Standard::Erc1155, uint(quantity), matcher)
+        } else {
+            (Standard::Erc721, U256::ONE, last)
+        };
+        let (maker, taker) = (reader.address(maker), reader.address(taker));
+        let kind = kind(uint(direction))?;
+        let (seller, buyer) = match kind {
+            OrderKind::Listing => (maker, taker),
+            OrderKind::Offer => (taker, maker),
+        };
+        let fill = Fill {
+            kind,
+            maker,
+            nonce: uint(nonce),
+            currency: currency(reader.address(paid_in)),
+            amount: uint(amount),
+            line: Line {
+                standard,
+                ..Line::of(reader.address(contract), uint(token), quantity).between(seller, buyer)
+            },
+            matcher: reader.address(matcher),
+        };
+        Ok((fill, reader.doubt()))
+    }
+
+    fn deal(&self) -> Deal {
+        let side = match self.kind {
+            OrderKind::Listing => Side::Listing,
+            OrderKind::Offer => Side::Offer,
+        };
+        let mut deal = Deal {
+            currency: self.currency,
+            ..Deal::of(MARKET, side, self.line, self.amount)
+        };
+        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+        deal
+    }
+
+    /// What a match sold, if it is told by this order of the two: by the one that the matcher did not make, else by the sell
+    /// order. What the buy order gives beyond what the sell order asks goes to the sell order's fees and to the matcher.
+    fn matched(&self, other: &Fill) -> Option<Deal> {
+        let (sell, buy) = match self.kind {
+            OrderKind::Listing => (self, other),
+            OrderKind::Offer => (other, self),
+        };
+        let told_by = if self.matcher == sell.maker {
+            buy.kind
+        } else {
+            sell.kind
+        };
+        let price = if self.matcher == buy.maker {
+            sell.amount
+        } else {
+            buy.amount
+        };
+        let mut deal = Deal {
+            currency: buy.currency,
+            price: Some(price),
+            ..self.deal()
+        };
+        if self.matcher != sell.maker {
+            deal.fee(self.matcher, price.saturating_sub(sell.amount), FeeKind::Other);
+        }
+        (self.kind == told_by).then_some(deal)
+    }
+}
+
+/// The order that the one at `index` was matched with: that of the log behind a sell order, before a buy order.
+fn counterpart(logs: &[&Log], index: usize, fill: &Fill) -> Option<Fill> {
+    let at = match fill.kind {
+        OrderKind::Listing => index.checked_add(1),
+        OrderKind::Offer => index.checked_sub(1),
     };
-    let (maker, taker) = (reader.address(maker), reader.address(taker));
-    let (side, seller, buyer) = match kind(uint(direction))? {
-        OrderKind::Listing => (Side::Listing, maker, taker),
-        OrderKind::Offer => (Side::Offer, taker, maker),
+    let log = logs.get(at?).filter(|log| log.topic0() == logs[index].topic0())?;
+    let (other, _) = Fill::read(log).ok()?;
+    let parties = |fill: &Fill| {
+        (
+            fill.matcher,
+            fill.line.contract,
+            fill.line.token,
+            fill.line.seller,
+            fill.line.buyer,
+        )
     };
-    let line = Line {
-        standard,
-        ..Line::of(reader.address(contract), uint(token), quantity).between(seller, buyer)
+    let is_matched = !fill.matcher.is_zero() && fill.kind != other.kind && parties(fill) == parties(&other);
+    is_matched.then_some(other)
+}
+
+fn filled(logs: &[&Log], index: usize) -> Result<(Said, Option<&'static str>), Refusal> {
+    let log = logs[index];
+    let (fill, doubt) = Fill::read(log)?;
+    let deal = match counterpart(logs, index, &fill) {
+        Some(other) => fill.matched(&other),
+        None => Some(fill.deal()),
     };
-    let mut deal = Deal {
-        currency: currency(reader.address(paid_in)),
-        ..Deal::of(MARKET, side, line, uint(amount))
-    };
-    deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
-    let key = key(log, standard, maker, uint(nonce));
-    let said = Said::from(deal).and(filled_by(MARKET, log, key, quantity));
-    Ok((said, reader.doubt()))
+    let key = key(log, fill.line.standard, fill.maker, fill.nonce);
+    let closing = filled_by(MARKET, log, key, fill.line.quantity);
+    Ok((Said::from(deal).and(closing), doubt))
 }
 
 /// An order as its maker put it on the chain. Conditions in place of a token number stand for any token that meets them.

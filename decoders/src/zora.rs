@@ -1,12 +1,10 @@
 //! Zora v1 to v3 (decoding specification, section 4.12; `ourzora/core`, `ourzora/auction-house`, `ourzora/v3`).
 
-use std::ops::Range;
-
 use alloy_primitives::{Address, B256, U256, address, b256};
 
 use crate::abi::{Reader, Refusal, Word, share, sum, uint};
 use crate::block::Log;
-use crate::deal::{Deal, Line, Market, sum_of, total};
+use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{FeeKind, Side, flag};
 use crate::orders::{Said, filled};
@@ -113,7 +111,8 @@ pub(crate) const DECODER: Decoder = Decoder {
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
     let mut royalties: Vec<Royalty> = Vec::new();
-    let mut since = 0;
+    let mut created = orders::auctions_created();
+    let mut last_bid = None;
     for log in transaction.claimed() {
         match log.topic0() {
             Some(&ROYALTY_PAYOUT) => {
@@ -123,13 +122,18 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
                 });
                 events.settle(log, verdict);
             }
-            Some(&BID_FINALIZED) => {
-                events.say(log, first_version(transaction, log, &trail, since..log.log_index));
-                since = log.log_index + 1;
+            Some(&BID_FINALIZED | &orders::BID_CREATED) => {
+                let told = if log.topic0() == Some(&BID_FINALIZED) {
+                    first_version(transaction, log, &trail, last_bid)
+                } else {
+                    orders::said(transaction, log, &trail)
+                };
+                events.say(log, told);
+                last_bid = Some(log);
             }
             Some(&AUCTION_ENDED) => events.say(log, second_version(log)),
             Some(&orders::V2_AUCTION_UPDATED) => {
-                let told = orders::reserve_changed(transaction, log, events);
+                let told = orders::reserve_changed(transaction, log, &mut created, events);
                 events.say(log, told);
             }
             Some(
@@ -148,12 +152,13 @@ pub(crate) fn market(version: &'static str) -> Market {
     Market { name: "zora", version }
 }
 
-/// A bid on a token of Zora's own contract. What the market paid out tells the creator's shares if it adds up.
+/// A bid on a token of Zora's own contract. What the market paid out tells the creator's shares if it adds up; a bid that took
+/// the place of another paid that one back before it was told.
 fn first_version(
     transaction: &Transaction<'_>,
     log: &Log,
     trail: &Trail,
-    window: Range<u32>,
+    last_bid: Option<&Log>,
 ) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [amount, currency, bidder, recipient, _share] = reader.head()?;
@@ -164,26 +169,22 @@ fn first_version(
     }
     let token = reader.topic_uint(1);
     let mut moves = trail.of_token(MEDIA, token).map(|(_, movement)| movement);
-    let seller = moves.rfind(|movement| movement.to == buyer);
+    let seller = moves.rfind(|movement| movement.log_index < log.log_index && movement.to == buyer);
     let seller = seller.map_or(Address::ZERO, |movement| movement.from);
-    let sender = transaction.sender();
-    let side = if sender.is_some_and(|sender| sender == bidder || sender == buyer) {
-        Side::Listing
-    } else {
-        Side::Offer
-    };
     let line = Line::of(MEDIA, token, U256::ONE).between(seller, buyer);
+    let side = side_of(transaction, log, last_bid, [bidder, buyer]);
     let mut deal = Deal {
         currency: reader.address(currency),
         ..Deal::of(market("v1"), side, line, uint(amount))
     };
-    if sender.is_none() {
+    if transaction.envelope.is_none() {
         deal.flags.push(flag::NO_ENVELOPE);
     }
     if seller.is_zero() {
         deal.flags.push(flag::SELLER_UNKNOWN);
     }
-    let payments = trail.payments(window).iter();
+    let since = last_bid.map_or(0, |bid| bid.log_index);
+    let payments = trail.payments(since..log.log_index).iter();
     let paid: Vec<_> = payments
         .filter(|payment| payment.currency == deal.currency && payment.from == log.address)
         .collect();
@@ -196,6 +197,20 @@ fn first_version(
     }
     let key = orders::first_bid(log, token, bidder);
     Ok((Said::from(deal).and(filled(market("v1"), log, key)), reader.doubt()))
+}
+
+/// A bid that meets the ask is told and finalized at once: its bidder took a listing. Else the owner accepted it, unless who sent
+/// the transaction is the one who bids.
+fn side_of(transaction: &Transaction<'_>, log: &Log, last_bid: Option<&Log>, bidding: [Address; 2]) -> Side {
+    let is_new = last_bid.is_some_and(|bid| {
+        bid.topic0() == Some(&orders::BID_CREATED) && bid.topics.get(1) == log.topics.get(1) && bid.data == log.data
+    });
+    let is_bidding = transaction.sender().is_some_and(|sender| bidding.contains(&sender));
+    if is_new || is_bidding {
+        Side::Listing
+    } else {
+        Side::Offer
+    }
 }
 
 fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
@@ -270,13 +285,15 @@ fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(Said, Option<&'sta
     };
     let is_meant =
         |royalty: &&Royalty| royalty.module == log.address && royalty.contract == contract && royalty.token == token;
+    let mut rest = told.price;
     for royalty in royalties.iter().filter(is_meant) {
-        sum(total(&deal.fees), royalty.amount)?;
-        deal.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
+        rest = rest.saturating_sub(royalty.amount);
+        if royalty.recipient != told.seller {
+            deal.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
+        }
     }
     if !told.finder.is_zero() {
-        let rest = told.price.saturating_sub(total(&deal.fees));
-        deal.fee(told.finder, share(rest, told.finder_rate, WHOLE)?, FeeKind::Tip);
+        deal.fee(told.finder, share(rest, told.finder_rate, WHOLE)?, FeeKind::Marketplace);
     }
     let key = if told.side == Side::Offer {
         orders::offered(log, contract, token, reader.topic_uint(3))

@@ -12,7 +12,7 @@ use crate::events::Events;
 use crate::fact::{Closing, Order, OrderKind};
 use crate::orders::{Key, Said, canceled, filled, from, invalidated, lister, only, order, part};
 use crate::trail::Trail;
-use crate::transaction::Transaction;
+use crate::transaction::{Latest, Transaction};
 use crate::zora::{AUCTION_HOUSE, BID_FINALIZED, MEDIA, market};
 
 /// v1 `BidCreated(uint256,(uint256,address,address,address,(uint256)))`.
@@ -181,17 +181,23 @@ fn ask_removed(
     if uint(amount).is_zero() {
         return Ok(None);
     }
-    let mut later = transaction.claimed().filter(|other| {
-        other.log_index > log.log_index && other.address == log.address && other.topics.get(1) == log.topics.get(1)
+    let mut later = transaction.after(log).iter().filter(|other| {
+        other.address == log.address
+            && other.topics.get(1) == log.topics.get(1)
+            && matches!(other.topic0(), Some(&BID_FINALIZED | &V1_ASK_REMOVED))
     });
-    let met = later.any(|other| {
-        let mut reader = Reader::new(other);
-        let bid = reader.head::<5>();
-        other.topic0() == Some(&BID_FINALIZED)
-            && bid.is_ok_and(|bid| uint(&bid[0]) >= uint(amount) && reader.address(&bid[1]) == currency)
-    });
+    let met = later
+        .next()
+        .filter(|other| other.topic0() == Some(&BID_FINALIZED))
+        .is_some_and(|other| {
+            let mut reader = Reader::new(other);
+            let bid = reader.head::<5>();
+            bid.is_ok_and(|bid| uint(&bid[0]) >= uint(amount) && reader.address(&bid[1]) == currency)
+        });
     let mut moves = trail.of_token(MEDIA, token);
-    let moved = moves.any(|(_, movement)| movement.log_index > log.log_index);
+    let moved = moves
+        .next_back()
+        .is_some_and(|(_, last)| last.log_index > log.log_index);
     let (market, key) = (market("v1"), first_ask(log, token));
     Ok(Some(match (met, moved) {
         (true, _) => filled(market, log, key),
@@ -222,19 +228,24 @@ fn auction_of(log: &Log, reader: &mut Reader<'_>, owner: Address, currency: Addr
     }
 }
 
+/// The logs that create auctions of v2, by number.
+pub(crate) fn auctions_created<'a>() -> Latest<'a> {
+    Latest::new(|log| {
+        let is_created = log.topic0() == Some(&V2_AUCTION_CREATED);
+        log.topics.get(1).filter(|_| is_created).copied()
+    })
+}
+
 /// An auction of v2 with its new reserve; none if the auction house knows of no such auction.
-pub(crate) fn reserve_changed(
-    transaction: &Transaction<'_>,
+pub(crate) fn reserve_changed<'a>(
+    transaction: &Transaction<'a>,
     log: &Log,
+    created: &mut Latest<'a>,
     events: &mut Events,
 ) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [reserve] = reader.head()?;
-    let created = transaction.back_from(log).find(|other| {
-        other.address == log.address
-            && other.topic0() == Some(&V2_AUCTION_CREATED)
-            && other.topics.get(1) == log.topics.get(1)
-    });
+    let created = created.before(transaction, log, &log.topics[1]);
     let created = created.and_then(|created| Reader::new(created).head::<6>().ok());
     let (owner, currency) = match created {
         Some([_, _, owner, _, _, currency]) => (owner, currency),

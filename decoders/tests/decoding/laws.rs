@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, Bytes, Log as Encoded, U256, keccak256};
 use alloy_sol_types::{SolEvent, sol};
 use decoders::block::{Answer, Call, ChainId, Log, Span};
 use decoders::events::{MAX_QUESTIONS_PER_BLOCK, MAX_RANGE_ITEMS_PER_BLOCK, Told};
-use decoders::fact::{TransferKind, reason};
+use decoders::fact::{TransferKind, flag, reason};
 use decoders::registry::{Claim, DECODERS, Decoder, decode, decode_logs, sources, wants};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -295,6 +295,30 @@ fn a_block_of_endless_questions_is_bounded() {
         [reason::CONTRACT_UNKNOWN; 5],
         "the next block has its own allowance"
     );
+}
+
+/// Where nobody answers, trades are told as far as logs show them; but whoever uses the questions up gains nothing by it.
+#[test]
+fn what_is_asked_no_more_is_not_believed() {
+    let contract = |nth: usize| Address::from_word(U256::from(nth + 1).into());
+    let moved = |nth: usize| Transfer {
+        from: contract(nth),
+        to: Address::repeat_byte(1),
+        tokenId: U256::ONE,
+    };
+    let trades = (0..MAX_QUESTIONS_PER_BLOCK + 5).flat_map(|nth| {
+        let moved = moved(nth).encode_log_data();
+        let traded = log(contract(nth), &[keccak256("SwapNFTOutPair()")], Bytes::new());
+        [log(Address::repeat_byte(9), moved.topics(), moved.data.clone()), traded]
+    });
+    let facts = decode(&logs::span(1, in_chain_order(trades.collect(), &[1, 2])));
+    assert_eq!(facts.sales.len(), MAX_QUESTIONS_PER_BLOCK - 1);
+    assert!(facts.sales.iter().all(|sale| sale.flags.contains(&flag::NO_ANSWER)));
+    let refused = facts
+        .faults
+        .iter()
+        .filter(|fault| fault.reason == reason::CONTRACT_UNKNOWN);
+    assert_eq!(refused.count(), 6);
 }
 
 #[test]

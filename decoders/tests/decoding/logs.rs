@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use decoders::block::{Answer, Answers, Block, Call, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
 use decoders::fact::Facts;
-use decoders::{decode, wants};
+use decoders::{decode, topics, wants};
 use serde_json::Value;
 
 /// A span over blocks that hold `logs`, which are in chain order.
@@ -15,6 +15,12 @@ pub(crate) fn span(chain: u64, logs: Vec<Log>) -> Span {
     let blocks: Vec<Block> = numbers.iter().map(|number| block(*number)).collect();
     let range = numbers.first().copied().unwrap_or(1)..=numbers.last().copied().unwrap_or(1);
     spanning(chain, range, blocks, logs)
+}
+
+/// Drops what no endpoint is asked for, so that a decoder cannot come to need it.
+pub(crate) fn keep_what_is_asked_for(logs: &mut Vec<Log>) {
+    let asked = topics();
+    logs.retain(|log| log.topic0().is_some_and(|topic0| asked.binary_search(topic0).is_ok()));
 }
 
 /// A span from its parts.

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod fixtures;
+mod hostile;
 mod laws;
 mod logs;
 mod mutations;

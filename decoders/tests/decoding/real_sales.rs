@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use alloy_primitives::{Address, U256, address};
-use decoders::block::Envelopes;
+use alloy_primitives::{Address, B256, U256, address, b256};
+use decoders::block::{Envelopes, Span};
 use decoders::fact::{Facts, Sale};
 use decoders::wants;
 use serde_json::Value;
@@ -254,6 +254,78 @@ const EXPLAINED: &[(&str, &str)] = &[
         "missed Row { marketplace: \"wyvern\", quantity: \"1\", buyer: 0xf1ec2f397bf781de6e4803d8e93b530a95bc610f",
         FREE,
     ),
+    ("extra Row { marketplace: \"manifold\"", MANIFOLD),
 ];
 
+const MANIFOLD: &str =
+    "the table has no Manifold; token 1 was minted to whoever called the market with as much as its log says was paid";
 const FREE: &str = "matched at a price of zero: a gift is a transfer, no sale (decoding specification, section 2.2)";
+
+/// `Transfer(address,address,uint256)`.
+const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+
+/// Who got how much of which ERC-20 in which transaction.
+type Got = BTreeMap<(B256, Address, Address), U256>;
+
+/// What sales in ERC-20s say that sellers and receivers of fees got.
+fn told(facts: &Facts) -> Got {
+    let mut told = Got::new();
+    for sale in facts.sales.iter().filter(|sale| !sale.currency.is_zero()) {
+        let net = sale.seller_net.map(|net| (sale.seller, net));
+        let fees = sale.fees.iter().map(|fee| (fee.recipient, fee.amount));
+        for (receiver, amount) in fees.chain(net) {
+            *told.entry((sale.tx_hash, sale.currency, receiver)).or_default() += amount;
+        }
+    }
+    told
+}
+
+/// What the ERC-20 logs of a block say that everybody got, and what it comes to less what they gave.
+fn got(span: &Span) -> [Got; 2] {
+    let (mut got, mut given) = (Got::new(), Got::new());
+    let payments = span.logs.iter().filter(|log| log.topic0() == Some(&TRANSFER));
+    for log in payments.filter(|log| log.topics.len() == 3 && log.data.len() == 32) {
+        let key = |topic: usize| (log.tx_hash, log.address, Address::from_word(log.topics[topic]));
+        let amount = U256::from_be_slice(&log.data);
+        *got.entry(key(2)).or_default() += amount;
+        *given.entry(key(1)).or_default() += amount;
+    }
+    let kept = |(key, got): (&_, &U256)| (*key, got.saturating_sub(given.get(key).copied().unwrap_or_default()));
+    let kept = got.iter().map(kept).collect();
+    [got, kept]
+}
+
+#[test]
+fn sellers_and_receivers_of_fees_got_what_sales_say() {
+    let Some(folder) = fixtures() else { return };
+    let (mut right, mut wrong) = (0, Vec::new());
+    for json in blocks(&folder) {
+        let span = read_block(&json);
+        let facts = decode_with(&span, &envelopes(&json));
+        let got = got(&span);
+        for (key, amount) in told(&facts) {
+            if got.iter().any(|got| got.get(&key) == Some(&amount)) {
+                right += 1;
+            } else if !PAID_OTHERWISE.contains(&key.0) {
+                wrong.push(format!("{key:?} got {:?}, told {amount}", got[0].get(&key)));
+            }
+        }
+    }
+    eprintln!("{right} receivers got what was told");
+    assert!(wrong.is_empty() && right > 100, "{}", wrong.join("\n"));
+}
+
+/// Transactions in which receivers got something else than the price less the fees.
+const PAID_OTHERWISE: &[B256] = &[
+    // Sold out of a loan: the borrower got what the debt left.
+    b256!("63fd57422f2051d8307eca6fa1e2874759bef24549be34cc820a443efc5f9e90"),
+    b256!("3ecaf49d46050d85b1153f5172cd582384c75965daadf8494147a863849af714"),
+    b256!("4b027d9751dce98d2a8684d8293be372c2eb63dfd85fe8565414e00043cb8d21"),
+    b256!("7756cea25851c6cc2416b3a1fd3208f97d9da0583467bbc4b74ed347fc90ad84"),
+    b256!("dc8179b8cf9f6a6930f85f641d3922f1999a2a762898f2424611b58e2d002280"),
+    b256!("de0bf8e7166df89e73a3c0db47ac364c1799b32385ef38e58e1231af9517a4de"),
+    // A router was paid in wrapped coins and paid the seller in native currency.
+    b256!("974926f8ecf571a64ba769285cf191573252afd75e2b49642051f4732996cdef"),
+    // The buyer's fee on top went where the seller's went.
+    b256!("37d4f45a3cc686c97c8e0847381d93826f47c86347ac0deda35f1f913d8b8f62"),
+];

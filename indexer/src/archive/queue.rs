@@ -46,7 +46,8 @@ pub struct Waiting {
 impl Waiting {
     /// The entry of a log at fault; `None` where another try would end the same way.
     pub fn of(chain: ChainId, event_id: Uuid, reason: &str) -> Option<Self> {
-        matches!(reason, reason::ABI_UNKNOWN | reason::CONTRACT_UNKNOWN).then(|| Waiting {
+        let mends = [reason::ABI_UNKNOWN, reason::CONTRACT_UNKNOWN, reason::UNANSWERED];
+        mends.contains(&reason).then(|| Waiting {
             chain,
             event_id,
             reason: reason.to_owned(),
