@@ -520,6 +520,7 @@ fn meaning(flag: &str) -> &'static str {
         flag::PRICE_OF_BID => "the price is that of the maker's live bid, which an earlier log tells",
         flag::NO_ENVELOPE => "the transaction's sender and calldata would have told more and were not at hand",
         flag::NO_ANSWER => "what contracts say when asked would have told more and was not at hand",
+        flag::UNPROVEN => "who vouches for contracts of this market could not be asked, so it counts in no volume",
         flag::PRIMARY => "the first sale of the token by its creator",
         flag::PROCEEDS_REDIRECTED => "nothing was paid to the seller's own address",
         flag::UNCONFIRMED => "this form of the event is confirmed by source text only",

@@ -505,8 +505,11 @@ pub mod flag {
     pub const NET_ONLY: &str = "net_only";
     /// The transaction's sender and calldata would have told more and were not at hand.
     pub const NO_ENVELOPE: &str = "no_envelope";
-    /// What contracts say when asked would have told more, or proven that the market is one, and was not at hand.
+    /// What contracts say when asked would have told more and was not at hand.
     pub const NO_ANSWER: &str = "no_answer";
+    /// Anybody may have emitted the log: who vouches for contracts of this market could not be asked. The sale counts in no
+    /// volume and is nobody's last.
+    pub const UNPROVEN: &str = "unproven";
     /// The first sale of the token by its creator.
     pub const PRIMARY: &str = "primary";
     /// Nothing was paid to the seller's own address: the first payment to a stranger is taken for the proceeds.

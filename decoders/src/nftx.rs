@@ -171,7 +171,7 @@ impl Exchange<'_, '_> {
         let count = sum_of(lines.iter().map(|line| line.quantity))?;
         if let Some(price) = self.price(count)? {
             let mut deal = self.deal(&price, lines);
-            deal.flags.extend((!vault.is_proven).then_some(flag::NO_ANSWER));
+            deal.flags.extend((!vault.is_proven).then_some(flag::UNPROVEN));
             events.deal(self.log, deal);
         }
         Ok((!vault.is_proven).then_some(reason::UNANSWERED).or(reader.doubt()))

@@ -370,7 +370,7 @@ impl Trade<'_, '_> {
         deal.lines.clear();
         deal.maker = self.log.address;
         deal.currency = pair.currency;
-        deal.flags.extend((!pair.is_proven).then_some(flag::NO_ANSWER));
+        deal.flags.extend((!pair.is_proven).then_some(flag::UNPROVEN));
         deal
     }
 

@@ -1,11 +1,12 @@
 //! Sales counted and their prices summed, per contract and currency and per token and currency; and the last sale of a token.
 //!
-//! A sale whose price is not known counts and adds no volume. One whose token is not known counts nowhere. The last sale is
-//! that with the highest position; parts of a bundle are none, because what one of them cost nobody said.
+//! A sale whose price is not known counts and adds no volume. One whose token is not known, or that is flagged `unproven`, counts
+//! nowhere. The last sale is that with the highest position; parts of a bundle are none, because what one of them cost nobody said.
 
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U512};
+use decoders::fact::flag;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -92,7 +93,7 @@ const ADD_TO_COLLECTIONS: &str =
 const SUBTRACT_FROM_COLLECTIONS: &str = "update catalog_service.collection_sales n set
         sales = n.sales - u.sales, volume_raw = n.volume_raw - u.volume
     from (select contract, currency_address as currency, count(*) as sales, coalesce(sum(price_raw), 0) as volume
-          from undone_sales where token is not null group by contract, currency_address) u
+          from undone_sales where token is not null and not 'unproven' = any(flags) group by contract, currency_address) u
     where n.chain_id = $1 and n.contract = u.contract and n.currency = u.currency";
 
 const REMOVE_COLLECTIONS: &str = "delete from catalog_service.collection_sales n
@@ -105,11 +106,11 @@ const SUBTRACT_FROM_TOKENS: &str = "update catalog_service.token_sales n set
         last_sale = case when n.last_sale <= u.last_sale then newest.id else n.last_sale end
     from (select token, currency_address as currency, count(*) as sales, coalesce(sum(price_raw), 0) as volume,
                  (array_agg(id order by id desc) filter (where bundle_size = 1))[1] as last_sale
-          from undone_sales where token is not null group by token, currency_address) u
+          from undone_sales where token is not null and not 'unproven' = any(flags) group by token, currency_address) u
     left join lateral (
         select f.id from catalog_service.sale_facts f
         where u.last_sale is not null and f.chain_id = $1 and f.token = u.token and f.currency_address = u.currency
-          and f.bundle_size = 1
+          and f.bundle_size = 1 and not 'unproven' = any(f.flags)
         order by f.id desc limit 1
     ) newest on true
     where n.token = u.token and n.currency = u.currency";
@@ -128,11 +129,13 @@ struct Sum {
     last: Option<Uuid>,
 }
 
-/// Sums per key and currency, sorted by both. Sales without a key are left out.
+/// Sums per key and currency, sorted by both. Sales without a key are left out, and those that nobody vouches for.
 fn fold<K: Ord>(batch: &Batch<'_>, key: impl Fn(&Sold<'_>) -> Option<K>) -> BTreeMap<(K, Address), Sum> {
     let mut sums: BTreeMap<(K, Address), Sum> = BTreeMap::new();
     for row in &batch.sales {
-        let Some(key) = key(row) else { continue };
+        let Some(key) = key(row).filter(|_| !row.fact.flags.contains(&flag::UNPROVEN)) else {
+            continue;
+        };
         let sum = sums.entry((key, row.fact.currency)).or_default();
         sum.sales += 1;
         sum.volume += row.fact.price.map_or(U512::ZERO, U512::from);

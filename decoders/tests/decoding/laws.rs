@@ -313,7 +313,7 @@ fn what_is_asked_no_more_is_not_believed() {
     });
     let facts = decode(&logs::span(1, in_chain_order(trades.collect(), &[1, 2])));
     assert_eq!(facts.sales.len(), MAX_QUESTIONS_PER_BLOCK - 1);
-    assert!(facts.sales.iter().all(|sale| sale.flags.contains(&flag::NO_ANSWER)));
+    assert!(facts.sales.iter().all(|sale| sale.flags.contains(&flag::UNPROVEN)));
     let refused = facts
         .faults
         .iter()

@@ -84,7 +84,9 @@ impl Trade {
         let mut by_token: BTreeMap<(String, String), Sum> = BTreeMap::new();
         let mut by_contract: BTreeMap<String, Sum> = BTreeMap::new();
         for sale in &facts.sales {
-            let Some(token) = sale.token else { continue };
+            let Some(token) = sale.token.filter(|_| !sale.flags.contains(&"unproven")) else {
+                continue;
+            };
             let block = facts
                 .blocks
                 .iter()

@@ -153,7 +153,9 @@ fn deal(rng: &mut ChaCha8Rng, block_number: u64, log_index: u32, sales: &mut Vec
             bundle_first: 0,
             bundle_size: size,
             allocation: [PriceAllocation::Exact, PriceAllocation::SplitEqual][usize::from(size > 1)],
-            flags: rng.random_bool(0.3).then_some("no_transfer").into_iter().collect(),
+            flags: [None, Some("no_transfer"), Some("unproven")][rng.random_range(0..3)]
+                .into_iter()
+                .collect(),
         });
     }
 }
