@@ -123,10 +123,10 @@ pub(crate) struct Place {
     pub(crate) source: &'static str,
     /// The contract that emitted the log, and the token's: a sale is of both.
     pub(crate) contracts: [Address; 2],
-    pub(crate) tx_hash: B256,
     pub(crate) block_number: u64,
     pub(crate) log_index: u32,
     pub(crate) item: u32,
+    pub(crate) tx_hash: B256,
 }
 
 /// What every fact tells of itself, whatever it says.
@@ -143,10 +143,10 @@ macro_rules! placed {
                 Place {
                     source: self.source,
                     contracts: [self.$emitter, self.$about],
-                    tx_hash: self.tx_hash,
                     block_number: self.block_number,
                     log_index: self.log_index,
                     item: self.item,
+                    tx_hash: self.tx_hash,
                 }
             }
 

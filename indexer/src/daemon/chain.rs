@@ -17,8 +17,9 @@ use crate::follower::Follower;
 use crate::health::TaskHealth;
 use crate::{currencies, retry, stored};
 
-/// How often coverage is looked at for gaps while there are none.
-const GAP_INTERVAL: Duration = Duration::from_secs(5);
+/// How often coverage is looked at for gaps while there are none: a few short statements each time, and what the follower leaves
+/// out when it jumps is found soon.
+const GAP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A chain as the daemon runs it.
 pub struct ChainTask {
@@ -74,24 +75,26 @@ impl ChainTask {
 
     /// Asks the contracts of currencies that nobody told of, until there are none and the gaps are filled.
     async fn learn_currencies(&self, cancel: &CancellationToken, filled: &CancellationToken) -> Result<(), Error> {
+        let mut leading = self.leading.clone();
         loop {
             let ended = filled.is_cancelled();
-            if ended || *self.leading.borrow() {
+            if *leading.borrow_and_update() || ended {
                 let learn = || currencies::learn(&self.follower.pipeline);
                 retry::persist(cancel, "asking currencies what they are", learn).await?;
             }
             if ended {
                 return Ok(());
             }
-            self.idle(cancel, filled).await?;
+            idle(cancel, filled, &mut leading).await?;
         }
     }
 
     /// Judges anew, as the leader, the sales that a release with other rules judged: which of them look made up.
     async fn judge_again(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
-        while !*self.leading.borrow() && !followed.is_cancelled() {
-            self.idle(cancel, followed).await?;
+        let mut leading = self.leading.clone();
+        while !*leading.borrow_and_update() && !followed.is_cancelled() {
+            idle(cancel, followed, &mut leading).await?;
         }
         let mut judged = 0;
         while !cancel.is_cancelled() {
@@ -116,9 +119,10 @@ impl ChainTask {
             return Ok(());
         }
         let bench = pipeline.bench();
+        let mut leading = self.leading.clone();
         loop {
             let ended = filled.is_cancelled();
-            if ended || *self.leading.borrow() {
+            if ended || *leading.borrow_and_update() {
                 if self.fill_contracts(cancel).await? > 0 {
                     // What was read may have told of upgrades.
                     continue;
@@ -128,7 +132,7 @@ impl ChainTask {
             if ended {
                 return Ok(());
             }
-            self.idle(cancel, filled).await?;
+            idle(cancel, filled, &mut leading).await?;
         }
     }
 
@@ -151,9 +155,10 @@ impl ChainTask {
             return Ok(());
         }
         let pipeline = &self.follower.pipeline;
+        let mut leading = self.leading.clone();
         loop {
             let ended = followed.is_cancelled();
-            if ended || *self.leading.borrow() {
+            if ended || *leading.borrow_and_update() {
                 let gap = retry::persist(cancel, "looking for gaps", || self.gap()).await?;
                 if let Some(gap) = gap {
                     info!(from = gap.start(), to = gap.end(), "filling gaps");
@@ -165,7 +170,7 @@ impl ChainTask {
             if ended {
                 return Ok(());
             }
-            self.idle(cancel, followed).await?;
+            idle(cancel, followed, &mut leading).await?;
         }
     }
 
@@ -192,25 +197,6 @@ impl ChainTask {
                     self.follower.pipeline.chain
                 ));
             }
-        }
-    }
-
-    /// Returns when there may be something to do, or what lies before has `ended`.
-    async fn idle(&self, cancel: &CancellationToken, ended: &CancellationToken) -> Result<(), Error> {
-        tokio::select! {
-            () = cancel.cancelled() => Err(Error::Cancelled),
-            () = ended.cancelled() => Ok(()),
-            () = self.begun() => Ok(()),
-        }
-    }
-
-    /// Returns when gaps are worth looking for: soon after the chain was taken over, then now and then.
-    async fn begun(&self) {
-        let mut leading = self.leading.clone();
-        tokio::select! {
-            // The sender lives as long as the follower, which outlives this call.
-            _ = leading.changed() => {}
-            () = tokio::time::sleep(GAP_INTERVAL) => {}
         }
     }
 
@@ -255,5 +241,55 @@ fn unless_cancelled(outcome: Result<(), Error>) -> Result<(), Error> {
     match outcome {
         Err(Error::Cancelled) => Ok(()),
         other => other,
+    }
+}
+
+/// Returns when there may be something to do, or what lies before has `ended`.
+async fn idle(
+    cancel: &CancellationToken,
+    ended: &CancellationToken,
+    leading: &mut watch::Receiver<bool>,
+) -> Result<(), Error> {
+    tokio::select! {
+        () = cancel.cancelled() => Err(Error::Cancelled),
+        () = ended.cancelled() => Ok(()),
+        () = begun(leading) => Ok(()),
+    }
+}
+
+/// Returns when there may be something to do: at once when the chain was taken over or lost since `leading` was last looked at,
+/// else after a while.
+async fn begun(leading: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        // The sender lives as long as the follower, which outlives this call.
+        _ = leading.changed() => {}
+        () = tokio::time::sleep(GAP_INTERVAL) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_told_of_once_and_then_there_is_a_pause() {
+        let (follower, leading) = watch::channel(false);
+        follower.send_replace(true);
+        let mut leading = leading.clone();
+        assert!(*leading.borrow_and_update());
+        let before = Instant::now();
+        begun(&mut leading).await;
+        assert!(
+            before.elapsed() >= GAP_INTERVAL,
+            "nothing changed since it was looked at"
+        );
+
+        follower.send_replace(false);
+        let before = Instant::now();
+        begun(&mut leading).await;
+        assert!(before.elapsed() < GAP_INTERVAL, "the chain was lost");
+        let before = Instant::now();
+        begun(&mut leading).await;
+        assert!(before.elapsed() >= GAP_INTERVAL, "that was told of already");
     }
 }
