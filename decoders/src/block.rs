@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -178,13 +178,17 @@ pub enum Answer {
 /// The answers to some calls. A call without one could not be asked.
 pub type Answers = FxHashMap<Call, Answer>;
 
-/// What decoding a span may need beside its logs. Part of the span, and archived with it, so that a replay sees the same.
+/// What decoding a span may need beside the logs it was asked for. Part of the span, and archived with it, so that a replay sees
+/// the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// Envelopes of the transactions that some decoder wants.
     pub envelopes: Envelopes,
     /// What contracts said of themselves.
     pub answers: Answers,
+    /// In a span asked for the logs of some contracts only: the transactions of which it holds what every other contract said
+    /// as well, as far as decoders know it. Which they are is not archived; their logs are.
+    pub whole: FxHashSet<B256>,
 }
 
 /// How strongly a span was checked against what the chain committed to; each level includes the ones before it.

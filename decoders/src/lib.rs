@@ -46,4 +46,4 @@ mod zeroex;
 mod zora;
 mod zora_orders;
 
-pub use registry::{Wants, decode, sources, topics, wants};
+pub use registry::{Wants, decode, is_claimed, sources, topics, wants};

@@ -283,6 +283,11 @@ pub(crate) fn claimants(chain: ChainId, log: &Log) -> Vec<&'static str> {
         .collect()
 }
 
+/// Whether some decoder claims `log`.
+pub fn is_claimed(chain: ChainId, log: &Log) -> bool {
+    DISPATCH.claims_on(chain, log) != 0
+}
+
 /// Every event signature hash that a decoder claims, sorted: what endpoints are asked for.
 pub fn topics() -> Vec<B256> {
     let mut topics: Vec<B256> = DISPATCH.slots.keys().copied().collect();

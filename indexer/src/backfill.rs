@@ -163,8 +163,9 @@ impl Worker {
 
     async fn write(&self, range: RangeInclusive<u64>) -> Result<(), Error> {
         let branch = checkpoint::branch(&self.pipeline.store, self.pipeline.chain).await?;
-        let span = self.pipeline.read_range(range, self.proof).await?;
-        let applied = self.pipeline.write(&span, Move::Backfill { branch }).await?;
+        let pipeline = self.pipeline.for_gap(&range).await?;
+        let span = pipeline.read_range(range, self.proof).await?;
+        let applied = pipeline.write(&span, Move::Backfill { branch }).await?;
         self.progress
             .blocks_done
             .fetch_add(span.range.end() - span.range.start() + 1, Ordering::Relaxed);

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
-use decoders::block::{ChainId, Proof, Span};
+use decoders::block::{ChainId, Log, Proof, Span};
 use decoders::fact::{ClosingReason, Facts, OrderKind, TransferKind};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sinks::checkpoint;
 use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::coverage::{self, Wanted};
@@ -72,8 +72,31 @@ impl Pipeline {
         Ok(span)
     }
 
+    /// The same for a gap: where some registered contracts are covered for all of `range`, it reads the others alone.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn for_gap(&self, range: &RangeInclusive<u64>) -> Result<Pipeline, Error> {
+        let mut pipeline = self.clone();
+        if self.filter.addresses.is_empty() {
+            return Ok(pipeline);
+        }
+        let lacking = coverage::lacking(&self.store, self.chain, &self.wanted, range).await?;
+        let mut contracts = self.filter.addresses.clone();
+        contracts.retain(|contract| lacking.contains(&source_of(contract)));
+        // No contract would mean all of them; there was a gap when the range was planned.
+        if !contracts.is_empty() && contracts.len() < self.filter.addresses.len() {
+            pipeline.filter = Arc::new(Filter {
+                whole: self.filter.whole.clone(),
+                ..filter_of(contracts)
+            });
+        }
+        Ok(pipeline)
+    }
+
     /// Reads what decoding `span` wants beside its logs.
     async fn complete(&self, span: &mut Span) -> Result<(), Error> {
+        self.metrics.receipts.inc_by(self.endpoints.take_receipts());
         let Completed { transactions, calls } = complete(&self.endpoints, span).await?;
         self.metrics.transactions.inc_by(transactions);
         self.metrics.calls.inc_by(calls);
@@ -86,7 +109,10 @@ impl Pipeline {
     /// Whatever the archive or the store answers; nothing of the span is then visible in the tables.
     #[instrument(name = "apply", skip_all, fields(from = span.range.start(), to = span.range.end()))]
     pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
-        let archived = self.archive.put_asked(span, &|log| self.filter.matches(log)).await?;
+        let archived = self
+            .archive
+            .put_asked(span, &|log| self.filter.tells(span, log))
+            .await?;
         let branch = match step {
             Move::Backfill { branch } => branch,
             Move::Head { .. } => self.branch().await?,
@@ -254,7 +280,7 @@ pub struct Rewritten {
 ///
 /// A decoder that the range was not covered for has no logs there and is left out: its gap is filled by reading the chain.
 /// What today's decoders want beside the logs and the archive lacks is read from `endpoints`, where they are given, and
-/// archived.
+/// archived; for `contracts`, the rest of transactions of which it holds their logs alone.
 ///
 /// # Errors
 /// Whatever the archive or the store answers, and an archive that cannot be the one the tables were written from; the range is
@@ -271,24 +297,39 @@ pub async fn rewrite(
     if span.logs.is_empty() && commit::holds_facts(store, chain, &range).await? {
         return Err(ArchiveError::Foreign { chain, range }.into());
     }
-    if let Some(endpoints) = endpoints
-        && complete(endpoints, &mut span).await? != Completed::default()
-    {
-        archive.put(&span).await?;
+    if let Some(endpoints) = endpoints {
+        let held = span.logs.len();
+        endpoints.accompany(&mut span, &filter_of(contracts.to_vec())).await?;
+        if complete(endpoints, &mut span).await? != Completed::default() || span.logs.len() > held {
+            archive.put(&span).await?;
+        }
     }
     let lacking = decoders::wants(&span);
-    let mut facts = facts_of(&span, contracts);
+    let lacking = lacking.envelopes.len() + lacking.calls.len();
+    let mut facts = archived_facts(&span);
+    if contracts.is_empty() {
+        keep_of_covered_decoders(store, &mut facts).await?;
+    } else {
+        keep_of_covered_contracts(store, &mut facts, contracts).await?;
+        if facts.contracts.is_empty() {
+            let replaced = Replaced::default();
+            return Ok(Rewritten { replaced, lacking });
+        }
+    }
+    let replaced = commit::replace(store, &facts).await?;
+    Ok(Rewritten { replaced, lacking })
+}
+
+/// Leaves what decoders say that the range is covered for.
+async fn keep_of_covered_decoders(store: &Store, facts: &mut Facts) -> Result<(), Error> {
     let mut sources = Vec::with_capacity(facts.sources.len());
-    for source in facts.sources {
+    for source in std::mem::take(&mut facts.sources) {
         let wanted = [Wanted {
             source: source.to_owned(),
             from: 0,
         }];
-        let is_covered = coverage::missing(store, chain, &wanted, range.clone())
-            .await?
-            .is_empty();
-        // Contracts are archived with their facts, so that whatever is replayed of them is covered.
-        if is_covered || !contracts.is_empty() {
+        let missing = coverage::missing(store, facts.chain, &wanted, facts.range.clone()).await?;
+        if missing.is_empty() {
             sources.push(source);
         }
     }
@@ -298,19 +339,86 @@ pub async fn rewrite(
     facts.closings.retain(|fact| sources.contains(&fact.source));
     facts.faults.retain(|fault| sources.contains(&fault.source));
     facts.sources = sources;
-    Ok(Rewritten {
-        replaced: commit::replace(store, &facts).await?,
-        lacking: lacking.envelopes.len() + lacking.calls.len(),
-    })
+    Ok(())
 }
 
-/// The facts of an archived span that was read for `contracts`, or for all; with the archive among the sources they cover.
+/// Leaves what is said of contracts in the blocks they are covered for, and names those of `contracts` that are covered for all
+/// of the range: the archive holds logs of contracts that were never read whole.
+async fn keep_of_covered_contracts(store: &Store, facts: &mut Facts, contracts: &[Address]) -> Result<(), Error> {
+    let mut covered: FxHashMap<Address, Vec<RangeInclusive<u64>>> = FxHashMap::default();
+    for run in coverage::read(store, facts.chain).await? {
+        if let Ok(contract) = run.source.parse() {
+            covered.entry(contract).or_default().push(run.range);
+        }
+    }
+    let is_covered = |contract: &Address, block: u64| {
+        let ranges = covered.get(contract);
+        ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(&block)))
+    };
+    keep_of(facts, is_covered);
+    let wanted: Vec<Wanted> = contracts.iter().map(|contract| wanted(contract, 0)).collect();
+    let lacking = coverage::lacking(store, facts.chain, &wanted, &facts.range).await?;
+    let whole = contracts
+        .iter()
+        .filter(|contract| !lacking.contains(&source_of(contract)));
+    facts.contracts = whole.copied().collect();
+    Ok(())
+}
+
+/// What an archived span says of the `contracts` it was read for, or of all.
 fn facts_of(span: &Span, contracts: &[Address]) -> Facts {
-    let mut facts = decoders::decode(span);
+    let mut facts = archived_facts(span);
     facts.contracts = contracts.to_vec();
+    if !contracts.is_empty() {
+        let contracts: FxHashSet<Address> = contracts.iter().copied().collect();
+        keep_of(&mut facts, |contract, _| contracts.contains(contract));
+    }
+    facts
+}
+
+/// All that an archived span says; with the archive among the sources.
+fn archived_facts(span: &Span) -> Facts {
+    let mut facts = decoders::decode(span);
     facts.sources.push(ARCHIVE_SOURCE);
     facts.sources.sort_unstable();
     facts
+}
+
+/// Leaves the facts of contracts for which `is_kept` says so at their block. A sale is of its token's contract and of its
+/// market's, every other fact of the contract that told it.
+fn keep_of(facts: &mut Facts, is_kept: impl Fn(&Address, u64) -> bool) {
+    facts
+        .transfers
+        .retain(|fact| is_kept(&fact.contract, fact.block_number));
+    facts
+        .sales
+        .retain(|fact| is_kept(&fact.contract, fact.block_number) || is_kept(&fact.market, fact.block_number));
+    facts.orders.retain(|fact| is_kept(&fact.market, fact.block_number));
+    facts.closings.retain(|fact| is_kept(&fact.market, fact.block_number));
+    facts
+        .faults
+        .retain(|fault| is_kept(&fault.contract, fault.block_number));
+}
+
+/// The logs of `contracts` that decoders know, with what the markets said beside them; those of all contracts where none is named.
+pub fn filter_of(contracts: Vec<Address>) -> Filter {
+    let draws: fn(ChainId, &Log) -> bool = decoders::is_claimed;
+    Filter {
+        topics: decoders::topics(),
+        draws: (!contracts.is_empty()).then_some(draws),
+        addresses: contracts,
+        whole: Vec::new(),
+    }
+}
+
+/// What coverage of one registered contract is complete of, from block `from` on.
+pub fn wanted(contract: &Address, from: u64) -> Wanted {
+    let source = source_of(contract);
+    Wanted { source, from }
+}
+
+fn source_of(contract: &Address) -> String {
+    format!("{contract:#x}")
 }
 
 /// What coverage of a chain that follows every contract is complete of: each decoder, and the archive.

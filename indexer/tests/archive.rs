@@ -363,6 +363,7 @@ fn with_context(mut span: Span) -> Span {
     span.context = Context {
         envelopes: envelopes.collect(),
         answers: answers(*span.range.start(), &span),
+        ..Context::default()
     };
     span
 }

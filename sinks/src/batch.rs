@@ -142,12 +142,12 @@ fn rows<'a, F: Placed, K>(
     Ok(rows)
 }
 
-/// Where a fact stands, and who told it of which contract.
+/// Where a fact stands, and who told it of which contracts.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) source: &'static str,
-    /// The contract that emitted the log.
-    pub(crate) contract: Address,
+    /// The contract that emitted the log, and the token's: a sale is of both.
+    pub(crate) contracts: [Address; 2],
     pub(crate) block_number: u64,
     pub(crate) log_index: u32,
     pub(crate) item: u32,
@@ -161,12 +161,12 @@ pub(crate) trait Placed {
 }
 
 macro_rules! placed {
-    ($($fact:ty, $emitter:ident;)*) => {$(
+    ($($fact:ty, $emitter:ident, $about:ident;)*) => {$(
         impl Placed for $fact {
             fn place(&self) -> Place {
                 Place {
                     source: self.source,
-                    contract: self.$emitter,
+                    contracts: [self.$emitter, self.$about],
                     block_number: self.block_number,
                     log_index: self.log_index,
                     item: self.item,
@@ -181,10 +181,10 @@ macro_rules! placed {
 }
 
 placed! {
-    Transfer, contract;
-    Sale, market;
-    Order, market;
-    Closing, market;
+    Transfer, contract, contract;
+    Sale, market, contract;
+    Order, market, market;
+    Closing, market, market;
 }
 
 /// Ids of natural keys already hashed: a span names the same collections and tokens over and over.

@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use alloy_primitives::Address;
 use decoders::block::{BlockRef, ChainId};
 use decoders::fact::Facts;
 use decoders::id::{MAX_BLOCK, Position};
@@ -109,15 +108,12 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
 
     let sources = Sources::of(facts);
     let known = Known::read(&mut tx, facts.chain, sources.names(), &facts.range).await?;
-    let is_new = |decoder: &str, contract: &Address, block: u64| {
-        sources
-            .name(decoder, contract)
-            .is_some_and(|source| !known.holds(source, block))
-    };
-    let batch = Batch::of(facts, |place| is_new(place.source, &place.contract, place.block_number))?;
+    let batch = Batch::of(facts, |place| {
+        sources.lack(&known, place.source, &place.contracts, place.block_number)
+    })?;
     write(&mut tx, &batch).await?;
     let refused = faults::apply(&mut tx, facts, |fault| {
-        is_new(fault.source, &fault.contract, fault.block_number)
+        sources.lack(&known, fault.source, &[fault.contract], fault.block_number)
     })
     .await?;
     judge(&mut tx, &batch).await?;
@@ -324,7 +320,7 @@ async fn cover(db: &mut PgConnection, facts: &Facts, sources: &Sources, seen: Op
             range: facts.range.clone(),
         });
     }
-    coverage::cover(db, facts.chain, facts.proof, &facts.range, sources.names(), &known).await
+    coverage::cover(db, facts.chain, facts.proof, &facts.range, sources.covered(), &known).await
 }
 
 /// How many facts `facts` holds of all kinds.

@@ -59,6 +59,27 @@ pub async fn missing(
     Ok(merge(gaps.collect()))
 }
 
+/// The sources among `wanted` that some part of `range` is not covered for.
+pub async fn lacking(
+    store: &Store,
+    chain: ChainId,
+    wanted: &[Wanted],
+    range: &RangeInclusive<u64>,
+) -> Result<Vec<String>, SinkError> {
+    let mut db = store.pool.acquire().await?;
+    let names: Vec<String> = wanted.iter().map(|wanted| wanted.source.clone()).collect();
+    let known = Known::read(&mut db, chain, &names, range).await?;
+    let lacks = |wanted: &&Wanted| {
+        let range = wanted.from.max(*range.start())..=*range.end();
+        !range.is_empty() && !known.missing(&wanted.source, &range).is_empty()
+    };
+    Ok(wanted
+        .iter()
+        .filter(lacks)
+        .map(|wanted| wanted.source.clone())
+        .collect())
+}
+
 /// Notes that `source` now holds `range`: for what is filled without facts, such as the archive alone.
 pub async fn add(
     store: &Store,
@@ -98,36 +119,59 @@ pub(crate) async fn alone(db: &mut PgConnection, chain: &str) -> Result<(), Sink
 
 /// What a span covers: its decoders when it was read for every contract, else the contracts it was read for.
 pub(crate) struct Sources {
+    /// What it covers, and then the other contracts that may have told its sales before.
     names: Vec<String>,
+    covered: usize,
     contracts: FxHashMap<Address, usize>,
 }
 
 impl Sources {
     pub(crate) fn of(facts: &Facts) -> Self {
-        let contracts: FxHashMap<Address, usize> = facts.contracts.iter().copied().zip(0..).collect();
-        let names = if facts.contracts.is_empty() {
-            facts.sources.iter().map(|source| (*source).to_owned()).collect()
-        } else {
-            facts
-                .contracts
-                .iter()
-                .map(|contract| format!("{contract:#x}"))
-                .collect()
+        if facts.contracts.is_empty() {
+            let names: Vec<String> = facts.sources.iter().map(|source| (*source).to_owned()).collect();
+            return Sources {
+                covered: names.len(),
+                names,
+                contracts: FxHashMap::default(),
+            };
+        }
+        let mut sources = Sources {
+            names: Vec::new(),
+            covered: 0,
+            contracts: FxHashMap::default(),
         };
-        Sources { names, contracts }
+        facts.contracts.iter().for_each(|contract| sources.know(contract));
+        sources.covered = sources.names.len();
+        let sold = facts.sales.iter().flat_map(|sale| [sale.market, sale.contract]);
+        sold.for_each(|contract| sources.know(&contract));
+        sources
     }
 
-    /// Every source's name, as kept in the table.
+    fn know(&mut self, contract: &Address) {
+        if !self.contracts.contains_key(contract) {
+            self.contracts.insert(*contract, self.names.len());
+            self.names.push(format!("{contract:#x}"));
+        }
+    }
+
+    /// The names, as kept in the table, of every source that decides what is new.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The source of what `decoder` said of `contract`; `None` when the span was not read for that contract.
-    pub(crate) fn name<'a>(&'a self, decoder: &'a str, contract: &Address) -> Option<&'a str> {
+    /// The names of those that the span covers.
+    pub(crate) fn covered(&self) -> &[String] {
+        &self.names[..self.covered]
+    }
+
+    /// Whether what `decoder` said of `contracts` in `block` is to be written: the span was read for one of them, and was not
+    /// applied for any.
+    pub(crate) fn lack(&self, known: &Known, decoder: &str, contracts: &[Address], block: u64) -> bool {
         if self.contracts.is_empty() {
-            return Some(decoder);
+            return !known.holds(decoder, block);
         }
-        self.contracts.get(contract).map(|index| self.names[*index].as_str())
+        let sources = || contracts.iter().filter_map(|contract| self.contracts.get(contract));
+        sources().any(|index| *index < self.covered) && !sources().any(|index| known.holds(&self.names[*index], block))
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) const EXAMPLES: &str = "\
 Reads raw events from the archive, decodes them with this version's decoders and replaces the
 facts of the range. Blocks the archive does not cover are left as they are. No endpoint is asked,
 except with --fetch, and then only for the transactions and contracts' answers that this version's
-decoders want and the archive lacks; they are archived.
+decoders want and the archive lacks; they are archived. On a chain that follows its registered
+contracts, these include the rest of transactions of which only their logs are archived.
 
 Examples:
   indexer replay --chain eip155:1 --from 12287507 --to 12387507

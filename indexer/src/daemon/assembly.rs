@@ -73,9 +73,8 @@ impl Assignment {
             return Err(Failure::new(Exit::Registry, message));
         }
         Ok(Filter {
-            topics: decoders::topics(),
-            addresses,
             whole: self.entry.followed().iter().map(|followed| followed.address).collect(),
+            ..pipeline::filter_of(addresses)
         })
     }
 
@@ -94,10 +93,7 @@ impl Assignment {
             Scope::Contracts => {
                 let contracts = self.entry.contracts.iter();
                 contracts
-                    .map(|contract| Wanted {
-                        source: format!("{:#x}", contract.address),
-                        from: contract.start_block,
-                    })
+                    .map(|contract| pipeline::wanted(&contract.address, contract.start_block))
                     .collect()
             }
         }

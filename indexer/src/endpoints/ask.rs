@@ -85,6 +85,8 @@ pub(super) struct Counts {
     pub(super) repaired: AtomicU64,
     pub(super) unprovable: AtomicU64,
     pub(super) opaque: AtomicU64,
+    /// Receipts of single transactions read and not told of yet.
+    pub(super) receipts: AtomicU64,
     requests: AtomicU64,
 }
 

@@ -58,6 +58,13 @@ impl Call {
         }
     }
 
+    pub(super) fn receipt(tx_hash: B256) -> Self {
+        Call {
+            method: "eth_getTransactionReceipt",
+            params: format!(r#"["{tx_hash}"]"#),
+        }
+    }
+
     pub(super) fn transaction(hash: B256) -> Self {
         Call {
             method: "eth_getTransactionByHash",
@@ -145,7 +152,7 @@ mod tests {
         let filter = Filter {
             topics: vec![B256::ZERO, B256::repeat_byte(1)],
             addresses: vec![Address::ZERO],
-            whole: Vec::new(),
+            ..Filter::default()
         };
         let mut calls = Call::logs_in(&(16..=31), &filter);
         calls.extend([Call::header_at(255), Call::receipts_of(B256::ZERO)]);

@@ -35,6 +35,8 @@ pub(super) enum Told<V> {
     Unproven(V),
     /// The endpoint does not have it.
     Missing,
+    /// It contradicts what is known; how. Unlike an answer that is refused as a whole it costs the others of its batch nothing.
+    False(String),
 }
 
 /// Where a transaction stands.
@@ -47,17 +49,17 @@ struct Placed {
 }
 
 /// One kind of question.
-struct Kind<K, V> {
+pub(super) struct Kind<K, V> {
     /// In words, for messages.
-    what: &'static str,
-    call: fn(&K) -> Call,
+    pub(super) what: &'static str,
+    pub(super) call: fn(&K) -> Call,
     /// The lowest height an endpoint must have reached, where the question names one.
-    height: fn(&K) -> Option<u64>,
-    read: fn(&K, &Reply<'_>) -> Result<Told<V>, Unread>,
+    pub(super) height: fn(&K) -> Option<u64>,
+    pub(super) read: fn(&K, &Reply<'_>) -> Result<Told<V>, Unread>,
     /// Reading takes long for its bytes.
-    heavy: bool,
+    pub(super) heavy: bool,
     /// What is not there yet may come.
-    may_come: bool,
+    pub(super) may_come: bool,
 }
 
 impl<K, V> Clone for Kind<K, V> {
@@ -72,6 +74,14 @@ impl<K, V> Copy for Kind<K, V> {}
 struct Batch<K, V> {
     told: Vec<(K, Told<V>)>,
     by: Option<i32>,
+}
+
+/// What was gathered so far.
+struct Gathered<K, V> {
+    found: FxHashMap<K, V>,
+    unproven: FxHashMap<K, V>,
+    /// One falsehood of each endpoint that told some.
+    lies: FxHashMap<i32, String>,
 }
 
 impl Inner {
@@ -135,27 +145,38 @@ impl Inner {
     }
 
     /// Asks for `keys`, once more elsewhere for those that were not had, and a last time where that may help.
-    async fn look<K, V>(&self, keys: &[K], kind: Kind<K, V>) -> Result<FxHashMap<K, V>, EndpointError>
+    pub(super) async fn look<K, V>(&self, keys: &[K], kind: Kind<K, V>) -> Result<FxHashMap<K, V>, EndpointError>
     where
         K: Clone + Eq + Hash + Send + Sync + 'static,
         V: Send + 'static,
     {
-        let mut found = FxHashMap::default();
-        let mut unproven = FxHashMap::default();
+        let mut gathered = Gathered {
+            found: FxHashMap::default(),
+            unproven: FxHashMap::default(),
+            lies: FxHashMap::default(),
+        };
         let mut shun = Vec::new();
-        let mut left = self.pass(keys, kind, &mut shun, &mut found, &mut unproven).await?;
+        let mut left = self.pass(keys, kind, &mut shun, &mut gathered).await?;
         if !left.is_empty() && self.endpoints().iter().any(|endpoint| !shun.contains(&endpoint.id)) {
-            left = self.pass(&left, kind, &mut shun, &mut found, &mut unproven).await?;
+            left = self.pass(&left, kind, &mut shun, &mut gathered).await?;
         }
-        left.retain(|key| !unproven.contains_key(key));
+        left.retain(|key| !gathered.unproven.contains_key(key));
         if !left.is_empty() && kind.may_come {
             sleep(BREATH).await;
-            left = self
-                .pass(&left, kind, &mut Vec::new(), &mut found, &mut unproven)
-                .await?;
+            left = self.pass(&left, kind, &mut Vec::new(), &mut gathered).await?;
         }
+        let Gathered {
+            mut found,
+            unproven,
+            lies,
+        } = gathered;
         for (key, value) in unproven {
             found.entry(key).or_insert(value);
+        }
+        for endpoint in self.endpoints().iter() {
+            if let Some(reason) = lies.get(&endpoint.id) {
+                self.blame(endpoint, reason);
+            }
         }
         if !left.is_empty() {
             debug!(chain = %self.chain, what = kind.what, wanted = keys.len(), without = left.len(), "going on without what no endpoint has");
@@ -169,8 +190,7 @@ impl Inner {
         keys: &[K],
         kind: Kind<K, V>,
         shun: &mut Vec<i32>,
-        found: &mut FxHashMap<K, V>,
-        unproven: &mut FxHashMap<K, V>,
+        gathered: &mut Gathered<K, V>,
     ) -> Result<Vec<K>, EndpointError>
     where
         K: Clone + Eq + Hash + Send + Sync + 'static,
@@ -191,12 +211,17 @@ impl Inner {
             shun.extend(batch.by);
             for (key, told) in batch.told {
                 match told {
-                    Told::Sure(value) => drop(found.insert(key, value)),
+                    Told::Sure(value) => drop(gathered.found.insert(key, value)),
                     Told::Unproven(value) => {
-                        unproven.insert(key.clone(), value);
+                        gathered.unproven.insert(key.clone(), value);
                         left.push(key);
                     }
                     Told::Missing => left.push(key),
+                    Told::False(reason) => {
+                        let by = batch.by.map(|by| gathered.lies.entry(by));
+                        by.map(|entry| entry.or_insert(reason));
+                        left.push(key);
+                    }
                 }
             }
         }

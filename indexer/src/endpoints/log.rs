@@ -197,9 +197,22 @@ impl FilterSet {
     }
 
     pub(super) fn matches(&self, log: &Log) -> bool {
-        let topic = self.topics.is_empty() || log.topic0().is_some_and(|topic| self.topics.contains(topic));
-        (topic && (self.addresses.is_empty() || self.addresses.contains(&log.address)))
-            || (!self.whole.is_empty() && self.whole.contains(&log.address))
+        self.matches_both(log) || (!self.whole.is_empty() && self.whole.contains(&log.address))
+    }
+
+    /// Whether topics and address are among those asked for.
+    pub(super) fn matches_both(&self, log: &Log) -> bool {
+        self.matches_topics(log) && self.matches_address(log)
+    }
+
+    /// Whether the contract is among those asked for.
+    pub(super) fn matches_address(&self, log: &Log) -> bool {
+        self.addresses.is_empty() || self.addresses.contains(&log.address)
+    }
+
+    /// Whether the first topic is among those asked for.
+    pub(super) fn matches_topics(&self, log: &Log) -> bool {
+        self.topics.is_empty() || log.topic0().is_some_and(|topic| self.topics.contains(topic))
     }
 }
 
@@ -234,7 +247,7 @@ mod tests {
         let filter = Filter {
             topics: vec![TOPIC],
             addresses: vec![Address::repeat_byte(0xaa)],
-            whole: Vec::new(),
+            ..Filter::default()
         };
         logs.check(&(5..=7), &FilterSet::of(&filter))?;
         Ok(logs)

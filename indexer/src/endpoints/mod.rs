@@ -12,6 +12,7 @@ mod bloom;
 mod branch;
 mod call;
 mod choice;
+mod companions;
 mod context;
 mod endpoint;
 mod envelope;

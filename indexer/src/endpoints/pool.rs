@@ -219,7 +219,7 @@ impl Pool {
 
     /// Remembers what a span holds beside its logs, so that the next ones hold no more than they should.
     pub fn learn_context(&self, span: &Span) {
-        let Context { envelopes, answers } = &span.context;
+        let Context { envelopes, answers, .. } = &span.context;
         let calldata: usize = envelopes.values().map(|envelope| envelope.input.len()).sum();
         let logs = envelopes.len() + answers.len() + calldata / LOG_BYTES;
         let mut density = self.inner.density.lock().unwrap_or_else(PoisonError::into_inner);
@@ -264,6 +264,20 @@ impl Pool {
             .iter()
             .map(|endpoint| endpoint.health())
             .collect()
+    }
+
+    /// Adds to an archived span, whose logs are those `filter` asks for, what they draw after them and it does not hold. What no
+    /// endpoint has is done without.
+    ///
+    /// # Errors
+    /// [`EndpointError`]; transient ones are worth another try.
+    pub async fn accompany(&self, span: &mut Span, filter: &Filter) -> Result<(), EndpointError> {
+        Box::pin(self.inner.accompany_span(span, filter)).await
+    }
+
+    /// Receipts of single transactions read since this was asked last.
+    pub fn take_receipts(&self) -> u64 {
+        self.inner.counts.receipts.swap(0, Ordering::Relaxed)
     }
 
     /// What the pool has counted so far.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bloom, keccak256};
-use decoders::block::{BlockRef, Log, Proof};
+use decoders::block::{BlockRef, ChainId, Log, Proof};
 use tracing::{info, warn};
 
 use super::ask::{Ask, Trouble, count};
@@ -21,19 +21,37 @@ use super::wire::{Body, Unread, replies};
 pub(super) struct Want {
     pub(super) filter: Filter,
     pub(super) set: FilterSet,
+    chain: ChainId,
     bits: FilterBits,
     state_sync: bool,
 }
 
 impl Want {
-    pub(super) fn new(filter: &Filter, state_sync: bool) -> Arc<Self> {
+    pub(super) fn new(chain: ChainId, filter: &Filter, state_sync: bool) -> Arc<Self> {
         let (set, bits) = (FilterSet::of(filter), FilterBits::of(filter));
         Arc::new(Want {
             filter: filter.clone(),
             set,
+            chain,
             bits,
             state_sync,
         })
+    }
+
+    /// Whether some of a transaction's logs draw the others after them.
+    pub(super) fn drawn(&self, logs: &[Log]) -> bool {
+        let draws = |draws: fn(ChainId, &Log) -> bool| {
+            let mut logs = logs.iter();
+            logs.any(|log| self.set.matches_both(log) && draws(self.chain, log))
+        };
+        self.filter.draws.is_some_and(draws)
+    }
+
+    /// What is wanted of all the logs of a transaction.
+    pub(super) fn wanted(&self, mut logs: Vec<Log>) -> Vec<Log> {
+        let drawn = self.drawn(&logs);
+        logs.retain(|log| self.set.matches(log) || (drawn && self.set.matches_topics(log)));
+        logs
     }
 
     /// Whether the block may hold a matching log; `false` is as certain as the header.
@@ -42,7 +60,7 @@ impl Want {
     }
 
     /// The transaction of the block, if the chain is of that kind, whose logs no header commits to.
-    fn uncommitted(&self, block: &BlockRef) -> Option<B256> {
+    pub(super) fn uncommitted(&self, block: &BlockRef) -> Option<B256> {
         // Bor names it by this key (core/types/bor_receipt.go).
         let name = || {
             [
@@ -108,6 +126,8 @@ pub(super) struct Settled {
     pub(super) proof: Proof,
     /// The answer that was doubted turned out wrong.
     pub(super) corrected: bool,
+    /// What transactions draw after them is among the logs.
+    pub(super) whole: bool,
 }
 
 impl Settled {
@@ -116,7 +136,13 @@ impl Settled {
             logs,
             proof,
             corrected: false,
+            whole: false,
         }
+    }
+
+    /// Whether others are these logs, as far as both were asked for.
+    fn differs(&self, others: &[Log], want: &Want) -> bool {
+        !self.logs.iter().filter(|log| want.set.matches(log)).eq(others)
     }
 }
 
@@ -126,10 +152,7 @@ pub(super) fn read_receipts(json: &str, judged: &Judged, want: &Want) -> Result<
     let header = &judged.header;
     let mut receipts = Receipts::read(json, header)?;
     let uncommitted = want.uncommitted(&header.reference());
-    let extra: Vec<Log> = receipts
-        .split_off(uncommitted)
-        .filter(|log| want.set.matches(log))
-        .collect();
+    let extra = want.wanted(receipts.split_off(uncommitted));
     let proof = if !judged.proven || !extra.is_empty() {
         Proof::Chained
     } else {
@@ -155,9 +178,12 @@ pub(super) fn read_receipts(json: &str, judged: &Judged, want: &Want) -> Result<
             )));
         }
     };
-    let mut logs = receipts.into_logs(|log| want.set.matches(log));
+    let mut logs: Vec<Log> = receipts.into_logs().flat_map(|logs| want.wanted(logs)).collect();
     logs.extend(extra);
-    Ok(Settled::new(logs, proof))
+    Ok(Settled {
+        whole: true,
+        ..Settled::new(logs, proof)
+    })
 }
 
 fn lied(by: &Endpoint, reason: &str) -> Trouble {
@@ -191,7 +217,7 @@ impl Inner {
             match self.by_receipts(judged, want, shun.clone()).await {
                 Ok(mut settled) => {
                     self.note_level(&settled, judged);
-                    settled.corrected = first.is_some_and(|(logs, _)| logs != settled.logs);
+                    settled.corrected = first.is_some_and(|(logs, _)| settled.differs(logs, want));
                     return Ok(settled);
                 }
                 Err(trouble @ (Trouble::Cancelled | Trouble::Absent | Trouble::WrongChain(_))) => return Err(trouble),
@@ -214,7 +240,10 @@ impl Inner {
             warn!(chain = %self.chain, endpoint = %by.name, block = %judged.header.reference(), "no second witness that a block has no matching logs");
             proof = Proof::Chained;
         }
-        Ok(Settled { logs, proof, corrected })
+        Ok(Settled {
+            corrected,
+            ..Settled::new(logs, proof)
+        })
     }
 
     /// Refuses what `by` says of a block that it was just caught lying about.

@@ -108,9 +108,9 @@ impl Receipts {
     }
 
     /// Takes the last receipt away when it is that of the transaction no header commits to, and gives its logs.
-    pub(super) fn split_off(&mut self, uncommitted: Option<B256>) -> impl Iterator<Item = Log> + use<> {
+    pub(super) fn split_off(&mut self, uncommitted: Option<B256>) -> Vec<Log> {
         let last = self.receipts.pop_if(|last| Some(last.tx_hash) == uncommitted);
-        last.into_iter().flat_map(|receipt| receipt.logs)
+        last.map_or_else(Vec::new, |receipt| receipt.logs)
     }
 
     /// Every log of the block, in order.
@@ -118,13 +118,9 @@ impl Receipts {
         self.receipts.iter().flat_map(|receipt| &receipt.logs)
     }
 
-    /// The logs that `keep` accepts, in order.
-    pub(super) fn into_logs(self, keep: impl Fn(&Log) -> bool) -> Vec<Log> {
-        self.receipts
-            .into_iter()
-            .flat_map(|receipt| receipt.logs)
-            .filter(|log| keep(log))
-            .collect()
+    /// The logs of each transaction, in order.
+    pub(super) fn into_logs(self) -> impl Iterator<Item = Vec<Log>> {
+        self.receipts.into_iter().map(|receipt| receipt.logs)
     }
 
     /// Compares the receipts' root with the header's.
@@ -156,6 +152,17 @@ impl Receipts {
     fn root(&self) -> B256 {
         ordered_trie_root_with_encoder(&self.receipts, Receipt::encode)
     }
+}
+
+/// The logs of a single transaction's receipt, in order; `None` when it stands in another block than `header`'s.
+pub(super) fn read_logs(json: &str, header: &SealedHeader) -> Result<Option<Vec<Log>>, Unread> {
+    let wire: Wire = serde_json::from_str(json)?;
+    if wire.block_hash.0 != header.block.hash {
+        return Ok(None);
+    }
+    let logs = Receipt::of(wire, header)?.logs;
+    check_order(&logs)?;
+    Ok(Some(logs))
 }
 
 impl Receipt {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
-use decoders::block::{Block, BlockRef, ChainId, Log};
+use decoders::block::{Block, BlockRef, ChainId, Log, Span};
 use url::Url;
 
 use super::redact::redacted;
@@ -114,7 +114,7 @@ impl PoolOptions {
 }
 
 /// Which logs a span holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// First topics to ask for, any of them; empty asks for every log.
     pub topics: Vec<B256>,
@@ -122,6 +122,9 @@ pub struct Filter {
     pub addresses: Vec<Address>,
     /// Contracts whose every log is asked for as well, whatever its topics.
     pub whole: Vec<Address>,
+    /// Which of the logs asked for draw after them what every other contract said in their transaction, of the same first
+    /// topics; none where absent.
+    pub draws: Option<fn(ChainId, &Log) -> bool>,
 }
 
 impl Filter {
@@ -135,9 +138,18 @@ impl Filter {
 
     /// Whether a span asked for with this filter holds the log.
     pub fn matches(&self, log: &Log) -> bool {
-        let topic = self.topics.is_empty() || log.topic0().is_some_and(|topic| self.topics.contains(topic));
         let address = self.addresses.is_empty() || self.addresses.contains(&log.address);
-        (topic && address) || self.whole.contains(&log.address)
+        (address && self.of_topics(log)) || self.whole.contains(&log.address)
+    }
+
+    /// Whether `span`, asked for with this filter, says everything there is to know of the log: holds it, or tells that there
+    /// is none.
+    pub fn tells(&self, span: &Span, log: &Log) -> bool {
+        self.matches(log) || (span.context.whole.contains(&log.tx_hash) && self.of_topics(log))
+    }
+
+    fn of_topics(&self, log: &Log) -> bool {
+        self.topics.is_empty() || log.topic0().is_some_and(|topic| self.topics.contains(topic))
     }
 }
 

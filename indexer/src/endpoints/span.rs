@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use alloy_primitives::B256;
 use decoders::block::{Block, Context, Log, Proof, Span};
 use futures::{StreamExt, TryStreamExt, stream};
+use rustc_hash::FxHashSet;
 use tracing::debug;
 
 use super::ask::{Ask, Served, Trouble, count};
@@ -29,23 +30,35 @@ const BLOCKS_UNDER_WAY: usize = 16;
 /// Fresh starts of a span after its endpoints were found on different branches.
 const RESTARTS: usize = 3;
 
+/// A range as it was read.
+struct Ranged {
+    span: Span,
+    headers: Arc<Vec<Judged>>,
+    /// Blocks whose transactions are whole.
+    whole: FxHashSet<u64>,
+}
+
 impl Inner {
     pub(super) async fn block_span(&self, hash: B256, filter: &Filter, wanted: Proof) -> Result<Span, EndpointError> {
-        let want = Want::new(filter, self.options.state_sync_logs);
+        let want = Want::new(self.chain, filter, self.options.state_sync_logs);
         let (judged, settled) = self
             .block(hash, &want, wanted)
             .await
             .map_err(|trouble| self.error(trouble, &Wanted::Hash(hash)))?;
-        let number = judged.header.block.number;
-        Ok(Span {
+        let block = judged.header.block;
+        let (parent_hash, number) = (judged.header.parent_hash, block.number);
+        let mut span = Span {
             chain: self.chain,
             range: number..=number,
-            parent_hash: Some(judged.header.parent_hash),
-            blocks: vec![judged.header.block],
+            parent_hash: Some(parent_hash),
+            blocks: vec![block],
             logs: settled.logs,
             proof: settled.proof.min(wanted),
             context: Context::default(),
-        })
+        };
+        let whole = settled.whole.then_some(number).into_iter().collect();
+        span.context.whole = self.accompany(&[judged], &mut span.logs, &whole, &want).await?;
+        Ok(span)
     }
 
     async fn block(&self, hash: B256, want: &Arc<Want>, wanted: Proof) -> Result<(Judged, Settled), Trouble> {
@@ -181,11 +194,16 @@ impl Inner {
         if start > end {
             return Err(EndpointError::BadRange { start, end });
         }
-        let want = Want::new(filter, self.options.state_sync_logs);
+        let want = Want::new(self.chain, filter, self.options.state_sync_logs);
         let mut shun = Vec::new();
         for _ in 0..RESTARTS {
             match Box::pin(self.range(&range, &want, wanted, &shun)).await {
-                Ok(span) => {
+                Ok(Ranged {
+                    mut span,
+                    headers,
+                    whole,
+                }) => {
+                    span.context.whole = self.accompany(&headers, &mut span.logs, &whole, &want).await?;
                     self.learn_density(span.blocks.len(), span.logs.len());
                     return Ok(span);
                 }
@@ -204,7 +222,7 @@ impl Inner {
         want: &Arc<Want>,
         wanted: Proof,
         shun: &[i32],
-    ) -> Result<Span, Broken> {
+    ) -> Result<Ranged, Broken> {
         let by_receipts = wanted == Proof::Receipts && !self.rules.opaque() && self.receipts_known();
         let (headers, pieces) = if by_receipts {
             (self.headers(range, shun).await?, Vec::new())
@@ -226,8 +244,8 @@ impl Inner {
             let sifting = tokio::task::spawn_blocking(move || sift(&headers, pieces, &want, wanted));
             sifting.await.map_err(|error| Trouble::Unreachable(error.to_string()))?
         };
-        let (logs, proof) = self.settle_all(&headers, sifted, want).await?;
-        Ok(Span {
+        let (Settled { logs, proof, .. }, whole) = self.settle_all(&headers, sifted, want).await?;
+        let span = Span {
             chain: self.chain,
             range: range.clone(),
             parent_hash,
@@ -235,7 +253,8 @@ impl Inner {
             logs,
             proof: proof.min(wanted),
             context: Context::default(),
-        })
+        };
+        Ok(Ranged { span, headers, whole })
     }
 
     /// Whether an endpoint may know `eth_getBlockReceipts`.
@@ -243,20 +262,21 @@ impl Inner {
         self.endpoints().iter().any(|endpoint| !endpoint.vitals().no_receipts)
     }
 
-    /// Settles what the sifting left in doubt, and puts the results in their places.
+    /// Settles what the sifting left in doubt, and puts the results in their places; gives the blocks that are whole then, too.
     async fn settle_all(
         &self,
         headers: &[Judged],
         sifted: Sifted,
         want: &Arc<Want>,
-    ) -> Result<(Vec<Log>, Proof), Trouble> {
+    ) -> Result<(Settled, FxHashSet<u64>), Trouble> {
+        let mut whole = FxHashSet::default();
         let Sifted {
             mut logs,
             suspects,
             mut proof,
         } = sifted;
         if suspects.is_empty() {
-            return Ok((logs, proof));
+            return Ok((Settled::new(logs, proof), whole));
         }
         let settling = suspects.into_iter().map(|suspect| {
             let judged = &headers[suspect.place];
@@ -282,6 +302,7 @@ impl Inner {
             }
             proof = proof.min(block.proof);
             added |= !block.logs.is_empty();
+            whole.extend(block.whole.then_some(number));
             logs.extend(block.logs);
         }
         for (by, blocks) in wrong.into_values() {
@@ -290,7 +311,7 @@ impl Inner {
         if added {
             logs.sort_by_key(|log| (log.block_number, log.log_index));
         }
-        Ok((logs, proof))
+        Ok((Settled::new(logs, proof), whole))
     }
 
     /// One answer, one blame, however many blocks it was wrong about.

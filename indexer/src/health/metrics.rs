@@ -41,6 +41,7 @@ struct ChainFamilies {
     archive_writes: IntCounterVec,
     transactions: IntCounterVec,
     calls: IntCounterVec,
+    receipts: IntCounterVec,
 }
 
 /// Families with the labels `chain` and `endpoint`.
@@ -116,6 +117,8 @@ pub struct ChainMetrics {
     pub transactions: IntCounter,
     /// `indexer_contract_calls_total`.
     pub calls: IntCounter,
+    /// `indexer_receipts_fetched_total`.
+    pub receipts: IntCounter,
     events: IntCounterVec,
     faults: IntCounterVec,
     chain: String,
@@ -197,6 +200,7 @@ impl Metrics {
             archive_writes: families.archive_writes.with_label_values(&label),
             transactions: families.transactions.with_label_values(&label),
             calls: families.calls.with_label_values(&label),
+            receipts: families.receipts.with_label_values(&label),
             events: families.events.clone(),
             faults: families.faults.clone(),
             chain,
@@ -377,6 +381,12 @@ impl ChainFamilies {
                 registry,
                 "contract_calls_total",
                 "Questions to contracts that a decoder wants answered",
+                &chain,
+            ),
+            receipts: counters(
+                registry,
+                "receipts_fetched_total",
+                "Receipts of single transactions read for the sales in them",
                 &chain,
             ),
         }

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod companions;
 mod context;
 mod fixtures;
 mod limits;

@@ -106,6 +106,28 @@ impl Tables {
         tables
     }
 
+    /// What is left of this where only `contracts` are read.
+    pub(crate) fn only(mut self, books: &Books, contracts: &BTreeSet<Address>) -> Tables {
+        let refused = books.malformed().iter();
+        let refused: BTreeSet<(u64, u32)> = refused
+            .filter(|log| contracts.contains(&log.contract))
+            .map(|log| (log.block, log.log_index))
+            .collect();
+        self.facts.retain(|fact| contracts.contains(&fact.token.contract));
+        self.owners.retain(|token, _| contracts.contains(&token.contract));
+        self.burned.retain(|token| contracts.contains(&token.contract));
+        self.balances
+            .retain(|(token, _), _| contracts.contains(&token.contract));
+        self.supply.retain(|token, _| contracts.contains(&token.contract));
+        self.holdings
+            .retain(|(token, _), _| contracts.contains(&token.contract));
+        self.counters.retain(|contract, _| contracts.contains(contract));
+        self.stats.retain(|contract, _| contracts.contains(contract));
+        self.refused.retain(|place| refused.contains(place));
+        self.trades = self.trades.only(books, contracts);
+        self
+    }
+
     fn expected_stats(&self, transfers: &[Transfer]) -> BTreeMap<Address, Stats> {
         let moved = transfers.iter().filter(|transfer| !transfer.quantity.is_zero());
         let mut stats: BTreeMap<Address, Stats> = moved.map(|transfer| (transfer.contract, Stats::default())).collect();

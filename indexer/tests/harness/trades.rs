@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::{Address, U256};
 use decoders::block::ChainId;
 use sinks::store::Store;
-use testchain::simulation::{self, Books, Side, State};
+use testchain::simulation::{self, Books, Market, Side, State};
 
 use super::tables::{address, count, number};
 
@@ -70,6 +70,20 @@ impl Trades {
             volumes: volumes.filter(|(_, sum)| !sum.is_zero()).collect(),
             counts: counts.map(|(contract, told)| (*contract, told.sales)).collect(),
         }
+    }
+
+    /// What is left of this where only `contracts` are read: their sales, and the orders of those that are markets.
+    pub(crate) fn only(mut self, books: &Books, contracts: &BTreeSet<Address>) -> Trades {
+        let orders = books.orders().iter();
+        let told: BTreeSet<(u64, u32)> = orders
+            .filter(|order| order.market == Market::CryptoPunks && contracts.contains(&order.contract))
+            .map(|order| (order.position.block, order.position.log_index))
+            .collect();
+        self.sales.retain(|sale| contracts.contains(&sale.contract));
+        self.orders.retain(|order| told.contains(&order.place));
+        self.volumes.retain(|(contract, _), _| contracts.contains(contract));
+        self.counts.retain(|contract, _| contracts.contains(contract));
+        self
     }
 
     /// What the tables of `chain` say.

@@ -24,4 +24,5 @@ mod order;
 mod registry;
 mod reorgs;
 mod replay;
+mod scope;
 mod standby;

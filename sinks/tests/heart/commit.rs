@@ -636,7 +636,8 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         let only = |contracts: &[Address]| {
             let mut facts = world.facts(0..=19);
             facts.transfers.retain(|fact| contracts.contains(&fact.contract));
-            facts.sales.retain(|fact| contracts.contains(&fact.market));
+            let of = |contract: &Address| contracts.contains(contract);
+            facts.sales.retain(|fact| of(&fact.market) || of(&fact.contract));
             facts.orders.retain(|fact| contracts.contains(&fact.market));
             facts.closings.retain(|fact| contracts.contains(&fact.market));
             facts.faults.retain(|fault| contracts.contains(&fault.contract));
