@@ -125,13 +125,13 @@ impl Inner {
             warn!(chain = %self.chain, transactions = asked.len(), without = asked.len() - found.len(), "no endpoint has the receipts of some transactions: sales in them are not told");
         }
         let found = found.into_iter().map(|(drawn, logs)| (drawn.tx_hash, logs)).collect();
-        *logs = self.merged(std::mem::take(logs), found, &mut complete);
+        *logs = self.merged(logs, found, &mut complete);
         Ok(complete)
     }
 
     /// The logs with the transactions of `found` whole, block by block; a block whose logs would contradict each other stays
     /// as it is.
-    fn merged(&self, logs: Vec<Log>, mut found: FxHashMap<B256, Vec<Log>>, complete: &mut FxHashSet<B256>) -> Vec<Log> {
+    fn merged(&self, logs: &[Log], mut found: FxHashMap<B256, Vec<Log>>, complete: &mut FxHashSet<B256>) -> Vec<Log> {
         let mut merged = Vec::with_capacity(logs.len() + found.values().map(Vec::len).sum::<usize>());
         for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
             let (first, mut taken) = (merged.len(), Vec::new());

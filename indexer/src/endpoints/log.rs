@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use smallvec::SmallVec;
 
 use super::settings::Filter;
-use super::wire::{Account, Data, Quantity, Reply, Unread, Word, narrow};
+use super::wire::{Account, Data, Quantity, Reply, Unread, Word, log_index, narrow};
 
 /// At most four topics, without a heap allocation.
 pub(super) struct Topics(pub(super) SmallVec<[B256; 4]>);
@@ -115,7 +115,7 @@ impl Logs {
         }
         self.logs.push(Log {
             block_number: block.number,
-            log_index: narrow(wire.log_index, "a log index")?,
+            log_index: log_index(wire.log_index)?,
             tx_index: narrow(wire.transaction_index, "a transaction index")?,
             tx_hash: wire.transaction_hash.0,
             address: wire.address.0,
@@ -302,6 +302,7 @@ mod tests {
             ("topics", Value::Null),
             ("data", json!("0x123")),
             ("logIndex", json!("0x100000000")),
+            ("logIndex", json!(format!("{:#x}", decoders::id::MAX_LOG_INDEX + 1))),
             ("removed", json!(true)),
             ("blockHash", Value::Null),
         ] {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use decoders::block::{Log, Proof};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use rustc_hash::FxHashSet;
 
 use super::ask::{Ask, Served, Trouble, count};
 use super::bloom::Checker;
@@ -41,6 +42,8 @@ pub(super) struct Sifted {
     pub(super) logs: Vec<Log>,
     pub(super) suspects: Vec<Suspect>,
     pub(super) proof: Proof,
+    /// Blocks whose transactions are whole.
+    pub(super) whole: FxHashSet<u64>,
 }
 impl Inner {
     /// The logs of the range, in as many `eth_getLogs` as the endpoints need. Refused ranges are split at once.
@@ -153,6 +156,7 @@ pub(super) fn sift_blooms(headers: &[Judged], want: &Want) -> Sifted {
         logs: Vec::new(),
         suspects: places.map(suspect).collect(),
         proof: Proof::Receipts,
+        whole: FxHashSet::default(),
     }
 }
 
@@ -162,6 +166,7 @@ pub(super) fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: 
         logs: Vec::new(),
         suspects: Vec::new(),
         proof: Proof::Receipts,
+        whole: FxHashSet::default(),
     };
     let mut checker = Checker::default();
     let mut at = 0;

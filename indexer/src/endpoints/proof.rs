@@ -15,7 +15,7 @@ use super::log::{FilterSet, Logs};
 use super::pool::Inner;
 use super::receipt::{Proven, Receipts};
 use super::settings::Filter;
-use super::wire::{Body, Unread, replies};
+use super::wire::{Body, Reply, Unread, replies};
 
 /// A filter in every form the checks need.
 pub(super) struct Want {
@@ -258,6 +258,28 @@ impl Inner {
         if judged.proven && settled.proof < Proof::Receipts {
             count(&self.counts.unprovable);
         }
+    }
+
+    /// The logs of several blocks by their receipts, asked for in one batch.
+    pub(super) async fn all_by_receipts(&self, blocks: &[Judged], want: &Arc<Want>) -> Result<Vec<Settled>, Trouble> {
+        let calls = blocks.iter().map(|judged| Call::receipts_of(judged.header.block.hash));
+        let ask = Ask {
+            block: blocks.iter().map(|judged| judged.header.block.number).max(),
+            receipts: true,
+            patience: self.options.logs_timeout,
+            ..self.question(calls.collect(), format!("the receipts of {} blocks", blocks.len()))
+        };
+        let (asked, want) = (blocks.to_vec(), Arc::clone(want));
+        let read = move |bodies: &[Body]| {
+            let replies = replies(bodies)?;
+            let read = |(judged, reply): (&Judged, &Reply<'_>)| read_receipts(reply.json()?, judged, &want);
+            asked.iter().zip(&replies).map(read).collect::<Result<Vec<_>, _>>()
+        };
+        let settled = self.ask(&ask, read).await?.value;
+        for (settled, judged) in settled.iter().zip(blocks) {
+            self.note_level(settled, judged);
+        }
+        Ok(settled)
     }
 
     async fn by_receipts(&self, judged: &Judged, want: &Arc<Want>, shun: Vec<i32>) -> Result<Settled, Trouble> {

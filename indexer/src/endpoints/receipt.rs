@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::header::SealedHeader;
 use super::log::{Topics, check_order};
-use super::wire::{Account, Data, Quantity, Unread, Word, narrow};
+use super::wire::{Account, Data, Quantity, Unread, Word, log_index, narrow};
 
 /// The deposit transactions of OP-stack chains, whose receipts carry two more fields.
 const DEPOSIT: u64 = 0x7e;
@@ -187,7 +187,7 @@ impl Receipt {
             }
             logs.push(Log {
                 block_number: header.block.number,
-                log_index: narrow::<serde_json::Error>(log.log_index, "a log index")?,
+                log_index: log_index::<serde_json::Error>(log.log_index)?,
                 tx_index,
                 tx_hash: wire.transaction_hash.0,
                 address: log.address.0,

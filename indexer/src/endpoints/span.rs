@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use alloy_primitives::B256;
 use decoders::block::{Block, Context, Log, Proof, Span};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use rustc_hash::FxHashSet;
 use tracing::debug;
 
@@ -27,6 +28,9 @@ use super::wire::{Body, Unread, replies};
 
 /// Single blocks of one span under way at once.
 const BLOCKS_UNDER_WAY: usize = 16;
+/// Blocks whose receipts are asked for in one batch: a busy one's weigh a megabyte. And batches under way at once.
+const RECEIPTS_TOGETHER: usize = 8;
+const BATCHES_UNDER_WAY: usize = 4;
 /// Fresh starts of a span after its endpoints were found on different branches.
 const RESTARTS: usize = 3;
 
@@ -238,7 +242,7 @@ impl Inner {
             .fetch_add(u64::try_from(unproven).unwrap_or(0), Ordering::Relaxed);
         let headers = Arc::new(headers);
         let sifted = if by_receipts {
-            sift_blooms(&headers, want)
+            self.prove_together(&headers, sift_blooms(&headers, want), want).await?
         } else {
             let (headers, want) = (Arc::clone(&headers), Arc::clone(want));
             let sifting = tokio::task::spawn_blocking(move || sift(&headers, pieces, &want, wanted));
@@ -262,6 +266,49 @@ impl Inner {
         self.endpoints().iter().any(|endpoint| !endpoint.vitals().no_receipts)
     }
 
+    /// Asks for the receipts of many blocks in batches. Where a batch fails, each of its blocks is left to be settled by itself.
+    async fn prove_together(&self, headers: &[Judged], sifted: Sifted, want: &Arc<Want>) -> Result<Sifted, Trouble> {
+        let (mut together, mut alone) = (Vec::new(), Vec::new());
+        for suspect in sifted.suspects {
+            let is_provable = headers[suspect.place].proven;
+            (if is_provable { &mut together } else { &mut alone }).push(suspect);
+        }
+        let batches = together.chunks(RECEIPTS_TOGETHER.min(self.options.batch.max(1)));
+        let batches: Vec<BoxFuture<'_, _>> = batches
+            .map(|suspects| {
+                let blocks: Vec<Judged> = suspects.iter().map(|suspect| headers[suspect.place].clone()).collect();
+                async move { (suspects, self.all_by_receipts(&blocks, want).await) }.boxed()
+            })
+            .collect();
+        let mut proven = Sifted {
+            suspects: Vec::new(),
+            ..sifted
+        };
+        let mut batches = stream::iter(batches).buffer_unordered(BATCHES_UNDER_WAY);
+        let mut failed = Vec::new();
+        while let Some((suspects, answer)) = batches.next().await {
+            match answer {
+                Ok(settled) => {
+                    for (suspect, block) in suspects.iter().zip(settled) {
+                        proven.whole.insert(headers[suspect.place].header.block.number);
+                        proven.proof = proven.proof.min(block.proof);
+                        proven.logs.extend(block.logs);
+                    }
+                }
+                Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => {
+                    return Err(trouble);
+                }
+                Err(_) => failed.extend(suspects.iter().map(|suspect| suspect.place)),
+            }
+        }
+        drop(batches);
+        together.retain(|suspect| failed.contains(&suspect.place));
+        proven.suspects = together;
+        proven.suspects.append(&mut alone);
+        proven.logs.sort_by_key(|log| (log.block_number, log.log_index));
+        Ok(proven)
+    }
+
     /// Settles what the sifting left in doubt, and puts the results in their places; gives the blocks that are whole then, too.
     async fn settle_all(
         &self,
@@ -269,11 +316,11 @@ impl Inner {
         sifted: Sifted,
         want: &Arc<Want>,
     ) -> Result<(Settled, FxHashSet<u64>), Trouble> {
-        let mut whole = FxHashSet::default();
         let Sifted {
             mut logs,
             suspects,
             mut proof,
+            mut whole,
         } = sifted;
         if suspects.is_empty() {
             return Ok((Settled::new(logs, proof), whole));

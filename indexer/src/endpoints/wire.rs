@@ -3,6 +3,7 @@
 use std::fmt;
 
 use alloy_primitives::{Address, B256, Bytes, hex};
+use decoders::id::MAX_LOG_INDEX;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -109,6 +110,14 @@ impl<'de> Deserialize<'de> for Quantity {
 /// A number that must fit 32 bits.
 pub(super) fn narrow<E: serde::de::Error>(number: Quantity, what: &str) -> Result<u32, E> {
     u32::try_from(number.0).map_err(|_| E::custom(format_args!("{what} is out of range")))
+}
+
+/// A log's index within its block, which has to fit an id.
+pub(super) fn log_index<E: serde::de::Error>(number: Quantity) -> Result<u32, E> {
+    match narrow(number, "a log index")? {
+        index if index <= MAX_LOG_INDEX => Ok(index),
+        _ => Err(E::custom("a log index is out of range")),
+    }
 }
 
 /// The number in `0x…`, of at most 64 bits; leading zeros are let pass.

@@ -168,3 +168,23 @@ async fn an_endpoint_without_block_receipts_is_read_by_logs() {
         health(&pool, 0).requests - before
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_of_a_range_come_in_batches_that_shrink_to_what_the_endpoint_takes() {
+    let world = World::new(80, 1).await;
+    let truth = world.truth(0..=79, &nft());
+    // Headers come in batches, too.
+    for (most, requests) in [(None, 12), (Some(3), 130), (Some(1), 250)] {
+        world.change(0, |faults| faults.limits.batch = most);
+        let pool = world.pool().await;
+        let before = health(&pool, 0).requests;
+        let span = pool.range_span(0..=79, &nft(), Proof::Receipts).await.unwrap();
+        assert_eq!(
+            (span.proof, &span.logs),
+            (Proof::Receipts, &truth),
+            "at most {most:?} a batch"
+        );
+        let asked = health(&pool, 0).requests - before;
+        assert!(asked <= requests, "{asked} requests, at most {most:?} a batch");
+    }
+}

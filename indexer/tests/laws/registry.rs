@@ -1,10 +1,16 @@
 //! The registry is the truth: edits of a running daemon's endpoints take effect without a restart. What nobody told it of a
 //! currency the currency's contract does.
 
+use std::collections::BTreeMap;
+
+use alloy_primitives::Address;
+use sinks::abis::abi_source;
+use sinks::coverage::{self, Wanted};
 use testchain::faults::Faults;
 use testchain::simulation::Settings;
 
 use crate::harness::chain::Chain;
+use crate::harness::daemon::Running;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::Database;
@@ -78,6 +84,77 @@ async fn an_endpoint_added_and_the_bad_one_removed_let_a_running_daemon_go_on_wi
     assert!(daemon.stop().await.success());
     daemon.assert_no_panic();
     chain.assert_true(&database.store, 0, "after the edit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gap_of_a_contract_with_an_abi_costs_requests_by_its_blocks_and_not_by_its_events() {
+    let depth = 8;
+    let chain = Chain::start(Settings::market(114), 400, depth).await;
+    let database = Database::new().await;
+    let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]));
+    let daemon = Running::start(&program, None).await;
+    chain.indexed(&database.store, 0, "before").await;
+    let last = chain.head().number - depth;
+    let mut events = BTreeMap::<Address, u64>::new();
+    let blocks = chain.ledger.range(0, last);
+    let logs = blocks
+        .iter()
+        .flat_map(|block| &block.receipts)
+        .flat_map(|receipt| &receipt.logs);
+    logs.for_each(|log| *events.entry(log.address).or_default() += 1);
+    let busy = *events.iter().max_by_key(|(_, count)| **count).unwrap().0;
+    assert!(events[&busy] > 200, "{} events", events[&busy]);
+    let quiet = Address::repeat_byte(0x77);
+
+    let folder = tempfile::tempdir().unwrap();
+    let abi = folder.path().join("abi.json");
+    std::fs::write(
+        &abi,
+        r#"[{"type":"event","name":"Unseen","anonymous":false,"inputs":[]}]"#,
+    )
+    .unwrap();
+    let (name, abi) = (chain.id().to_string(), abi.to_str().unwrap());
+    let mut asked = Vec::new();
+    for contract in [quiet, busy] {
+        let before = chain.server.counts();
+        let address = format!("{contract:#x}");
+        let key = ["registry", "contracts", "add", "--chain", &name, "--address", &address];
+        let row = ["--name", "Contract", "--standard", "custom", "--abi", abi];
+        program.run(&[&key[..], &row].concat()).await;
+        eventually("every log of the contract is read", async || {
+            let source = abi_source(&contract);
+            let wanted = [Wanted { source, from: 0 }];
+            let missing = coverage::missing(&database.store, chain.id(), &wanted, 0..=last);
+            missing.await.unwrap().is_empty().then_some(())
+        })
+        .await;
+        let after = chain.server.counts();
+        let more = |method: &str| after.calls_of(method) - before.calls_of(method);
+        for method in ["eth_getTransactionByHash", "eth_getTransactionReceipt", "eth_call"] {
+            assert_eq!(
+                more(method),
+                0,
+                "{method} for {} events",
+                events.get(&contract).unwrap_or(&0)
+            );
+        }
+        asked.push(more("eth_getLogs") + more("eth_getBlockReceipts"));
+    }
+    let archived: i64 = sqlx::query_scalar("select count(*) from indexer_service.raw_events where address = $1")
+        .bind(format!("{busy:#x}"))
+        .fetch_one(&database.store.pool)
+        .await
+        .unwrap();
+    assert!(
+        archived.cast_unsigned() >= events[&busy],
+        "{archived} events are archived"
+    );
+    assert!(
+        asked.iter().all(|asked| *asked < 10),
+        "{asked:?} reads of {} events",
+        events[&busy]
+    );
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -368,3 +368,73 @@ async fn upgraded_and_reorganised(mongo: Option<MongoDatabase>) {
     world.says(proxy.address, &shorter, "after the reorg").await;
     drop(daemon);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_tells_no_upgrade_is_read_by_what_the_registry_says_of_each_block_into_mongodb() {
+    told_by_the_registry(Some(MongoDatabase::new())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_tells_no_upgrade_is_read_by_what_the_registry_says_of_each_block_into_postgresql() {
+    told_by_the_registry(None).await;
+}
+
+async fn told_by_the_registry(mongo: Option<MongoDatabase>) {
+    let world = World::new(mongo).await;
+    let proxy = Logger::deploy(&world.node).await;
+    let mut blocks = Vec::new();
+    for number in 1..=5 {
+        proxy.ping(number).await;
+        blocks.push(world.node.head().await.number.to_string());
+    }
+    world.mine(FINALIZED_DEPTH + 8).await;
+    let daemon = world.program.start(&["run"]);
+    world.at_head("at first").await;
+
+    let names = ["one", "two", "three"];
+    let implementations = [0x11, 0x22, 0x33].map(Address::repeat_byte);
+    for (name, address) in names.iter().zip(implementations) {
+        let abi = world.file(&format!("{name}.json"), &[event("Ping", &[(name, "uint256", false)])]);
+        world.registry("add", address, &["--abi", &abi]).await;
+    }
+    let [one, two, three] = implementations.map(|address| format!("{address:#x}"));
+    let ping = |key: &str, number: &str| ("Ping(uint256)", json!({ key: number }));
+
+    let first = ["--impl", &one, "--start-block", &blocks[1]];
+    world.registry("add", proxy.address, &first).await;
+    let told = ["2", "3", "4", "5"].map(|number| ping("one", number));
+    world
+        .says(proxy.address, &told, "from its first block of interest on")
+        .await;
+
+    // The registry learns of the upgrades later, and the last one first.
+    let since =
+        |implementation: &str, block: &str| ["--impl", implementation, "--from-block", block].map(str::to_owned);
+    for (upgrade, told) in [
+        (since(&three, &blocks[4]), ["one", "one", "one", "three"]),
+        (since(&two, &blocks[2]), ["one", "two", "two", "three"]),
+    ] {
+        let arguments: Vec<&str> = upgrade.iter().map(String::as_str).collect();
+        world.registry("set", proxy.address, &arguments).await;
+        let numbers = ["2", "3", "4", "5"].iter();
+        let told: Vec<_> = told
+            .iter()
+            .zip(numbers)
+            .map(|(key, number)| ping(key, number))
+            .collect();
+        world.says(proxy.address, &told, &format!("with {upgrade:?}")).await;
+    }
+    proxy.ping(6).await;
+    let now = [("one", "2"), ("two", "3"), ("two", "4"), ("three", "5"), ("three", "6")];
+    let now = now.map(|(key, number)| ping(key, number));
+    world.says(proxy.address, &now, "live").await;
+
+    // An earlier first block is a gap of the contract.
+    world
+        .registry("set", proxy.address, &["--start-block", &blocks[0]])
+        .await;
+    let all = [&[ping("one", "1")], &now[..]].concat();
+    world.says(proxy.address, &all, "from an earlier block on").await;
+    assert_eq!(world.faults().await, [] as [String; 0]);
+    drop(daemon);
+}
