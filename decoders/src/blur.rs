@@ -332,7 +332,7 @@ impl Trade<'_> {
         // The seller's fee is taken off, the buyer's comes on top.
         let on_top = if self.is_bid { made } else { taken };
         let price = sum(self.price, on_top)?;
-        if !on_top.is_zero() {
+        if !on_top.is_zero() || self.quantity != U256::ONE {
             flags.push(flag::UNCONFIRMED);
         }
         let line = Line::of(self.contract, self.token, self.quantity).between(seller, buyer);

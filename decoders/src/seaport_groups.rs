@@ -192,13 +192,14 @@ fn accepted<'g, 'a>(
     let [giver] = givers else { return None };
     let given: FxHashSet<_> = Order::tokens(&giver.offer).map(Item::token).collect();
     let is_his = |address: Address| address == giver.offerer;
-    if !is_his(caller) || !Order::payments(&giver.consideration).all(|item| is_his(item.recipient)) {
+    if !Order::payments(&giver.consideration).all(|item| is_his(item.recipient)) {
         return None;
     }
     let exchange = |bid: &&'g Order<'a>| {
         let wanted = wanted_by(bid).filter(|item| given.contains(&item.token()))?;
-        let is_told = bid.recipient.is_zero() || is_his(bid.recipient);
-        is_told.then(|| Exchange {
+        let by_him = is_his(bid.recipient) || bid.recipient.is_zero() && is_his(caller);
+        let is_accepted = by_him && bid.offerer != caller;
+        is_accepted.then(|| Exchange {
             orders: vec![*bid, *giver],
             lines: vec![wanted.line(giver.offerer, wanted.recipient)],
             bids: Order::payments(&bid.offer).collect(),

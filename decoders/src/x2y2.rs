@@ -102,7 +102,7 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
     }
     for line in &mut lines {
         // Anybody may close an auction: who won is whom the token went to.
-        let winner = moved(trail, line).filter(|_| side == Side::Auction);
+        let winner = moved(trail, line).filter(|to| side == Side::Auction && !to.is_zero());
         *line = line.between(seller, winner.unwrap_or(buyer));
     }
     let Some(line) = lines.first() else {
