@@ -233,14 +233,16 @@ fn side_of(transaction: &Transaction<'_>, log: &Log, last_bid: Option<&Log>, bid
 fn second_version(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [seller, curator, winner, amount, curator_fee, currency] = reader.head()?;
-    let (seller, winner) = (reader.address(seller), reader.address(winner));
+    let (seller, curator, winner) = (reader.address(seller), reader.address(curator), reader.address(winner));
     let (contract, token) = (reader.topic_address(3), reader.topic_uint(2));
     let line = Line::of(contract, token, U256::ONE).between(seller, winner);
     let mut deal = Deal {
         currency: reader.address(currency),
         ..Deal::of(market("v2"), Side::Auction, line, sum(uint(amount), uint(curator_fee))?)
     };
-    deal.fee(reader.address(curator), uint(curator_fee), FeeKind::Tip);
+    if curator != seller {
+        deal.fee(curator, uint(curator_fee), FeeKind::Tip);
+    }
     if contract == media(transaction) {
         // The amount is what the owner got: the creator's share went before.
         deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
