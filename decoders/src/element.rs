@@ -1,7 +1,7 @@
 //! Element (decoding specification, section 4.13).
 //!
 //! The older layout leaves out the fees, which the buyer paid on top; the newer one lists them, inside the amount. What of them goes
-//! to the seller, who then is the creator, is his.
+//! to the seller, who then is the creator, is his. As at 0x, from which the contract descends, two matched orders are one sale.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -13,7 +13,7 @@ use crate::fact::{Closing, FeeKind, Nonces, Side, Standard, flag};
 use crate::orders::{Key, Said, filled, filled_by, revoked};
 use crate::registry::{Claim, Decoder};
 use crate::transaction::Transaction;
-use crate::zeroex::{ERC721_CANCELLED, ERC1155_CANCELLED, currency};
+use crate::zeroex::{ERC721_CANCELLED, ERC1155_CANCELLED, counterpart, currency, told};
 
 const CONTRACTS: &[(u64, Address)] = &[
     (1, address!("20f780a973856b93f63670377900c1d2a50a77c4")),
@@ -22,8 +22,8 @@ const CONTRACTS: &[(u64, Address)] = &[
     (8453, address!("a39a5f160a1952ddf38781bd76e402b0006912a9")),
     (10, address!("2317d8b224328644759319dffa2a5da77c72e0e9")),
 ];
-/// Receives the market's fee in the logs at hand; other receivers are taken for creators.
-const FEE_WALLET: Address = address!("482b2150889bfc8cad0548ebb006cfd643647b69");
+/// Receives the market's fee, as its published orders and the calldata at hand say; other receivers are taken for creators.
+const FEE_WALLET: Address = address!("00ca62445b06a9adc1879a44485b4efdcb7b75f3");
 
 /// `ERC721SellOrderFilled(address,address,address,uint256,address,uint256,bytes32)`.
 const OLD_SELL_721: B256 = b256!("8a0f8e04e7a35efabdc150b7d106308198a4f965a5d11badf768c5b8b273ac94");
@@ -64,14 +64,37 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    for log in transaction.claimed() {
-        match log.topic0() {
-            Some(&ERC721_CANCELLED | &ERC1155_CANCELLED | &HASH_NONCE_INCREMENTED) => {
-                events.say(log, taken_back(log));
-            }
-            Some(&OLD_SELL_721 | &OLD_BUY_721 | &OLD_SELL_1155 | &OLD_BUY_1155) => events.say(log, older(log)),
-            _ => events.say(log, newer(log)),
+    let logs: Vec<&Log> = transaction.claimed().collect();
+    for (index, log) in logs.iter().enumerate() {
+        if is_fill(log) {
+            events.say(log, sold(&logs, index));
+        } else {
+            events.say(log, taken_back(log));
         }
+    }
+}
+
+fn is_fill(log: &Log) -> bool {
+    !matches!(
+        log.topic0(),
+        Some(&ERC721_CANCELLED | &ERC1155_CANCELLED | &HASH_NONCE_INCREMENTED)
+    )
+}
+
+/// A fill, and what it sold. Who matched two orders is not told.
+fn sold(logs: &[&Log], index: usize) -> Result<(Said, Option<&'static str>), Refusal> {
+    let (deal, closing, doubt) = read(logs[index])?;
+    let other = counterpart(logs, index, &deal, |other| {
+        let (other, _, _) = read(other).ok().filter(|_| is_fill(other))?;
+        (other.market.version == deal.market.version).then_some(other)
+    });
+    Ok((Said::from(told(deal, other, Address::ZERO)).and(closing), doubt))
+}
+
+fn read(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
+    match log.topic0() {
+        Some(&OLD_SELL_721 | &OLD_BUY_721 | &OLD_SELL_1155 | &OLD_BUY_1155) => older(log),
+        _ => newer(log),
     }
 }
 
@@ -143,7 +166,7 @@ impl Fill<'_> {
     }
 }
 
-fn older(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn older(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [maker, taker, currency, amount, contract, token, hash] = reader.words(Tuple::ROOT)?;
     let mut fill = Fill {
@@ -165,10 +188,10 @@ fn older(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     }
     let mut deal = fill.deal(&mut reader, log);
     deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
-    Ok((Said::from(deal).and(fill.closing(log)), reader.doubt()))
+    Ok((deal, fill.closing(log), reader.doubt()))
 }
 
-fn newer(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn newer(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [hash, maker, taker, _nonce, currency, amount, fees_at, contract, token] = reader.head()?;
     let mut fill = Fill {
@@ -200,5 +223,5 @@ fn newer(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
         };
         deal.fee(recipient, uint(amount), kind);
     }
-    Ok((Said::from(deal).and(fill.closing(log)), reader.doubt()))
+    Ok((deal, fill.closing(log), reader.doubt()))
 }

@@ -100,7 +100,7 @@ pub(crate) fn said(
         Some(&TOKEN_PRICE | &PRICE | &BAZAAR_PRICE) => priced(transaction, log, &mut reader, trail)?,
         Some(&TOKEN_BID | &TOKEN_CANCEL_BID) => bid_on_token(log, &mut reader),
         Some(&BID | &CANCEL_BID | &OFFER_PLACED | &CANCEL_OFFER) => offered(log, &mut reader)?,
-        Some(&AUCTION_BID | &BAZAAR_BID) => first_bid(log, &mut reader, trail)?,
+        Some(&AUCTION_BID | &BAZAAR_BID) => first_bid(transaction, log, &mut reader, trail)?,
         _ => auctioned(log, &mut reader)?,
     };
     Ok((said, reader.doubt()))
@@ -234,9 +234,15 @@ fn auctioned(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
     Ok(listing.into())
 }
 
-/// The first bid on an auction hands the token over: what was its creator's is the contract's from now on.
-fn first_bid(log: &Log, reader: &mut Reader<'_>, trail: &Trail) -> Result<Said, Refusal> {
-    let (contract, token) = (reader.topic_address(1), reader.topic_uint(3));
+/// The first bid on an auction hands the token over: what was its creator's is the contract's from now on. If the auction was
+/// created with it, it is an offer that the owner made an auction of.
+fn first_bid(
+    transaction: &Transaction<'_>,
+    log: &Log,
+    reader: &mut Reader<'_>,
+    trail: &Trail,
+) -> Result<Said, Refusal> {
+    let (contract, bidder, token) = (reader.topic_address(1), reader.topic_address(2), reader.topic_uint(3));
     let (version, currency, amount, is_first) = if log.topic0() == Some(&BAZAAR_BID) {
         let [currency, amount, is_first, _length, _previous] = reader.head()?;
         ("bazaar", reader.address(currency), amount, is_first)
@@ -249,13 +255,22 @@ fn first_bid(log: &Log, reader: &mut Reader<'_>, trail: &Trail) -> Result<Said, 
     let Some(creator) = handed_over.filter(|_| !uint(is_first).is_zero()) else {
         return Ok(Said::default());
     };
-    let piece = Piece { log, contract, token };
-    let listing = Order {
+    let (market, piece) = (market(version), Piece { log, contract, token });
+    let said = Said::from(Order {
         currency,
         price: Some(uint(amount)),
         escrowed: true,
         auction: true,
-        ..piece.order(market(version), OrderKind::Listing, piece.auction(), creator.from)
-    };
-    Ok(listing.into())
+        ..piece.order(market, OrderKind::Listing, piece.auction(), creator.from)
+    });
+    let mut before = transaction.before(log).iter().rev();
+    let created = before.find(|other| other.address == log.address);
+    let is_converted = created.is_some_and(|created| {
+        created.topic0() == Some(&NEW_AUCTION) && created.topics.get(1..3) == Some(&[log.topics[1], log.topics[3]])
+    });
+    Ok(if is_converted {
+        said.and(piece.paid_back(market, bidder, currency))
+    } else {
+        said
+    })
 }

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, U256, address, b256};
 
 use crate::abi::{Reader, Refusal, Tuple, sum, uint};
 use crate::block::Log;
-use crate::deal::{Deal, Line, Market};
+use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, Standard, flag, reason};
 use crate::orders::{Key, Said, canceled, filled_by, only, order, part, until};
@@ -87,12 +87,8 @@ fn kind(direction: U256) -> Result<OrderKind, Refusal> {
 
 /// An order taken, in whole or in part.
 struct Fill {
-    kind: OrderKind,
-    maker: Address,
+    deal: Deal,
     nonce: U256,
-    currency: Address,
-    amount: U256,
-    line: Line,
     /// Who matched the order with another; zero where its taker took it himself.
     matcher: Address,
 }
@@ -108,99 +104,104 @@ impl Fill {
             (Standard::Erc721, U256::ONE, last)
         };
         let (maker, taker) = (reader.address(maker), reader.address(taker));
-        let kind = kind(uint(direction))?;
-        let (seller, buyer) = match kind {
-            OrderKind::Listing => (maker, taker),
-            OrderKind::Offer => (taker, maker),
+        let (side, seller, buyer) = match kind(uint(direction))? {
+            OrderKind::Listing => (Side::Listing, maker, taker),
+            OrderKind::Offer => (Side::Offer, taker, maker),
         };
-        let fill = Fill {
-            kind,
-            maker,
-            nonce: uint(nonce),
+        let line = Line {
+            standard,
+            ..Line::of(reader.address(contract), uint(token), quantity).between(seller, buyer)
+        };
+        let mut deal = Deal {
             currency: currency(reader.address(paid_in)),
-            amount: uint(amount),
-            line: Line {
-                standard,
-                ..Line::of(reader.address(contract), uint(token), quantity).between(seller, buyer)
-            },
+            ..Deal::of(MARKET, side, line, uint(amount))
+        };
+        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+        let fill = Fill {
+            deal,
+            nonce: uint(nonce),
             matcher: reader.address(matcher),
         };
         Ok((fill, reader.doubt()))
     }
 
-    fn deal(&self) -> Deal {
-        let side = match self.kind {
-            OrderKind::Listing => Side::Listing,
-            OrderKind::Offer => Side::Offer,
-        };
-        let mut deal = Deal {
-            currency: self.currency,
-            ..Deal::of(MARKET, side, self.line, self.amount)
-        };
-        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
-        deal
+    /// The deal, if whoever matched the order is `matcher`.
+    fn matched_by(self, matcher: Address) -> Option<Deal> {
+        (self.matcher == matcher && !matcher.is_zero()).then_some(self.deal)
     }
-
-    /// What a match sold, if it is told by this order of the two: by the one that the matcher did not make, else by the sell
-    /// order. What the buy order gives beyond what the sell order asks goes to the sell order's fees and to the matcher.
-    fn matched(&self, other: &Fill) -> Option<Deal> {
-        let (sell, buy) = match self.kind {
-            OrderKind::Listing => (self, other),
-            OrderKind::Offer => (other, self),
-        };
-        let told_by = if self.matcher == sell.maker {
-            buy.kind
-        } else {
-            sell.kind
-        };
-        let price = if self.matcher == buy.maker {
-            sell.amount
-        } else {
-            buy.amount
-        };
-        let mut deal = Deal {
-            currency: buy.currency,
-            price: Some(price),
-            ..self.deal()
-        };
-        if self.matcher != sell.maker {
-            deal.fee(self.matcher, price.saturating_sub(sell.amount), FeeKind::Other);
-        }
-        (self.kind == told_by).then_some(deal)
-    }
-}
-
-/// The order that the one at `index` was matched with: that of the log behind a sell order, before a buy order.
-fn counterpart(logs: &[&Log], index: usize, fill: &Fill) -> Option<Fill> {
-    let at = match fill.kind {
-        OrderKind::Listing => index.checked_add(1),
-        OrderKind::Offer => index.checked_sub(1),
-    };
-    let log = logs.get(at?).filter(|log| log.topic0() == logs[index].topic0())?;
-    let (other, _) = Fill::read(log).ok()?;
-    let parties = |fill: &Fill| {
-        (
-            fill.matcher,
-            fill.line.contract,
-            fill.line.token,
-            fill.line.seller,
-            fill.line.buyer,
-        )
-    };
-    let is_matched = !fill.matcher.is_zero() && fill.kind != other.kind && parties(fill) == parties(&other);
-    is_matched.then_some(other)
 }
 
 fn filled(logs: &[&Log], index: usize) -> Result<(Said, Option<&'static str>), Refusal> {
     let log = logs[index];
     let (fill, doubt) = Fill::read(log)?;
-    let deal = match counterpart(logs, index, &fill) {
-        Some(other) => fill.matched(&other),
-        None => Some(fill.deal()),
+    let line = fill.deal.lines[0];
+    let key = key(log, line.standard, fill.deal.maker, fill.nonce);
+    let other = counterpart(logs, index, &fill.deal, |other| {
+        let fills = other.topic0() == log.topic0();
+        let (other, _) = Fill::read(other).ok().filter(|_| fills)?;
+        other.matched_by(fill.matcher)
+    });
+    let told = told(fill.deal, other, fill.matcher);
+    Ok((Said::from(told).and(filled_by(MARKET, log, key, line.quantity)), doubt))
+}
+
+/// What the order was for that the one filled at `index` was matched with, if it was: the log behind a sell order, or before a buy
+/// order, fills it with the same token between the same parties.
+pub(crate) fn counterpart(
+    logs: &[&Log],
+    index: usize,
+    deal: &Deal,
+    read: impl Fn(&Log) -> Option<Deal>,
+) -> Option<Deal> {
+    let at = match deal.side {
+        Side::Listing => index.checked_add(1),
+        _ => index.checked_sub(1),
     };
-    let key = key(log, fill.line.standard, fill.maker, fill.nonce);
-    let closing = filled_by(MARKET, log, key, fill.line.quantity);
-    Ok((Said::from(deal).and(closing), doubt))
+    let other = read(logs.get(at?)?)?;
+    let [one, two] = [deal, &other].map(|deal| {
+        let line = deal.lines[0];
+        (line.contract, line.token, line.quantity, line.seller, line.buyer)
+    });
+    (deal.side != other.side && one == two).then_some(other)
+}
+
+/// What an order sold, if its log tells that: of two matched orders, the one that the matcher did not make does, else the sell
+/// order.
+pub(crate) fn told(deal: Deal, counterpart: Option<Deal>, matcher: Address) -> Option<Deal> {
+    let Some(other) = counterpart else {
+        return Some(deal);
+    };
+    let side = deal.side;
+    let (sell, buy) = match side {
+        Side::Listing => (deal, other),
+        _ => (other, deal),
+    };
+    Some(matched(&sell, &buy, matcher)).filter(|deal| deal.side == side)
+}
+
+/// The deal of two matched orders. The buyer gives what his order says, or, if he is the matcher, what the seller asks. What no
+/// log says who gets goes to fees of the sell order and to the matcher.
+fn matched(sell: &Deal, buy: &Deal, matcher: Address) -> Deal {
+    let (tells, other) = if matcher == sell.maker {
+        (buy, sell)
+    } else {
+        (sell, buy)
+    };
+    let price = if matcher == buy.maker { sell.price } else { buy.price };
+    let mut deal = Deal {
+        currency: buy.currency,
+        price,
+        ..tells.clone()
+    };
+    for fee in &other.fees {
+        deal.fee(fee.recipient, fee.amount, fee.kind);
+    }
+    if matcher != sell.maker {
+        let left = |taken| price?.checked_sub(sell.price?)?.checked_sub(taken);
+        let of_buyer = sum_of(buy.fees.iter().map(|fee| fee.amount)).ok();
+        deal.fee(matcher, of_buyer.and_then(left).unwrap_or_default(), FeeKind::Other);
+    }
+    deal
 }
 
 /// An order as its maker put it on the chain. Conditions in place of a token number stand for any token that meets them.

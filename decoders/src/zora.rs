@@ -15,10 +15,18 @@ use crate::zora_orders as orders;
 
 const ETHEREUM: u64 = 1;
 const POLYGON: u64 = 137;
-pub(crate) const MEDIA: Address = address!("abefbc9fd2f806065b4f3c237d4b59d9a97bcac7");
-pub(crate) const AUCTION_HOUSE: Address = address!("e468ce99444174bd3bbbed09209577d25d1ad673");
-const V1: &[(u64, Address)] = &[(ETHEREUM, address!("e5bfab544eca83849c53464f85b7164375bdaac1"))];
-const V2: &[(u64, Address)] = &[(ETHEREUM, AUCTION_HOUSE)];
+const MEDIA: &[(u64, Address)] = &[
+    (ETHEREUM, address!("abefbc9fd2f806065b4f3c237d4b59d9a97bcac7")),
+    (POLYGON, address!("6953190aafd8f8995e8f47e8f014d0db83e92300")),
+];
+const V1: &[(u64, Address)] = &[
+    (ETHEREUM, address!("e5bfab544eca83849c53464f85b7164375bdaac1")),
+    (POLYGON, address!("e20bd7dc76e09aebc2a9a732ab6aee616c5a17eb")),
+];
+const V2: &[(u64, Address)] = &[
+    (ETHEREUM, address!("e468ce99444174bd3bbbed09209577d25d1ad673")),
+    (POLYGON, address!("48f1c97259dc7f3900965391651693baebfd59a2")),
+];
 const ASKS: &[(u64, Address)] = &[
     (ETHEREUM, address!("6170b3c3a54c3d8c854934cbc314ed479b2b29a3")),
     (ETHEREUM, address!("ce6cef2a9028e1c3b21647ae3b4251038109f42a")),
@@ -131,7 +139,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
                 events.say(log, told);
                 last_bid = Some(log);
             }
-            Some(&AUCTION_ENDED) => events.say(log, second_version(log)),
+            Some(&AUCTION_ENDED) => events.say(log, second_version(transaction, log)),
             Some(&orders::V2_AUCTION_UPDATED) => {
                 let told = orders::reserve_changed(transaction, log, &mut created, events);
                 events.say(log, told);
@@ -152,6 +160,16 @@ pub(crate) fn market(version: &'static str) -> Market {
     Market { name: "zora", version }
 }
 
+/// Zora's own token, the only one that v1 sells.
+pub(crate) fn media(transaction: &Transaction<'_>) -> Address {
+    transaction.here(MEDIA).unwrap_or_default()
+}
+
+/// Whether `bidder` is the auction house, whose bids on v1 its auctions tell.
+pub(crate) fn is_auction_house(transaction: &Transaction<'_>, bidder: Address) -> bool {
+    transaction.here(V2) == Some(bidder)
+}
+
 /// A bid on a token of Zora's own contract. What the market paid out tells the creator's shares if it adds up; a bid that took
 /// the place of another paid that one back before it was told.
 fn first_version(
@@ -163,15 +181,14 @@ fn first_version(
     let mut reader = Reader::new(log);
     let [amount, currency, bidder, recipient, _share] = reader.head()?;
     let (bidder, buyer) = (reader.address(bidder), reader.address(recipient));
-    if bidder == AUCTION_HOUSE {
-        // The auction tells the sale.
+    if is_auction_house(transaction, bidder) {
         return Ok((Said::default(), reader.doubt()));
     }
-    let token = reader.topic_uint(1);
-    let mut moves = trail.of_token(MEDIA, token).map(|(_, movement)| movement);
+    let (media, token) = (media(transaction), reader.topic_uint(1));
+    let mut moves = trail.of_token(media, token).map(|(_, movement)| movement);
     let seller = moves.rfind(|movement| movement.log_index < log.log_index && movement.to == buyer);
     let seller = seller.map_or(Address::ZERO, |movement| movement.from);
-    let line = Line::of(MEDIA, token, U256::ONE).between(seller, buyer);
+    let line = Line::of(media, token, U256::ONE).between(seller, buyer);
     let side = side_of(transaction, log, last_bid, [bidder, buyer]);
     let mut deal = Deal {
         currency: reader.address(currency),
@@ -213,18 +230,20 @@ fn side_of(transaction: &Transaction<'_>, log: &Log, last_bid: Option<&Log>, bid
     }
 }
 
-fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn second_version(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [seller, curator, winner, amount, curator_fee, currency] = reader.head()?;
-    let (seller, winner) = (reader.address(seller), reader.address(winner));
+    let (seller, curator, winner) = (reader.address(seller), reader.address(curator), reader.address(winner));
     let (contract, token) = (reader.topic_address(3), reader.topic_uint(2));
     let line = Line::of(contract, token, U256::ONE).between(seller, winner);
     let mut deal = Deal {
         currency: reader.address(currency),
         ..Deal::of(market("v2"), Side::Auction, line, sum(uint(amount), uint(curator_fee))?)
     };
-    deal.fee(reader.address(curator), uint(curator_fee), FeeKind::Tip);
-    if contract == MEDIA {
+    if curator != seller {
+        deal.fee(curator, uint(curator_fee), FeeKind::Tip);
+    }
+    if contract == media(transaction) {
         // The amount is what the owner got: the creator's share went before.
         deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
     }

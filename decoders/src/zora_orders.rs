@@ -13,7 +13,7 @@ use crate::fact::{Closing, Order, OrderKind};
 use crate::orders::{Key, Said, canceled, filled, from, invalidated, lister, only, order, part};
 use crate::trail::Trail;
 use crate::transaction::{Latest, Transaction};
-use crate::zora::{AUCTION_HOUSE, BID_FINALIZED, MEDIA, market};
+use crate::zora::{BID_FINALIZED, is_auction_house, market, media};
 
 /// v1 `BidCreated(uint256,(uint256,address,address,address,(uint256)))`.
 pub(crate) const BID_CREATED: B256 = b256!("327bc9021bfbee403a11b13dd6c819999006aff090cc129f07e9f2840af38dd5");
@@ -114,7 +114,7 @@ pub(crate) fn said(
 ) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let said = match log.topic0() {
-        Some(&BID_CREATED | &BID_REMOVED) => bid(log, &mut reader)?,
+        Some(&BID_CREATED | &BID_REMOVED) => bid(transaction, log, &mut reader)?,
         Some(&V1_ASK_CREATED) => asked(transaction, log, &mut reader, trail)?.into(),
         Some(&V1_ASK_REMOVED) => ask_removed(transaction, log, &mut reader, trail)?.into(),
         Some(&V2_AUCTION_CREATED) => auctioned(log, &mut reader)?.into(),
@@ -129,17 +129,17 @@ pub(crate) fn said(
 }
 
 /// A bid of v1. Those of the auction house are how it sells: the auction tells them.
-fn bid(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
+fn bid(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
     let [amount, currency, bidder, _recipient, _share] = reader.head()?;
     let (token, bidder) = (reader.topic_uint(1), reader.address(bidder));
     let (market, key) = (market("v1"), first_bid(log, token, bidder));
-    if bidder == AUCTION_HOUSE {
+    if is_auction_house(transaction, bidder) {
         return Ok(Said::default());
     }
     if log.topic0() == Some(&BID_REMOVED) {
         return Ok(canceled(market, log, key).into());
     }
-    let line = Line::of(MEDIA, token, U256::ONE);
+    let line = Line::of(media(transaction), token, U256::ONE);
     let offer = Order {
         currency: reader.address(currency),
         price: Some(uint(amount)),
@@ -157,9 +157,10 @@ fn asked(
 ) -> Result<Option<Order>, Refusal> {
     let [amount, currency] = reader.head()?;
     let (token, currency) = (reader.topic_uint(1), reader.address(currency));
-    let maker = lister(transaction, trail, log, MEDIA, token);
+    let media = media(transaction);
+    let maker = lister(transaction, trail, log, media, token);
     Ok(maker.map(|maker| {
-        let (key, line) = (first_ask(log, token), Line::of(MEDIA, token, U256::ONE));
+        let (key, line) = (first_ask(log, token), Line::of(media, token, U256::ONE));
         Order {
             currency,
             price: Some(uint(amount)),
@@ -194,7 +195,7 @@ fn ask_removed(
             let bid = reader.head::<5>();
             bid.is_ok_and(|bid| uint(&bid[0]) >= uint(amount) && reader.address(&bid[1]) == currency)
         });
-    let mut moves = trail.of_token(MEDIA, token);
+    let mut moves = trail.of_token(media(transaction), token);
     let moved = moves
         .next_back()
         .is_some_and(|(_, last)| last.log_index > log.log_index);
