@@ -22,8 +22,13 @@ const CONTRACTS: &[(u64, Address)] = &[
     (8453, address!("a39a5f160a1952ddf38781bd76e402b0006912a9")),
     (10, address!("2317d8b224328644759319dffa2a5da77c72e0e9")),
 ];
-/// Receives the market's fee, as its published orders and the calldata at hand say; other receivers are taken for creators.
-const FEE_WALLET: Address = address!("00ca62445b06a9adc1879a44485b4efdcb7b75f3");
+/// Receive the market's fee; other receivers are taken for creators.
+const FEE_WALLETS: [Address; 2] = [
+    // Named by the market's published orders, and by the calldata at hand.
+    address!("00ca62445b06a9adc1879a44485b4efdcb7b75f3"),
+    // Taken for the market's where its share is told (example 29 of the decoding specification); nothing else confirms it.
+    address!("482b2150889bfc8cad0548ebb006cfd643647b69"),
+];
 
 /// `ERC721SellOrderFilled(address,address,address,uint256,address,uint256,bytes32)`.
 const OLD_SELL_721: B256 = b256!("8a0f8e04e7a35efabdc150b7d106308198a4f965a5d11badf768c5b8b273ac94");
@@ -216,7 +221,7 @@ fn newer(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
         if recipient == seller {
             continue;
         }
-        let kind = if recipient == FEE_WALLET {
+        let kind = if FEE_WALLETS.contains(&recipient) {
             FeeKind::Marketplace
         } else {
             FeeKind::Royalty
