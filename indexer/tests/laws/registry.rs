@@ -173,7 +173,7 @@ async fn a_currency_that_nobody_told_of_is_asked_what_it_is_and_the_operator_may
     let asked = Some((Some("WETH".to_owned()), Some(18), false, "contract".to_owned()));
 
     let filled = Database::new().await;
-    let program = Program::new(&Setup::new(&filled, chain.id(), &[endpoint.clone()]));
+    let program = Program::new(&Setup::new(&filled, chain.id(), std::slice::from_ref(&endpoint)));
     program.run(&["registry", "chains", "list"]).await;
     assert_eq!(currency(&filled).await, None);
     program
