@@ -94,8 +94,13 @@ impl Deal {
         }
     }
 
-    /// Adds a part of the price that somebody other than the seller got, one fee per receiver and kind.
+    /// Adds a part of the price, one fee per receiver and kind. What goes to who sells the first line is no fee, whatever it is for:
+    /// royalties are what others get (decoding specification, section 3).
     pub(crate) fn fee(&mut self, recipient: Address, amount: U256, kind: FeeKind) {
+        let seller = self.lines.first().map(|line| line.seller);
+        if seller == Some(recipient) && !recipient.is_zero() {
+            return;
+        }
         let told = self
             .fees
             .iter_mut()
@@ -125,7 +130,7 @@ impl Deal {
             self.flags.push(flag::FEES_UNKNOWN);
             return;
         };
-        for (place, share) in shares.iter().enumerate().filter(|(_, share)| share.to != seller) {
+        for (place, share) in shares.iter().enumerate() {
             self.fee(share.to, share.amount, kind(place, share));
         }
     }

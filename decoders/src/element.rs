@@ -215,12 +215,8 @@ fn newer(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
         fill.quantity = Some(quantity);
     }
     let mut deal = fill.deal(&mut reader, log);
-    let seller = deal.lines[0].seller;
     for [recipient, amount] in reader.records(Tuple::ROOT, fees_at)? {
         let recipient = reader.address(recipient);
-        if recipient == seller {
-            continue;
-        }
         let kind = if FEE_WALLETS.contains(&recipient) {
             FeeKind::Marketplace
         } else {

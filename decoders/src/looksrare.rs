@@ -217,8 +217,7 @@ fn protocol_fee(deal: &mut Deal, trail: &Trail, window: Range<u32>, payers: [Add
             shares.remove(paid);
         }
     }
-    let seller = deal.lines[0].seller;
-    for share in shares.iter().rev().filter(|share| share.to != seller) {
+    for share in shares.iter().rev() {
         deal.fee(share.to, share.amount, FeeKind::Marketplace);
     }
 }

@@ -182,7 +182,8 @@ impl Leg {
 /// Payouts and royalties come out of the price; of the market's legs only what they leave does, the rest the buyer paid on
 /// top.
 fn share_out(deal: &mut Deal, legs: &[Leg]) {
-    let legs = || legs.iter().filter(|leg| leg.currency == deal.currency);
+    let currency = deal.currency;
+    let legs = || legs.iter().filter(|leg| leg.currency == currency);
     let of = |purposes: &[[u8; 4]]| {
         sum_of(
             legs()
@@ -197,26 +198,18 @@ fn share_out(deal: &mut Deal, legs: &[Leg]) {
     if all < price || inside > price || price.is_zero() {
         return deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
     }
-    let seller = deal.lines[0].seller;
-    let mut fees: Vec<(Address, U256, FeeKind)> = Vec::new();
     for leg in legs() {
         match leg.purpose {
-            ROYALTY if leg.to != seller => fees.push((leg.to, leg.amount, FeeKind::Royalty)),
-            PAYOUT if leg.to != seller => fees.push((leg.to, leg.amount, FeeKind::Other)),
+            ROYALTY => deal.fee(leg.to, leg.amount, FeeKind::Royalty),
+            PAYOUT => deal.fee(leg.to, leg.amount, FeeKind::Other),
             _ => {}
         }
     }
     let market = legs().find(|leg| leg.purpose != ROYALTY && leg.purpose != PAYOUT);
-    fees.push((
-        market.map_or(Address::ZERO, |leg| leg.to),
-        price - inside,
-        FeeKind::Marketplace,
-    ));
+    let receiver = market.map_or(Address::ZERO, |leg| leg.to);
+    deal.fee(receiver, price - inside, FeeKind::Marketplace);
     if all > price {
         deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
-    }
-    for (recipient, amount, kind) in fees {
-        deal.fee(recipient, amount, kind);
     }
 }
 

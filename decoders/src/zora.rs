@@ -206,7 +206,7 @@ fn first_version(
         .filter(|payment| payment.currency == deal.currency && payment.from == log.address)
         .collect();
     if sum_of(paid.iter().map(|payment| payment.amount)).ok() == deal.price {
-        for payment in paid.iter().filter(|payment| payment.to != seller) {
+        for payment in paid {
             deal.fee(payment.to, payment.amount, FeeKind::Royalty);
         }
     } else {
@@ -240,9 +240,7 @@ fn second_version(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Opt
         currency: reader.address(currency),
         ..Deal::of(market("v2"), Side::Auction, line, sum(uint(amount), uint(curator_fee))?)
     };
-    if curator != seller {
-        deal.fee(curator, uint(curator_fee), FeeKind::Tip);
-    }
+    deal.fee(curator, uint(curator_fee), FeeKind::Tip);
     if contract == media(transaction) {
         // The amount is what the owner got: the creator's share went before.
         deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
