@@ -2,25 +2,35 @@
 
 use decoders::currency;
 use sinks::currencies;
-use tracing::debug;
+use tracing::{debug, warn};
 
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::pipeline::Pipeline;
 
 /// Contracts asked at once.
 const AT_ONCE: u32 = 100;
 
-/// Asks the contracts of all unknown currencies; returns how many answered. One that no endpoint could ask is asked again by the next call.
+/// Asks the contracts of all unknown currencies; false when some could not be asked and are worth another try after a while.
 ///
 /// # Errors
-/// When no endpoint answers at all, or the database fails.
-pub async fn learn(pipeline: &Pipeline) -> Result<u64, Error> {
+/// Only what no further attempt would mend.
+pub async fn learn(pipeline: &Pipeline) -> Result<bool, Error> {
+    match ask_all(pipeline).await {
+        Err(error) if error.class() == Class::Transient => {
+            warn!(%error, chain = %pipeline.chain, "asking currencies what they are failed");
+            Ok(false)
+        }
+        other => other,
+    }
+}
+
+async fn ask_all(pipeline: &Pipeline) -> Result<bool, Error> {
     let (store, chain) = (&pipeline.store, pipeline.chain);
-    let (mut after, mut learned) = (None, 0);
+    let (mut after, mut all) = (None, true);
     loop {
         let unknown = currencies::unknown(store, chain, after, AT_ONCE).await?;
         if unknown.is_empty() {
-            return Ok(learned);
+            return Ok(all);
         }
         after = unknown.last().copied();
         let questions: Vec<_> = unknown
@@ -28,6 +38,7 @@ pub async fn learn(pipeline: &Pipeline) -> Result<u64, Error> {
             .flat_map(|address| currency::questions(*address))
             .collect();
         let (answers, _) = pipeline.endpoints.answers(&questions).await?;
+        let asked = unknown.len();
         let told: Vec<_> = unknown
             .into_iter()
             .filter_map(|address| Some((address, currency::read(address, &answers)?)))
@@ -35,6 +46,7 @@ pub async fn learn(pipeline: &Pipeline) -> Result<u64, Error> {
         for (address, metadata) in &told {
             debug!(%chain, %address, ?metadata, "asked a currency what it is");
         }
-        learned += currencies::learn(store, chain, &told).await?;
+        all &= told.len() == asked;
+        currencies::learn(store, chain, &told).await?;
     }
 }

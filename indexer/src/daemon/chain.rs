@@ -21,6 +21,9 @@ use crate::{currencies, retry, stored};
 /// out when it jumps is found soon.
 const GAP_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long currencies are left alone that no endpoint could ask what they are.
+const CURRENCY_PAUSE: Duration = Duration::from_secs(60);
+
 /// A chain as the daemon runs it.
 pub struct ChainTask {
     /// The head.
@@ -75,12 +78,12 @@ impl ChainTask {
 
     /// Asks the contracts of currencies that nobody told of, until there are none and the gaps are filled.
     async fn learn_currencies(&self, cancel: &CancellationToken, filled: &CancellationToken) -> Result<(), Error> {
-        let mut leading = self.leading.clone();
+        let (mut leading, mut due) = (self.leading.clone(), Instant::now());
         loop {
             let ended = filled.is_cancelled();
-            if *leading.borrow_and_update() || ended {
-                let learn = || currencies::learn(&self.follower.pipeline);
-                retry::persist(cancel, "asking currencies what they are", learn).await?;
+            if ended || (*leading.borrow_and_update() && due <= Instant::now()) {
+                let all = currencies::learn(&self.follower.pipeline).await?;
+                due = Instant::now() + if all { Duration::ZERO } else { CURRENCY_PAUSE };
             }
             if ended {
                 return Ok(());

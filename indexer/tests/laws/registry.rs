@@ -2,6 +2,7 @@
 //! currency the currency's contract does.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use alloy_primitives::Address;
 use sinks::abis::abi_source;
@@ -157,19 +158,25 @@ async fn the_gap_of_a_contract_with_an_abi_costs_requests_by_its_blocks_and_not_
     daemon.stop().await;
 }
 
+/// What the simulated chain trades in beside its own currency.
+const WETH: &str = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2";
+
+/// Symbol, decimals, whether it is worth one of the chain's own, and who says so.
+type Currency = (Option<String>, Option<i32>, bool, String);
+
+async fn currency(database: &Database) -> Option<Currency> {
+    sqlx::query_as("select symbol, decimals, pegged, told_by from catalog_service.currencies where address = $1")
+        .bind(WETH)
+        .fetch_optional(&database.store.pool)
+        .await
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_currency_that_nobody_told_of_is_asked_what_it_is_and_the_operator_may_say_otherwise() {
-    const WETH: &str = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2";
     let chain = Chain::start(Settings::market(114), 60, 8).await;
     let endpoint = chain.server.http_url();
     let name = chain.id().to_string();
-    let currency = async |database: &Database| -> Option<(Option<String>, Option<i32>, bool, String)> {
-        sqlx::query_as("select symbol, decimals, pegged, told_by from catalog_service.currencies where address = $1")
-            .bind(WETH)
-            .fetch_optional(&database.store.pool)
-            .await
-            .unwrap()
-    };
     let asked = Some((Some("WETH".to_owned()), Some(18), false, "contract".to_owned()));
 
     let filled = Database::new().await;
@@ -223,6 +230,29 @@ async fn a_currency_that_nobody_told_of_is_asked_what_it_is_and_the_operator_may
         (currency(&followed).await == asked).then_some(())
     })
     .await;
+    assert!(daemon.stop().await.success());
+    daemon.assert_no_panic();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_currency_that_no_endpoint_can_ask_holds_nothing_up_and_is_left_alone_for_a_while() {
+    let chain = Chain::start(Settings::market(114), 60, 8).await;
+    chain
+        .faults
+        .change(|settings| settings.missing_methods = vec!["eth_call".to_owned()]);
+    let database = Database::new().await;
+    let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]));
+    let mut daemon = program.start(&["run"]);
+    chain.indexed(&database.store, 0, "without eth_call").await;
+    let unknown = Some((None, None, false, "nobody".to_owned()));
+    assert_eq!(currency(&database).await, unknown);
+    let in_vain = || daemon.log().matches("no endpoint gives a usable answer").count();
+    // Behind what it says of the last block, it may be in the middle of asking.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = in_vain();
+    assert!(before > 0, "it was asked");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(in_vain(), before, "and is not asked again at once");
     assert!(daemon.stop().await.success());
     daemon.assert_no_panic();
 }
