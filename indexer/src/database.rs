@@ -184,12 +184,17 @@ mod embedded {
     //! The server inside the process. It blocks while it starts and stops, so both happen off the runtime's threads.
 
     use std::fs::TryLockError;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use pglite_oxide::PgliteServer;
     use sqlx::postgres::PgConnectOptions;
 
     use crate::error::{Exit, Failure};
+
+    /// What stands for a port in the name of a socket.
+    const SOCKET_PORT: u16 = 5432;
+    /// Bytes that the name of a socket can have anywhere.
+    const LONGEST_SOCKET: usize = 103;
 
     /// A running embedded server.
     #[derive(Debug)]
@@ -199,10 +204,13 @@ mod embedded {
         /// Starts PostgreSQL on `folder`, making it where it is missing.
         pub(super) async fn start(folder: PathBuf) -> Result<Self, Failure> {
             let shown = folder.display().to_string();
-            let started =
-                tokio::task::spawn_blocking(move || PgliteServer::builder().path(folder).database("postgres").start())
-                    .await;
-            match started {
+            let socket = socket_in(&folder);
+            let server = PgliteServer::builder().path(folder).database("postgres");
+            let server = match socket {
+                Some(socket) => server.unix(socket),
+                None => server,
+            };
+            match tokio::task::spawn_blocking(move || server.start()).await {
                 Ok(Ok(server)) => Ok(Server(Some(server))),
                 Ok(Err(error)) => Err(explain(&shown, &error)),
                 Err(error) => Err(Failure::new(
@@ -212,8 +220,14 @@ mod embedded {
             }
         }
 
-        /// Where the server listens: a free port on the loopback address.
+        /// Where the server listens.
         pub(super) fn options(&self) -> Result<PgConnectOptions, Failure> {
+            let socket = self.0.as_ref().and_then(PgliteServer::socket_path);
+            // sqlx does not read the URL of a socket.
+            if let Some(folder) = socket.and_then(Path::parent) {
+                let options = PgConnectOptions::new_without_pgpass().socket(folder).port(SOCKET_PORT);
+                return Ok(options.username("postgres").database("postgres"));
+            }
             let url = self.0.as_ref().map(PgliteServer::database_url).unwrap_or_default();
             url.parse().map_err(|error| {
                 Failure::new(
@@ -250,6 +264,17 @@ mod embedded {
         }
     }
 
+    /// The socket to listen on: none where its name would be too long for one, then it is a free port on the loopback address.
+    ///
+    /// The server says the end of an answer in several pieces, and over TCP each waits until the one before was acknowledged,
+    /// which Linux puts off for 40 ms.
+    fn socket_in(folder: &Path) -> Option<PathBuf> {
+        let socket = std::path::absolute(folder)
+            .ok()?
+            .join(format!(".s.PGSQL.{SOCKET_PORT}"));
+        (socket.as_os_str().len() <= LONGEST_SOCKET).then_some(socket)
+    }
+
     fn explain(folder: &str, error: &(impl std::fmt::Display + AsRef<dyn std::error::Error + Send + Sync>)) -> Failure {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
         while let Some(cause) = source {
@@ -267,5 +292,25 @@ mod embedded {
             Exit::Database,
             format!("failed to start the embedded PostgreSQL in {folder}: {error:#}: {advice}"),
         )
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[tokio::test]
+        async fn a_server_listens_on_a_socket_in_its_folder_unless_the_name_is_too_long() {
+            let place = tempfile::tempdir().unwrap();
+            let deep = place.path().join("d".repeat(LONGEST_SOCKET));
+            for (folder, has_socket) in [(place.path().join("near"), true), (deep, false)] {
+                let server = Server::start(folder.clone()).await.unwrap();
+                assert_eq!(folder.join(".s.PGSQL.5432").exists(), has_socket, "{folder:?}");
+                let mut connection = sqlx::ConnectOptions::connect(&server.options().unwrap()).await.unwrap();
+                let one: i32 = sqlx::query_scalar("select 1").fetch_one(&mut connection).await.unwrap();
+                assert_eq!(one, 1);
+                sqlx::Connection::close(connection).await.unwrap();
+                server.stop().await.unwrap();
+            }
+        }
     }
 }
