@@ -138,7 +138,7 @@ impl Sold {
         for payment in fees {
             deal.fee(payment.to, payment.amount, FeeKind::Royalty);
         }
-        for payment in paid.iter().filter(|payment| payment.to != self.line.seller) {
+        for payment in paid {
             deal.fee(payment.to, payment.amount, FeeKind::Other);
         }
         Ok(deal)

@@ -185,39 +185,24 @@ fn first_version(
     if let Some(royalty) = royalty {
         deal.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
     }
-    protocol_fee(&mut deal, trail, window, [log.address, buyer]);
+    protocol_fee(&mut deal, trail.shares(window, currency, uint(price), seller), royalty);
     let said = Said::from(deal)
         .and(filled(market, log, Key::hash(B256::from(*hash))))
         .and(outlived(market, log, maker, nonce));
     Ok((said, reader.doubt()))
 }
 
-/// Adds what `payers` paid to neither the seller nor the creator, if the last payments of the window add up to the price.
-fn protocol_fee(deal: &mut Deal, trail: &Trail, window: Range<u32>, payers: [Address; 2]) {
-    // The exchange wraps native currency first and is paid by nobody; its own wrapped coins are what it pays with.
-    let is_share = |payment: &&Payment| {
-        payment.currency == deal.currency && payers.contains(&payment.from) && payment.to != payers[0]
-    };
-    let mut lacking = deal.price.unwrap_or_default();
-    let mut shares = Vec::new();
-    for payment in trail.payments(window).iter().rev().filter(is_share) {
-        let Some(rest) = lacking.checked_sub(payment.amount).filter(|_| !lacking.is_zero()) else {
-            break;
-        };
-        lacking = rest;
-        shares.push(payment);
-    }
-    if !lacking.is_zero() {
+/// Tells what of the `shares` in the price neither the seller got nor the creator, whose `royalty` is told already.
+fn protocol_fee(deal: &mut Deal, shares: Option<Vec<Payment>>, royalty: Option<&Royalty>) {
+    let Some(mut shares) = shares else {
         deal.flags.push(flag::FEES_UNKNOWN);
         return;
+    };
+    let paid = royalty.map(|royalty| (royalty.recipient, royalty.amount));
+    if let Some(paid) = shares.iter().rposition(|share| Some((share.to, share.amount)) == paid) {
+        shares.remove(paid);
     }
-    for royalty in &deal.fees {
-        let paid = |share: &&Payment| (share.to, share.amount) == (royalty.recipient, royalty.amount);
-        if let Some(paid) = shares.iter().rposition(paid) {
-            shares.remove(paid);
-        }
-    }
-    for share in shares.iter().rev() {
+    for share in shares {
         deal.fee(share.to, share.amount, FeeKind::Marketplace);
     }
 }

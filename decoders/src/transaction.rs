@@ -70,13 +70,13 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// The last log of the block about each of some things, up to the log at hand. Every log is read once, however often it is
-/// looked for.
+/// The last log of each contract about each of some things, in the block up to the log at hand. Every log is read once, however
+/// often one is looked for.
 #[derive(Debug)]
 pub(crate) struct Latest<'a> {
     /// What a log is about, if it counts.
     about: fn(&Log) -> Option<B256>,
-    logs: FxHashMap<B256, &'a Log>,
+    logs: FxHashMap<(Address, B256), &'a Log>,
     /// How many logs of the block were read.
     read: usize,
 }
@@ -96,10 +96,10 @@ impl<'a> Latest<'a> {
         let earlier = transaction.earlier.iter().chain(transaction.before(log));
         for other in earlier.skip(self.read) {
             self.read += 1;
-            if let Some(thing) = (self.about)(other).filter(|_| other.address == log.address) {
-                self.logs.insert(thing, other);
+            if let Some(thing) = (self.about)(other) {
+                self.logs.insert((other.address, thing), other);
             }
         }
-        self.logs.get(thing).copied()
+        self.logs.get(&(log.address, *thing)).copied()
     }
 }

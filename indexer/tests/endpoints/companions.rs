@@ -6,9 +6,8 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use decoders::block::{ChainId, Log, Proof};
 use indexer::endpoints::Filter;
-use testchain::faults::{Faults, LogFaults, Settings as FaultSettings};
-use testchain::ledger::{Finality, Ledger};
-use testchain::simulation::{Settings, Simulation};
+use testchain::faults::{Faults, LogFaults};
+use testchain::simulation::Settings;
 
 use crate::world::{World, health};
 
@@ -17,21 +16,7 @@ const LAST: u64 = 39;
 
 /// A chain that trades, behind endpoints.
 async fn world(endpoints: usize) -> World {
-    let mut simulation = Simulation::new(Settings::market(8));
-    let finality = Finality {
-        safe_depth: 2,
-        finalized_depth: 4,
-    };
-    let ledger = Ledger::new(1, simulation.blocks(LAST + 1), finality);
-    let mut world = World {
-        ledger,
-        simulation,
-        servers: Vec::new(),
-    };
-    for _ in 0..endpoints {
-        world.add(FaultSettings::default()).await;
-    }
-    world
+    World::of(Settings::market(8), LAST + 1, endpoints).await
 }
 
 /// The logs of one contract that is traded, and what they draw after them.

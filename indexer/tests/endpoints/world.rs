@@ -38,15 +38,17 @@ impl World {
             .with_test_writer()
             .try_init()
             .ok();
-        let mut simulation = Simulation::new(Settings::small(7));
-        let ledger = Ledger::new(
-            1,
-            simulation.blocks(blocks),
-            Finality {
-                safe_depth: 2,
-                finalized_depth: 4,
-            },
-        );
+        World::of(Settings::small(7), blocks, endpoints).await
+    }
+
+    /// The same, made from these settings.
+    pub(crate) async fn of(settings: Settings, blocks: u64, endpoints: usize) -> Self {
+        let mut simulation = Simulation::new(settings);
+        let finality = Finality {
+            safe_depth: 2,
+            finalized_depth: 4,
+        };
+        let ledger = Ledger::new(1, simulation.blocks(blocks), finality);
         let mut world = World {
             ledger,
             simulation,

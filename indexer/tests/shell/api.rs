@@ -6,8 +6,9 @@ use alloy_primitives::{Address, B256, U256};
 use decoders::block::{Block, ChainId, Context, Proof, Span};
 use decoders::fact::{Closing, ClosingReason, Facts, Nonces, Order, OrderKind, Reach, Standard};
 use decoders::id::{collection_id, token_id};
+use indexer::database::{self, Database};
 use indexer::health::{Health, server};
-use indexer::{database, registry};
+use indexer::registry;
 use serde_json::Value;
 use sinks::commit::{self, Move};
 use sqlx::PgPool;
@@ -134,14 +135,20 @@ const FILE: &str = "[[chains]]\ncaip2 = \"eip155:1\"\nname = \"Ethereum\"\nnativ
     contracts = [{ name = \"Ones\", address = \"0x1111111111111111111111111111111111111111\", standard = \"erc721\" }]\n\
     [[chains]]\ncaip2 = \"eip155:5\"\nname = \"Empty\"\nnative_symbol = \"E\"\nenabled = false";
 
-#[tokio::test]
-async fn the_api_answers_from_the_tables_and_refuses_what_it_cannot_read() {
-    let test = TestDatabase::create().await;
+/// The database of `test` with the chains of the file and what was transferred on them.
+async fn filled(test: &TestDatabase) -> Database {
     let mut config = test.config();
     config.chains = indexer::config::Config::parse(FILE, "test").unwrap().chains;
     let database = database::open(&config).await.unwrap();
     registry::seed(&database.store, &config).await.unwrap();
     fill(&database.store.pool).await;
+    database
+}
+
+#[tokio::test]
+async fn the_api_answers_from_the_tables_and_refuses_what_it_cannot_read() {
+    let test = TestDatabase::create().await;
+    let database = filled(&test).await;
     fill_sales(&database.store.pool).await;
     let served = Served::start(database.store.pool.clone()).await;
 
@@ -580,11 +587,7 @@ fn orders() -> Facts {
 #[tokio::test]
 async fn listings_and_offers_are_served_by_what_they_are_for_and_by_how_they_stand() {
     let test = TestDatabase::create().await;
-    let mut config = test.config();
-    config.chains = indexer::config::Config::parse(FILE, "test").unwrap().chains;
-    let database = database::open(&config).await.unwrap();
-    registry::seed(&database.store, &config).await.unwrap();
-    fill(&database.store.pool).await;
+    let database = filled(&test).await;
     let step = Move::Backfill { branch: 0 };
     commit::apply(&database.store, &orders(), step).await.unwrap();
     let served = Served::start(database.store.pool.clone()).await;
