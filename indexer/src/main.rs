@@ -21,6 +21,8 @@ fn start() -> Result<(), Failure> {
         return Ok(());
     };
     let config = invocation.config(&environment)?;
-    cli::logging::start(&config.log, &environment)?;
-    cli::execute(&invocation.command, config)
+    let log = cli::logging::start(&config.log, &environment)?;
+    let outcome = cli::execute(&invocation.command, config);
+    log.flush();
+    outcome
 }

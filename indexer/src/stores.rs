@@ -35,18 +35,15 @@ impl Stores {
                 committed: Arc::default(),
             }),
             Err(failure) => {
-                database.close().await?;
+                database.close().await;
                 Err(failure)
             }
         }
     }
 
     /// Closes the database; the archive needs no goodbye.
-    ///
-    /// # Errors
-    /// What the embedded server says when it cannot write its last pages.
-    pub async fn close(self) -> Result<(), Failure> {
-        self.database.close().await
+    pub async fn close(self) {
+        self.database.close().await;
     }
 }
 

@@ -28,12 +28,16 @@ pub struct ApiArgs {
 /// Runs the command.
 pub async fn execute(args: &ApiArgs, context: &Context) -> Result<(), Failure> {
     let listener = server::bind(args.listen.unwrap_or(context.config.api.listen)).await?;
-    let database = database::open(&context.config).await?;
+    let database = tokio::select! {
+        database = database::open(&context.config) => database?,
+        // A server that is waited for must not keep the process from stopping.
+        () = context.cancel.cancelled() => return Ok(()),
+    };
     let health = Health::new();
     let probe = health.readiness.task("database");
     let router = server::router(&health, Some(api::router(database.store.pool.clone())));
     let watch = health::watch_database(database.store.pool.clone(), probe, context.cancel.clone());
     let (served, ()) = tokio::join!(server::serve(listener, router, context.cancel.clone()), watch);
-    database.close().await?;
+    database.close().await;
     served
 }

@@ -51,7 +51,8 @@ pub async fn execute(args: &BackfillArgs, context: &Context) -> Result<(), Failu
     let range = args.range.checked()?;
     let stores = Stores::open(&context.config).await?;
     let outcome = Box::pin(backfill(args, context, &stores, range)).await;
-    stores.close().await.and(outcome)
+    stores.close().await;
+    outcome
 }
 
 async fn backfill(

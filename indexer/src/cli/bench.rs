@@ -113,7 +113,8 @@ pub async fn execute(args: &BenchArgs, context: &Context) -> Result<(), Failure>
         }
         Workload::Endpoint { .. } => Ok(()),
     };
-    stores.close().await.and(outcome)
+    stores.close().await;
+    outcome
 }
 
 /// What the simulated chain is made from. Markets stand where they stand on Ethereum.

@@ -59,7 +59,8 @@ pub async fn execute(args: &DemoArgs, context: &Context) -> Result<(), Failure> 
     config.api = context.config.api.clone();
     let stores = Stores::open(&config).await?;
     let outcome = Box::pin(play(args, context, &config, &stores, recorded)).await;
-    stores.close().await.and(outcome)
+    stores.close().await;
+    outcome
 }
 
 /// Serves the recording and indexes it meanwhile.

@@ -139,12 +139,14 @@ pub async fn execute(args: &FaultsArgs, context: &Context) -> Result<(), Failure
         FaultsCommand::List(args) => {
             let database = database::open(&context.config).await?;
             let outcome = list(args, context.writer, &database.store).await;
-            database.close().await.and(outcome)
+            database.close().await;
+            outcome
         }
         FaultsCommand::Retry(which) => {
             let stores = Stores::open(&context.config).await?;
             let outcome = Box::pin(retry_all(which, context, &stores)).await;
-            stores.close().await.and(outcome)
+            stores.close().await;
+            outcome
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Where log lines go: standard error, human or JSON. Standard output belongs to results.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use super::log_writer::LogWriter;
 use crate::config::{Environment, LogConfig, LogFormat};
 use crate::error::{Exit, Failure};
 
@@ -12,17 +14,21 @@ use crate::error::{Exit, Failure};
 /// the whole text of a statement that took long (metrics tell that), and that a task waited for the embedded database's one connection.
 const QUIET: &str = "sqlx::postgres::notice=warn,lapin=error,sqlx::query=error,sqlx::pool::acquire=error";
 
-/// Starts logging. `RUST_LOG` stands above `log.level`.
-pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<(), Failure> {
+/// Starts logging. `RUST_LOG` stands above `log.level`. Flush what it returns before the process ends.
+pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<LogWriter, Failure> {
     let directives = environment("RUST_LOG")
         .filter(|value| !value.is_empty())
         .unwrap_or_else(|| config.level.clone());
     let filter = EnvFilter::builder()
         .parse(format!("{QUIET},{directives}"))
         .map_err(|error| Failure::new(Exit::Config, format!("environment variable RUST_LOG: {error}")))?;
+    let failed = |error: &dyn Display| Failure::new(Exit::Internal, format!("failed to start logging: {error}"));
+    let log = LogWriter::start(std::io::stderr()).map_err(|error| failed(&error))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(log.clone())
+        // It would print to the very place that does not take a line, and panic.
+        .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE);
     let started = match config.format {
         LogFormat::Human => builder
@@ -31,5 +37,6 @@ pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<(), Fai
             .try_init(),
         LogFormat::Json => builder.json().with_current_span(true).with_span_list(true).try_init(),
     };
-    started.map_err(|error| Failure::new(Exit::Internal, format!("failed to start logging: {error}")))
+    started.map_err(|error| failed(&error))?;
+    Ok(log)
 }

@@ -20,7 +20,7 @@ pub struct MigrateArgs {}
 /// Runs the command.
 pub async fn execute(_args: &MigrateArgs, context: &Context) -> Result<(), Failure> {
     let database = database::open(&context.config).await?;
-    database.close().await?;
+    database.close().await;
     context.writer.line(format_args!(
         "the schema at {} is up to date",
         context.config.database.url

@@ -8,6 +8,7 @@ pub mod decode;
 pub mod demo;
 pub mod faults;
 mod interrupt;
+mod log_writer;
 pub mod logging;
 pub mod migrate;
 pub mod output;

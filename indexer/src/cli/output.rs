@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use super::log_writer::last_words;
 use crate::error::{Exit, Failure};
 
 /// Writes a command's result to standard output.
@@ -54,8 +55,6 @@ fn write(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
 /// Writes the failure's one line to standard error and turns it into the exit code.
 pub fn report(failure: &Failure) -> ExitCode {
     let line = failure.message.replace('\n', " ");
-    // Where standard error is closed too, the exit code still tells.
-    match writeln!(std::io::stderr().lock(), "error: {line}") {
-        Ok(()) | Err(_) => ExitCode::from(failure.exit as u8),
-    }
+    last_words(format!("error: {line}\n"));
+    ExitCode::from(failure.exit as u8)
 }

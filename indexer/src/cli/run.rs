@@ -48,9 +48,14 @@ pub async fn execute(args: &RunArgs, context: &Context) -> Result<(), Failure> {
         ));
     }
     let listener = server::bind(context.config.api.listen).await?;
-    let stores = Stores::open(&context.config).await?;
+    let stores = tokio::select! {
+        stores = Stores::open(&context.config) => stores?,
+        // A server that is waited for must not keep the process from stopping.
+        () = context.cancel.cancelled() => return Ok(()),
+    };
     let outcome = Box::pin(run(args, context, &stores, listener)).await;
-    stores.close().await.and(outcome)
+    stores.close().await;
+    outcome
 }
 
 async fn run(args: &RunArgs, context: &Context, stores: &Stores, listener: TcpListener) -> Result<(), Failure> {

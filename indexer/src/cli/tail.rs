@@ -86,7 +86,8 @@ pub async fn execute(args: &TailArgs, context: &Context) -> Result<(), Failure> 
             let follow = args.follow.then_some(OUTBOX_INTERVAL);
             let messages = tail::from_outbox(database.store.clone(), args.after, args.filter(), follow);
             let outcome = print(args, context, messages).await;
-            database.close().await.and(outcome)
+            database.close().await;
+            outcome
         }
     }
 }

@@ -52,7 +52,8 @@ impl Running {
                 holder,
             };
             let outcome = Box::pin(daemon.run(assignments, None, None, &stop)).await;
-            stores.close().await.and(outcome)
+            stores.close().await;
+            outcome
         });
         Running {
             store,

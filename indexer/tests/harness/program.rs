@@ -139,6 +139,11 @@ impl Program {
 
     /// Starts `indexer ARGUMENTS`.
     pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        self.start_writing(arguments, |file| file.into())
+    }
+
+    /// Starts `indexer ARGUMENTS` with standard output and standard error wherever `sink` leads instead of to the file.
+    pub(crate) fn start_writing(&self, arguments: &[&str], sink: impl Fn(File) -> Stdio) -> Process {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let path = |name: &str| self.folder.path().join(format!("{number}.{name}"));
         let (stdout, stderr) = (path("out"), path("log"));
@@ -146,8 +151,8 @@ impl Program {
         command.arg("--config").arg(self.config_path()).args(arguments);
         command
             .stdin(Stdio::null())
-            .stdout(File::create(&stdout).unwrap())
-            .stderr(File::create(&stderr).unwrap());
+            .stdout(sink(File::create(&stdout).unwrap()))
+            .stderr(sink(File::create(&stderr).unwrap()));
         for variable in OVERRIDES {
             command.env_remove(variable);
         }

@@ -38,7 +38,7 @@ async fn law_1_any_split_order_and_repetition_ends_the_same_on_the_embedded_data
         clean_digest(&Database::new().await, &ledger, &chain.simulation.answers(), 0..=39).await,
         "{context}"
     );
-    stores.close().await.unwrap();
+    stores.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +83,7 @@ async fn laws_3_and_5_a_program_killed_again_and_again_ends_equal_and_replays_eq
     let context = format!("embedded, seed {seed}, killed within {whole:?}");
     let stores = Stores::open(&program.config()).await.unwrap();
     assert_true_and_told(&stores.database.store, &chain, &context).await;
-    stores.close().await.unwrap();
+    stores.close().await;
 
     let said = program
         .run(&["replay", "--chain", &name, "--from", "0", "--to", &until])
@@ -91,7 +91,7 @@ async fn laws_3_and_5_a_program_killed_again_and_again_ends_equal_and_replays_eq
     assert!(said.contains(" 0 new, 0 retracted"), "{context}: replay said {said:?}");
     let stores = Stores::open(&program.config()).await.unwrap();
     assert_true_and_told(&stores.database.store, &chain, &format!("{context}, replayed")).await;
-    stores.close().await.unwrap();
+    stores.close().await;
 }
 
 async fn assert_true_and_told(store: &Store, chain: &Chain, context: &str) {

@@ -22,6 +22,7 @@ mod anvil;
 mod contracts;
 mod errors;
 mod fixtures;
+mod logs;
 mod market;
 mod node;
 mod outages;

@@ -177,7 +177,7 @@ impl Demo {
     async fn look<T>(&self, look: impl AsyncFnOnce(&Store) -> T) -> T {
         let database = database::open(&self.program.config()).await.unwrap();
         let seen = look(&database.store).await;
-        database.close().await.unwrap();
+        database.close().await;
         seen
     }
 

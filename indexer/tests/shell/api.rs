@@ -165,7 +165,7 @@ async fn the_api_answers_from_the_tables_and_refuses_what_it_cannot_read() {
     assert_eq!(code, 503, "{body}");
     served.cancel.cancel();
     served.task.await.unwrap().unwrap();
-    database.close().await.unwrap();
+    database.close().await;
 }
 
 async fn status(served: &Served) {
@@ -600,7 +600,7 @@ async fn listings_and_offers_are_served_by_what_they_are_for_and_by_how_they_sta
 
     served.cancel.cancel();
     served.task.await.unwrap().unwrap();
-    database.close().await.unwrap();
+    database.close().await;
 }
 
 /// The blocks of the orders on a page, and where the next one begins.

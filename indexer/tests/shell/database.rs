@@ -26,7 +26,7 @@ async fn a_server_is_opened_and_migrated_and_may_be_opened_again() {
             .await
             .unwrap();
         assert_eq!(chains, 0);
-        database.close().await.unwrap();
+        database.close().await;
     }
 }
 
@@ -85,7 +85,7 @@ async fn a_server_that_starts_late_is_waited_for() {
     let began = Instant::now();
     let database = database::open(&config).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(500));
-    database.close().await.unwrap();
+    database.close().await;
     relay.abort();
 }
 
@@ -108,7 +108,7 @@ async fn the_embedded_database_keeps_its_rows_and_belongs_to_one_process() {
     let watch = indexer::registry::Watch::start(&database).await.unwrap();
     assert!(format!("{watch:?}").contains("Polling"));
     drop(watch);
-    database.close().await.unwrap();
+    database.close().await;
 
     let database = database::open(&config).await.unwrap();
     let name: String = sqlx::query_scalar("select name from chain_registry_service.chains where chain_numeric = 7")
@@ -116,7 +116,7 @@ async fn the_embedded_database_keeps_its_rows_and_belongs_to_one_process() {
         .await
         .unwrap();
     assert_eq!(name, "Seven");
-    database.close().await.unwrap();
+    database.close().await;
 }
 
 #[cfg(feature = "embedded")]

@@ -132,7 +132,7 @@ async fn a_seed_adds_what_is_missing_and_never_overwrites() {
             .collect::<Vec<_>>(),
         [(1, true), (11_297_108_109, false)]
     );
-    database.close().await.unwrap();
+    database.close().await;
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn keys_of_other_services_in_features_survive_an_edit() {
     assert_eq!(features["eip1559"], true);
     assert_eq!(features["poll_interval_ms"], 500);
     assert_eq!(features.get("head_proof"), None, "a key without a value is not stored");
-    database.close().await.unwrap();
+    database.close().await;
 }
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn endpoints_contracts_and_abis_make_the_round() {
             .to_string()
             .contains("registry chains add")
     );
-    database.close().await.unwrap();
+    database.close().await;
 }
 
 #[tokio::test]
@@ -306,7 +306,7 @@ async fn what_the_schema_refuses_is_a_refusal_not_an_outage() {
             "{broken:?}"
         );
     }
-    database.close().await.unwrap();
+    database.close().await;
 }
 
 #[tokio::test]
@@ -344,5 +344,5 @@ async fn a_watch_tells_of_every_edit_and_survives_its_connection() {
     tokio::time::timeout(soon, watch.changed())
         .await
         .expect("it listens again");
-    database.close().await.unwrap();
+    database.close().await;
 }

@@ -64,7 +64,7 @@ pub enum Part {
 pub async fn execute(args: &RegistryArgs, context: &Context) -> Result<(), Failure> {
     let database = database::open(&context.config).await?;
     let outcome = edit(args, context, &database).await;
-    database.close().await?;
+    database.close().await;
     outcome
 }
 
