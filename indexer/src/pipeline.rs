@@ -6,7 +6,8 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use decoders::block::{ChainId, Log, Proof, Span};
 use decoders::fact::{ClosingReason, Facts, OrderKind, TransferKind};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
+use sinks::basis::Basis;
 use sinks::checkpoint;
 use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::coverage::{self, Wanted};
@@ -276,15 +277,15 @@ pub struct Rewritten {
     pub lacking: usize,
 }
 
-/// Decodes what the archive holds of `range`, for `contracts` or for all, and replaces what the tables say of it.
+/// Decodes what the archive holds of `range`, for registered `contracts` or for all, and replaces what the tables hold of it.
 ///
-/// A decoder that the range was not covered for has no logs there and is left out: its gap is filled by reading the chain.
-/// What today's decoders want beside the logs and the archive lacks is read from `endpoints`, where they are given, and
-/// archived; for `contracts`, the rest of transactions of which it holds their logs alone.
+/// Block by block, a decoder or contract that the range was not covered for has no logs there and is left out: its gap is filled by
+/// reading the chain. What today's decoders want beside the logs and the archive lacks is read from `endpoints`, where they are
+/// given, and archived; for `contracts`, the rest of transactions of which it holds their logs alone.
 ///
 /// # Errors
-/// Whatever the archive or the store answers, and an archive that cannot be the one the tables were written from; the range is
-/// then as it was.
+/// Whatever the archive or the store answers, blocks that are not final, and an archive that cannot be the one the tables were
+/// written from; the range is then as it was.
 pub async fn rewrite(
     store: &Store,
     archive: &Archive,
@@ -293,8 +294,17 @@ pub async fn rewrite(
     contracts: &[Address],
     endpoints: Option<&Pool>,
 ) -> Result<Rewritten, Error> {
+    let basis = Basis::read(store, chain, range.clone()).await?;
+    let is_archived = basis.covers(ARCHIVE_SOURCE) || !contracts.is_empty();
+    if !basis.is_final() || !is_archived {
+        let why = if is_archived { "final" } else { "archived" };
+        let (first, last) = (range.start(), range.end());
+        return Err(Error::Stalled(format!(
+            "blocks {first} to {last} of {chain} are not all {why}"
+        )));
+    }
     let mut span = archive.read(chain, range.clone()).await?;
-    if span.logs.is_empty() && commit::holds_facts(store, chain, &range).await? {
+    if span.logs.is_empty() && !basis.is_empty() && commit::holds_facts(store, chain, &range).await? {
         return Err(ArchiveError::Foreign { chain, range }.into());
     }
     if let Some(endpoints) = endpoints {
@@ -307,62 +317,9 @@ pub async fn rewrite(
     let lacking = decoders::wants(&span);
     let lacking = lacking.envelopes.len() + lacking.calls.len();
     let mut facts = archived_facts(&span);
-    if contracts.is_empty() {
-        keep_of_covered_decoders(store, &mut facts).await?;
-    } else {
-        keep_of_covered_contracts(store, &mut facts, contracts).await?;
-        if facts.contracts.is_empty() {
-            let replaced = Replaced::default();
-            return Ok(Rewritten { replaced, lacking });
-        }
-    }
-    let replaced = commit::replace(store, &facts).await?;
+    facts.contracts = contracts.to_vec();
+    let replaced = commit::replace(store, &facts, &basis).await?;
     Ok(Rewritten { replaced, lacking })
-}
-
-/// Leaves what decoders say that the range is covered for.
-async fn keep_of_covered_decoders(store: &Store, facts: &mut Facts) -> Result<(), Error> {
-    let mut sources = Vec::with_capacity(facts.sources.len());
-    for source in std::mem::take(&mut facts.sources) {
-        let wanted = [Wanted {
-            source: source.to_owned(),
-            from: 0,
-        }];
-        let missing = coverage::missing(store, facts.chain, &wanted, facts.range.clone()).await?;
-        if missing.is_empty() {
-            sources.push(source);
-        }
-    }
-    facts.transfers.retain(|fact| sources.contains(&fact.source));
-    facts.sales.retain(|fact| sources.contains(&fact.source));
-    facts.orders.retain(|fact| sources.contains(&fact.source));
-    facts.closings.retain(|fact| sources.contains(&fact.source));
-    facts.faults.retain(|fault| sources.contains(&fault.source));
-    facts.sources = sources;
-    Ok(())
-}
-
-/// Leaves what is said of contracts in the blocks they are covered for, and names those of `contracts` that are covered for all
-/// of the range: the archive holds logs of contracts that were never read whole.
-async fn keep_of_covered_contracts(store: &Store, facts: &mut Facts, contracts: &[Address]) -> Result<(), Error> {
-    let mut covered: FxHashMap<Address, Vec<RangeInclusive<u64>>> = FxHashMap::default();
-    for run in coverage::read(store, facts.chain).await? {
-        if let Ok(contract) = run.source.parse() {
-            covered.entry(contract).or_default().push(run.range);
-        }
-    }
-    let is_covered = |contract: &Address, block: u64| {
-        let ranges = covered.get(contract);
-        ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(&block)))
-    };
-    keep_of(facts, is_covered);
-    let wanted: Vec<Wanted> = contracts.iter().map(|contract| wanted(contract, 0)).collect();
-    let lacking = coverage::lacking(store, facts.chain, &wanted, &facts.range).await?;
-    let whole = contracts
-        .iter()
-        .filter(|contract| !lacking.contains(&source_of(contract)));
-    facts.contracts = whole.copied().collect();
-    Ok(())
 }
 
 /// What an archived span says of the `contracts` it was read for, or of all.

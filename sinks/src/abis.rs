@@ -163,11 +163,11 @@ pub async fn tell(
     Ok(())
 }
 
-/// Takes back what the chain said above `ancestor`.
-pub(crate) async fn revert_above(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<(), SinkError> {
+/// Takes back what the chain's logs at the block `first` and above changed.
+pub(crate) async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<(), SinkError> {
     sqlx::query(REVERT)
         .bind(chain)
-        .bind(Position::floor(ancestor + 1))
+        .bind(Position::floor(first))
         .execute(db)
         .await?;
     Ok(())

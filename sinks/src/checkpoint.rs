@@ -116,17 +116,42 @@ pub(crate) async fn branch_of(db: impl PgExecutor<'_>, chain: &str) -> Result<i6
     Ok(sqlx::query_scalar(BRANCH).bind(chain).fetch_one(db).await?)
 }
 
+/// On which branch a chain is, and up to where it can no longer leave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// See [`branch`].
+    pub(crate) branch: i64,
+    /// The highest block that is final. All of a chain whose head was never followed: what was backfilled was final by then.
+    pub(crate) last_final: u64,
+}
+
+/// The highest final block of `chain`: only up to there may be written without the lease.
+pub async fn last_final(store: &Store, chain: ChainId) -> Result<u64, SinkError> {
+    let mut db = store.pool.acquire().await?;
+    Ok(standing(&mut db, chain).await?.last_final)
+}
+
+pub(crate) async fn standing(db: &mut PgConnection, chain: ChainId) -> Result<Standing, SinkError> {
+    let row: Option<(i64, Option<i64>, Option<i64>)> = sqlx::query_as(STANDING)
+        .bind(chain.to_string())
+        .fetch_optional(db)
+        .await?;
+    let (branch, last_block, finalized) = row.unwrap_or_default();
+    let last_final = last_block.map_or(u64::MAX, |_| height(finalized).unwrap_or(0));
+    Ok(Standing { branch, last_final })
+}
+
 /// Notes a rewind.
 pub(crate) async fn branch_off(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(BRANCH_OFF).bind(chain).execute(db).await?;
     Ok(())
 }
 
-/// Forgets the blocks of `chain` above `ancestor`.
-pub(crate) async fn forget_above(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<(), SinkError> {
+/// Forgets the block `first` of `chain` and those above it.
+pub(crate) async fn forget_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<(), SinkError> {
     sqlx::query(FORGET)
         .bind(chain)
-        .bind(ancestor.cast_signed())
+        .bind(first.cast_signed())
         .execute(db)
         .await?;
     Ok(())
@@ -161,6 +186,26 @@ pub(crate) async fn advance(
     })
 }
 
+/// Fails unless the checkpoint is at `from` and `lease` in force, and keeps both as they are to the commit.
+pub(crate) async fn stay(db: &mut PgConnection, from: Option<BlockRef>, lease: &Lease) -> Result<(), SinkError> {
+    let held: bool = sqlx::query_scalar(STAY)
+        .bind(lease.chain.to_string())
+        .bind(&lease.holder)
+        .bind(lease.token)
+        .bind(from.map(|from| from.number.cast_signed()))
+        .bind(from.map(|from| from.hash.to_string()))
+        .fetch_one(&mut *db)
+        .await?;
+    if held {
+        return Ok(());
+    }
+    lease::check(db, lease).await?;
+    Err(SinkError::CheckpointMoved {
+        chain: lease.chain,
+        expected: from,
+    })
+}
+
 const READ: &str =
     "select last_block, last_block_hash, updated_at, head_block, safe_block, finalized_block, observed_at
     from indexer_service.indexer_checkpoints where chain_id = $1";
@@ -183,9 +228,12 @@ const KEEP: &str = "insert into indexer_service.indexer_blocks (chain_id, number
 
 const BRANCH: &str = "select coalesce((select branch from indexer_service.indexer_checkpoints where chain_id = $1), 0)";
 
+const STANDING: &str =
+    "select branch, last_block, finalized_block from indexer_service.indexer_checkpoints where chain_id = $1";
+
 const BRANCH_OFF: &str = "update indexer_service.indexer_checkpoints set branch = branch + 1 where chain_id = $1";
 
-const FORGET: &str = "delete from indexer_service.indexer_blocks where chain_id = $1 and number > $2";
+const FORGET: &str = "delete from indexer_service.indexer_blocks where chain_id = $1 and number >= $2";
 
 // The lease row stays locked to the commit: nobody takes the chain over in between.
 const ADVANCE: &str = "with held as (
@@ -193,6 +241,15 @@ const ADVANCE: &str = "with held as (
     )
     update indexer_service.indexer_checkpoints set last_block = $4, last_block_hash = $5, updated_at = now()
     where chain_id = $1 and last_block = $6 and last_block_hash = $7 and exists (select from held)";
+
+const STAY: &str = "with held as (
+        select from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share
+    ), standing as (
+        select last_block, last_block_hash from indexer_service.indexer_checkpoints where chain_id = $1 for share
+    )
+    select exists (select from held)
+       and (select last_block from standing) is not distinct from $4
+       and (select last_block_hash from standing) is not distinct from $5";
 
 const BEGIN: &str = "with held as (
         select chain_id from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share

@@ -7,6 +7,7 @@ use decoders::fact::{Closing, Facts, Order, Sale, Transfer};
 use decoders::id::{MAX_BLOCK, Position};
 use sqlx::PgConnection;
 
+use crate::basis::Basis;
 use crate::batch::Batch;
 use crate::coverage::{self, Known, Sources};
 use crate::error::SinkError;
@@ -84,8 +85,10 @@ pub struct Replaced {
 
 /// Applies the facts of a span: whole or not at all, and once, however often it is called.
 ///
-/// Facts of blocks that their source is covered for are dropped. Fails with class `Transient` when another writer commits part
-/// of the range at the same moment, `Reorg` when the checkpoint is not where `step` starts, and `Fatal` when the lease is lost.
+/// Facts of blocks that their source is covered for are dropped, except at the head: what is covered above the checkpoint may be of
+/// another branch, and [`disown`] takes it back. Fails with class `Transient` when another writer commits part of the range at the
+/// same moment, `Reorg` when the checkpoint is not where `step` starts or blocks above it are covered, and `Fatal` when the lease is
+/// lost.
 pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Applied, SinkError> {
     check(facts, &step)?;
     store.ensure_chain(facts.chain).await?;
@@ -109,6 +112,12 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
 
     let sources = Sources::of(facts);
     let known = Known::read(&mut tx, facts.chain, sources.names(), &facts.range).await?;
+    if matches!(step, Move::Head { .. }) && !known.is_empty() {
+        return Err(SinkError::CoveredAhead {
+            chain: facts.chain,
+            range: facts.range.clone(),
+        });
+    }
     let batch = Batch::of(facts, |place| {
         sources.lack(&known, place.source, &place.contracts, place.block_number)
     })?;
@@ -118,7 +127,7 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     })
     .await?;
     judge(&mut tx, &batch).await?;
-    cover(&mut tx, facts, &sources, Some(&known)).await?;
+    cover(&mut tx, facts, &sources, &known).await?;
     if let Move::Head { from, lease } = step {
         let last = facts
             .blocks
@@ -163,38 +172,72 @@ pub async fn rewind(
     coverage::exclude(&mut tx, &name).await?;
 
     checkpoint::advance(&mut tx, Some(from), ancestor, lease).await?;
-    checkpoint::branch_off(&mut tx, &name).await?;
-    outbox::prepare(&mut tx).await?;
-    let undone = Rewound {
-        transfers: kind::revert_above::<Transfer>(&mut tx, &name, ancestor.number).await?,
-        sales: kind::revert_above::<Sale>(&mut tx, &name, ancestor.number).await?,
-        orders: kind::revert_above::<Order>(&mut tx, &name, ancestor.number).await?,
-        closings: kind::revert_above::<Closing>(&mut tx, &name, ancestor.number).await?,
-    };
-    undo(&mut tx, &name, undone).await?;
-    faults::revert_above(&mut tx, &name, ancestor.number).await?;
-    abis::revert_above(&mut tx, &name, ancestor.number).await?;
-    coverage::revert_above(&mut tx, &name, ancestor.number).await?;
-    checkpoint::forget_above(&mut tx, &name, ancestor.number).await?;
+    let undone = revert_from(&mut tx, &name, ancestor.number + 1).await?;
     tx.commit().await?;
     Ok(undone)
 }
 
-/// Makes the tables say of a span what `facts` say, whatever they said before: replay with other decoders.
+/// Undoes what other writers applied of `chain` at `first` and above, where the checkpoint at `from` has not come yet.
+///
+/// A backfill takes the blocks that are final by its own endpoints; only the holder of the lease decides on which branch the chain
+/// goes on.
+pub async fn disown(store: &Store, from: Option<BlockRef>, first: u64, lease: &Lease) -> Result<Rewound, SinkError> {
+    let chain = lease.chain;
+    if from.is_some_and(|from| from.number >= first) {
+        return Err(SinkError::Inconsistent {
+            chain,
+            range: first..=first,
+            reason: "what is disowned lies above the checkpoint",
+        });
+    }
+    store.build_indexes(chain).await?;
+    let mut tx = store.pool.begin_with(BEGIN).await?;
+    let name = chain.to_string();
+    coverage::exclude(&mut tx, &name).await?;
+    checkpoint::stay(&mut tx, from, lease).await?;
+    let undone = revert_from(&mut tx, &name, first).await?;
+    tx.commit().await?;
+    Ok(undone)
+}
+
+/// Takes back everything of `chain` at the block `first` and above: the twin of every [`apply`] there. Whoever read before it is
+/// refused from now on.
+async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<Rewound, SinkError> {
+    checkpoint::branch_off(db, chain).await?;
+    outbox::prepare(db).await?;
+    let undone = Rewound {
+        transfers: kind::revert_from::<Transfer>(db, chain, first).await?,
+        sales: kind::revert_from::<Sale>(db, chain, first).await?,
+        orders: kind::revert_from::<Order>(db, chain, first).await?,
+        closings: kind::revert_from::<Closing>(db, chain, first).await?,
+    };
+    undo(db, chain, undone).await?;
+    faults::revert_from(db, chain, first).await?;
+    abis::revert_from(db, chain, first).await?;
+    coverage::revert_from(db, chain, first).await?;
+    checkpoint::forget_from(db, chain, first).await?;
+    Ok(undone)
+}
+
+/// Makes the tables hold of a span what `facts` hold, whatever they held before: replay with other decoders.
 ///
 /// `facts` must hold what every decoder sees in the span. Facts that come out the same are left alone; those that are gone are
-/// retracted, new ones announced, changed ones both.
-pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError> {
-    check(facts, &Move::Backfill { branch: 0 })?;
+/// retracted, new ones announced, changed ones both. What a source was not applied for stays its gap, block by block. Fails with
+/// class `Transient` unless what was in force when `basis` was read still is, or where a block is not final.
+pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Replaced, SinkError> {
+    check(facts, &Move::Backfill { branch: basis.branch() })?;
     store.build_indexes(facts.chain).await?;
     store.ensure_marketplaces(facts).await?;
     currencies::ensure(store, facts).await?;
     let mut tx = store.pool.begin_with(BEGIN).await?;
     let chain = facts.chain.to_string();
     coverage::exclude(&mut tx, &chain).await?;
+    basis.check(&mut tx, facts).await?;
 
     outbox::prepare(&mut tx).await?;
-    let mut batch = Batch::of(facts, |_| true)?;
+    let mut batch = Batch::of(facts, |place| {
+        basis.holds(facts, place.source, &place.contracts, place.block_number)
+    })?;
     let transfers = kind::replace(&mut tx, &chain, &facts.range, &mut batch.transfers).await?;
     let sales = kind::replace(&mut tx, &chain, &facts.range, &mut batch.sales).await?;
     let orders = kind::replace(&mut tx, &chain, &facts.range, &mut batch.orders).await?;
@@ -209,8 +252,10 @@ pub async fn replace(store: &Store, facts: &Facts) -> Result<Replaced, SinkError
     write(&mut tx, &batch).await?;
     judge(&mut tx, &batch).await?;
     faults::revert(&mut tx, facts).await?;
-    faults::apply(&mut tx, facts, |_| true).await?;
-    cover(&mut tx, facts, &Sources::of(facts), None).await?;
+    faults::apply(&mut tx, facts, |fault| {
+        basis.holds(facts, fault.source, &[fault.contract], fault.block_number)
+    })
+    .await?;
     tx.commit().await?;
     Ok(Replaced {
         retracted: undone.total(),
@@ -298,9 +343,9 @@ async fn undo(db: &mut PgConnection, chain: &str, undone: Rewound) -> Result<(),
 }
 
 /// Covers the span for its sources; refuses when what was `seen` of it before the facts were written has grown.
-async fn cover(db: &mut PgConnection, facts: &Facts, sources: &Sources, seen: Option<&Known>) -> Result<(), SinkError> {
+async fn cover(db: &mut PgConnection, facts: &Facts, sources: &Sources, seen: &Known) -> Result<(), SinkError> {
     let known = Known::lock(db, facts.chain, sources.names(), &facts.range).await?;
-    if seen.is_some_and(|seen| !seen.same(&known)) {
+    if !seen.same(&known) {
         return Err(SinkError::Raced {
             chain: facts.chain,
             range: facts.range.clone(),

@@ -59,6 +59,18 @@ pub async fn missing(
     Ok(merge(gaps.collect()))
 }
 
+/// The parts of `range` that at least one of `sources` is covered for, in ascending order.
+pub async fn covered(
+    store: &Store,
+    chain: ChainId,
+    sources: &[String],
+    range: &RangeInclusive<u64>,
+) -> Result<Vec<RangeInclusive<u64>>, SinkError> {
+    let mut db = store.pool.acquire().await?;
+    let known = Known::read(&mut db, chain, sources, range).await?;
+    Ok(merge(known.0.into_iter().map(|(_, range)| range).collect()))
+}
+
 /// The sources among `wanted` that some part of `range` is not covered for.
 pub async fn lacking(
     store: &Store,
@@ -202,11 +214,32 @@ impl Known {
             .bind(sources)
             .fetch_all(db)
             .await?;
-        Ok(Known(
-            rows.into_iter()
-                .map(|(source, low, high)| (source, low.cast_unsigned()..=high.cast_unsigned()))
-                .collect(),
-        ))
+        Ok(Known::of(rows))
+    }
+
+    /// Reads what every decoder, registered contract and the archive cover of `range`.
+    pub(crate) async fn all(
+        db: &mut PgConnection,
+        chain: ChainId,
+        range: &RangeInclusive<u64>,
+    ) -> Result<Self, SinkError> {
+        let rows: Vec<(String, i64, i64)> = sqlx::query_as(CLIPPED_ALL)
+            .bind(chain.to_string())
+            .bind(range.start().cast_signed())
+            .bind(range.end().cast_signed())
+            .fetch_all(db)
+            .await?;
+        Ok(Known::of(rows))
+    }
+
+    fn of(rows: Vec<(String, i64, i64)>) -> Self {
+        let known = |(source, low, high): (String, i64, i64)| (source, low.cast_unsigned()..=high.cast_unsigned());
+        Known(rows.into_iter().map(known).collect())
+    }
+
+    /// Whether nothing is covered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Reads it so that it stays true until the transaction ends.
@@ -315,11 +348,11 @@ pub(crate) async fn take_back(
     Ok(())
 }
 
-/// Uncovers every block of `chain` above `ancestor`, for all sources.
-pub(crate) async fn revert_above(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<(), SinkError> {
+/// Uncovers the block `first` of `chain` and every one above it, for all sources.
+pub(crate) async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<(), SinkError> {
     sqlx::query(UNCOVER)
         .bind(chain)
-        .bind(ancestor.cast_signed())
+        .bind(first.cast_signed())
         .execute(db)
         .await?;
     Ok(())
@@ -346,6 +379,11 @@ const CLIPPED: &str = "select c.source, lower(r), upper(r) - 1
     from indexer_service.indexer_coverage c, unnest(c.covered * int8multirange(int8range($2, $3, '[]'))) r
     where c.chain_id = $1 and c.source = any($4) order by c.source, lower(r)";
 
+// Sources with a colon are of stored ABIs: they cover no facts.
+const CLIPPED_ALL: &str = "select c.source, lower(r), upper(r) - 1
+    from indexer_service.indexer_coverage c, unnest(c.covered * int8multirange(int8range($2, $3, '[]'))) r
+    where c.chain_id = $1 and c.source not like '%:%' order by c.source, lower(r)";
+
 const SHARE: &str = "select pg_advisory_xact_lock_shared(hashtextextended($1, 0))";
 
 const EXCLUDE: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))";
@@ -367,8 +405,8 @@ const TAKE_BACK: &str =
     where c.chain_id = $1 and c.source = s.source";
 
 const UNCOVER: &str = "update indexer_service.indexer_coverage
-    set covered = covered - int8multirange(int8range($2, null, '()')), updated_at = now()
-    where chain_id = $1 and covered && int8multirange(int8range($2, null, '()'))";
+    set covered = covered - int8multirange(int8range($2, null, '[)')), updated_at = now()
+    where chain_id = $1 and covered && int8multirange(int8range($2, null, '[)'))";
 
 #[cfg(test)]
 mod tests {

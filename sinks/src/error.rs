@@ -42,6 +42,14 @@ pub enum SinkError {
         /// Where the caller believed it to be; `None` for a chain without a checkpoint.
         expected: Option<BlockRef>,
     },
+    /// Blocks above the checkpoint are covered, by a writer that could not know on which branch the head would be.
+    #[error("apply blocks {} to {} of {chain}: blocks above the checkpoint are covered already", range.start(), range.end())]
+    CoveredAhead {
+        /// The chain.
+        chain: ChainId,
+        /// The range of the refused span.
+        range: RangeInclusive<u64>,
+    },
     /// Another daemon holds the chain now; this one must not write its head.
     #[error("write the head of {chain}: its lease was lost")]
     LeaseLost {
@@ -67,7 +75,7 @@ impl SinkError {
             SinkError::Database(error) => class_of(error),
             SinkError::Migrate(sqlx::migrate::MigrateError::Execute(error)) => class_of(error),
             SinkError::Raced { .. } => Class::Transient,
-            SinkError::CheckpointMoved { .. } => Class::Reorg,
+            SinkError::CheckpointMoved { .. } | SinkError::CoveredAhead { .. } => Class::Reorg,
             SinkError::Migrate(_) | SinkError::LeaseLost { .. } | SinkError::Inconsistent { .. } => Class::Fatal,
         }
     }

@@ -168,11 +168,11 @@ pub(crate) async fn apply(
     Ok(added.rows_affected())
 }
 
-/// Removes the faults of `chain` above `ancestor`.
-pub(crate) async fn revert_above(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<(), SinkError> {
+/// Removes the faults of `chain` at the block `first` and above.
+pub(crate) async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<(), SinkError> {
     sqlx::query(REMOVE_ABOVE)
         .bind(chain)
-        .bind(Position::floor(ancestor + 1))
+        .bind(Position::floor(first))
         .execute(db)
         .await?;
     Ok(())

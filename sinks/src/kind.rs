@@ -80,12 +80,12 @@ fn write<F: Kind>(fact: &Row<'_, F>, chain: &str, rows: &mut Rows) {
     F::write(fact, rows);
 }
 
-/// Takes back the facts of `chain` above `ancestor`; returns how many.
-pub(crate) async fn revert_above<F: Kind>(db: &mut PgConnection, chain: &str, ancestor: u64) -> Result<u64, SinkError> {
+/// Takes back the facts of `chain` at the block `first` and above; returns how many.
+pub(crate) async fn revert_from<F: Kind>(db: &mut PgConnection, chain: &str, first: u64) -> Result<u64, SinkError> {
     sqlx::query(F::TABLE.make_undone).execute(&mut *db).await?;
     let taken = sqlx::query(F::TABLE.take_above)
         .bind(chain)
-        .bind(Position::floor(ancestor + 1))
+        .bind(Position::floor(first))
         .execute(&mut *db)
         .await?;
     retract::<F>(db, taken.rows_affected()).await

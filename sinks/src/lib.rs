@@ -7,6 +7,7 @@
 //! call the projections, each of which shows its `apply` beside its `revert`.
 
 pub mod abis;
+pub mod basis;
 pub mod checkpoint;
 pub mod commit;
 pub mod coverage;

@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 
 use clap::Args;
 use decoders::block::ChainId;
-use sinks::coverage::{self, Wanted};
+use sinks::store::Store;
+use sinks::{checkpoint, coverage};
+use tracing::info;
 
 use super::output::Writer;
 use super::{BlockRange, Context, EndpointUrlParser};
@@ -17,7 +19,8 @@ use crate::{registry, retry};
 
 pub(super) const EXAMPLES: &str = "\
 Reads raw events from the archive, decodes them with this version's decoders and replaces the
-facts of the range. Blocks the archive does not cover are left as they are. No endpoint is asked,
+facts of the range. Blocks that the archive does not cover, or that are not final yet, are left as
+they are, and so is what a decoder or contract is not covered for. No endpoint is asked,
 except with --fetch, and then only for the transactions and contracts' answers that this version's
 decoders want and the archive lacks; they are archived. On a chain that follows its registered
 contracts, these include the rest of transactions of which only their logs are archived.
@@ -73,17 +76,18 @@ async fn replay(
     } else {
         None
     };
+    let range = final_part(store, chain, range).await?;
     let contracts = assignment.contracts();
     // A contract read for itself is archived with its facts; what was read for all has a coverage of its own.
     let archived = if contracts.is_empty() {
-        vec![Wanted {
-            source: ARCHIVE_SOURCE.to_owned(),
-            from: 0,
-        }]
+        vec![ARCHIVE_SOURCE.to_owned()]
     } else {
-        assignment.wanted()
+        let wanted = assignment.wanted().into_iter();
+        wanted.map(|wanted| wanted.source).collect()
     };
-    let held = held(stores, chain, &archived, &range).await?;
+    let held = coverage::covered(store, chain, &archived, &range)
+        .await
+        .map_err(Error::from)?;
     if held.is_empty() {
         let message = format!(
             "the archive holds nothing of blocks {} to {} of {chain}: backfill them first",
@@ -154,26 +158,20 @@ impl Replayed {
     }
 }
 
-/// The parts of `range` that the archive holds completely.
-async fn held(
-    stores: &Stores,
-    chain: ChainId,
-    archived: &[Wanted],
-    range: &RangeInclusive<u64>,
-) -> Result<Vec<RangeInclusive<u64>>, Error> {
-    let missing = coverage::missing(&stores.database.store, chain, archived, range.clone()).await?;
-    let mut held = Vec::new();
-    let mut next = *range.start();
-    for gap in missing {
-        if next < *gap.start() {
-            held.push(next..=gap.start() - 1);
-        }
-        next = gap.end() + 1;
+/// The part of `range` that is final: what lies above it is the follower's, which alone knows on which branch it stands.
+async fn final_part(store: &Store, chain: ChainId, range: RangeInclusive<u64>) -> Result<RangeInclusive<u64>, Failure> {
+    let last_final = checkpoint::last_final(store, chain).await.map_err(Error::from)?;
+    if *range.start() > last_final {
+        let message = format!(
+            "block {} is above the finalized block {last_final} of {chain}: only final blocks are replayed",
+            range.start()
+        );
+        return Err(Failure::new(Exit::BadRange, message));
     }
-    if next <= *range.end() {
-        held.push(next..=*range.end());
+    if *range.end() > last_final {
+        info!(%chain, from = last_final + 1, to = range.end(), "blocks that are not final yet are left as they are");
     }
-    Ok(held)
+    Ok(*range.start()..=last_final.min(*range.end()))
 }
 
 fn spans(range: &RangeInclusive<u64>) -> impl Iterator<Item = RangeInclusive<u64>> + use<> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::B256;
 use decoders::block::BlockRef;
@@ -24,6 +25,18 @@ use super::wire::{Body, Reply, Unread, replies};
 
 /// Header batches of one span under way at once.
 const UNDER_WAY: usize = 4;
+
+/// How long endpoints may take to vote once one has.
+const VOTE_GRACE: Duration = Duration::from_secs(3);
+
+/// How many endpoints have a block at its height, and how many another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Votes {
+    /// Those that have it.
+    pub same: usize,
+    /// Those that have another one.
+    pub other: usize,
+}
 
 /// Headers that came in one answer.
 struct Run {
@@ -145,6 +158,39 @@ impl Inner {
             }
         }
         (same, other)
+    }
+
+    /// How every endpoint that answers soon enough stands to `block`.
+    pub(super) async fn votes(&self, block: BlockRef) -> Votes {
+        let ask = self.question(vec![Call::header_at(block.number)], format!("block {}", block.number));
+        let (ask, now) = (&ask, Instant::now());
+        let endpoints = self.endpoints();
+        let usable = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.vitals().available(now) == Available::Now);
+        let mut answers: FuturesUnordered<_> = usable.map(|endpoint| self.hash_at(endpoint, ask)).collect();
+        let mut votes = Votes::default();
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let late = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                answer = answers.next() => match answer {
+                    None => return votes,
+                    Some(None) => {}
+                    Some(Some(hash)) => {
+                        deadline.get_or_insert_with(|| Instant::now() + VOTE_GRACE);
+                        let count = if hash == block.hash { &mut votes.same } else { &mut votes.other };
+                        *count += 1;
+                    }
+                },
+                () = late => return votes,
+            }
+        }
     }
 
     pub(super) async fn hash_at(&self, endpoint: &Arc<Endpoint>, ask: &Ask) -> Option<B256> {

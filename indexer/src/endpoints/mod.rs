@@ -37,6 +37,7 @@ mod transport;
 mod vitals;
 mod wire;
 
+pub use branch::Votes;
 pub use error::{EndpointError, Wanted};
 pub use health::{EndpointHealth, EndpointState, PoolCounters};
 pub use pool::Pool;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use decoders::block::{self, Answers, ChainId, Context, Envelopes, Proof, Span};
+use decoders::block::{self, Answers, BlockRef, ChainId, Context, Envelopes, Proof, Span};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::answer::Remembered;
 use super::ask::{Ask, Counts, Trouble};
+use super::branch::Votes;
 use super::call::Call;
 use super::choice::wrong_chain;
 use super::endpoint::{Endpoint, Refused};
@@ -149,6 +150,15 @@ impl Pool {
     /// [`EndpointError`]; transient ones are worth another try.
     pub async fn header_of(&self, hash: B256) -> Result<Option<Header>, EndpointError> {
         self.inner.header(Wanted::Hash(hash)).await
+    }
+
+    /// How the endpoints that answer stand to `block`; none of them may.
+    pub async fn votes(&self, block: BlockRef) -> Votes {
+        let cancelled = self.inner.cancel.cancelled();
+        tokio::select! {
+            votes = Box::pin(self.inner.votes(block)) => votes,
+            () = cancelled => Votes::default(),
+        }
     }
 
     /// The one block with this hash, with its matching logs, proven as far as `wanted` and the chain allow.

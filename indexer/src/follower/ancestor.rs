@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use decoders::block::BlockRef;
 use sinks::checkpoint;
 
+use crate::endpoints::Votes;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 
@@ -25,7 +26,7 @@ pub async fn find(pipeline: &Pipeline, lowest: u64) -> Result<BlockRef, Error> {
         .map(|block| block.block_ref())
         .collect();
     kept.sort_unstable();
-    if let Some(ancestor) = highest_shared(pipeline, &kept).await? {
+    if let Some(ancestor) = highest_shared(pipeline, &kept, false).await? {
         return Ok(ancestor);
     }
     let mut above = match kept.first() {
@@ -38,7 +39,7 @@ pub async fn find(pipeline: &Pipeline, lowest: u64) -> Result<BlockRef, Error> {
         above = *window.start();
         let archived = pipeline.archive.read_logs(pipeline.chain, window).await?;
         let blocks: Vec<BlockRef> = archived.blocks.iter().map(|block| block.block_ref()).collect();
-        if let Some(ancestor) = highest_shared(pipeline, &blocks).await? {
+        if let Some(ancestor) = highest_shared(pipeline, &blocks, true).await? {
             return Ok(ancestor);
         }
     }
@@ -62,7 +63,7 @@ pub async fn left_below(pipeline: &Pipeline, height: u64, lowest: u64) -> Result
     };
     let archived = pipeline.archive.read_logs(pipeline.chain, window).await?;
     match archived.blocks.last() {
-        Some(block) => Ok(!is_canonical(pipeline, block.block_ref()).await?),
+        Some(block) => Ok(!is_canonical(pipeline, block.block_ref(), true).await?),
         None => Ok(false),
     }
 }
@@ -73,11 +74,11 @@ fn window_below(above: u64, lowest: u64) -> Option<RangeInclusive<u64>> {
 
 /// The highest of `blocks`, which ascend, that the chain still has. A branch that left the chain never comes back to it, so
 /// halving finds the fork in few requests.
-async fn highest_shared(pipeline: &Pipeline, blocks: &[BlockRef]) -> Result<Option<BlockRef>, Error> {
+async fn highest_shared(pipeline: &Pipeline, blocks: &[BlockRef], is_final: bool) -> Result<Option<BlockRef>, Error> {
     let (mut shared, mut left) = (0, blocks.len());
     while shared < left {
         let middle = shared + (left - shared) / 2;
-        if is_canonical(pipeline, blocks[middle]).await? {
+        if is_canonical(pipeline, blocks[middle], is_final).await? {
             shared = middle + 1
         } else {
             left = middle
@@ -86,8 +87,14 @@ async fn highest_shared(pipeline: &Pipeline, blocks: &[BlockRef]) -> Result<Opti
     Ok(shared.checked_sub(1).map(|index| blocks[index]))
 }
 
-/// Whether the endpoints serve `block` at its height.
-pub async fn is_canonical(pipeline: &Pipeline, block: BlockRef) -> Result<bool, Error> {
+/// Whether the endpoints have `block` at its height. One that names another is enough to doubt a block that is not final, because to
+/// stand too low costs a few blocks read again, and to stand too high leaves a branch behind that is none; of a final block the
+/// majority decides, so that one endpoint cannot have a whole history read again.
+pub async fn is_canonical(pipeline: &Pipeline, block: BlockRef, is_final: bool) -> Result<bool, Error> {
+    let Votes { same, other } = pipeline.endpoints.votes(block).await;
+    if same + other > 0 {
+        return Ok(if is_final { same > other } else { same > 0 && other == 0 });
+    }
     let served = pipeline.endpoints.header_at(block.number).await?;
     Ok(served.is_some_and(|header| header.block.hash == block.hash))
 }

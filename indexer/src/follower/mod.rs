@@ -14,7 +14,9 @@ use sinks::checkpoint::{self, Observation};
 use sinks::commit::{self, Move};
 use sinks::error::SinkError;
 use sinks::lease::{self, Lease};
+use sinks::store::Store;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, instrument, warn};
@@ -73,9 +75,21 @@ enum Outcome {
 /// What the follower remembers between steps; all of it can be lost.
 struct Memory {
     lease: Lease,
-    renewed: Instant,
     seen: Option<(BlockRef, BlockRef)>,
     moved: Instant,
+}
+
+/// Renews `lease` until it is lost, and says by what. A database that does not answer is asked again: as long as none took the
+/// lease, it is still held.
+async fn renewed(store: Store, lease: Lease, ttl: Duration) -> SinkError {
+    loop {
+        tokio::time::sleep(ttl / 3).await;
+        match lease::renew(&store, &lease, ttl).await {
+            Ok(()) => {}
+            Err(lost @ SinkError::LeaseLost { .. }) => return lost,
+            Err(error) => warn!(%error, "failed to renew the lease, trying again"),
+        }
+    }
 }
 
 impl Follower {
@@ -92,7 +106,7 @@ impl Follower {
                 return Ok(());
             };
             self.leading.send_replace(true);
-            let ended = self.follow_with(lease.clone(), cancel).await;
+            let ended = self.while_held(&lease, cancel).await;
             self.leading.send_replace(false);
             match ended {
                 Err(Error::Sink(SinkError::LeaseLost { .. })) => {
@@ -107,6 +121,24 @@ impl Follower {
                     });
                 }
             }
+        }
+    }
+
+    /// Follows while the lease is held: a task of its own renews it, however long a step takes, and its loss ends the step under way.
+    async fn while_held(&self, lease: &Lease, cancel: &CancellationToken) -> Result<(), Error> {
+        // Ends with this function, because a set aborts its tasks when it is dropped.
+        let mut renewal = JoinSet::new();
+        renewal.spawn(renewed(
+            self.pipeline.store.clone(),
+            lease.clone(),
+            self.settings.lease_ttl,
+        ));
+        tokio::select! {
+            ended = self.follow_with(lease.clone(), cancel) => ended,
+            Some(lost) = renewal.join_next() => Err(match lost {
+                Ok(error) => error.into(),
+                Err(error) => Error::Broken(error.to_string()),
+            }),
         }
     }
 
@@ -150,19 +182,17 @@ impl Follower {
     }
 
     async fn follow_with(&self, lease: Lease, cancel: &CancellationToken) -> Result<(), Error> {
-        let now = Instant::now();
         let mut memory = Memory {
             lease,
-            renewed: now,
             seen: None,
-            moved: now,
+            moved: Instant::now(),
         };
         let mut pauses = retry::pauses();
         loop {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            match self.renew_and_step(&mut memory).await {
+            match self.look_and_step(&mut memory).await {
                 Ok(Outcome::Moved) => pauses = retry::pauses(),
                 Ok(Outcome::Done) => return Ok(()),
                 Ok(Outcome::AtHead) => {
@@ -205,11 +235,7 @@ impl Follower {
         }
     }
 
-    async fn renew_and_step(&self, memory: &mut Memory) -> Result<Outcome, Error> {
-        if memory.renewed.elapsed() > self.settings.lease_ttl / 3 {
-            lease::renew(&self.pipeline.store, &memory.lease, self.settings.lease_ttl).await?;
-            memory.renewed = Instant::now();
-        }
+    async fn look_and_step(&self, memory: &mut Memory) -> Result<Outcome, Error> {
         let heads = self.pipeline.endpoints.heads().await?;
         let finalized = self.finalized(&heads).await?;
         self.observe(&heads, finalized, memory).await?;
@@ -309,7 +335,7 @@ impl Follower {
     /// Stands at `block`, jumping over what gap filling will take.
     async fn begin(&self, from: Option<BlockRef>, block: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
         if let Some(from) = from
-            && !ancestor::is_canonical(&self.pipeline, from).await?
+            && !ancestor::is_canonical(&self.pipeline, from, false).await?
         {
             return self.rewind(from, lease).await;
         }
@@ -340,7 +366,12 @@ impl Follower {
     }
 
     async fn write(&self, from: Option<BlockRef>, span: &Span, lease: &Lease) -> Result<Outcome, Error> {
-        let applied = self.pipeline.write(span, Move::Head { from, lease }).await?;
+        let applied = match self.pipeline.write(span, Move::Head { from, lease }).await {
+            Err(Error::Sink(SinkError::CoveredAhead { .. })) => {
+                return self.disown(from, *span.range.start(), lease).await;
+            }
+            applied => applied?,
+        };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = Duration::from_secs(span.blocks.last().map_or(0, |block| block.time));
         let age = now.saturating_sub(time).as_secs_f64();
@@ -352,6 +383,17 @@ impl Follower {
             sales = applied.sales,
             proof = span.proof.as_str(),
             "applied"
+        );
+        Ok(Outcome::Moved)
+    }
+
+    /// Takes back what a backfill wrote at `first` and above, before the head came there: it may be of another branch.
+    async fn disown(&self, from: Option<BlockRef>, first: u64, lease: &Lease) -> Result<Outcome, Error> {
+        let undone = commit::disown(&self.pipeline.store, from, first, lease).await?;
+        warn!(
+            first,
+            transfers = undone.transfers,
+            "blocks above the checkpoint were covered; taken back"
         );
         Ok(Outcome::Moved)
     }

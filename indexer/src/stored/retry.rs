@@ -107,8 +107,7 @@ pub async fn retry(bench: &Bench, ids: &[Uuid]) -> Result<(), Error> {
         source: ARCHIVE_SOURCE.to_owned(),
         from: 0,
     }];
-    let stored = checkpoint::read(&bench.store, bench.chain).await?;
-    let last_final = stored.map_or(u64::MAX, |stored| stored.finalized.unwrap_or(0));
+    let last_final = checkpoint::last_final(&bench.store, bench.chain).await?;
     for range in blocks(false).into_iter().filter(|range| *range.end() <= last_final) {
         let gaps = coverage::missing(&bench.store, bench.chain, &archived, range.clone()).await?;
         if gaps.is_empty() || !bench.contracts.is_empty() {

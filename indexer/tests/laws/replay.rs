@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, U256};
 use decoders::block::ChainId;
 use decoders::fact::Facts;
+use sinks::basis::Basis;
 use sinks::commit;
 use sinks::digest::digest;
 use testchain::simulation::{Settings, Step};
@@ -39,7 +40,8 @@ async fn law_5_replaying_a_range_that_other_decoders_wrote_restores_what_live_wr
     let blocks: Vec<_> = blocks.iter().map(AsRef::as_ref).collect();
     let mut facts = spans::facts(chain.id(), &blocks, &chain.simulation.answers());
     distort(&mut facts, chain.id());
-    let replaced = commit::replace(&database.store, &facts).await.unwrap();
+    let basis = Basis::read(&database.store, chain.id(), 20..=45).await.unwrap();
+    let replaced = commit::replace(&database.store, &facts, &basis).await.unwrap();
     assert!(
         replaced.retracted > 0 && replaced.announced > 0 && replaced.kept > 0,
         "{replaced:?}"

@@ -9,6 +9,7 @@ mod laws;
 mod market;
 mod open;
 mod proxies;
+mod replay;
 mod schema;
 #[path = "../scratch/mod.rs"]
 mod scratch;

@@ -1,0 +1,82 @@
+//! What a replay stands on: the branch, the finalized block and the coverage that were in force before the archive was read.
+
+use std::ops::RangeInclusive;
+
+use alloy_primitives::Address;
+use decoders::block::ChainId;
+use decoders::fact::Facts;
+use sqlx::PgConnection;
+
+use crate::checkpoint::{self, Standing};
+use crate::coverage::Known;
+use crate::error::SinkError;
+use crate::store::Store;
+
+/// Read before the archive, checked again in the transaction that replaces facts: what was read is then still what the tables
+/// were written from.
+pub struct Basis {
+    chain: ChainId,
+    range: RangeInclusive<u64>,
+    standing: Standing,
+    known: Known,
+}
+
+impl Basis {
+    /// What is in force of the blocks `range` of `chain`.
+    pub async fn read(store: &Store, chain: ChainId, range: RangeInclusive<u64>) -> Result<Self, SinkError> {
+        let mut db = store.pool.acquire().await?;
+        // Coverage last: what a rewind between the two takes away is noticed by the branch.
+        let standing = checkpoint::standing(&mut db, chain).await?;
+        let known = Known::all(&mut db, chain, &range).await?;
+        Ok(Basis {
+            chain,
+            range,
+            standing,
+            known,
+        })
+    }
+
+    /// The branch to name when what is missing in the archive is added to it.
+    pub fn branch(&self) -> i64 {
+        self.standing.branch
+    }
+
+    /// Whether every block is final: only those may be replaced without the chain's lease.
+    pub fn is_final(&self) -> bool {
+        *self.range.end() <= self.standing.last_final
+    }
+
+    /// Whether `source` was applied for every block.
+    pub fn covers(&self, source: &str) -> bool {
+        self.known.missing(source, &self.range).is_empty()
+    }
+
+    /// Whether any source was applied for any block.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Fails unless all of it is still in force; the chain must be this transaction's alone.
+    pub(crate) async fn check(&self, db: &mut PgConnection, facts: &Facts) -> Result<(), SinkError> {
+        let standing = checkpoint::standing(&mut *db, self.chain).await?;
+        let known = Known::all(db, self.chain, &self.range).await?;
+        let same = standing.branch == self.standing.branch && known.same(&self.known);
+        if same && facts.chain == self.chain && facts.range == self.range && *self.range.end() <= standing.last_final {
+            return Ok(());
+        }
+        Err(SinkError::Raced {
+            chain: self.chain,
+            range: self.range.clone(),
+        })
+    }
+
+    /// Whether what `decoder` emitted of `contracts` in `block` is among what the tables were to hold: its source was applied for
+    /// this block, whatever it was applied for beside it.
+    pub(crate) fn holds(&self, facts: &Facts, decoder: &str, contracts: &[Address], block: u64) -> bool {
+        if facts.contracts.is_empty() {
+            return self.known.holds(decoder, block);
+        }
+        let mut names = contracts.iter().map(|contract| format!("{contract:#x}"));
+        names.any(|contract| self.known.holds(&contract, block))
+    }
+}

@@ -1,0 +1,165 @@
+//! Law 5 on the functions alone: a replay changes what was applied, block by block, and nothing that was not.
+
+use std::time::Duration;
+
+use crate::laws::clear;
+use crate::scratch::with_store;
+use crate::world::{CHAIN, SOURCES, World, wanted};
+use sinks::basis::Basis;
+use sinks::checkpoint::{self, Observation};
+use sinks::commit::{Move, apply, disown, replace, rewind};
+use sinks::coverage;
+use sinks::digest::digest;
+use sinks::error::{Class, SinkError};
+use sinks::lease::{Lease, acquire};
+use sinks::store::Store;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_5_a_replay_leaves_alone_what_a_source_is_covered_for_in_part() {
+    with_store(1, |store| async move {
+        for seed in 1..=6 {
+            clear(&store).await;
+            let world = World::new(seed, 12);
+            let (half, rest) = SOURCES.split_at(3);
+            apply(&store, &world.facts_of(0..=9, rest), Move::Backfill { branch: 0 })
+                .await
+                .unwrap();
+            for range in [0..=2, 5..=6] {
+                apply(&store, &world.facts_of(range, half), Move::Backfill { branch: 0 })
+                    .await
+                    .unwrap();
+            }
+            let before = digest(&store, CHAIN).await.unwrap();
+            let gaps = coverage::missing(&store, CHAIN, &wanted(&SOURCES), 0..=11)
+                .await
+                .unwrap();
+
+            let basis = Basis::read(&store, CHAIN, 0..=11).await.unwrap();
+            let replaced = replace(&store, &world.facts(0..=11), &basis).await.unwrap();
+            assert_eq!((replaced.retracted, replaced.announced), (0, 0), "seed {seed}");
+            assert_eq!(digest(&store, CHAIN).await.unwrap(), before, "seed {seed}");
+            let after = coverage::missing(&store, CHAIN, &wanted(&SOURCES), 0..=11)
+                .await
+                .unwrap();
+            assert_eq!(after, gaps, "seed {seed}: a replay fills no gap");
+
+            apply(&store, &world.facts(0..=11), Move::Backfill { branch: 0 })
+                .await
+                .unwrap();
+            let filled = digest(&store, CHAIN).await.unwrap();
+            clear(&store).await;
+            apply(&store, &world.facts(0..=11), Move::Backfill { branch: 0 })
+                .await
+                .unwrap();
+            assert_eq!(filled, digest(&store, CHAIN).await.unwrap(), "seed {seed}: once filled");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_read_before_a_rewind_or_before_another_writer_is_refused() {
+    with_store(1, |store| async move {
+        let mut world = World::new(21, 12);
+        let lease = stand(&store, &world, 9, 9).await;
+        let orphaned = world.facts(6..=9);
+        let read_before = Basis::read(&store, CHAIN, 6..=9).await.unwrap();
+        rewind(&store, CHAIN, world.block(9), world.block(5), &lease)
+            .await
+            .unwrap();
+        assert_refused(&store, &orphaned, &read_before).await;
+
+        // The archive still holds the old branch of blocks that the follower is about to cover.
+        let read_between = Basis::read(&store, CHAIN, 6..=9).await.unwrap();
+        let ancestor = world.block(5);
+        world.reorg(6, 6, 1);
+        let head = Move::Head {
+            from: Some(ancestor),
+            lease: &lease,
+        };
+        apply(&store, &world.facts(6..=9), head).await.unwrap();
+        let before = digest(&store, CHAIN).await.unwrap();
+        assert_refused(&store, &orphaned, &read_between).await;
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
+
+        let basis = Basis::read(&store, CHAIN, 6..=9).await.unwrap();
+        let replaced = replace(&store, &world.facts(6..=9), &basis).await.unwrap();
+        assert_eq!((replaced.retracted, replaced.announced), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_that_are_not_final_are_not_replaced() {
+    with_store(1, |store| async move {
+        let world = World::new(22, 12);
+        stand(&store, &world, 9, 6).await;
+        assert_eq!(checkpoint::last_final(&store, CHAIN).await.unwrap(), 6);
+        let basis = Basis::read(&store, CHAIN, 3..=7).await.unwrap();
+        assert!(!basis.is_final());
+        assert_refused(&store, &world.facts(3..=7), &basis).await;
+        let basis = Basis::read(&store, CHAIN, 3..=6).await.unwrap();
+        assert!(basis.is_final());
+        replace(&store, &world.facts(3..=6), &basis).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_meets_covered_blocks_is_refused_and_takes_them_back() {
+    with_store(1, |store| async move {
+        let world = World::new(23, 12);
+        let lease = stand(&store, &world, 5, 5).await;
+        // A backfill whose endpoints stand on another branch, and call it final.
+        let mut other = world.clone();
+        other.reorg(6, 6, 1);
+        apply(&store, &other.facts(7..=9), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        let from = Some(world.block(5));
+        let head = || Move::Head { from, lease: &lease };
+        apply(&store, &world.facts(6..=6), head()).await.unwrap();
+        let from = Some(world.block(6));
+        let head = || Move::Head { from, lease: &lease };
+        let refused = apply(&store, &world.facts(7..=11), head()).await.unwrap_err();
+        assert!(matches!(refused, SinkError::CoveredAhead { .. }), "{refused}");
+        assert_eq!(refused.class(), Class::Reorg);
+
+        let elsewhere = disown(&store, Some(world.block(5)), 7, &lease).await.unwrap_err();
+        assert!(matches!(elsewhere, SinkError::CheckpointMoved { .. }), "{elsewhere}");
+        disown(&store, from, 7, &lease).await.unwrap();
+        apply(&store, &world.facts(7..=11), head()).await.unwrap();
+        let stored = digest(&store, CHAIN).await.unwrap();
+        clear(&store).await;
+        apply(&store, &world.facts(0..=11), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), stored);
+    })
+    .await;
+}
+
+/// Applies blocks 0 to `last` at the head, of which `finalized` is the last final one.
+async fn stand(store: &Store, world: &World, last: u64, finalized: u64) -> Lease {
+    let lease = acquire(store, CHAIN, "here", Duration::from_secs(600))
+        .await
+        .unwrap()
+        .unwrap();
+    let observation = Observation {
+        head: last,
+        safe: None,
+        finalized: Some(finalized),
+    };
+    checkpoint::observe(store, CHAIN, &observation).await.unwrap();
+    let head = Move::Head {
+        from: None,
+        lease: &lease,
+    };
+    apply(store, &world.facts(0..=last), head).await.unwrap();
+    lease
+}
+
+async fn assert_refused(store: &Store, facts: &decoders::fact::Facts, basis: &Basis) {
+    let refused = replace(store, facts, basis).await.unwrap_err();
+    assert!(matches!(refused, SinkError::Raced { .. }), "{refused}");
+}
