@@ -17,6 +17,7 @@ pub(crate) mod spans;
 pub(crate) mod stores;
 pub(crate) mod tables;
 pub(crate) mod trades;
+pub(crate) mod wire;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

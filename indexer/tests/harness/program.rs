@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) listen: String,
     /// How often a new head is looked for.
     pub(crate) poll_interval_ms: u64,
+    /// How long a silent daemon keeps its chains.
+    pub(crate) lease_ttl_ms: u64,
     /// Further lines of `[pipeline]`.
     pub(crate) pipeline: String,
     /// Further lines of `[[chains]]`.
@@ -57,6 +59,7 @@ impl Setup {
             endpoints: endpoints.to_vec(),
             listen: "127.0.0.1:0".to_owned(),
             poll_interval_ms: 50,
+            lease_ttl_ms: 1_000,
             pipeline: String::new(),
             chain_lines: String::new(),
         }
@@ -73,6 +76,7 @@ impl Setup {
             endpoints: endpoints.to_vec(),
             listen: "127.0.0.1:0".to_owned(),
             poll_interval_ms: 50,
+            lease_ttl_ms: 1_000,
             pipeline: String::new(),
             chain_lines: String::new(),
         }
@@ -88,8 +92,8 @@ impl Setup {
     pub(crate) fn toml(&self) -> String {
         let mut text = format!(
             "[database]\nurl = {:?}\ndata_dir = \"postgres\"\n[api]\nlisten = {:?}\n\
-             [log]\nlevel = \"info\"\nformat = \"json\"\n[pipeline]\nlease_ttl_ms = 1000\n{}\n",
-            self.database, self.listen, self.pipeline
+             [log]\nlevel = \"info\"\nformat = \"json\"\n[pipeline]\nlease_ttl_ms = {}\n{}\n",
+            self.database, self.listen, self.lease_ttl_ms, self.pipeline
         );
         if let Some((url, database)) = &self.archive {
             writeln!(text, "[archive]\nurl = {url:?}\ndatabase = {database:?}").unwrap();
@@ -131,6 +135,11 @@ impl Program {
     /// The configuration as the program reads it.
     pub(crate) fn config(&self) -> Config {
         Config::load(&self.config_path(), &|_| None).unwrap()
+    }
+
+    /// Where configuration and logs are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn config_path(&self) -> PathBuf {

@@ -27,4 +27,5 @@ mod market;
 mod node;
 mod outages;
 mod recording;
-mod wire;
+
+use harness::wire;

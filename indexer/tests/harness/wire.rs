@@ -1,11 +1,20 @@
-//! A TCP relay between the program and a service, which can be cut, muted and restored.
+//! A TCP relay between the program and a service, which can be cut, muted, slowed down and restored.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use url::Url;
+
+/// Bytes a dripping wire lets through at a time.
+const DRIP: usize = 256;
+/// Pause between two drips.
+const DRIP_PAUSE: Duration = Duration::from_millis(15);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// What a wire does with what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +23,8 @@ enum Mode {
     Whole,
     /// Connections stay open, and nothing passes either way.
     Mute,
+    /// Everything passes, a few bytes at a time.
+    Drip,
     /// Every connection is broken, and new ones are refused.
     Cut,
 }
@@ -54,6 +65,11 @@ impl Wire {
         self.mode.send_replace(Mode::Mute);
     }
 
+    /// Lets a few bytes pass at a time, as an overloaded machine does.
+    pub(crate) fn drip(&self) {
+        self.mode.send_replace(Mode::Drip);
+    }
+
     /// Lets everything pass again.
     pub(crate) fn restore(&self) {
         self.mode.send_replace(Mode::Whole);
@@ -61,32 +77,37 @@ impl Wire {
 }
 
 async fn listen(first: TcpListener, address: SocketAddr, service: String, mut mode: watch::Receiver<Mode>) {
-    let mut listener = Some(first);
+    let mut listener = first;
     loop {
-        let Some(open) = &listener else {
-            if mode.wait_for(|mode| *mode != Mode::Cut).await.is_err() {
-                return;
-            }
-            listener = Some(TcpListener::bind(address).await.unwrap());
-            continue;
-        };
         let relayed = mode.clone();
         tokio::select! {
-            accepted = open.accept() => {
+            accepted = listener.accept() => {
                 tokio::spawn(relay(accepted.unwrap().0, service.clone(), relayed));
+                continue;
             }
             changed = mode.wait_for(|mode| *mode == Mode::Cut) => {
                 if changed.is_err() {
                     return;
                 }
-                listener = None;
             }
         }
+        drop(listener);
+        // Bound and not listened on: connections are refused, and nobody else takes the port meanwhile.
+        let held = TcpSocket::new_v4().unwrap();
+        held.set_reuseaddr(true).unwrap();
+        held.bind(address).unwrap();
+        if mode.wait_for(|mode| *mode != Mode::Cut).await.is_err() {
+            return;
+        }
+        listener = held.listen(BACKLOG).unwrap();
     }
 }
 
 async fn relay(client: TcpStream, service: String, mut mode: watch::Receiver<Mode>) {
-    let server = TcpStream::connect(service).await.unwrap();
+    // The service may be down itself: its client then sees the connection end.
+    let Ok(server) = TcpStream::connect(service).await else {
+        return;
+    };
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     let (there, back) = (mode.clone(), mode.clone());
     tokio::select! {
@@ -104,8 +125,24 @@ async fn pass(
 ) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if mode.wait_for(|mode| *mode == Mode::Whole).await.is_err() || to.write_all(&buffer[..length]).await.is_err() {
-            return;
+        let mut left = &buffer[..length];
+        while !left.is_empty() {
+            let passing = mode.wait_for(|mode| matches!(mode, Mode::Whole | Mode::Drip)).await;
+            let Ok(passing) = passing.map(|mode| *mode) else {
+                return;
+            };
+            let portion = if passing == Mode::Drip {
+                left.len().min(DRIP)
+            } else {
+                left.len()
+            };
+            if to.write_all(&left[..portion]).await.is_err() {
+                return;
+            }
+            left = &left[portion..];
+            if passing == Mode::Drip {
+                tokio::time::sleep(DRIP_PAUSE).await;
+            }
         }
     }
 }
