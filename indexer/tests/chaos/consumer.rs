@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use crate::scratch::{service, unique};
 
-/// After so long without a message the queue counts as empty; nothing is published any more when it is read.
-const QUIET: Duration = Duration::from_secs(2);
+/// How long a message that is in the queue may take.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A durable queue that is bound before the first message.
 pub(crate) struct Consumer {
@@ -80,6 +80,13 @@ impl Consumer {
     /// Takes everything from the queue, in its order.
     pub(crate) async fn hear(&self) -> Heard {
         let (connection, channel) = open().await;
+        // Nothing is published any more: what the queue holds now is everything.
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..Default::default()
+        };
+        let queue = channel.queue_declare(self.queue.as_str().into(), passive, FieldTable::default());
+        let count = queue.await.unwrap().message_count();
         let options = BasicConsumeOptions {
             no_ack: true,
             ..Default::default()
@@ -89,8 +96,10 @@ impl Consumer {
             .await
             .unwrap();
         let mut heard = Heard::default();
-        while let Ok(Some(delivery)) = tokio::time::timeout(QUIET, deliveries.next()).await {
-            heard.take(&serde_json::from_slice(&delivery.unwrap().data).unwrap());
+        for _ in 0..count {
+            let delivery = tokio::time::timeout(PATIENCE, deliveries.next()).await;
+            let delivery = delivery.expect("the queue holds more").unwrap().unwrap();
+            heard.take(&serde_json::from_slice(&delivery.data).unwrap());
         }
         connection.close(200, "bye".into()).await.unwrap();
         heard

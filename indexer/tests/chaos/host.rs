@@ -15,7 +15,10 @@ pub(crate) struct Host {
     archive: Option<Wire>,
     broker: Wire,
     daemon: Option<Process>,
+    /// Whether it is started again when it ends.
     wanted: bool,
+    /// Whether it was asked to end.
+    asked: bool,
     stopped: bool,
     /// Whether a connection of this host, or a server, failed since the daemon was started: then it may end while it starts.
     excused: bool,
@@ -51,6 +54,7 @@ impl Host {
             broker,
             daemon: None,
             wanted: false,
+            asked: false,
             stopped: false,
             excused: false,
         }
@@ -61,6 +65,7 @@ impl Host {
         self.wanted = true;
         if self.daemon.is_none() {
             self.daemon = Some(self.program.start(&["run"]));
+            self.asked = false;
             self.stopped = false;
         }
     }
@@ -78,10 +83,10 @@ impl Host {
         true
     }
 
-    /// Asks the daemon to end. One that is paused, or does not end by itself, is killed by the next start.
+    /// Asks the daemon to end.
     pub(crate) fn terminate(&mut self) {
         self.wanted = false;
-        self.signal("TERM");
+        self.asked |= self.signal("TERM");
     }
 
     /// Pauses the daemon; whether there was one.
@@ -134,14 +139,13 @@ impl Host {
         let status = daemon.ended()?;
         daemon.assert_no_panic();
         let (began, log) = (daemon.log().contains("\"following\""), daemon.log());
-        let wanted = self.wanted;
+        let asked = self.asked && status.success();
         self.daemon = None;
-        if wanted {
+        if self.wanted {
             self.start();
         }
         // A daemon that starts may end for want of a server (a supervisor starts it again); one that runs must not.
         let starts = self.excused && !began && status.code().is_some_and(|code| (4..=7).contains(&code));
-        let asked = !wanted && status.success();
         let last = log.lines().rfind(|line| !line.starts_with('{')).unwrap_or("nothing");
         (!starts && !asked).then(|| format!("daemon {} ended with {status}, saying {last}", self.number))
     }

@@ -1,14 +1,14 @@
 //! Whatever endpoints do, a span is the truth or there is none.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use decoders::block::{ChainId, Proof};
-use indexer::endpoints::{EndpointError, EndpointState, Filter, HeaderHash, Pool};
+use indexer::endpoints::{EndpointError, EndpointState, Filter, HeaderHash, Pool, PoolOptions};
 use indexer::error::Class;
 use testchain::faults::Failure;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, health, nft, options, setting};
+use crate::world::{FOREVER, PATIENCE, World, health, nft, options, setting};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_is_read_whole_and_proven_at_every_level() {
@@ -340,7 +340,13 @@ async fn nobody_there_is_unreachable_without_secrets() {
 async fn cancelling_ends_every_wait() {
     let world = World::new(20, 1).await;
     let cancel = CancellationToken::new();
-    let pool = Pool::connect(ChainId(1), world.settings(), options(), cancel.clone())
+    let forever = PoolOptions {
+        request_timeout: FOREVER,
+        logs_timeout: FOREVER,
+        poll_interval: FOREVER,
+        ..options()
+    };
+    let pool = Pool::connect(ChainId(1), world.settings(), forever, cancel.clone())
         .await
         .unwrap();
     world.change(0, |faults| faults.timeout_rate = 1.0);
@@ -350,14 +356,14 @@ async fn cancelling_ends_every_wait() {
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     cancel.cancel();
-    let ended = tokio::time::timeout(Duration::from_millis(500), reading)
+    let ended = tokio::time::timeout(PATIENCE, reading)
         .await
-        .expect("ends at once")
+        .expect("ends before the request does")
         .unwrap();
     assert_eq!(ended.unwrap_err(), EndpointError::Cancelled);
-    tokio::time::timeout(Duration::from_millis(500), pool.next_head())
+    tokio::time::timeout(PATIENCE, pool.next_head())
         .await
-        .expect("ends at once");
+        .expect("ends before the poll does");
     assert_eq!(pool.heads().await.unwrap_err().class(), Class::Cancelled);
 }
 
@@ -401,15 +407,18 @@ async fn an_outage_opens_the_circuit_and_heals() {
     let world = World::new(20, 2).await;
     let pool = world.pool().await;
     world.servers[0].1.fail_next(Failure::Status(503), 5);
+    let mut opened = false;
     for number in 0..20 {
         assert!(pool.header_at(number).await.unwrap().is_some());
+        opened |= health(&pool, 0).state == EndpointState::Open;
     }
-    assert_eq!(health(&pool, 0).state, EndpointState::Open);
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    for number in 0..20 {
-        assert!(pool.header_at(number).await.unwrap().is_some());
+    assert!(opened, "{:?}", pool.health());
+    let began = Instant::now();
+    while health(&pool, 0).state == EndpointState::Open {
+        assert!(began.elapsed() < PATIENCE, "{:?}", pool.health());
+        assert!(pool.header_at(3).await.unwrap().is_some());
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_ne!(health(&pool, 0).state, EndpointState::Open, "{:?}", pool.health());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -419,13 +428,13 @@ async fn slow_requests_are_asked_twice() {
     for number in 0..20 {
         pool.header_at(number).await.unwrap();
     }
-    world.change(0, |faults| faults.latency = Duration::from_millis(1500));
-    let start = std::time::Instant::now();
+    world.change(0, |faults| faults.latency = FOREVER);
     for number in 0..4 {
+        // Without a second question the request would time out and be asked again elsewhere.
         pool.header_at(number).await.unwrap();
     }
-    assert!(start.elapsed() < Duration::from_millis(1400), "{:?}", start.elapsed());
     assert!(pool.counters().hedges > 0);
+    assert_eq!(pool.counters().retries, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -434,7 +443,12 @@ async fn classes_are_asked_in_their_order_and_weights_share() {
     let mut settings = world.settings();
     settings[0].weight = 3;
     settings[2].priority = 1;
-    let pool = Pool::connect(ChainId(1), settings, options(), CancellationToken::new())
+    // A second question to another endpoint, where the first is slow, would be counted too.
+    let once = PoolOptions {
+        hedge: false,
+        ..options()
+    };
+    let pool = Pool::connect(ChainId(1), settings, once, CancellationToken::new())
         .await
         .unwrap();
     let before: Vec<u64> = pool.health().iter().map(|health| health.requests).collect();

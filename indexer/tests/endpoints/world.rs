@@ -116,11 +116,17 @@ impl World {
     }
 }
 
+/// Longer than any test.
+pub(crate) const FOREVER: Duration = Duration::from_secs(3_600);
+/// How long anything may take on a loaded machine before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
+
 pub(crate) fn options() -> PoolOptions {
     PoolOptions {
         header_hash: HeaderHash::Ethereum,
-        request_timeout: Duration::from_secs(2),
-        logs_timeout: Duration::from_secs(2),
+        // Longer than any answer takes on a loaded machine: tests of time-outs choose shorter ones.
+        request_timeout: Duration::from_secs(20),
+        logs_timeout: Duration::from_secs(20),
         poll_interval: Duration::from_millis(50),
         rounds: 4,
         ..PoolOptions::default()

@@ -92,14 +92,24 @@ async fn listen(first: TcpListener, address: SocketAddr, service: String, mut mo
             }
         }
         drop(listener);
-        // Bound and not listened on: connections are refused, and nobody else takes the port meanwhile.
-        let held = TcpSocket::new_v4().unwrap();
-        held.set_reuseaddr(true).unwrap();
-        held.bind(address).unwrap();
+        let held = hold(address).await;
         if mode.wait_for(|mode| *mode != Mode::Cut).await.is_err() {
             return;
         }
         listener = held.listen(BACKLOG).unwrap();
+    }
+}
+
+/// Takes the port without listening on it: connections are refused, and no other process takes it meanwhile.
+async fn hold(address: SocketAddr) -> TcpSocket {
+    loop {
+        let held = TcpSocket::new_v4().unwrap();
+        held.set_reuseaddr(true).unwrap();
+        // A process that is just being started holds a copy of the listener until it has become another program.
+        if held.bind(address).is_ok() {
+            return held;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -10,7 +10,7 @@ use sinks::abis::abi_source;
 use sinks::checkpoint;
 use sinks::coverage::{self, Wanted};
 
-use crate::harness::patience::eventually;
+use crate::harness::patience::{PATIENCE, eventually, within};
 use crate::harness::program::{Program, Setup};
 use crate::harness::stores::{Database, MongoDatabase};
 use crate::node::{FINALIZED_DEPTH, Node};
@@ -188,7 +188,7 @@ impl World {
             .map(|(kind, data)| ((!kind.is_empty()).then(|| (*kind).to_owned()), data.clone()))
             .collect();
         let mut last = Vec::new();
-        let told = crate::harness::patience::within(Duration::from_secs(60), async || {
+        let told = within(PATIENCE, async || {
             last = self.events(contract).await;
             (last == expected).then_some(())
         })

@@ -1,10 +1,10 @@
 //! What a user gets where a command cannot begin, or cannot end in time: the exit code and one line.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use decoders::block::ChainId;
 use serde_json::Value;
+use sqlx::{Connection, PgConnection};
 use testchain::simulation::Settings;
 
 use crate::harness::chain::Chain;
@@ -52,8 +52,11 @@ async fn an_address_that_is_taken_ends_a_run_with_3() {
 async fn a_second_signal_ends_a_run_that_cannot_finish() {
     let (mut process, _silent) = stuck("").await;
     process.signal("INT");
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(process.ended().is_none(), "it waits for what it has begun");
+    eventually("it waits for what it has begun", async || {
+        assert!(process.ended().is_none(), "it has ended");
+        process.log().contains("once more to stop at once").then_some(())
+    })
+    .await;
     process.signal("TERM");
     process.fails(130, &["second signal", "done again"]).await;
 }
@@ -91,11 +94,8 @@ async fn a_backfill_that_cannot_finish_ends_at_a_second_signal() {
         database: wire.url(&database.url),
         ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
     };
-    chain.faults.set(testchain::faults::Settings {
-        latency: Duration::from_millis(100),
-        ..testchain::faults::Settings::default()
-    });
     let program = Program::new(&setup);
+    let lock = lock(&database).await;
     let mut process = program.start(&[
         "backfill",
         "--chain",
@@ -105,16 +105,37 @@ async fn a_backfill_that_cannot_finish_ends_at_a_second_signal() {
         "--to",
         "50",
     ]);
-    eventually("the backfill has begun", async || {
-        (chain.server.counts().calls_of("eth_getLogs") > 0).then_some(())
+    silence(lock, &wire).await;
+    process.signal("INT");
+    process.signal("TERM");
+    process.fails(130, &["second signal", "done again"]).await;
+}
+
+/// Keeps every commit from writing its facts.
+async fn lock(database: &Database) -> PgConnection {
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("begin; lock table catalog_service.ownership_transfers in share mode")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection
+}
+
+/// Waits until a commit waits for the lock, and lets the database fall silent before it goes on.
+async fn silence(mut lock: PgConnection, wire: &Wire) {
+    eventually("a commit waits", async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_locks where not granted and relation = 'catalog_service.ownership_transfers'::regclass
+             or not granted and relation in (select inhrelid from pg_inherits where inhparent = 'catalog_service.ownership_transfers'::regclass)",
+        )
+        .fetch_one(&mut lock)
+        .await
+        .unwrap();
+        (waiting > 0).then_some(())
     })
     .await;
     wire.mute();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    process.signal("INT");
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    process.signal("INT");
-    process.fails(130, &["second signal", "done again"]).await;
+    lock.close().await.unwrap();
 }
 
 /// A program in the middle of a commit to a database that has fallen silent, and what keeps it silent.
@@ -131,8 +152,8 @@ async fn stuck(pipeline: &str) -> (Process, (Program, Chain, Database, Wire)) {
     let mut process = program.start(&["run"]);
     process.address().await;
     chain.indexed(&database.store, 0, "before the silence").await;
-    wire.mute();
+    let lock = lock(&database).await;
     chain.grow(1);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    silence(lock, &wire).await;
     (process, (program, chain, database, wire))
 }

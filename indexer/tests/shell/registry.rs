@@ -317,7 +317,7 @@ async fn a_watch_tells_of_every_edit_and_survives_its_connection() {
     let store = &database.store;
     registry::seed(store, &config).await.unwrap();
     let mut watch = Watch::start(&database).await.unwrap();
-    let soon = Duration::from_secs(5);
+    let soon = Duration::from_secs(100);
 
     registry::edit_chain(store, ETHEREUM, |chain| chain.enabled = false)
         .await

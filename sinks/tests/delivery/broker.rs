@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 use crate::scratch::{service, unique};
 
+/// How long a message may take on a loaded machine before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(100);
+
 /// The broker's own address.
 pub(crate) fn url() -> String {
     service("TEST_AMQP_URL")
@@ -131,7 +134,7 @@ impl Consumer {
     pub(crate) async fn take(&self, count: usize) -> Vec<Received> {
         let mut messages = Vec::new();
         while messages.len() < count {
-            let next = self.next(Duration::from_secs(30)).await;
+            let next = self.next(PATIENCE).await;
             messages.push(next.unwrap_or_else(|| panic!("{} of {count} messages", messages.len())));
         }
         assert!(
@@ -141,13 +144,40 @@ impl Consumer {
         messages
     }
 
-    /// Every message until none comes for a while.
-    pub(crate) async fn drain(&self) -> Vec<Received> {
-        let mut messages = Vec::new();
-        while let Some(message) = self.next(Duration::from_millis(700)).await {
-            messages.push(message);
+    /// Every message up to the one with this id.
+    pub(crate) async fn until(&self, id: Uuid) -> Vec<Received> {
+        let mut messages: Vec<Received> = Vec::new();
+        while messages.last().is_none_or(|last| last.id != id) {
+            let next = self.next(PATIENCE).await;
+            messages.push(next.unwrap_or_else(|| panic!("{id} is not among {} messages", messages.len())));
         }
         messages
+    }
+
+    /// Every message that is in the queue or on its way from there.
+    pub(crate) async fn drain(&self) -> Vec<Received> {
+        let mut messages = Vec::new();
+        loop {
+            // The broker answers behind what it has sent on the channel before.
+            let passive = QueueDeclareOptions {
+                passive: true,
+                ..Default::default()
+            };
+            let name = self.queue.name.as_str().into();
+            let queue = self
+                .queue
+                .channel
+                .queue_declare(name, passive, FieldTable::default())
+                .await;
+            let left = queue.unwrap().message_count();
+            let before = messages.len();
+            while let Some(message) = self.next(Duration::from_millis(50)).await {
+                messages.push(message);
+            }
+            if left == 0 && messages.len() == before {
+                return messages;
+            }
+        }
     }
 
     /// Removes the queue and the exchange.

@@ -40,7 +40,7 @@ impl Running {
 
     async fn stop(self) {
         self.cancel.cancel();
-        tokio::time::timeout(Duration::from_secs(5), self.task)
+        tokio::time::timeout(Duration::from_secs(60), self.task)
             .await
             .expect("stops in time")
             .unwrap()
@@ -259,11 +259,11 @@ async fn confirms_lost_on_the_way_make_repeats_with_the_same_ids() {
         let ids = ledger::transfers(&store, 1, 100, 500).await;
         let wire = Wire::open().await;
         let mut running = Running::start(&store, options(&wire.url(), &exchange));
-        // The broker takes the messages; its confirms never arrive. A process killed before it settles looks the same.
-        running.until("started", |status| status.published > 0).await;
+        // The broker takes the message; its confirm never arrives. A process killed before it settles looks the same.
+        running.until("started", |status| status.published == 500).await;
         wire.mute();
-        ledger::transfers(&store, 1, 200, 1).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let last = ledger::transfers(&store, 1, 200, 1).await;
+        let mut seen = consumer.until(last[0]).await;
         wire.cut();
         running
             .until("disconnected", |status| {
@@ -272,7 +272,7 @@ async fn confirms_lost_on_the_way_make_repeats_with_the_same_ids() {
             .await;
         wire.restore();
         running.until("published", |status| status.published == 501).await;
-        let seen = consumer.drain().await;
+        seen.extend(consumer.drain().await);
         let mut once = HashSet::new();
         let first: Vec<_> = seen
             .iter()

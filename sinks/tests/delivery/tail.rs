@@ -21,7 +21,7 @@ async fn ids(stream: impl Stream<Item = Result<Seen, PublisherError>>, count: us
         let body: serde_json::Value = serde_json::from_slice(&seen.unwrap().body).unwrap();
         body["id"].as_str().unwrap().parse::<Uuid>().unwrap()
     });
-    tokio::time::timeout(Duration::from_secs(30), taken.collect())
+    tokio::time::timeout(Duration::from_secs(100), taken.collect())
         .await
         .expect("messages in time")
 }

@@ -33,7 +33,7 @@ impl Socket {
 
     /// The next message, or `None` when the connection is gone.
     async fn next(&mut self) -> Option<Value> {
-        let message = tokio::time::timeout(Duration::from_secs(5), self.0.next())
+        let message = tokio::time::timeout(Duration::from_secs(100), self.0.next())
             .await
             .expect("something happens");
         let text = message?.ok()?.into_text().ok()?;
