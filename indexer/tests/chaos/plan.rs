@@ -184,7 +184,7 @@ impl Plan {
             .to_owned(),
             acts: Vec::new(),
         };
-        // Most schedules are of one mind: an outage is tried harder where nothing else goes wrong beside it.
+        // Each schedule leans to some kinds of trouble and leaves others out: a fault shows best where little else goes wrong beside it.
         let mind = Mind::draw(&mut dice, lies);
         let length_ms = dice.random_range(6_000..18_000);
         let mut at_ms = dice.random_range(0..2_500);
@@ -216,6 +216,9 @@ impl Plan {
             (mind.servers, Kind::Server),
             (mind.tools, Kind::Tool),
             (4, Kind::Edit),
+            (mind.late, Kind::LateLeader),
+            (mind.late / 2, Kind::LatePublisher),
+            (mind.old_branches, Kind::OldBranch),
         ];
         let kind = kinds.choose_weighted(dice, |(weight, _)| *weight);
         match kind.expect("something has a weight").1 {
@@ -242,11 +245,70 @@ impl Plan {
             Kind::Server => self.server(dice, at_ms),
             Kind::Tool => self.tool(dice, at_ms),
             Kind::Edit => self.edit(dice, at_ms),
+            Kind::LateLeader => self.late_leader(dice, at_ms),
+            Kind::LatePublisher => self.late_publisher(dice, at_ms),
+            Kind::OldBranch => self.old_branch(dice, mind, at_ms),
         }
     }
 
     fn act(&mut self, at_ms: u64, act: Act) {
         self.acts.push(Timed { at_ms, act });
+    }
+
+    /// A daemon is held up in the middle of a step until another one leads, the chain changes under both, and the first goes on.
+    fn late_leader(&mut self, dice: &mut Dice, at_ms: u64) {
+        let host = dice.random_range(0..DAEMONS);
+        let held = |server| {
+            let line = |state| Act::Line { host, server, state };
+            (line(Line::Held), line(Line::Whole))
+        };
+        let (act, back) = match dice.random_range(0..3) {
+            0 => (Act::Stop(host), Act::Continue(host)),
+            1 => held(Server::Archive),
+            _ => held(Server::Database),
+        };
+        self.act(at_ms, Act::Grow(dice.random_range(1..4)));
+        self.act(at_ms + dice.random_range(0..120), act);
+        let led = at_ms + self.lease_ttl_ms + dice.random_range(100..1_500);
+        let (depth, blocks) = (dice.random_range(1..7), dice.random_range(6..10));
+        self.act(led, Act::Reorg { depth, blocks });
+        self.act(led + dice.random_range(200..2_500), back);
+    }
+
+    /// A daemon's messages are held up for longer than its claim to publish lasts, while what they say is undone.
+    fn late_publisher(&mut self, dice: &mut Dice, at_ms: u64) {
+        let (host, server) = (dice.random_range(0..DAEMONS), Server::Broker);
+        let line = |state| Act::Line { host, server, state };
+        self.act(at_ms, Act::Grow(dice.random_range(1..6)));
+        self.act(at_ms + dice.random_range(0..150), line(Line::Held));
+        let claimed = at_ms + dice.random_range(9_000..13_000);
+        let (depth, blocks) = (dice.random_range(1..7), dice.random_range(6..10));
+        self.act(claimed, Act::Reorg { depth, blocks });
+        self.act(claimed + dice.random_range(200..3_000), line(Line::Whole));
+    }
+
+    /// An endpoint stays on a branch that the chain leaves far behind, where daemons that were away look for their way back.
+    fn old_branch(&mut self, dice: &mut Dice, mind: &Mind, at_ms: u64) {
+        let number = mind.odd_endpoint;
+        let behave = |behaviour| Act::Endpoint { number, behaviour };
+        self.act(at_ms, behave(Behaviour::OldBranch));
+        let deepest = (self.finalized_depth - 1).min(DEEPEST);
+        let depth = dice.random_range(1..=deepest.min(60));
+        self.act(at_ms + 300, Act::Grow(dice.random_range(1..6)));
+        let away = dice.random_bool(0.7);
+        for daemon in (0..DAEMONS).filter(|_| away) {
+            self.act(at_ms + 800, Act::Kill(daemon));
+            self.act(at_ms + 1_200 + dice.random_range(0..900), Act::Start(daemon));
+        }
+        self.act(
+            at_ms + 900,
+            Act::Reorg {
+                depth,
+                blocks: depth + 1,
+            },
+        );
+        self.act(at_ms + 1_000, Act::Grow(dice.random_range(100..300)));
+        self.act(at_ms + dice.random_range(2_500..7_000), behave(Behaviour::Honest));
     }
 
     fn reorg(&mut self, dice: &mut Dice, at_ms: u64) {
@@ -372,6 +434,8 @@ struct Mind {
     endpoints: u32,
     servers: u32,
     tools: u32,
+    late: u32,
+    old_branches: u32,
     lies: bool,
     odd_endpoint: usize,
 }
@@ -389,6 +453,8 @@ impl Mind {
             endpoints: weight(12),
             servers: weight(3),
             tools: weight(8),
+            late: weight(6),
+            old_branches: weight(3),
             lies,
             odd_endpoint: dice.random_range(0..ENDPOINTS),
         }
@@ -405,6 +471,9 @@ enum Kind {
     Server,
     Tool,
     Edit,
+    LateLeader,
+    LatePublisher,
+    OldBranch,
 }
 
 fn server(dice: &mut Dice) -> Server {
