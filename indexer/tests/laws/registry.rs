@@ -96,12 +96,7 @@ async fn the_gap_of_a_contract_with_an_abi_costs_requests_by_its_blocks_and_not_
     let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]));
     let daemon = Running::start(&program, None).await;
     chain.indexed(&database.store, 0, "before").await;
-    // The contracts of currencies are asked behind the commits that name them, which is none of what is counted here.
-    eventually("every currency has been asked what it is", async || {
-        let unknown = currencies::unknown(&database.store, chain.id(), None, 1).await.unwrap();
-        unknown.is_empty().then_some(())
-    })
-    .await;
+    currencies_are_known(&database, &chain).await;
     let last = chain.head().number - depth;
     let mut events = BTreeMap::<Address, u64>::new();
     let blocks = chain.ledger.range(0, last);
@@ -163,6 +158,15 @@ async fn the_gap_of_a_contract_with_an_abi_costs_requests_by_its_blocks_and_not_
         events[&busy]
     );
     daemon.stop().await;
+}
+
+/// The contracts of currencies are asked behind the commits that name them, which is none of what a contract with an ABI costs.
+async fn currencies_are_known(database: &Database, chain: &Chain) {
+    eventually("every currency has been asked what it is", async || {
+        let unknown = currencies::unknown(&database.store, chain.id(), None, 1).await.unwrap();
+        unknown.is_empty().then_some(())
+    })
+    .await;
 }
 
 /// Longer than the daemon is idle between two looks at what there is to do.
