@@ -126,6 +126,12 @@ impl Host {
         self.excused = true;
     }
 
+    /// Whether this host's daemon is the one that a lease names.
+    pub(crate) fn holds(&self, holder: &str) -> bool {
+        let own = self.daemon.as_ref().map(|daemon| format!("-{}-", daemon.id()));
+        own.is_some_and(|own| holder.contains(&own))
+    }
+
     /// Everything passes again.
     pub(crate) fn restore(&mut self) {
         for server in [Server::Database, Server::Archive, Server::Broker] {

@@ -51,6 +51,10 @@ pub(crate) enum Act {
     Stop(usize),
     /// SIGCONT for a daemon.
     Continue(usize),
+    /// The daemon that leads is held up.
+    HoldLeader(Hold),
+    /// Everything that was held up by [`Act::HoldLeader`] goes on.
+    ReleaseLeader,
     /// What the connections of a host do from now on.
     Line { host: usize, server: Server, state: Line },
     /// How an endpoint behaves from now on.
@@ -73,6 +77,17 @@ pub(crate) enum Act {
     ContinueTools,
     /// An edit of the registry.
     Edit(Edit),
+}
+
+/// How a leader is held up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Hold {
+    /// SIGSTOP.
+    Whole,
+    /// What it writes to the archive is on its way.
+    Archive,
+    /// What it writes to the database is.
+    Database,
 }
 
 /// A server the program uses.
@@ -255,36 +270,41 @@ impl Plan {
         self.acts.push(Timed { at_ms, act });
     }
 
-    /// A daemon is held up in the middle of a step until another one leads, the chain changes under both, and the first goes on.
+    /// The leader is held up in the middle of a step until another one leads, the chain changes under both, and the first goes on.
     fn late_leader(&mut self, dice: &mut Dice, at_ms: u64) {
-        let host = dice.random_range(0..DAEMONS);
-        let held = |server| {
-            let line = |state| Act::Line { host, server, state };
-            (line(Line::Held), line(Line::Whole))
+        for daemon in 0..DAEMONS {
+            self.act(at_ms, Act::Start(daemon));
+        }
+        let hold = *[Hold::Whole, Hold::Archive, Hold::Archive, Hold::Database]
+            .choose(dice)
+            .expect("there are some");
+        let grown = at_ms + 500;
+        self.act(grown, Act::Grow(dice.random_range(1..4)));
+        let held = match hold {
+            // Somewhere between reading the block and committing it.
+            Hold::Whole => grown + dice.random_range(0..150),
+            Hold::Archive | Hold::Database => grown - 20,
         };
-        let (act, back) = match dice.random_range(0..3) {
-            0 => (Act::Stop(host), Act::Continue(host)),
-            1 => held(Server::Archive),
-            _ => held(Server::Database),
-        };
-        self.act(at_ms, Act::Grow(dice.random_range(1..4)));
-        self.act(at_ms + dice.random_range(0..120), act);
-        let led = at_ms + self.lease_ttl_ms + dice.random_range(100..1_500);
+        self.act(held, Act::HoldLeader(hold));
+        let led = grown + self.lease_ttl_ms + dice.random_range(1_000..3_000);
         let (depth, blocks) = (dice.random_range(1..7), dice.random_range(6..10));
         self.act(led, Act::Reorg { depth, blocks });
-        self.act(led + dice.random_range(200..2_500), back);
+        self.act(led + dice.random_range(500..3_000), Act::ReleaseLeader);
     }
 
     /// A daemon's messages are held up for longer than its claim to publish lasts, while what they say is undone.
     fn late_publisher(&mut self, dice: &mut Dice, at_ms: u64) {
+        for daemon in 0..DAEMONS {
+            self.act(at_ms, Act::Start(daemon));
+        }
         let (host, server) = (dice.random_range(0..DAEMONS), Server::Broker);
         let line = |state| Act::Line { host, server, state };
-        self.act(at_ms, Act::Grow(dice.random_range(1..6)));
-        self.act(at_ms + dice.random_range(0..150), line(Line::Held));
-        let claimed = at_ms + dice.random_range(9_000..13_000);
-        let (depth, blocks) = (dice.random_range(1..7), dice.random_range(6..10));
+        self.act(at_ms + 500, line(Line::Held));
+        self.act(at_ms + 550, Act::Grow(dice.random_range(1..6)));
+        let claimed = at_ms + dice.random_range(11_000..15_000);
+        let (depth, blocks) = (dice.random_range(2..7), dice.random_range(6..10));
         self.act(claimed, Act::Reorg { depth, blocks });
-        self.act(claimed + dice.random_range(200..3_000), line(Line::Whole));
+        self.act(claimed + dice.random_range(1_000..5_000), line(Line::Whole));
     }
 
     /// An endpoint stays on a branch that the chain leaves far behind, where daemons that were away look for their way back.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::plan::{Act, Behaviour, Line, Plan};
+use crate::plan::{Act, Behaviour, Hold, Line, Plan};
 
 /// What came of one schedule.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -63,7 +63,11 @@ impl Outcome {
 
     /// Counts what the plan says of itself.
     pub(crate) fn count(&mut self, plan: &Plan) {
-        self.lines = plan.count(|act| matches!(act, Act::Line { state, .. } if *state != Line::Whole));
+        self.lines = plan.count(|act| match act {
+            Act::Line { state, .. } => *state != Line::Whole,
+            Act::HoldLeader(hold) => *hold != Hold::Whole,
+            _ => false,
+        });
         self.misbehaviours =
             plan.count(|act| matches!(act, Act::Endpoint { behaviour, .. } if *behaviour != Behaviour::Honest));
     }

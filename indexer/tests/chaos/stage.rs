@@ -15,7 +15,7 @@ use crate::harness::program::{Process, Setup};
 use crate::harness::stores::{Database, MongoDatabase};
 use crate::harness::traffic;
 use crate::host::Host;
-use crate::plan::{Act, Behaviour, DAEMONS, ENDPOINTS, Edit, HOSTS, Plan, Tool};
+use crate::plan::{Act, Behaviour, DAEMONS, ENDPOINTS, Edit, HOSTS, Hold, Line, Plan, Server, Tool};
 use crate::report::Outcome;
 use crate::servers::Servers;
 
@@ -37,6 +37,8 @@ pub(crate) struct Stage {
     pub(crate) outcome: Outcome,
     endpoints: Vec<Endpoint>,
     tools: Vec<Command>,
+    /// Hosts whose daemons were held up as leaders.
+    held: Vec<usize>,
     servers: Servers,
     depth: u64,
     /// The highest block that was ever final: no reorg goes below it.
@@ -104,6 +106,7 @@ impl Stage {
             outcome,
             endpoints,
             tools: Vec::new(),
+            held: Vec::new(),
             servers,
             depth,
             floor,
@@ -159,6 +162,8 @@ impl Stage {
             Act::Terminate(daemon) => self.hosts[daemon].terminate(),
             Act::Stop(daemon) => outcome.stops += u64::from(self.hosts[daemon].stop()),
             Act::Continue(daemon) => self.hosts[daemon].go_on(),
+            Act::HoldLeader(hold) => self.hold_leader(hold).await,
+            Act::ReleaseLeader => self.release_leader(),
             Act::Line { host, server, state } => self.hosts[host].line(server, state),
             Act::Endpoint { number, behaviour } => {
                 self.hosts.iter_mut().for_each(Host::excuse);
@@ -267,6 +272,37 @@ impl Stage {
             process: self.hosts[DAEMONS].program.start(arguments),
             killed: false,
         });
+    }
+
+    async fn hold_leader(&mut self, hold: Hold) {
+        let Some(leader) = self.leader().await else {
+            return;
+        };
+        self.held.push(leader);
+        let host = &mut self.hosts[leader];
+        match hold {
+            Hold::Whole => self.outcome.stops += u64::from(host.stop()),
+            Hold::Archive => host.line(Server::Archive, Line::Held),
+            Hold::Database => host.line(Server::Database, Line::Held),
+        }
+    }
+
+    fn release_leader(&mut self) {
+        for leader in std::mem::take(&mut self.held) {
+            let host = &mut self.hosts[leader];
+            host.go_on();
+            host.line(Server::Archive, Line::Whole);
+            host.line(Server::Database, Line::Whole);
+        }
+    }
+
+    /// The host whose daemon holds the lease, which names its process; none while the database does not say.
+    async fn leader(&self) -> Option<usize> {
+        let holder = sqlx::query_scalar("select holder from indexer_service.chain_leases where chain_id = $1")
+            .bind(self.chain().to_string())
+            .fetch_one(&self.database.store.pool);
+        let holder: String = tokio::time::timeout(GLANCE, holder).await.ok()?.ok()?;
+        self.hosts.iter().position(|host| host.holds(&holder))
     }
 
     fn go_on_with_tools(&mut self) {
