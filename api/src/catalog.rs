@@ -68,7 +68,7 @@ pub(crate) struct Collections {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CollectionsParameters {
     chain: Option<String>,
-    limit: Option<i64>,
+    limit: Option<String>,
 }
 
 /// `GET /v1/collections`: those with the most events first.
@@ -78,7 +78,7 @@ pub(crate) async fn collections(
 ) -> Result<Json<Collections>, ApiError> {
     let parameters = request::query(query)?;
     let chain = parameters.chain.as_deref().map(request::chain).transpose()?;
-    let limit = request::limit(parameters.limit)?;
+    let limit = request::limit(parameters.limit.as_deref())?;
     let collections = busiest(&pool, chain.map(|chain| chain.to_string()).as_deref(), limit).await?;
     Ok(Json(Collections { collections }))
 }

@@ -106,7 +106,7 @@ pub(crate) struct Parameters {
     account: Option<String>,
     state: Option<String>,
     before: Option<String>,
-    limit: Option<i64>,
+    limit: Option<String>,
 }
 
 /// `GET /v1/listings`: of a chain, a collection, a token or a seller; the active ones, unless another state is named.
@@ -130,7 +130,7 @@ pub(crate) async fn offers(
 /// The orders of one kind that `parameters` ask for, and where the next page begins.
 async fn page(pool: &PgPool, kind: &str, parameters: &Parameters) -> Result<(Vec<Order>, Option<Uuid>), ApiError> {
     let chain = request::needed_chain(parameters.chain.as_deref())?;
-    let limit = request::limit(parameters.limit)?;
+    let limit = request::limit(parameters.limit.as_deref())?;
     let before = request::before(parameters.before.as_deref())?;
     let state = state(parameters.state.as_deref())?;
     let contract = parameters.contract.as_deref().map(request::contract).transpose()?;

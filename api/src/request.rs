@@ -20,7 +20,13 @@ const MAX_LIMIT: i64 = 100;
 pub(crate) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
     query
         .map(|Query(query)| query)
-        .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))
+        .map_err(|rejection| ApiError::BadRequest(explained(&rejection.body_text())))
+}
+
+/// What is wrong with a query string, without the library's words around it.
+fn explained(text: &str) -> String {
+    let (_, reason) = text.split_once("query string: ").unwrap_or(("", text));
+    format!("query string: {reason}")
 }
 
 pub(crate) fn chain(text: &str) -> Result<ChainId, ApiError> {
@@ -67,12 +73,12 @@ pub(crate) fn position(text: &str) -> Result<Uuid, ApiError> {
     })
 }
 
-pub(crate) fn limit(limit: Option<i64>) -> Result<i64, ApiError> {
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    let allowed = (1..=MAX_LIMIT).contains(&limit);
-    allowed
-        .then_some(limit)
-        .ok_or_else(|| ApiError::BadRequest(format!("limit {limit} is out of range, write 1 to {MAX_LIMIT}")))
+pub(crate) fn limit(text: Option<&str>) -> Result<i64, ApiError> {
+    let Some(text) = text else {
+        return Ok(DEFAULT_LIMIT);
+    };
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| ApiError::BadRequest(format!("limit {text:?} is out of range, write 1 to {MAX_LIMIT}")))
 }
 
 fn parsed<T: FromStr<Err: Display>>(text: &str, explain: impl FnOnce(&T::Err) -> String) -> Result<T, ApiError> {
@@ -98,8 +104,13 @@ mod tests {
             assert!(token(wrong).unwrap_err().to_string().contains("decimal"), "{wrong}");
         }
         assert_eq!(limit(None).unwrap(), 20);
-        for wrong in [0, -1, 101] {
+        assert_eq!(limit(Some("100")).unwrap(), 100);
+        for wrong in ["0", "-1", "101", "ten", "", "1.5"] {
             assert!(limit(Some(wrong)).unwrap_err().to_string().contains("1 to 100"));
         }
+        assert_eq!(
+            explained("Failed to deserialize query string: missing field `chain`"),
+            "query string: missing field `chain`"
+        );
     }
 }

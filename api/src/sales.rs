@@ -104,7 +104,7 @@ pub(crate) struct Parameters {
     token: Option<String>,
     account: Option<String>,
     before: Option<String>,
-    limit: Option<i64>,
+    limit: Option<String>,
 }
 
 /// `GET /v1/sales`: of a chain, a collection, a token or an account.
@@ -114,7 +114,7 @@ pub(crate) async fn answer(
 ) -> Result<Json<Page>, ApiError> {
     let parameters = request::query(query)?;
     let chain = request::needed_chain(parameters.chain.as_deref())?;
-    let limit = request::limit(parameters.limit)?;
+    let limit = request::limit(parameters.limit.as_deref())?;
     let before = request::before(parameters.before.as_deref())?;
     let name = chain.to_string();
     let contract = parameters.contract.as_deref().map(request::contract).transpose()?;

@@ -59,7 +59,7 @@ pub(crate) struct Parameters {
     contract: Option<String>,
     token: Option<String>,
     before: Option<String>,
-    limit: Option<i64>,
+    limit: Option<String>,
 }
 
 /// `GET /v1/transfers`.
@@ -69,7 +69,7 @@ pub(crate) async fn answer(
 ) -> Result<Json<Page>, ApiError> {
     let parameters = request::query(query)?;
     let chain = request::needed_chain(parameters.chain.as_deref())?;
-    let limit = request::limit(parameters.limit)?;
+    let limit = request::limit(parameters.limit.as_deref())?;
     let before = request::before(parameters.before.as_deref())?;
     let transfers = match (parameters.contract.as_deref(), parameters.token.as_deref()) {
         (Some(contract), Some(token)) => {

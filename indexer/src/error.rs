@@ -28,7 +28,9 @@ pub enum Exit {
     BadRange = 9,
     /// The registry has no such chain, endpoint, contract or ABI, or refuses the edit.
     Registry = 10,
-    /// Stopped by a second signal.
+    /// The address to listen on is taken or not this machine's: it may be free after a restart.
+    Address = 11,
+    /// Stopped before it was done: by a signal, or because standard output was closed.
     Interrupted = 130,
 }
 

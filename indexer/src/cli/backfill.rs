@@ -82,7 +82,8 @@ async fn backfill(
     let progress = Arc::<Progress>::default();
     let began = Instant::now();
     let fill = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
-    progress::shown(&progress, fill).await?;
+    let filled = progress::shown(&progress, fill).await;
+    filled.map_err(|error| stopped(error, &progress))?;
     stored::fill(&pipeline, range.clone(), *range.end(), proof, workers, &context.cancel).await?;
     let took = began.elapsed();
     currencies::learn(&pipeline).await?;
@@ -104,6 +105,16 @@ async fn check_final(pipeline: &Pipeline, depth: u64, range: &RangeInclusive<u64
         return Err(Failure::new(Exit::BadRange, message));
     }
     Ok(())
+}
+
+/// The failure that `error` is, with how far the command got where it was asked to stop.
+fn stopped(error: Error, progress: &Progress) -> Failure {
+    if matches!(error, Error::Cancelled) {
+        let (done, planned) = progress.blocks();
+        let message = format!("stopped on request after {done} of {planned} blocks: run it again to go on");
+        return Failure::new(Exit::Interrupted, message);
+    }
+    error.into()
 }
 
 fn summary(progress: &Progress, range: &RangeInclusive<u64>, took: Duration) -> String {

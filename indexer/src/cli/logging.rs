@@ -14,6 +14,12 @@ use crate::error::{Exit, Failure};
 /// the whole text of a statement that took long (metrics tell that), and that a task waited for the embedded database's one connection.
 const QUIET: &str = "sqlx::postgres::notice=warn,lapin=error,sqlx::query=error,sqlx::pool::acquire=error";
 
+/// Whether log lines are coloured: on a terminal that can show it, unless the user says otherwise (no-color.org).
+fn is_coloured(is_terminal: bool, environment: Environment<'_>) -> bool {
+    let is_set = |name: &str| environment(name).is_some_and(|value| !value.is_empty());
+    is_terminal && !is_set("NO_COLOR") && environment("TERM").as_deref() != Some("dumb")
+}
+
 /// Starts logging. `RUST_LOG` stands above `log.level`. Flush what it returns before the process ends.
 pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<LogWriter, Failure> {
     let directives = environment("RUST_LOG")
@@ -33,10 +39,26 @@ pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<LogWrit
     let started = match config.format {
         LogFormat::Human => builder
             .with_target(false)
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(is_coloured(std::io::stderr().is_terminal(), environment))
             .try_init(),
         LogFormat::Json => builder.json().with_current_span(true).with_span_list(true).try_init(),
     };
     started.map_err(|error| failed(&error))?;
     Ok(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_coloured;
+
+    #[test]
+    fn colours_are_for_terminals_that_want_them() {
+        let with =
+            |name: &'static str, value: &'static str| move |asked: &str| (asked == name).then(|| value.to_owned());
+        assert!(is_coloured(true, &with("TERM", "xterm")));
+        assert!(is_coloured(true, &with("NO_COLOR", "")));
+        assert!(!is_coloured(true, &with("NO_COLOR", "1")));
+        assert!(!is_coloured(true, &with("TERM", "dumb")));
+        assert!(!is_coloured(false, &with("TERM", "xterm")));
+    }
 }

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod backfill;
 pub mod bench;
+pub mod bind_queue;
 pub mod check_config;
 pub mod decode;
 pub mod demo;
@@ -24,8 +25,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::builder::TypedValueParser;
-use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Id, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, EndpointUrl, Environment, LogFormat};
@@ -58,7 +60,8 @@ Environment:
   RUST_LOG      log filter, instead of log.level
 
 Exit codes: 0 done, 1 internal, 2 usage, 3 configuration, 4 PostgreSQL, 5 MongoDB, 6 RabbitMQ,
-  7 endpoint, 8 wrong chain, 9 block range, 10 registry, 130 interrupted. See docs/RUNBOOK.md.
+  7 endpoint, 8 wrong chain, 9 block range, 10 registry, 11 address taken, 130 interrupted.
+  See docs/RUNBOOK.md.
 
 Example:
   indexer demo --once";
@@ -99,6 +102,9 @@ pub enum Command {
     /// Print messages as they are published
     #[command(after_long_help = tail::EXAMPLES)]
     Tail(tail::TailArgs),
+    /// Declare a consumer's queue at the broker and bind it to the exchange
+    #[command(after_long_help = bind_queue::EXAMPLES)]
+    BindQueue(bind_queue::BindQueueArgs),
     /// Measure the whole way on a simulated chain
     #[command(after_long_help = bench::EXAMPLES)]
     Bench(bench::BenchArgs),
@@ -118,9 +124,42 @@ pub struct Context {
     pub cancel: CancellationToken,
 }
 
+/// The command line. What every command takes is explained by the first page of help alone; the others name it in one line.
+pub fn command() -> clap::Command {
+    let root = Invocation::command();
+    let globals: Vec<Arg> = root
+        .get_arguments()
+        .filter(|argument| argument.is_global_set())
+        .cloned()
+        .collect();
+    let names: Vec<String> = globals
+        .iter()
+        .filter_map(Arg::get_long)
+        .map(|name| format!("--{name}"))
+        .collect();
+    let globals: Vec<Arg> = globals.into_iter().map(|argument| argument.hide(true)).collect();
+    let note = format!("Also {}: see indexer --help", names.join(", "));
+    root.mut_subcommands(|subcommand| with_hidden(subcommand, &globals, &note))
+}
+
+fn with_hidden(command: clap::Command, globals: &[Arg], note: &str) -> clap::Command {
+    let text = command.get_after_long_help().map(ToString::to_string);
+    let text = text.map_or_else(|| note.to_owned(), |text| format!("{text}\n\n{note}"));
+    let command = command.args(globals).after_long_help(text);
+    command.mut_subcommands(|subcommand| with_hidden(subcommand, globals, note))
+}
+
 /// Reads the command line; `None` when help or the version was asked for and shown.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Invocation>, Failure> {
-    match Invocation::try_parse_from(arguments) {
+    let mut command = command();
+    let parsed = command.try_get_matches_from_mut(arguments).and_then(|matches| {
+        if changes_nothing(&command, &matches) {
+            let text = "nothing to change: give at least one of the options";
+            return Err(command.error(ErrorKind::MissingRequiredArgument, text));
+        }
+        Invocation::from_arg_matches(&matches)
+    });
+    match parsed {
         Ok(invocation) => Ok(Some(invocation)),
         Err(error) if !error.use_stderr() => {
             error
@@ -132,20 +171,69 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Inv
     }
 }
 
+/// Whether this is a `set` that names a row and nothing to change in it. What names a row is what `remove` beside it takes.
+fn changes_nothing(command: &clap::Command, matches: &ArgMatches) -> bool {
+    let Some((name, given)) = matches.subcommand() else {
+        return false;
+    };
+    let Some(subcommand) = command.find_subcommand(name) else {
+        return false;
+    };
+    if name != "set" {
+        return changes_nothing(subcommand, given);
+    }
+    let Some(remove) = command.find_subcommand("remove") else {
+        return false;
+    };
+    let names_the_row = |id: &Id| remove.get_arguments().any(|argument| argument.get_id() == id);
+    let mut changes = subcommand
+        .get_arguments()
+        .map(Arg::get_id)
+        .filter(|id| !names_the_row(id));
+    !changes.any(|id| given.value_source(id.as_str()) == Some(ValueSource::CommandLine))
+}
+
 /// Clap's paragraphs as one line.
 fn usage(error: &clap::Error) -> Failure {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return Failure::new(Exit::Usage, "a command is missing: see indexer --help");
     }
+    if let Some(advice) = advice(error) {
+        let part = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+        let (value, argument) = (part(ContextKind::InvalidValue), part(ContextKind::InvalidArg));
+        let line = format!("invalid value {value:?} for {argument}: {advice}: see --help");
+        return Failure::new(Exit::Usage, line);
+    }
     let text = error.render().to_string();
-    let said = text
+    let paragraphs = text
         .lines()
         .map(str::trim)
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();
-    let line = said.join(" ");
+    let paragraphs: Vec<&str> = paragraphs.filter(|line| !line.is_empty()).collect();
+    let line = paragraphs.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
     Failure::new(Exit::Usage, format!("{line}: see --help"))
+}
+
+/// What to write instead of a value that a library's parser refused: their errors say what is wrong with a digit, not what is
+/// expected.
+fn advice(error: &clap::Error) -> Option<&'static str> {
+    let source = std::error::Error::source(error)?;
+    if source.is::<std::num::ParseIntError>() {
+        return Some("write a whole number, such as 17000000");
+    }
+    if source.is::<url::ParseError>() {
+        return Some("write a URL, such as https://etherscan.io");
+    }
+    if source.is::<alloy_primitives::hex::FromHexError>() {
+        let argument = error.get(ContextKind::InvalidArg)?.to_string();
+        return Some(if argument.contains("<HASH>") {
+            "write 0x and 64 hexadecimal digits"
+        } else {
+            "write 0x and 40 hexadecimal digits"
+        });
+    }
+    None
 }
 
 impl Command {
@@ -215,6 +303,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Faults(args) => faults::execute(args, context).await,
         Command::Demo(args) => demo::execute(args, context).await,
         Command::Tail(args) => tail::execute(args, context).await,
+        Command::BindQueue(args) => short(context, bind_queue::execute(args, context)).await,
         Command::Bench(args) => bench::execute(args, context).await,
         Command::Api(args) => api::execute(args, context).await,
     }

@@ -4,11 +4,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use alloy_primitives::Address;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use decoders::block::ChainId;
 use futures::{Stream, StreamExt};
-use sinks::publisher::PublisherError;
 use sinks::publisher::tail::{self, Filter, Seen};
+use sinks::publisher::{self, PublisherError};
 
 use super::Context;
 use crate::database;
@@ -35,6 +36,20 @@ pub enum TailSource {
     Outbox,
 }
 
+/// Which messages are meant.
+#[derive(Clone, Debug, Args)]
+pub struct FilterArgs {
+    /// Only this chain
+    #[arg(long, value_name = "CAIP2")]
+    pub chain: Option<ChainId>,
+    /// Only this kind
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(publisher::kinds()))]
+    pub kind: Option<String>,
+    /// Only this contract
+    #[arg(long, value_name = "ADDRESS")]
+    pub contract: Option<Address>,
+}
+
 /// Arguments of `indexer tail`.
 #[derive(Clone, Debug, Args)]
 pub struct TailArgs {
@@ -44,15 +59,9 @@ pub struct TailArgs {
     /// Go on until stopped; the broker is always followed
     #[arg(long)]
     pub follow: bool,
-    /// Only this chain
-    #[arg(long, value_name = "CAIP2")]
-    pub chain: Option<ChainId>,
-    /// Only this kind: transfer, mint, burn or retraction
-    #[arg(long, value_name = "KIND")]
-    pub kind: Option<String>,
-    /// Only this contract
-    #[arg(long, value_name = "ADDRESS")]
-    pub contract: Option<Address>,
+    /// Which messages.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Only outbox rows above this number
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     pub after: i64,
@@ -72,7 +81,7 @@ pub async fn execute(args: &TailArgs, context: &Context) -> Result<(), Failure> 
     match (source, broker) {
         (TailSource::Broker, Some(url)) => {
             let exchange = &context.config.broker.exchange;
-            let messages = tail::from_broker(url.expose(), exchange, &args.filter())
+            let messages = tail::from_broker(url.expose(), exchange, &args.filter.filter())
                 .await
                 .map_err(|error| broken(&error))?;
             print(args, context, messages).await
@@ -84,7 +93,7 @@ pub async fn execute(args: &TailArgs, context: &Context) -> Result<(), Failure> 
         (TailSource::Outbox, _) => {
             let database = database::open(&context.config).await?;
             let follow = args.follow.then_some(OUTBOX_INTERVAL);
-            let messages = tail::from_outbox(database.store.clone(), args.after, args.filter(), follow);
+            let messages = tail::from_outbox(database.store.clone(), args.after, args.filter.filter(), follow);
             let outcome = print(args, context, messages).await;
             database.close().await;
             outcome
@@ -92,8 +101,8 @@ pub async fn execute(args: &TailArgs, context: &Context) -> Result<(), Failure> 
     }
 }
 
-impl TailArgs {
-    fn filter(&self) -> Filter {
+impl FilterArgs {
+    pub(super) fn filter(&self) -> Filter {
         Filter {
             chain: self.chain,
             kind: self.kind.clone(),
@@ -120,7 +129,7 @@ async fn print(
     }
 }
 
-fn broken(error: &PublisherError) -> Failure {
+pub(super) fn broken(error: &PublisherError) -> Failure {
     let exit = if matches!(error, PublisherError::Store(_)) {
         Exit::Database
     } else {

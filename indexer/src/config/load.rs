@@ -57,7 +57,8 @@ impl Config {
         Ok(())
     }
 
-    /// Refuses a chain, an endpoint of a chain, or a contract of a chain that is written twice.
+    /// Refuses a chain, or an endpoint, contract or currency of a chain, that is written twice, and endpoints without a place for
+    /// their secret.
     fn check_once(&self, text: &str, shown: &str) -> Result<(), Failure> {
         let mut chains = BTreeSet::new();
         for chain in &self.chains {
@@ -78,6 +79,13 @@ fn check_chain_once(chain: &ChainConfig, text: &str, shown: &str) -> Result<(), 
             let what = format!("chains.endpoints: {} of {}", endpoint.url, chain.caip2);
             return Err(written_twice(text, shown, endpoint.url.expose(), &what));
         }
+        if let Err(error) = endpoint.url.check_auth(endpoint.auth_type) {
+            let line = line_of(text, endpoint.url.expose(), 0);
+            return Err(Failure::new(
+                Exit::Config,
+                format!("{shown}{line}: chains.endpoints: {error}"),
+            ));
+        }
     }
     let mut addresses = BTreeSet::new();
     for contract in &chain.contracts {
@@ -87,22 +95,34 @@ fn check_chain_once(chain: &ChainConfig, text: &str, shown: &str) -> Result<(), 
             return Err(written_twice(text, shown, &address, &what));
         }
     }
+    let mut currencies = BTreeSet::new();
+    for currency in &chain.currencies {
+        if !currencies.insert(currency.address) {
+            let address = format!("{:#x}", currency.address);
+            let what = format!("chains.currencies: {address} of {}", chain.caip2);
+            return Err(written_twice(text, shown, &address, &what));
+        }
+    }
     Ok(())
 }
 
 /// The failure for a value whose second occurrence is one too many.
 fn written_twice(text: &str, shown: &str, value: &str, what: &str) -> Failure {
-    let value = value.to_lowercase();
-    let line = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim_start().starts_with('#') && line.to_lowercase().contains(&value))
-        .nth(1)
-        .map_or_else(String::new, |(index, _)| format!(":{}", index + 1));
+    let line = line_of(text, value, 1);
     Failure::new(
         Exit::Config,
         format!("{shown}{line}: {what} is written twice: keep one"),
     )
+}
+
+/// `:` and the number of the line in which `value` stands for the `nth` time, from 0; nothing where none does.
+fn line_of(text: &str, value: &str, nth: usize) -> String {
+    let value = value.to_lowercase();
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim_start().starts_with('#') && line.to_lowercase().contains(&value))
+        .nth(nth)
+        .map_or_else(String::new, |(index, _)| format!(":{}", index + 1))
 }
 
 /// File and line, key, what is wrong and what is allowed, in one line.

@@ -3,6 +3,7 @@
 //! The committed file names every key; unknown keys and values out of range end the process with the file and the line.
 //! The chains in it only seed the registry tables, which are the truth afterwards.
 
+mod endpoint_url;
 mod load;
 mod value;
 
@@ -13,8 +14,9 @@ use decoders::block::{ChainId, Proof};
 use serde::{Deserialize, Serialize};
 use sinks::publisher::Unroutable;
 
+pub use endpoint_url::{EndpointUrl, EndpointUrlError};
 pub use load::{ARCHIVE_VARIABLE, BROKER_VARIABLE, DATABASE_VARIABLE, Environment};
-pub use value::{DatabaseUrl, EndpointUrl, EndpointUrlError, ServiceUrl, check_name};
+pub use value::{DatabaseUrl, ServiceUrl, check_name};
 
 /// A whole configuration; every key has a default except what names a chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -86,6 +88,7 @@ pub struct BrokerConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct ApiConfig {
     /// Address and port to listen on; port 0 takes a free one.
+    #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
 }
 
@@ -174,19 +177,23 @@ pub struct ChainConfig {
     #[serde(default = "eighteen", deserialize_with = "value::within::<_, _, 0, 77>")]
     pub decimals: u8,
     /// Block explorer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "value::page")]
     pub explorer_url: Option<url::Url>,
     /// Whether the daemon follows the chain.
     #[serde(default = "yes")]
     pub enabled: bool,
     /// Lowest block wanted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "value::within::<_, _, 0, { decoders::id::MAX_BLOCK }>")]
     pub start_block: u64,
     /// Which logs are followed.
     #[serde(default)]
     pub scope: Scope,
     /// Blocks behind the head that count as final, for chains whose nodes serve no `finalized` tag.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "value::some_within::<_, _, 0, { decoders::id::MAX_BLOCK }>"
+    )]
     pub finality_depth: Option<u64>,
     /// Check of blocks at the head, when it differs from `[pipeline]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,7 +252,7 @@ pub struct EndpointConfig {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "value::some_within::<_, 1, 1_000_000>"
+        deserialize_with = "value::some_within::<_, _, 1, 1_000_000>"
     )]
     pub rate_limit: Option<u32>,
     /// Where the URL keeps its secret.
@@ -274,12 +281,13 @@ pub struct ContractConfig {
     #[serde(deserialize_with = "value::name")]
     pub name: String,
     /// Contract address.
+    #[serde(deserialize_with = "value::address")]
     pub address: alloy_primitives::Address,
     /// Standard it follows, such as `erc721`.
     #[serde(deserialize_with = "value::standard")]
     pub standard: String,
     /// Block of its deployment, or the lowest one of interest.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "value::within::<_, _, 0, { decoders::id::MAX_BLOCK }>")]
     pub start_block: u64,
     /// ABI as a JSON file, relative to the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -294,6 +302,7 @@ pub struct CurrencyConfig {
     #[serde(deserialize_with = "value::name")]
     pub symbol: String,
     /// The ERC-20 contract.
+    #[serde(deserialize_with = "value::address")]
     pub address: alloy_primitives::Address,
     /// Digits after the point of one whole unit.
     #[serde(deserialize_with = "value::within::<_, _, 0, 77>")]

@@ -1,7 +1,9 @@
 //! Values with a meaning of their own: URLs that hold secrets, and numbers and names with bounds.
 
 use std::fmt;
+use std::net::SocketAddr;
 
+use alloy_primitives::Address;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
@@ -16,6 +18,12 @@ impl ServiceUrl {
         let known = text
             .split_once("://")
             .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty());
+        if let Some(port) = bad_port(text).filter(|_| known) {
+            let shown = without_login(text);
+            return Err(format!(
+                "{shown:?} has the port {port:?}, write a number from 1 to 65535 or leave it out"
+            ));
+        }
         if known {
             Ok(ServiceUrl(text.to_owned()))
         } else {
@@ -47,7 +55,7 @@ impl fmt::Debug for ServiceUrl {
 }
 
 /// Drops what stands before the last `@` of the authority, and the query, which may hold a password too.
-fn without_login(url: &str) -> String {
+pub(super) fn without_login(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     // A password may hold an unescaped slash, so the authority ends at the last `@`, not at the first `/`.
@@ -57,6 +65,19 @@ fn without_login(url: &str) -> String {
     } else {
         format!("{scheme}://{place}")
     }
+}
+
+/// What stands for a port in `url` and is none. MongoDB's URLs name several hosts, with a comma between them.
+fn bad_port(url: &str) -> Option<String> {
+    let bare = without_login(url);
+    let authority = bare.split_once("://")?.1.split('/').next()?;
+    let port = |host: &str| {
+        // The colons of an IPv6 address stand in brackets.
+        let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
+        after.rsplit_once(':').map(|(_, port)| port.to_owned())
+    };
+    let mut ports = authority.split(',').filter_map(port);
+    ports.find(|port| !port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// Where the tables are.
@@ -130,125 +151,14 @@ pub(super) fn show_optional<S: Serializer>(url: &Option<ServiceUrl>, serializer:
     }
 }
 
-/// The URL of an endpoint as an operator wrote it. `${NAME}` stands for an environment variable and is replaced only where
-/// the daemon connects, so that a key reaches neither the file nor the registry. Shown as scheme and host only.
-#[derive(Clone, PartialEq, Eq)]
-pub struct EndpointUrl(String);
-
-/// An endpoint URL that cannot be used.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EndpointUrlError {
-    /// Not an HTTP or WebSocket URL.
-    #[error("{shown:?} is not a URL of the form http://…, https://…, ws://… or wss://…")]
-    Malformed {
-        /// The URL without its secrets.
-        shown: String,
-    },
-    /// `${` without a name and `}`.
-    #[error("{shown:?} has a ${{ without a variable name of letters, digits and _ and a closing }}")]
-    OpenVariable {
-        /// The URL without its secrets.
-        shown: String,
-    },
-    /// A variable that the process does not have.
-    #[error("{shown} needs the environment variable {variable}, which is not set")]
-    Unset {
-        /// The URL without its secrets.
-        shown: String,
-        /// The variable's name.
-        variable: String,
-    },
-}
-
-impl EndpointUrl {
-    /// A URL template, checked with its variables standing in for themselves.
-    pub fn parse(text: &str) -> Result<Self, EndpointUrlError> {
-        let url = EndpointUrl(text.trim().to_owned());
-        url.expand(&|_| Some("x".to_owned()))?;
-        Ok(url)
-    }
-
-    /// The URL to connect to, with every `${NAME}` replaced.
-    pub fn expand(&self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Url, EndpointUrlError> {
-        let mut text = String::with_capacity(self.0.len());
-        let mut rest = self.0.as_str();
-        while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after
-                .split_once('}')
-                .filter(|(name, _)| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
-                .ok_or_else(|| EndpointUrlError::OpenVariable {
-                    shown: self.to_string(),
-                })?;
-            let value = variable(name).ok_or_else(|| EndpointUrlError::Unset {
-                shown: self.to_string(),
-                variable: name.to_owned(),
-            })?;
-            text.push_str(before);
-            text.push_str(&value);
-            rest = after;
-        }
-        text.push_str(rest);
-        let url = Url::parse(&text)
-            .ok()
-            .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https" | "ws" | "wss"));
-        url.ok_or_else(|| EndpointUrlError::Malformed {
-            shown: self.to_string(),
-        })
-    }
-
-    /// The template as written, for the registry.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for EndpointUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bare = without_login(&self.0);
-        match bare.split_once("://") {
-            Some((scheme, rest)) => match rest.split_once('/') {
-                Some((host, "")) => write!(f, "{scheme}://{host}/"),
-                Some((host, _)) => write!(f, "{scheme}://{host}/…"),
-                None => write!(f, "{scheme}://{rest}"),
-            },
-            None => f.write_str("…"),
-        }
-    }
-}
-
-impl fmt::Debug for EndpointUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::str::FromStr for EndpointUrl {
-    type Err = EndpointUrlError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        EndpointUrl::parse(text)
-    }
-}
-
-impl Serialize for EndpointUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EndpointUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        EndpointUrl::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
 /// A whole number from `MIN` to `MAX`.
 pub(super) fn within<'de, D, T, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64>,
 {
-    let number = i64::deserialize(deserializer)?;
+    let number = i64::deserialize(deserializer)
+        .map_err(|_| D::Error::custom(format!("write a whole number from {MIN} to {MAX}")))?;
     let allowed = u64::try_from(number).ok().filter(|number| (MIN..=MAX).contains(number));
     allowed
         .and_then(|number| T::try_from(number).ok())
@@ -256,11 +166,35 @@ where
 }
 
 /// [`within`], for a key that may be left out.
-pub(super) fn some_within<'de, D, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<Option<u32>, D::Error>
+pub(super) fn some_within<'de, D, T, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
+    T: TryFrom<u64>,
 {
-    within::<D, u32, MIN, MAX>(deserializer).map(Some)
+    within::<D, T, MIN, MAX>(deserializer).map(Some)
+}
+
+/// A value written as text, with what to write where the text is none.
+fn parsed<'de, D, T>(deserializer: D, advice: &str) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr,
+{
+    let text = String::deserialize(deserializer).map_err(|_| D::Error::custom(format!("write {advice}")))?;
+    text.parse()
+        .map_err(|_| D::Error::custom(format!("{text:?} is none, write {advice}")))
+}
+
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+    parsed(deserializer, "a contract's address: 0x and 40 hexadecimal digits")
+}
+
+pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    parsed(deserializer, "an address and port such as \"127.0.0.1:8080\"")
+}
+
+pub(super) fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+    parsed(deserializer, "a URL such as \"https://etherscan.io\"").map(Some)
 }
 
 pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

@@ -1,5 +1,6 @@
 //! Keeping the secrets of URLs out of everything a person or a log can read.
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// Longest text of an endpoint that is repeated anywhere.
@@ -30,6 +31,12 @@ impl Redactor {
         secrets.extend(url.path_segments().into_iter().flatten().map(str::to_owned));
         secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
         secrets.extend(url.query().map(str::to_owned));
+        // An endpoint may repeat a key as it understood it.
+        let decoded: Vec<String> = secrets
+            .iter()
+            .map(|secret| percent_decode_str(secret).decode_utf8_lossy().into_owned())
+            .collect();
+        secrets.extend(decoded);
         secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
         // The longest first, so that a secret inside another leaves no rest behind.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -98,6 +105,16 @@ mod tests {
             }
         }
         assert!(redactor.clean(&"x".repeat(10_000)).chars().count() <= LONGEST + 1);
+    }
+
+    #[test]
+    fn an_encoded_secret_is_blanked_as_it_was_before_it_was_encoded() {
+        let url = Url::parse("https://user:p%40s%3As%2Fw%23rd%25@node.example/key%20with%20space").unwrap();
+        let redactor = Redactor::new(&url);
+        for text in ["wrong password p@s:s/w#rd% for user", "no key with space"] {
+            let clean = redactor.clean(text);
+            assert!(!clean.contains("w#rd") && !clean.contains("with space"), "{clean}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let message =
             format!("failed to listen on {address}: {error}: choose another api.listen (port 0 takes a free one)");
-        Failure::new(Exit::Config, message)
+        Failure::new(Exit::Address, message)
     })
 }
 

@@ -75,6 +75,7 @@ pub async fn remove_chain(store: &Store, chain: ChainId) -> Result<(), RegistryE
 
 /// Adds an endpoint and returns its id.
 pub async fn add_endpoint(store: &Store, endpoint: &Endpoint) -> Result<i32, RegistryError> {
+    check_auth(endpoint)?;
     let mut transaction = store.pool.begin().await?;
     require_chain(&mut transaction, endpoint.chain).await?;
     let id = insert_endpoint(&mut *transaction, endpoint).await?;
@@ -100,6 +101,7 @@ pub async fn edit_endpoint(
         .find(|endpoint| endpoint.id == id);
     let mut edited = found.ok_or_else(|| RegistryError::unknown_endpoint(id))?;
     change(&mut edited);
+    check_auth(&edited)?;
     sqlx::query(
         "update chain_registry_service.chain_endpoints
          set url = $2, priority = $3, weight = $4, rate_limit = $5, auth_type = $6, active = $7
@@ -349,6 +351,11 @@ pub(super) async fn insert_abi(
     .await
     .map_err(refused)?;
     Ok(())
+}
+
+fn check_auth(endpoint: &Endpoint) -> Result<(), RegistryError> {
+    let checked = endpoint.url.check_auth(endpoint.auth_type);
+    checked.map_err(|error| RegistryError::Refused(error.to_string()))
 }
 
 /// Heights and chain numbers fit 63 bits (EIP-2294); what does not is refused before the database would.

@@ -190,6 +190,7 @@ fn a_bad_configuration_ends_with_3_whatever_the_command() {
         &["registry", "chains", "list"],
         &["demo", "--once"],
         &["tail"],
+        &["bind-queue"],
         &["api"],
     ];
     for command in commands {
@@ -323,6 +324,44 @@ fn help_is_long_and_has_an_example_for_every_command() {
     }
     let version = place.indexer(&["--version"]).output().unwrap();
     assert!(String::from_utf8(version.stdout).unwrap().starts_with("indexer 0."));
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_what_to_write() {
+    let place = Place::with("");
+    let contract = ["registry", "contracts", "set", "--chain", "eip155:1", "--address"];
+    let cases: &[(&[&str], &[&str])] = &[
+        (
+            &["tail", "--kind", "foo"],
+            &["'foo'", "mint", "sale", "cancel", "retraction"],
+        ),
+        (&["bind-queue", "q", "--kind", "foo"], &["'foo'", "mint"]),
+        (&["registry", "chains", "set", "eip155:1"], &["nothing to change"]),
+        (&["registry", "endpoints", "set", "3"], &["nothing to change"]),
+        (
+            &[&contract[..], &["0xb47e3cd837ddf8e4c57f05d70ab865de6e193bbb"]].concat(),
+            &["nothing to change"],
+        ),
+        (
+            &[&contract[..], &["0xb47e3"]].concat(),
+            &["\"0xb47e3\"", "--address", "0x and 40 hexadecimal digits"],
+        ),
+        (
+            &["decode", "--tx", "0x12", "--chain", "eip155:1"],
+            &["0x and 64 hexadecimal digits"],
+        ),
+        (
+            &["run", "--until", "latest"],
+            &["\"latest\"", "--until", "whole number"],
+        ),
+        (
+            &["registry", "chains", "set", "eip155:1", "--explorer-url", "here"],
+            &["https://etherscan.io"],
+        ),
+    ];
+    for (arguments, parts) in cases {
+        place.fails(arguments, 2, parts);
+    }
 }
 
 #[test]

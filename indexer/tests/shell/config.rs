@@ -70,6 +70,10 @@ fn keys(value: &toml::Value, path: &str) -> BTreeSet<String> {
 fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
     let chain = "[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\n";
     let endpoint = "[[chains.endpoints]]\nurl = \"http://h\"\n";
+    let currency = format!(
+        "[[chains.currencies]]\nsymbol = \"X\"\naddress = \"0x{}\"\ndecimals = 1\n",
+        "ab".repeat(20)
+    );
     let cases: &[(&str, &[&str])] = &[
         (
             "[database]\nuri = 1",
@@ -85,7 +89,10 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
         ),
         (
             "[database]\nmax_connections = \"x\"",
-            &["c.toml:2: database.max_connections:", "invalid type: string"],
+            &[
+                "c.toml:2: database.max_connections:",
+                "write a whole number from 1 to 100",
+            ],
         ),
         (
             "[database]\nurl = \"mysql://u:pw@h/d\"",
@@ -133,6 +140,48 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
         (
             &format!("{chain}[[chains.contracts]]\nname = \"\""),
             &["1 to 128 printable characters"],
+        ),
+        (
+            &format!("{chain}{endpoint}auth_type = \"basic\""),
+            &["c.toml:6:", "basic", "no user", "user:password@host"],
+        ),
+        (
+            &format!("{chain}[[chains.endpoints]]\nurl = \"https://h/\"\nauth_type = \"url\""),
+            &["c.toml:7:", "neither path nor query"],
+        ),
+        (
+            &format!("{chain}{currency}{currency}"),
+            &["c.toml:12:", "chains.currencies", "written twice"],
+        ),
+        (
+            "[database]\nurl = \"postgres://u:pw@h:99999/d\"",
+            &["c.toml:2:", "\"99999\"", "1 to 65535"],
+        ),
+        (
+            "[archive]\nurl = \"mongodb://u:pw@a:1,b:0/d\"",
+            &["c.toml:2:", "\"0\"", "1 to 65535"],
+        ),
+        (
+            "[broker]\nurl = \"amqp://u:pw@[::1]:x/%2f\"",
+            &["c.toml:2:", "\"x\"", "1 to 65535"],
+        ),
+        ("[api]\nlisten = \"8080\"", &["c.toml:2:", "127.0.0.1:8080"]),
+        ("[api]\nlisten = 8080", &["c.toml:2:", "127.0.0.1:8080"]),
+        (
+            &format!("{chain}start_block = -1"),
+            &["c.toml:5:", "-1", "allowed are 0 to"],
+        ),
+        (
+            &format!("{chain}finality_depth = \"x\""),
+            &["c.toml:5:", "whole number"],
+        ),
+        (
+            &format!("{chain}explorer_url = \"h\""),
+            &["c.toml:5:", "https://etherscan.io"],
+        ),
+        (
+            &format!("{chain}[[chains.contracts]]\nname = \"c\"\naddress = \"0x123\""),
+            &["c.toml:7:", "0x and 40 hexadecimal digits"],
         ),
         (&format!("{chain}scope = \"some\""), &["expected `all` or `contracts`"]),
     ];
@@ -214,6 +263,78 @@ fn relative_paths_start_from_the_file() {
         "{}",
         failure.message
     );
+}
+
+#[test]
+fn a_variable_stays_in_the_part_of_the_url_it_stands_in() {
+    let expanded = |template: &str, value: &str| {
+        let url = EndpointUrl::parse(template).unwrap();
+        url.expand(&|_| Some(value.to_owned()))
+    };
+    for value in [
+        "p@s:s/w#rd%",
+        "1234/topsecret",
+        "a?b=c&d",
+        "back\\slash",
+        "sp ace",
+        "ü",
+        "%2e%2e",
+    ] {
+        for template in [
+            "http://user:${V}@h.example/",
+            "http://${V}:pw@h.example/",
+            "http://localhost:${V}@h.example:8545/",
+            "https://h.example/v2/${V}",
+            "https://h.example/v2/${V}/rest",
+            "https://h.example/?key=${V}&x=1",
+            "https://h.example/#${V}",
+        ] {
+            let url = expanded(template, value).unwrap();
+            assert_eq!(url.host_str(), Some("h.example"), "{template} {value}");
+            let decoded = |text: &str| {
+                percent_encoding::percent_decode_str(text)
+                    .decode_utf8_lossy()
+                    .into_owned()
+            };
+            let parts = [
+                decoded(url.username()),
+                url.password().map(decoded).unwrap_or_default(),
+                decoded(url.path()),
+                url.query_pairs()
+                    .next()
+                    .map(|(_, value)| value.into_owned())
+                    .unwrap_or_default(),
+                url.fragment().map(decoded).unwrap_or_default(),
+            ];
+            assert!(
+                parts.iter().any(|part| part.contains(value)),
+                "{template} {value}: {url}"
+            );
+        }
+        let template = "https://${V}.example:8545/";
+        let refused = expanded(template, value);
+        let fits_a_host = value.chars().all(char::is_alphanumeric);
+        assert_eq!(refused.is_ok(), fits_a_host, "{value}");
+    }
+    assert_eq!(expanded("http://127.0.0.1:${V}/", "8545").unwrap().port(), Some(8545));
+    assert_eq!(
+        expanded("https://h/${V}", "v3/key").unwrap().as_str(),
+        "https://h/v3/key"
+    );
+
+    for (template, value) in [
+        ("https://${V}/", "evil.example/x"),
+        ("https://${V}/", "user@evil.example"),
+        ("https://h/${V}", "line\n"),
+        ("https://h/${V}", ""),
+    ] {
+        let error = expanded(template, value).unwrap_err().to_string();
+        assert!(error.contains("environment variable V"), "{error}");
+        assert!(value.is_empty() || !error.contains(value), "{error}");
+    }
+    for template in ["${V}://h/", "${V}"] {
+        assert!(EndpointUrl::parse(template).is_err(), "{template}");
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ async fn readiness_carries_its_causes_and_the_server_stops_when_cancelled() {
     assert!(text.contains("indexer_head_block{chain=\"eip155:1\"} 7"), "{text}");
 
     let taken = server::bind(address).await.unwrap_err();
-    assert_eq!(taken.exit, Exit::Config);
+    assert_eq!(taken.exit, Exit::Address);
     assert!(
         taken.message.contains(&address.to_string()) && taken.message.contains("api.listen"),
         "{}",

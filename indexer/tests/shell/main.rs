@@ -11,6 +11,7 @@ mod decode;
 mod health;
 mod postgres;
 mod process;
+mod readme;
 mod registry;
 mod services;
 mod tls;

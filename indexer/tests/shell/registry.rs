@@ -201,7 +201,7 @@ async fn endpoints_contracts_and_abis_make_the_round() {
     ));
     let nowhere = Endpoint {
         chain: ChainId(5),
-        ..endpoint("http://h")
+        ..endpoint("http://u:p@h")
     };
     assert!(
         registry::add_endpoint(store, &nowhere)
@@ -325,7 +325,9 @@ async fn a_watch_tells_of_every_edit_and_survives_its_connection() {
     tokio::time::timeout(soon, watch.changed())
         .await
         .expect("an edited chain is told");
-    registry::add_endpoint(store, &endpoint("http://new")).await.unwrap();
+    registry::add_endpoint(store, &endpoint("http://u:p@new"))
+        .await
+        .unwrap();
     tokio::time::timeout(soon, watch.changed())
         .await
         .expect("a new endpoint is told");

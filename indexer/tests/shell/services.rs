@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeleteOptions};
+use lapin::{BasicProperties, Connection, ConnectionProperties};
 use serde_json::Value;
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
@@ -60,6 +62,49 @@ async fn a_missing_archive_ends_with_5_and_a_missing_broker_with_6() {
         &mut run(&["tail", "--from", "broker"]),
         3,
         &["no broker is configured", "AMQP_URL", "--from outbox"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_is_declared_and_bound_from_the_command_line() {
+    let url = std::env::var("TEST_AMQP_URL").expect("scripts/services says where RabbitMQ is");
+    let name = format!("bound_{}", uuid::Uuid::new_v4().simple());
+    let place = Place::with(&format!("[broker]\nurl = {url:?}\nexchange = {name:?}\n"));
+    // A second call finds all of it there.
+    for _ in 0..2 {
+        let output = place
+            .indexer(&["bind-queue", &name, "--kind", "mint"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && said.contains("*.*.mint.#"), "{said}");
+    }
+
+    let connection = Connection::connect(&url, ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let publish = async |key: &str| {
+        let properties = BasicProperties::default();
+        let options = BasicPublishOptions::default();
+        let published = channel.basic_publish(name.as_str().into(), key.into(), options, b"x", properties);
+        published.await.unwrap().await.unwrap();
+    };
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    publish("eip155.1.mint.0xab").await;
+    publish("eip155.1.burn.0xab").await;
+    let deleted = channel
+        .queue_delete(name.as_str().into(), QueueDeleteOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(deleted, 1, "the mint alone was for the queue");
+    let gone = channel.exchange_delete(name.as_str().into(), ExchangeDeleteOptions::default());
+    gone.await.unwrap();
+    let mut unreachable = place.indexer(&["bind-queue", &name]);
+    told(
+        unreachable.env("AMQP_URL", "amqp://u:pw@127.0.0.1:1"),
+        6,
+        &["rabbitmq at 127.0.0.1:1", "start it"],
     );
 }
 

@@ -20,6 +20,12 @@ pub const SCHEMA_VERSION: u8 = 1;
 /// The kind of a message that cancels another.
 pub const RETRACTION: &str = "retraction";
 
+/// Every kind a message can have.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    let facts = [Transfer::KINDS, Sale::KINDS, Order::KINDS, Cancel::KINDS];
+    facts.into_iter().flatten().copied().chain([RETRACTION])
+}
+
 /// One message as it goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
