@@ -13,10 +13,20 @@ const KEPT: usize = 20_000;
 /// An answer longer than this is not remembered.
 const LONGEST: usize = 1 << 10;
 
-/// Reads the answer of `eth_call`. A state that the endpoint no longer has, or does not have yet, is no answer.
+/// Reads the answer of `eth_call`. A state that the endpoint no longer has, or does not have yet, is no answer. Nothing at all is what
+/// an address without code returns, and what an endpoint says of a contract that it does not know yet or no longer: another is asked too.
 pub(super) fn read(reply: &Reply<'_>) -> Result<Told<Answer>, Unread> {
     match reply {
-        Reply::Value(_) => Ok(Told::Sure(Answer::Returned(reply.read::<Data>()?.0))),
+        Reply::Value(_) => {
+            let returned = reply.read::<Data>()?.0;
+            let is_empty = returned.is_empty();
+            let answer = Answer::Returned(returned);
+            Ok(if is_empty {
+                Told::Unproven(answer)
+            } else {
+                Told::Sure(answer)
+            })
+        }
         Reply::Null => Ok(Told::Missing),
         Reply::Error(error) => match classify("eth_call", error, 200) {
             Refusal::Reverted => Ok(Told::Sure(Answer::Reverted)),
@@ -54,7 +64,8 @@ impl Remembered {
     pub(super) fn learn(&self, answers: &Answers) {
         let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (call, answer) in answers {
-            let short = !matches!(answer, Answer::Returned(bytes) if bytes.len() + call.input.len() > LONGEST);
+            // An empty answer may become another one once the contract is there.
+            let short = !matches!(answer, Answer::Returned(bytes) if bytes.is_empty() || bytes.len() + call.input.len() > LONGEST);
             if call.at.is_none() && short {
                 generations.keep(call.clone(), answer.clone());
             }
@@ -108,6 +119,13 @@ mod tests {
         let raw = RawValue::from_string("\"0x01\"".to_owned()).unwrap();
         let returned = Told::Sure(Answer::Returned(Bytes::from_static(&[1])));
         assert_eq!(read(&Reply::Value(&raw)), Ok(returned));
+        let empty = RawValue::from_string("\"0x\"".to_owned()).unwrap();
+        let unproven = Told::Unproven(Answer::Returned(Bytes::new()));
+        assert_eq!(
+            read(&Reply::Value(&empty)),
+            Ok(unproven),
+            "others may know the contract"
+        );
         let reverted = Reply::Error(error(3, "execution reverted: no"));
         assert_eq!(read(&reverted), Ok(Told::Sure(Answer::Reverted)));
         let pruned = Reply::Error(error(
@@ -125,6 +143,12 @@ mod tests {
         let remembered = Remembered::default();
         let answers = |calls: &[Call]| calls.iter().map(|call| (call.clone(), Answer::Reverted)).collect();
         remembered.learn(&answers(&[call(1, None), call(2, Some(7))]));
+        let empty = (call(4, None), Answer::Returned(Bytes::new()));
+        remembered.learn(&[empty].into_iter().collect());
+        assert!(
+            remembered.known(&[call(4, None)]).is_empty(),
+            "nothing is no answer to keep"
+        );
         assert_eq!(
             remembered
                 .known(&[call(1, None), call(2, Some(7)), call(3, None)])
