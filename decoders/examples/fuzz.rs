@@ -52,12 +52,14 @@ const AROUND: [(B256, u8); 4] = [
 ];
 
 /// Selectors of the calldata that decoders read.
-const SELECTORS: [[u8; 4]; 5] = [
+const SELECTORS: [[u8; 4]; 7] = [
     hex!("ab834bab"),
     hex!("88147732"),
     hex!("0d5f7d35"),
     hex!("67d49a3b"),
     hex!("e99a3f80"),
+    hex!("42842e0e"),
+    hex!("b88d4fde"),
 ];
 
 /// A token contract, a currency and a few people: few, so that they meet.
@@ -203,6 +205,7 @@ impl Target {
         sound::assert_in_chain_order(&facts);
         sound::assert_refused_logs_say_nothing(&facts);
         sound::assert_orders_are_sound(&facts, &span.logs);
+        sound::assert_one_router(&facts);
         facts.sales.iter().for_each(sound::assert_adds_up);
         let whole = decode_logs(span.chain, &span.logs, &span.context).into_told();
         assert_eq!(whole, in_pieces(&span), "a cut changes what is said");

@@ -34,10 +34,11 @@ const LOAN_OFFER_TAKEN: B256 = b256!("06a333c2d6fe967ca967f7a35be2eb45e8caeb6cf0
 pub(crate) const DECODER: Decoder = Decoder {
     name: "blend",
     claims: &[
-        Claim::of(CONTRACTS, BUY_LOCKED, 1),
+        Claim::of(CONTRACTS, BUY_LOCKED, 1).with_envelope(),
         Claim::of(CONTRACTS, LOAN_OFFER_TAKEN, 1),
         Claim::of(CONTRACTS, NONCE_INCREMENTED, 2),
     ],
+    factories: &[],
     decode,
 };
 

@@ -58,16 +58,17 @@ const ERC721: U256 = U256::ZERO;
 pub(crate) const DECODER: Decoder = Decoder {
     name: "blur",
     claims: &[
-        Claim::of(V1, ORDERS_MATCHED, 3),
-        Claim::of(V2, EXECUTION, 1),
-        Claim::of(V2, PACKED, 1),
-        Claim::of(V2, PACKED_TAKER_FEE, 1),
-        Claim::of(V2, PACKED_MAKER_FEE, 1),
+        Claim::of(V1, ORDERS_MATCHED, 3).with_envelope(),
+        Claim::of(V2, EXECUTION, 1).with_envelope(),
+        Claim::of(V2, PACKED, 1).with_envelope(),
+        Claim::of(V2, PACKED_TAKER_FEE, 1).with_envelope(),
+        Claim::of(V2, PACKED_MAKER_FEE, 1).with_envelope(),
         Claim::of(V1, ORDER_CANCELLED, 1),
         Claim::of(V1, NONCE_INCREMENTED, 2),
         Claim::of(V2, CANCEL_TRADE, 2),
         Claim::of(V2, NONCE_INCREMENTED, 2),
     ],
+    factories: &[],
     decode,
 };
 
@@ -107,15 +108,33 @@ impl Context<'_> {
         borrower.copied().unwrap_or(buyer)
     }
 
-    /// The person behind `seller`: where Blend sells a token out of a loan it pays the lender first and then, with what is left,
-    /// the borrower.
-    fn behind_seller(&self, seller: Address, log: &Log) -> Address {
+    /// What Blend pays on where it sells a token out of a loan at `log`: the lender first and then, with what is left, the borrower.
+    fn repaid(&self, seller: Address, log: &Log) -> Option<Repaid> {
         if seller != BLEND {
-            return seller;
+            return None;
         }
         let paid_on = self.trail.payments(log.log_index..u32::MAX).iter();
         let mut paid_on = paid_on.filter(|payment| payment.currency == POOL && payment.from == BLEND);
-        paid_on.nth(1).map_or(seller, |payment| payment.to)
+        let (debt, rest) = (paid_on.next()?, paid_on.next()?);
+        Some(Repaid {
+            lender: debt.to,
+            debt: debt.amount,
+            borrower: rest.to,
+        })
+    }
+}
+
+/// A loan repaid out of the price of the token that secured it.
+struct Repaid {
+    lender: Address,
+    debt: U256,
+    borrower: Address,
+}
+
+impl Repaid {
+    /// Tells the debt as Blend's own sales do: the lender's part of the price.
+    fn tell(&self, deal: &mut Deal) {
+        deal.fee(self.lender, self.debt, FeeKind::Other);
     }
 }
 
@@ -188,7 +207,8 @@ fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'st
     let listed =
         LISTING_POLICIES.contains(&sell.policy) || sell.policy != BID_POLICY && sell.listed_at <= buy.listed_at;
     let side = if listed { Side::Listing } else { Side::Offer };
-    let seller = context.behind_seller(sell.trader, log);
+    let repaid = context.repaid(sell.trader, log);
+    let seller = repaid.as_ref().map_or(sell.trader, |repaid| repaid.borrower);
     let buyer = context.behind_buyer(buy.trader, sell.contract, sell.token);
     let line = Line::of(sell.contract, sell.token, sell.quantity).between(seller, buyer);
     let market = market("v1");
@@ -215,6 +235,9 @@ fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'st
     for (recipient, fee) in on_top {
         deal.fee(recipient, fee, FeeKind::Other);
         deal.flags.push(flag::UNCONFIRMED);
+    }
+    if let Some(repaid) = &repaid {
+        repaid.tell(&mut deal);
     }
     let said = Said::from(deal).and_both(market, log, [sell_hash, buy_hash], None);
     Ok((said, reader.doubt()))
@@ -321,8 +344,10 @@ impl Trade<'_> {
     fn deal(&self, context: &Context<'_>) -> Result<Deal, Refusal> {
         let mut flags = Flags::new();
         let taker = self.taker(context, &mut flags);
+        let repaid = context.repaid(taker, self.log).filter(|_| self.is_bid);
         let (side, seller, buyer) = if self.is_bid {
-            (Side::Offer, context.behind_seller(taker, self.log), self.maker)
+            let seller = repaid.as_ref().map_or(taker, |repaid| repaid.borrower);
+            (Side::Offer, seller, self.maker)
         } else {
             let buyer = context.behind_buyer(taker, self.contract, self.token);
             (Side::Listing, self.maker, buyer)
@@ -347,6 +372,9 @@ impl Trade<'_> {
         deal.fee(self.taker_fee.1, taken, FeeKind::Royalty);
         let kept = share(self.price, self.protocol_fee.0, WHOLE)?;
         deal.fee(self.protocol_fee.1, kept, FeeKind::Marketplace);
+        if let Some(repaid) = &repaid {
+            repaid.tell(&mut deal);
+        }
         Ok(deal)
     }
 

@@ -41,6 +41,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, PUNK_TRANSFER, 3),
         Claim::of(CONTRACTS, PUNK_BOUGHT, 4),
     ],
+    factories: &[],
     decode,
 };
 

@@ -48,13 +48,14 @@ const PUNK_BIDS: [u8; 4] = hex!("6e743fa9");
 pub(crate) const DECODER: Decoder = Decoder {
     name: "cryptopunks_market",
     claims: &[
-        Claim::of(CONTRACTS, PUNK_BOUGHT, 4).asking(),
+        Claim::of(CONTRACTS, PUNK_BOUGHT, 4).asking().with_envelope(),
         Claim::of(CONTRACTS, PUNK_BID_ENTERED, 3),
         Claim::of(CONTRACTS, PUNK_BID_WITHDRAWN, 3),
         Claim::of(CONTRACTS, PUNK_OFFERED, 3).with_envelope(),
         Claim::of(CONTRACTS, PUNK_NO_LONGER_FOR_SALE, 2),
         Claim::of(CONTRACTS, PUNK_TRANSFER, 3),
     ],
+    factories: &[],
     decode,
 };
 

@@ -222,6 +222,25 @@ impl Deal {
     }
 }
 
+/// Takes what parties of `sale` paid themselves out of its fees: what the seller got is proceeds, and what came back to the buyer is a
+/// rebate, neither price nor fee (decoding specification, section 9). To be asked once the parties behind routers are known.
+pub(crate) fn leave_out_own_shares(sale: &mut Sale) {
+    let Some(price) = sale.price else { return };
+    let (seller, buyer) = (sale.seller, sale.buyer);
+    let mut rebate = U256::ZERO;
+    sale.fees.retain(|fee| {
+        let is_own = !fee.recipient.is_zero() && [seller, buyer].contains(&fee.recipient);
+        if is_own && fee.recipient != seller {
+            rebate += fee.amount;
+        }
+        !is_own
+    });
+    // Fees never exceed the price, so neither does a part of them.
+    let price = price - rebate;
+    sale.price = Some(price);
+    sale.seller_net = Some(price - total(&sale.fees));
+}
+
 /// The total of fees that are known to add up.
 pub(crate) fn total(fees: &[Fee]) -> U256 {
     fees.iter().fold(U256::ZERO, |total, fee| total + fee.amount)

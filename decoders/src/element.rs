@@ -53,18 +53,19 @@ const HASH_NONCE_INCREMENTED: B256 = b256!("4cf3e8a83c6bf8a510613208458629675b4a
 pub(crate) const DECODER: Decoder = Decoder {
     name: "element",
     claims: &[
-        Claim::of(CONTRACTS, OLD_SELL_721, 1),
-        Claim::of(CONTRACTS, OLD_BUY_721, 1),
-        Claim::of(CONTRACTS, OLD_SELL_1155, 1),
-        Claim::of(CONTRACTS, OLD_BUY_1155, 1),
-        Claim::of(CONTRACTS, SELL_721, 1),
-        Claim::of(CONTRACTS, BUY_721, 1),
-        Claim::of(CONTRACTS, SELL_1155, 1),
-        Claim::of(CONTRACTS, BUY_1155, 1),
+        Claim::of(CONTRACTS, OLD_SELL_721, 1).with_envelope(),
+        Claim::of(CONTRACTS, OLD_BUY_721, 1).with_envelope(),
+        Claim::of(CONTRACTS, OLD_SELL_1155, 1).with_envelope(),
+        Claim::of(CONTRACTS, OLD_BUY_1155, 1).with_envelope(),
+        Claim::of(CONTRACTS, SELL_721, 1).with_envelope(),
+        Claim::of(CONTRACTS, BUY_721, 1).with_envelope(),
+        Claim::of(CONTRACTS, SELL_1155, 1).with_envelope(),
+        Claim::of(CONTRACTS, BUY_1155, 1).with_envelope(),
         Claim::of(CONTRACTS, ERC721_CANCELLED, 1),
         Claim::of(CONTRACTS, ERC1155_CANCELLED, 1),
         Claim::of(CONTRACTS, HASH_NONCE_INCREMENTED, 1),
     ],
+    factories: &[],
     decode,
 };
 

@@ -28,6 +28,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::any(TRANSFER_BATCH, 2),
         Claim::any(TRANSFER_BATCH, 1),
     ],
+    factories: &[],
     decode,
 };
 

@@ -29,6 +29,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::any(CONSECUTIVE_TRANSFER, 2),
         Claim::any(CONSECUTIVE_TRANSFER, 1),
     ],
+    factories: &[],
     decode,
 };
 

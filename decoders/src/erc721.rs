@@ -25,6 +25,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::any(TRANSFER, 2),
         Claim::any(TRANSFER, 1),
     ],
+    factories: &[],
     decode,
 };
 

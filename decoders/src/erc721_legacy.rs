@@ -2,17 +2,27 @@
 //! specification section 1.2).
 //!
 //! Their logs look like an ERC-20's, byte for byte, so only contracts known to hold tokens are believed. A contract is
-//! listed after its numbers were seen to be ids (`ownerOf` agrees with them), never for its name.
+//! listed after its numbers were seen to be ids (`ownerOf` agrees with them), never for its name. Of one that is not listed and indexes
+//! nothing a log is believed that the transaction's calldata spells in a way that ERC-20 does not have: a `safeTransferFrom` (EIP-721)
+//! of the contract itself, or the order of a sale through Wyvern (decoding specification, section 9).
 
-use alloy_primitives::{Address, address};
+use alloy_primitives::{Address, U256, address, hex};
 
-use crate::abi::{Reader, Refusal, uint};
-use crate::block::Log;
+use crate::abi::{Reader, Refusal, Tuple, uint};
+use crate::block::{Envelope, Log};
 use crate::erc721::TRANSFER;
 use crate::events::{Events, Item, Parties};
 use crate::fact::Standard;
 use crate::registry::{Claim, Decoder};
 use crate::transaction::Transaction;
+use crate::wyvern;
+
+/// `transferFrom(address,address,uint256)`, which ERC-20 has as well.
+const TRANSFER_FROM: [u8; 4] = hex!("23b872dd");
+/// `safeTransferFrom(address,address,uint256)`.
+const SAFE_TRANSFER: [u8; 4] = hex!("42842e0e");
+/// `safeTransferFrom(address,address,uint256,bytes)`.
+const SAFE_TRANSFER_WITH_DATA: [u8; 4] = hex!("b88d4fde");
 
 const ETHEREUM: u64 = 1;
 
@@ -34,20 +44,76 @@ const ERC20_LIKE: &[(u64, Address)] = &[
     (ETHEREUM, address!("41a322b28d0ff354040e2cbc676f0320d8c8850d")),
 ];
 
-/// The early contracts, by address.
+/// The early contracts, by address, and what calldata shows to be like them.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "erc721_legacy",
-    claims: &[Claim::of(UNINDEXED, TRANSFER, 1), Claim::of(ERC20_LIKE, TRANSFER, 3)],
+    claims: &[
+        Claim::of(UNINDEXED, TRANSFER, 1),
+        Claim::any(TRANSFER, 1).with_envelope(),
+        Claim::of(ERC20_LIKE, TRANSFER, 3),
+    ],
+    factories: &[],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let spelled = transaction.envelope.and_then(Spelled::read);
     for log in transaction.claimed() {
+        let is_listed = UNINDEXED.contains(&(transaction.chain.0, log.address));
         let verdict = match log.topics.len() {
+            // What nothing shows to be a token may be an ERC-20, and is passed over like one.
+            1 if !is_listed && !spelled.as_ref().is_some_and(|spelled| spelled.is(log)) => continue,
             1 => unindexed(log, events),
             _ => erc20_like(log, events),
         };
         events.settle(log, verdict);
+    }
+}
+
+/// The movement of a token that calldata spells.
+struct Spelled {
+    contract: Address,
+    from: Address,
+    to: Address,
+    token: U256,
+}
+
+impl Spelled {
+    /// What `envelope` has moved, if it calls an exchange that names it or the token itself by a function that ERC-20 does not have.
+    fn read(envelope: &Envelope) -> Option<Self> {
+        if let Some(call) = wyvern::named_call(envelope) {
+            return Self::of(
+                call.target,
+                &call.input,
+                &[TRANSFER_FROM, SAFE_TRANSFER, SAFE_TRANSFER_WITH_DATA],
+            );
+        }
+        Self::of(envelope.to?, &envelope.input, &[SAFE_TRANSFER, SAFE_TRANSFER_WITH_DATA])
+    }
+
+    fn of(contract: Address, input: &[u8], functions: &[[u8; 4]]) -> Option<Self> {
+        let (selector, arguments) = input.split_first_chunk::<4>()?;
+        let mut reader = Reader::over(arguments);
+        let [from, to, token] = reader
+            .words(Tuple::ROOT)
+            .ok()
+            .filter(|_| functions.contains(selector))?;
+        Some(Spelled {
+            contract,
+            from: reader.address(from),
+            to: reader.address(to),
+            token: uint(token),
+        })
+    }
+
+    /// Whether `log` tells the same movement.
+    fn is(&self, log: &Log) -> bool {
+        let mut reader = Reader::new(log);
+        let Ok([from, to, token]) = reader.head::<3>() else {
+            return false;
+        };
+        let told = (log.address, reader.address(from), reader.address(to), uint(token));
+        told == (self.contract, self.from, self.to, self.token)
     }
 }
 

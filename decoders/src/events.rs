@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use alloy_primitives::{Address, U256};
 use rustc_hash::FxHashMap;
 
-use crate::abi::{Refusal, Word};
-use crate::block::{Answer, Call, Log};
-use crate::deal::Deal;
+use crate::abi::{Refusal, WORD_BYTES, Word};
+use crate::block::{Answer, Call, ChainId, Log};
+use crate::deal::{Deal, leave_out_own_shares};
 use crate::fact::{Closing, Fault, Order, Sale, Standard, Transfer, TransferKind, reason};
 use crate::id::MAX_ITEM;
 use crate::orders::Said;
 use crate::people;
+use crate::registry::is_listed;
 use crate::trail::Trail;
 use crate::transaction::Transaction;
 
@@ -26,6 +27,15 @@ pub const MAX_RANGE_ITEMS_PER_BLOCK: u64 = 1_000_000;
 /// Pools and vaults are known by asking, and anybody can emit what they emit: one cheap log is at least one call of ours. It is
 /// counted per block, not per span, so that the same block always asks the same.
 pub const MAX_QUESTIONS_PER_BLOCK: usize = 4_096;
+
+/// Whether `answer` may be one: a contract that decoders list themselves has code that returns `N` words or refuses. Less comes from an
+/// endpoint without the state; of any other contract it means that it is not what it was asked for.
+fn is_answer<const N: usize>(chain: ChainId, call: &Call, answer: &Answer) -> bool {
+    match answer {
+        Answer::Returned(bytes) => bytes.len() >= N * WORD_BYTES || !is_listed(chain, call.to),
+        Answer::Reverted => true,
+    }
+}
 
 /// Previous and new owner of what a log moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +141,9 @@ impl Events {
             }
             self.asked.insert(call.clone());
         }
-        match transaction.answers.get(&call) {
+        let answer = transaction.answers.get(&call);
+        let answer = answer.filter(|answer| is_answer::<N>(transaction.chain, &call, answer));
+        match answer {
             Some(Answer::Returned(bytes)) => Ok(bytes.as_chunks().0.first_chunk()),
             Some(Answer::Reverted) => Ok(None),
             None => {
@@ -285,9 +297,13 @@ impl Events {
         self.close_orders();
         let sales = &mut self.told.sales[self.first_sale..];
         sales.sort_by_key(|sale| (sale.log_index, sale.item));
-        if let Some(trail) = trail {
-            people::resolve(transaction, &trail, sales);
-        }
+        let Some(trail) = trail else { return };
+        people::resolve(transaction, &trail, sales);
+        sales.iter_mut().for_each(leave_out_own_shares);
+        // Where all of it came back, nothing was paid.
+        let mut sales = self.told.sales.split_off(self.first_sale);
+        sales.retain(|sale| sale.price != Some(U256::ZERO));
+        self.told.sales.append(&mut sales);
     }
 
     /// Drops what refused logs said of orders, and numbers what the others said, log by log, as it was told.

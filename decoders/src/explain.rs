@@ -281,7 +281,9 @@ impl Evidence<'_> {
         if aggregator == self.sale.taker_raw {
             "the taker whom the log names, and not who ended with the token".to_owned()
         } else {
-            "the contract called, a known router".to_owned()
+            "of the whole transaction: the contract called, a known router or one that tokens or payments pass through, or else the taker \
+             of another sale"
+                .to_owned()
         }
     }
 

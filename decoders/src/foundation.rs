@@ -1,8 +1,8 @@
 //! Foundation's market (decoding specification, section 4.10; Foundation's published market ABI).
 //!
-//! Every sale is paid in native currency and tells three shares: the market's, the creator's, the seller's. Their receivers are
-//! not told, but for the one who referred the buyer, whom a log before the sale tells: he is paid out of the market's share. A
-//! finalized auction names itself only by number; its token is the one that leaves the market for the winner. A winner who lists
+//! Every sale is paid in native currency and tells three shares: the market's, the creator's, the seller's. The market's goes to
+//! its treasury, which the code of the market names, less what the one gets who referred the buyer, whom a log before the sale tells.
+//! Who gets the creator's is not told. A finalized auction names itself only by number; its token is the one that leaves the market for the winner. A winner who lists
 //! or sells the token at once leaves it there: then it is what the auction was created for.
 //!
 //! A token has one price and one offer at a time, and a new one takes the place of the old. The market holds what is listed. A new reserve names
@@ -22,6 +22,8 @@ use crate::transaction::{Latest, Transaction};
 
 const ETHEREUM: u64 = 1;
 const CONTRACTS: &[(u64, Address)] = &[(ETHEREUM, address!("cda72070e455bb31c7690a170224ce43623d0b6f"))];
+/// Gets the market's share of every sale: `getFoundationTreasury()` of the market, which no upgrade has changed.
+const TREASURY: Address = address!("67df244584b67e8c51b10ad610aaffa9a402fdb6");
 const MARKET: Market = Market {
     name: "foundation",
     version: "",
@@ -67,10 +69,12 @@ const GET_RESERVE_AUCTION: [u8; 4] = hex!("9e79b41f");
 pub(crate) const DECODER: Decoder = Decoder {
     name: "foundation",
     claims: &[
-        Claim::of(CONTRACTS, BUY_PRICE_ACCEPTED, 4),
-        Claim::of(CONTRACTS, OFFER_ACCEPTED, 4),
-        Claim::of(CONTRACTS, PRIVATE_SALE_FINALIZED, 4),
-        Claim::of(CONTRACTS, RESERVE_AUCTION_FINALIZED, 4).asking(),
+        Claim::of(CONTRACTS, BUY_PRICE_ACCEPTED, 4).with_envelope(),
+        Claim::of(CONTRACTS, OFFER_ACCEPTED, 4).with_envelope(),
+        Claim::of(CONTRACTS, PRIVATE_SALE_FINALIZED, 4).with_envelope(),
+        Claim::of(CONTRACTS, RESERVE_AUCTION_FINALIZED, 4)
+            .asking()
+            .with_envelope(),
         Claim::of(CONTRACTS, BUY_REFERRAL_PAID, 3),
         Claim::of(CONTRACTS, BUY_PRICE_SET, 4),
         Claim::of(CONTRACTS, BUY_PRICE_CANCELED, 3),
@@ -84,6 +88,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, AUCTION_CANCELED_BY_ADMIN, 2),
         Claim::of(CONTRACTS, AUCTION_INVALIDATED, 2),
     ],
+    factories: &[],
     decode,
 };
 
@@ -330,7 +335,7 @@ fn finalized<'a>(
 fn shared(side: Side, line: Line, shares: &[Word; 3]) -> Result<Deal, Refusal> {
     let [market, creator, seller] = [&shares[0], &shares[1], &shares[2]].map(uint);
     let mut deal = Deal::of(MARKET, side, line, sum_of([market, creator, seller])?);
-    deal.fee(Address::ZERO, market, FeeKind::Marketplace);
+    deal.fee(TREASURY, market, FeeKind::Marketplace);
     if !seller.is_zero() {
         deal.fee(Address::ZERO, creator, FeeKind::Royalty);
     } else if !creator.is_zero() {

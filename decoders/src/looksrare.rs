@@ -17,28 +17,29 @@ use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, flag, reason};
 use crate::orders::{Key, Said, closing, filled, filled_by, revoked};
-use crate::registry::{Claim, Decoder};
+use crate::registry::{Claim, Decoder, EVERY_CHAIN};
 use crate::trail::{Payment, Trail};
 use crate::transaction::Transaction;
 
 const ETHEREUM: u64 = 1;
 const V1: &[(u64, Address)] = &[(ETHEREUM, address!("59728544b08ab483533076417fbbb2fd0b17ce3a"))];
-const V2: &[(u64, Address)] = &[(ETHEREUM, address!("0000000000e655fae4d56241588680f86e3b2377"))];
+/// Deployed through the immutable CREATE2 factory.
+const V2: &[(u64, Address)] = &[(EVERY_CHAIN, address!("0000000000e655fae4d56241588680f86e3b2377"))];
 
 /// v1 `TakerBid(bytes32,uint256,address,address,address,address,address,uint256,uint256,uint256)`.
-const TAKER_BID: B256 = b256!("95fb6205e23ff6bda16a2d1dba56b9ad7c783f67c96fa149785052f47696f2be");
+pub(crate) const TAKER_BID: B256 = b256!("95fb6205e23ff6bda16a2d1dba56b9ad7c783f67c96fa149785052f47696f2be");
 /// v1 `TakerAsk`, of the same types.
-const TAKER_ASK: B256 = b256!("68cd251d4d267c6e2034ff0088b990352b97b2002c0476587d0c4da889c11330");
+pub(crate) const TAKER_ASK: B256 = b256!("68cd251d4d267c6e2034ff0088b990352b97b2002c0476587d0c4da889c11330");
 /// `RoyaltyPayment(address,uint256,address,address,uint256)`.
-const ROYALTY_PAYMENT: B256 = b256!("27c4f0403323142b599832f26acd21c74a9e5b809f2215726e244a4ac588cd7d");
+pub(crate) const ROYALTY_PAYMENT: B256 = b256!("27c4f0403323142b599832f26acd21c74a9e5b809f2215726e244a4ac588cd7d");
 /// v2 `TakerBid((bytes32,uint256,bool),address,address,uint256,address,address,uint256[],uint256[],address[2],uint256[3])`.
 const TAKER_BID_V2: B256 = b256!("3ee3de4684413690dee6fff1a0a4f92916a1b97d1c5a83cdf24671844306b2e3");
 /// v2 `TakerAsk`, of the same types.
 const TAKER_ASK_V2: B256 = b256!("9aaa45d6db2ef74ead0751ea9113263d1dec1b50cea05f0ca2002cb8063564a4");
 /// v1 `CancelAllOrders(address,uint256)`.
-const CANCEL_ALL: B256 = b256!("1e7178d84f0b0825c65795cd62e7972809ad3aac6917843aaec596161b2c0a97");
+pub(crate) const CANCEL_ALL: B256 = b256!("1e7178d84f0b0825c65795cd62e7972809ad3aac6917843aaec596161b2c0a97");
 /// v1 `CancelMultipleOrders(address,uint256[])`.
-const CANCEL_MULTIPLE: B256 = b256!("fa0ae5d80fe3763c880a3839fab0294171a6f730d1f82c4cd5392c6f67b41732");
+pub(crate) const CANCEL_MULTIPLE: B256 = b256!("fa0ae5d80fe3763c880a3839fab0294171a6f730d1f82c4cd5392c6f67b41732");
 /// v2 `NewBidAskNonces(address,uint256,uint256)`.
 const NEW_NONCES: B256 = b256!("b738dd6073fae1a7128e3fcc6b4ca6e1356b7232f87cc98f8a2857bcd83dfc44");
 /// v2 `OrderNoncesCancelled(address,uint256[])`.
@@ -48,20 +49,28 @@ const NONCES_CANCELLED: B256 = b256!("0560c6093fba8a508d0e6ea3b4d7260d7afa9b1527
 pub(crate) const DECODER: Decoder = Decoder {
     name: "looksrare",
     claims: &[
-        Claim::of(V1, TAKER_BID, 4),
-        Claim::of(V1, TAKER_ASK, 4),
+        Claim::of(V1, TAKER_BID, 4).with_envelope(),
+        Claim::of(V1, TAKER_ASK, 4).with_envelope(),
         Claim::of(V1, ROYALTY_PAYMENT, 4),
-        Claim::of(V2, TAKER_BID_V2, 1),
-        Claim::of(V2, TAKER_ASK_V2, 1),
+        Claim::of(V2, TAKER_BID_V2, 1).with_envelope(),
+        Claim::of(V2, TAKER_ASK_V2, 1).with_envelope(),
         Claim::of(V1, CANCEL_ALL, 2),
         Claim::of(V1, CANCEL_MULTIPLE, 2),
         Claim::of(V2, NEW_NONCES, 1),
         Claim::of(V2, NONCES_CANCELLED, 1),
     ],
+    factories: &[],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    decode_as("looksrare", transaction, events);
+}
+
+/// Decodes the logs of the market called `name`, which is LooksRare or took over its code.
+pub(crate) fn decode_as(name: &'static str, transaction: &Transaction<'_>, events: &mut Events) {
+    let market = |version| Market { name, version };
+    let (first, second) = (market("v1"), market("v2"));
     let trail = events.trail(transaction);
     let mut royalties: Vec<Royalty> = Vec::new();
     let mut since = 0;
@@ -75,29 +84,23 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
                 events.settle(log, verdict);
             }
             Some(&TAKER_BID | &TAKER_ASK) => {
-                events.say(log, first_version(log, &trail, since..log.log_index, &royalties));
+                events.say(log, first_version(first, log, &trail, since..log.log_index, &royalties));
                 since = log.log_index + 1;
                 royalties.clear();
             }
-            Some(&TAKER_BID_V2 | &TAKER_ASK_V2) => events.say(log, second_version(log)),
-            _ => events.say(log, taken_back(log)),
+            Some(&TAKER_BID_V2 | &TAKER_ASK_V2) => events.say(log, second_version(second, log)),
+            Some(&CANCEL_ALL | &CANCEL_MULTIPLE) => events.say(log, taken_back(first, log)),
+            _ => events.say(log, taken_back(second, log)),
         }
-    }
-}
-
-fn market(version: &'static str) -> Market {
-    Market {
-        name: "looksrare",
-        version,
     }
 }
 
 /// The orders a maker takes back. New nonces of v2 may spare his bids or his asks; nothing that stands on the chain tells which
 /// is which, so that all are told.
-fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn taken_back(market: Market, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
-    let each = |version, maker, nonces: &[Word]| {
-        let exactly = |nonce| revoked(market(version), log, maker, Nonces::Exactly(uint(nonce)));
+    let each = |maker, nonces: &[Word]| {
+        let exactly = |nonce| revoked(market, log, maker, Nonces::Exactly(uint(nonce)));
         Said {
             closings: nonces.iter().map(exactly).collect(),
             ..Said::default()
@@ -107,21 +110,21 @@ fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
         Some(&CANCEL_ALL) => {
             let [least] = reader.head()?;
             let below = Nonces::Below(uint(least));
-            revoked(market("v1"), log, reader.topic_address(1), below).into()
+            revoked(market, log, reader.topic_address(1), below).into()
         }
         Some(&CANCEL_MULTIPLE) => {
             let [nonces_at] = reader.head()?;
             let nonces = reader.list(Tuple::ROOT, nonces_at)?;
-            each("v1", reader.topic_address(1), nonces)
+            each(reader.topic_address(1), nonces)
         }
         Some(&NEW_NONCES) => {
             let [maker, _bids, _asks] = reader.head()?;
-            revoked(market("v2"), log, reader.address(maker), Nonces::All).into()
+            revoked(market, log, reader.address(maker), Nonces::All).into()
         }
         _ => {
             let [maker, nonces_at] = reader.head()?;
             let nonces = reader.list(Tuple::ROOT, nonces_at)?;
-            each("v2", reader.address(maker), nonces)
+            each(reader.address(maker), nonces)
         }
     };
     Ok((said, reader.doubt()))
@@ -158,6 +161,7 @@ impl Royalty {
 }
 
 fn first_version(
+    market: Market,
     log: &Log,
     trail: &Trail,
     window: Range<u32>,
@@ -173,7 +177,6 @@ fn first_version(
         (Side::Offer, taker, maker)
     };
     let line = Line::of(contract, uint(token), uint(quantity)).between(seller, buyer);
-    let market = market("v1");
     let mut deal = Deal {
         order_hash: Some(B256::from(*hash)),
         currency,
@@ -207,7 +210,7 @@ fn protocol_fee(deal: &mut Deal, shares: Option<Vec<Payment>>, royalty: Option<&
     }
 }
 
-fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn second_version(market: Market, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [
         hash,
@@ -247,7 +250,7 @@ fn second_version(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let Some(line) = lines.first() else {
         return Err(Refusal(reason::DATA_TOO_SHORT));
     };
-    let (market, key) = (market("v2"), Key::hash(B256::from(*hash)));
+    let key = Key::hash(B256::from(*hash));
     let mut deal = Deal {
         order_hash: Some(B256::from(*hash)),
         taker_raw: Some(first),

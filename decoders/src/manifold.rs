@@ -73,9 +73,9 @@ const ERC1155: u64 = 2;
 pub(crate) const DECODER: Decoder = Decoder {
     name: "manifold",
     claims: &[
-        Claim::of(CONTRACTS, PURCHASE, 2).asking(),
-        Claim::of(CONTRACTS, ACCEPT_OFFER, 2).asking(),
-        Claim::of(CONTRACTS, FINALIZE_LISTING, 2).asking(),
+        Claim::of(CONTRACTS, PURCHASE, 2).asking().with_envelope(),
+        Claim::of(CONTRACTS, ACCEPT_OFFER, 2).asking().with_envelope(),
+        Claim::of(CONTRACTS, FINALIZE_LISTING, 2).asking().with_envelope(),
         Claim::of(CONTRACTS, CREATE_LISTING, 2).asking(),
         Claim::of(CONTRACTS, TOKEN_DETAILS, 2),
         Claim::of(CONTRACTS, MODIFY_LISTING, 2).asking(),
@@ -83,6 +83,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, OFFER, 2).asking(),
         Claim::of(CONTRACTS, RESCIND_OFFER, 2),
     ],
+    factories: &[],
     decode,
 };
 

@@ -73,15 +73,16 @@ const ONE: u64 = 1_000_000_000_000_000_000;
 pub(crate) const DECODER: Decoder = Decoder {
     name: "nftx",
     claims: &[
-        Claim::any(V2_MINTED, 1).asking(),
-        Claim::any(V2_REDEEMED, 1).asking(),
-        Claim::any(V3_MINTED, 1).asking(),
-        Claim::any(V3_REDEEMED, 1).asking(),
+        Claim::any(V2_MINTED, 1).asking().with_envelope(),
+        Claim::any(V2_REDEEMED, 1).asking().with_envelope(),
+        Claim::any(V3_MINTED, 1).asking().with_envelope(),
+        Claim::any(V3_REDEEMED, 1).asking().with_envelope(),
         Claim::of(V2_ZAPS, V2_BUY, 1),
         Claim::of(V2_ZAPS, V2_SELL, 1),
         Claim::of(V3_ZAPS, V3_BUY, 1),
         Claim::of(V3_ZAPS, V3_SELL, 1),
     ],
+    factories: &[V2_FACTORIES, V3_FACTORIES],
     decode,
 };
 

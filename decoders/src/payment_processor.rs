@@ -1,8 +1,8 @@
 //! Limit Break's Payment Processor v1 and v2, Magic Eden's on EVM chains (decoding specification, section 4.17;
 //! `limitbreakinc/payment-processor`).
 //!
-//! Fees and royalties stand in the calldata only; paid in an ERC-20 they are seen all the same: the creator's, the market's, then
-//! the seller's share. What a front end takes on top is told nowhere. v1 tells listings and accepted offers by one event: whoever
+//! Fees and royalties stand in the calldata only: an order of v2 names the marketplace and its rate, and the most that royalties may
+//! be. Paid in an ERC-20 they are seen all the same: the creator's, the market's, then the seller's share. What a front end takes on top is told nowhere. v1 tells listings and accepted offers by one event: whoever
 //! sent the transaction took.
 //!
 //! Orders are signed off the chain and known by their maker's nonce or by their digest. A fill ends the nonce, or the digest, in
@@ -12,8 +12,10 @@ use std::mem;
 use std::ops::Range;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
-use crate::abi::{Reader, Refusal, Tuple, Word, uint};
+use crate::abi::{self, Reader, Refusal, Tuple, Word, share, uint};
 use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
@@ -21,13 +23,20 @@ use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, Standard
 use crate::id::MAX_ITEM;
 use crate::orders::{Key, canceled, closing, filled, revoked};
 use crate::registry::{Claim, Decoder, EVERY_CHAIN};
-use crate::trail::Trail;
+use crate::trail::{Payment, Trail};
 use crate::transaction::Transaction;
 
+/// Each address follows from the code and from which coins its constructor was given, which differ by chain.
 const V1: &[(u64, Address)] = &[
-    (1, address!("009a1dc9f1a6e2134ad4236fcd75b1ae62858507")),
-    (137, address!("009a1d0fecd7d6475188082f3f542e93f5e07ff1")),
+    (EVERY_CHAIN, address!("009a1dc9f1a6e2134ad4236fcd75b1ae62858507")),
+    (EVERY_CHAIN, address!("009a1d0fecd7d6475188082f3f542e93f5e07ff1")),
+    (EVERY_CHAIN, address!("009a1dc629242961c9e4f089b437afd394474cc0")),
+    (EVERY_CHAIN, address!("009a1daf6b5b8adc6b3db720c58d43caa2fdac56")),
 ];
+/// Rates are basis points.
+const WHOLE: u64 = 10_000;
+/// How many orders for one token are looked through for the one that was filled.
+const MOST_ORDERS: usize = 16;
 const V2: &[(u64, Address)] = &[(EVERY_CHAIN, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834"))];
 
 /// `BuySingleListing(address,address,address,address,address,uint256,uint256,uint256)`.
@@ -64,25 +73,27 @@ pub(crate) const DECODER: Decoder = Decoder {
     name: "payment_processor",
     claims: &[
         Claim::of(V1, BUY_SINGLE, 4).with_envelope(),
-        Claim::of(V1, BUNDLE_721, 4),
-        Claim::of(V1, BUNDLE_1155, 4),
-        Claim::of(V1, SWEEP_721, 4),
-        Claim::of(V1, SWEEP_1155, 4),
-        Claim::of(V2, BUY_721, 4),
-        Claim::of(V2, BUY_1155, 4),
-        Claim::of(V2, OFFER_721, 4),
-        Claim::of(V2, OFFER_1155, 4),
+        Claim::of(V1, BUNDLE_721, 4).with_envelope(),
+        Claim::of(V1, BUNDLE_1155, 4).with_envelope(),
+        Claim::of(V1, SWEEP_721, 4).with_envelope(),
+        Claim::of(V1, SWEEP_1155, 4).with_envelope(),
+        Claim::of(V2, BUY_721, 4).with_envelope(),
+        Claim::of(V2, BUY_1155, 4).with_envelope(),
+        Claim::of(V2, OFFER_721, 4).with_envelope(),
+        Claim::of(V2, OFFER_1155, 4).with_envelope(),
         Claim::of(V1, MASTER_NONCE_FIRST, 3),
         Claim::of(V1, NONCE_FIRST, 4),
         Claim::of(V2, MASTER_NONCE, 2),
         Claim::of(V2, NONCE, 3),
         Claim::of(V2, DIGEST, 3),
     ],
+    factories: &[],
     decode,
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let trail = events.trail(transaction);
+    let terms = Terms::all(transaction);
     let mut since = 0;
     for log in transaction.claimed() {
         // Nonces end before anything is paid.
@@ -97,7 +108,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
                 events.say(log, ended(log));
                 continue;
             }
-            _ => second_version(log, paid),
+            _ => second_version(log, paid, &terms),
         };
         let verdict = told.map(|(deals, doubt)| {
             deals.into_iter().for_each(|deal| events.deal(log, deal));
@@ -225,7 +236,7 @@ fn several(log: &Log) -> Result<Told, Refusal> {
     Ok((deals, reader.doubt()))
 }
 
-fn second_version(log: &Log, paid: Paid<'_>) -> Result<Told, Refusal> {
+fn second_version(log: &Log, paid: Paid<'_>, terms: &Terms) -> Result<Told, Refusal> {
     let mut reader = Reader::new(log);
     let [beneficiary, currency, token, next] = reader.words(Tuple::ROOT)?;
     let (standard, quantity, price) = if matches!(log.topic0(), Some(&BUY_1155 | &OFFER_1155)) {
@@ -252,7 +263,142 @@ fn second_version(log: &Log, paid: Paid<'_>) -> Result<Told, Refusal> {
         ..Deal::of(market("v2"), side, line, uint(price))
     };
     deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
-    let kinds = [FeeKind::Royalty, FeeKind::Marketplace];
-    deal.fees_of_payments(paid.trail, paid.window, |place, _| kinds[place.min(1)]);
+    share_out(&mut deal, paid, terms)?;
     Ok((vec![deal], reader.doubt()))
+}
+
+/// Tells the shares of the price: by what the order says of them where calldata shows it, else by their places.
+fn share_out(deal: &mut Deal, paid: Paid<'_>, terms: &Terms) -> Result<(), Refusal> {
+    let order = terms.of(deal);
+    let price = deal.price.unwrap_or_default();
+    let of_market = order.map(|order| share(price, order.rate, WHOLE).map(|amount| (order.marketplace, amount)));
+    let of_market = of_market.transpose()?;
+    let shares = if deal.currency.is_zero() {
+        None
+    } else {
+        paid.trail
+            .shares(paid.window, deal.currency, price, deal.lines[0].seller)
+    };
+    if let Some(shares) = shares {
+        tell(deal, shares, of_market);
+        return Ok(());
+    }
+    if let Some((marketplace, amount)) = of_market.filter(|_| deal.currency.is_zero()) {
+        // Nothing shows who is paid in native currency, but without royalties no other share is left.
+        deal.fee(marketplace, amount, FeeKind::Marketplace);
+    }
+    if !order.is_some_and(|order| deal.currency.is_zero() && order.most_royalties.is_zero()) {
+        deal.flags.push(flag::FEES_UNKNOWN);
+        deal.flags.extend(terms.unseen.then_some(flag::NO_ENVELOPE));
+    }
+    Ok(())
+}
+
+/// Tells payments by whose they are. The creator is paid before the marketplace; of one share alone its place says nothing: it is the
+/// marketplace's unless the token's own contract got it, because marketplaces without a fee are rarer than tokens without royalties.
+fn tell(deal: &mut Deal, mut shares: Vec<Payment>, of_market: Option<(Address, U256)>) {
+    let (contract, seller) = (deal.lines[0].contract, deal.lines[0].seller);
+    shares.retain(|payment| payment.to != seller);
+    let is_told = |payment: &Payment| of_market == Some((payment.to, payment.amount));
+    let by_order = of_market.is_some_and(|(_, amount)| amount.is_zero()) || shares.iter().any(is_told);
+    for (place, payment) in shares.iter().enumerate() {
+        let is_last = place + 1 == shares.len() && (place > 0 || payment.to != contract);
+        let is_of_market = if by_order { is_told(payment) } else { is_last };
+        let kind = if is_of_market {
+            FeeKind::Marketplace
+        } else {
+            FeeKind::Royalty
+        };
+        deal.fee(payment.to, payment.amount, kind);
+    }
+}
+
+/// What the orders of a transaction say of fees, as its calldata holds them: behind routers and forwarders too, which pass it on.
+struct Terms {
+    orders: FxHashMap<(Address, Address, U256), SmallVec<[OrderTerms; 1]>>,
+    /// Whether the calldata was not at hand.
+    unseen: bool,
+}
+
+/// What one order says of fees. Rates are basis points.
+#[derive(Clone, Copy, Debug)]
+struct OrderTerms {
+    marketplace: Address,
+    rate: U256,
+    most_royalties: U256,
+    quantity: U256,
+    price: U256,
+}
+
+impl Terms {
+    /// Every order that the calldata may hold: `marketplace`, `fallbackRoyaltyRecipient`, `paymentMethod`, `tokenAddress`, `tokenId`,
+    /// `amount`, `itemPrice`, `nonce`, `expiration`, `marketplaceFeeNumerator`, `maxRoyaltyFeeNumerator` (`Order` in
+    /// limitbreakinc/payment-processor-v2). Calls within calls stand four bytes off the words around them.
+    fn all(transaction: &Transaction<'_>) -> Self {
+        let mut terms = Terms {
+            orders: FxHashMap::default(),
+            unseen: transaction.envelope.is_none(),
+        };
+        let is_sale = |log: &Log| matches!(log.topic0(), Some(&BUY_721 | &BUY_1155 | &OFFER_721 | &OFFER_1155));
+        let Some(envelope) = transaction.envelope.filter(|_| transaction.claimed().any(is_sale)) else {
+            return terms;
+        };
+        for start in (0..envelope.input.len()).step_by(4) {
+            if let Some((key, order)) = OrderTerms::read(&envelope.input[start..]) {
+                let orders = terms.orders.entry(key).or_default();
+                if orders.len() < MOST_ORDERS {
+                    orders.push(order);
+                }
+            }
+        }
+        terms
+    }
+
+    /// What the order says that `deal` filled, in whole or in part; nothing where orders that fit disagree, because whoever sends the
+    /// transaction may add what looks like one.
+    fn of(&self, deal: &Deal) -> Option<OrderTerms> {
+        let line = deal.lines[0];
+        let price = deal.price?;
+        let orders = self.orders.get(&(deal.currency, line.contract, line.token?))?;
+        let is_filled = |order: &&OrderTerms| {
+            let parts = [
+                order.price.checked_mul(line.quantity),
+                price.checked_mul(order.quantity),
+            ];
+            parts[0].is_some() && parts[0] == parts[1]
+        };
+        let mut filled = orders.iter().filter(is_filled);
+        let first = filled.next()?;
+        filled.all(|other| other.fees() == first.fees()).then_some(*first)
+    }
+}
+
+impl OrderTerms {
+    /// The part that tells who gets what.
+    fn fees(&self) -> (Address, U256, U256) {
+        (self.marketplace, self.rate, self.most_royalties)
+    }
+
+    /// The order whose marketplace stands at the start of `calldata`, if one may.
+    fn read(calldata: &[u8]) -> Option<((Address, Address, U256), Self)> {
+        let words: &[Word; 11] = calldata.as_chunks().0.first_chunk()?;
+        let is_address = |word: &Word| word[..12].iter().all(|byte| *byte == 0);
+        let (rate, most_royalties) = (uint(&words[9]), uint(&words[10]));
+        let is_rate = |rate: U256| rate <= U256::from(WHOLE);
+        let is_order = words[..4].iter().all(is_address) && is_rate(rate) && is_rate(most_royalties);
+        let order = OrderTerms {
+            marketplace: abi::address(&words[0]),
+            rate,
+            most_royalties,
+            quantity: uint(&words[5]),
+            price: uint(&words[6]),
+        };
+        let is_meant = is_order && !order.price.is_zero() && !order.quantity.is_zero() && words[3] != [0; 32];
+        is_meant.then(|| {
+            (
+                (abi::address(&words[2]), abi::address(&words[3]), uint(&words[4])),
+                order,
+            )
+        })
+    }
 }

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::fact::{Sale, Side, flag};
+use crate::registry::is_listed;
 use crate::trail::{Movement, Trail};
 use crate::transaction::Transaction;
 
@@ -57,10 +58,11 @@ pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut 
             None if sale.token.is_some() => sale.flags.push(flag::NO_TRANSFER),
             None => {}
         }
-        name_router(transaction, sale);
         sale.flags.sort_unstable();
         sale.flags.dedup();
     }
+    let router = router(transaction, trail, sales);
+    sales.iter_mut().for_each(|sale| sale.aggregator = router);
 }
 
 /// Who hands over, and to whom; `None` for anybody.
@@ -228,15 +230,53 @@ impl Chain<'_, '_> {
     }
 }
 
-/// Names the router: the taker if a person was found behind it, else the contract called if it is a known one.
-fn name_router(transaction: &Transaction<'_>, sale: &mut Sale) {
-    let called = transaction.envelope.and_then(|envelope| envelope.to);
+/// The router that a transaction went through, the same for all its sales: the contract called if it is known or seen at work, else a
+/// known router that is seen at work, else the first taker who stands between. The modules of a router are the router.
+fn router(transaction: &Transaction<'_>, trail: &Trail, sales: &[Sale]) -> Option<Address> {
+    let takers = sales.iter().filter(|sale| stands_between(transaction, sale));
+    let mut takers = takers.map(|sale| sale.taker_raw);
+    let envelope = transaction.envelope;
+    if let Some(called) = envelope.and_then(|envelope| envelope.to) {
+        let pays = envelope.is_some_and(|envelope| !envelope.value.is_zero()) && takers.clone().next().is_some();
+        let works = || pays || takers.clone().any(|taker| taker == called) || hands(trail).any(|hand| hand == called);
+        if ROUTERS.contains(&called) || may_route(transaction, sales, called) && works() {
+            return Some(called);
+        }
+    }
+    let is_known = |hand: &Address| ROUTERS.contains(hand);
+    takers
+        .clone()
+        .find(is_known)
+        .or_else(|| hands(trail).find(is_known))
+        .or_else(|| takers.next())
+}
+
+/// Whether the taker whom the log names took for another.
+fn stands_between(transaction: &Transaction<'_>, sale: &Sale) -> bool {
     let taker = sale.taker_raw;
     let is_party = [sale.buyer, sale.seller].contains(&taker) || transaction.sender() == Some(taker);
-    let stands_between = !is_party && !taker.is_zero() && !HOLDERS.contains(&taker);
-    sale.aggregator = if stands_between {
-        Some(taker)
-    } else {
-        called.filter(|called| ROUTERS.contains(called))
+    !is_party && !taker.is_zero() && !HOLDERS.contains(&taker)
+}
+
+/// Whether `called` has no other part in the sales: it is no market, no token, and nobody who sells or buys.
+fn may_route(transaction: &Transaction<'_>, sales: &[Sale], called: Address) -> bool {
+    let has_part = |sale: &Sale| {
+        [
+            sale.market,
+            sale.contract,
+            sale.currency,
+            sale.seller,
+            sale.buyer,
+            sale.maker,
+        ]
+        .contains(&called)
     };
+    !sales.iter().any(has_part) && !HOLDERS.contains(&called) && !is_listed(transaction.chain, called)
+}
+
+/// Who hands tokens and payments over, or gets them.
+fn hands(trail: &Trail) -> impl Iterator<Item = Address> {
+    let moved = trail.all_movements().iter().flat_map(|moved| [moved.from, moved.to]);
+    let paid = trail.payments(0..u32::MAX).iter();
+    moved.chain(paid.flat_map(|payment| [payment.from, payment.to]))
 }

@@ -54,7 +54,7 @@ const MATCH_ORDERS: [u8; 4] = [0xe9, 0x9a, 0x3f, 0x80];
 pub(crate) const DECODER: Decoder = Decoder {
     name: "rarible",
     claims: &[
-        Claim::of(V1, BUY, 3),
+        Claim::of(V1, BUY, 3).with_envelope(),
         Claim::of(V2, MATCH_WITH_ASSETS, 1).with_envelope(),
         Claim::of(V2, MATCH, 1).with_envelope(),
         Claim::of(V2, LEG, 1),
@@ -62,6 +62,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(V2, CANCEL_WITH_ASSETS, 1),
         Claim::of(V2, CANCEL, 1),
     ],
+    factories: &[],
     decode,
 };
 

@@ -7,7 +7,7 @@ use std::ops::BitOr;
 use std::sync::LazyLock;
 
 use alloy_primitives::{Address, B256};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::abi::Refusal;
 use crate::block::{Call, ChainId, Context, Log, Span};
@@ -16,9 +16,9 @@ use crate::fact::{Facts, reason};
 use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
 use crate::transaction::{DecoderSet, Transaction};
 use crate::{
-    blend, blur, cryptopunks, cryptopunks_market, element, erc721, erc721_legacy, erc1155, erc2309, foundation,
-    looksrare, manifold, nftx, payment_processor, rarible, seaport, sudoswap, superrare, treasure, wyvern, x2y2,
-    zeroex, zora,
+    baazaar, benddao, blend, blur, clock_auction, cryptopunks, cryptopunks_market, element, erc721, erc721_legacy,
+    erc1155, erc2309, foundation, looksrare, manifold, nftx, nouns, payment_processor, rarible, seaport, sudoswap,
+    superrare, treasure, wyvern, x2y2, zeroex, zora,
 };
 
 /// Every decoder there is, in the order they take turns over a transaction: first those of movements, then those of
@@ -47,6 +47,10 @@ pub const DECODERS: &[Decoder] = &[
     sudoswap::DECODER,
     nftx::DECODER,
     manifold::DECODER,
+    benddao::DECODER,
+    nouns::DECODER,
+    clock_auction::DECODER,
+    baazaar::DECODER,
 ];
 
 const _: () = assert!(
@@ -66,12 +70,14 @@ pub struct Decoder {
     pub name: &'static str,
     /// The logs it wants to see.
     pub claims: &'static [Claim],
+    /// Contracts it knows beside those whose logs it claims: the factories that vouch for others.
+    pub factories: &'static [&'static [(u64, Address)]],
     /// Appends what the transaction's claimed logs say. Called only when there are some.
     pub decode: fn(&Transaction<'_>, &mut Events),
 }
 
-/// Stands for the chain number of a contract whose address follows from its code alone, so that it is the same contract
-/// wherever there is one. No chain has this number.
+/// Stands for the chain number of a contract that is the same wherever something stands at its address: the address follows from its
+/// code (EIP-1014), or from a key that never deployed anything else first. No chain has this number.
 pub const EVERY_CHAIN: u64 = 0;
 
 /// Logs a decoder wants: the same signature hash means different things at different topic counts, so both are named.
@@ -84,7 +90,8 @@ pub struct Claim {
     /// The contracts that count, per EIP-155 chain number or on [`EVERY_CHAIN`]; `None` for any. A claim that names a contract takes its logs
     /// from the claims that name none.
     pub addresses: Option<&'static [(u64, Address)]>,
-    /// Whether decoding these logs tells more with the transaction's sender and calldata at hand.
+    /// Whether decoding these logs tells more with the transaction's sender and calldata at hand. So it is for every log that may be a
+    /// sale: who was called names the router, whatever else the transaction holds.
     pub needs_envelope: bool,
     /// Whether decoding these logs asks contracts.
     pub asks: bool,
@@ -273,6 +280,12 @@ fn has_position(log: &Log) -> bool {
     log.block_number <= MAX_BLOCK && log.log_index <= MAX_LOG_INDEX
 }
 
+/// Whether a decoder names `contract` on `chain`: a market, a token, a factory.
+pub(crate) fn is_listed(chain: ChainId, contract: Address) -> bool {
+    let listed = &DISPATCH.listed;
+    listed.contains(&(chain.0, contract)) || listed.contains(&(EVERY_CHAIN, contract))
+}
+
 /// The names of the decoders that claim `log`.
 pub(crate) fn claimants(chain: ChainId, log: &Log) -> Vec<&'static str> {
     let claims = DISPATCH.claims_on(chain, log);
@@ -307,6 +320,8 @@ struct Dispatch {
     /// By signature hash, then by topic count less one.
     slots: FxHashMap<B256, [Slot; 4]>,
     sources: Vec<&'static str>,
+    /// The contracts that decoders name.
+    listed: FxHashSet<(u64, Address)>,
 }
 
 /// Who claims one signature at one topic count.
@@ -330,7 +345,11 @@ impl Dispatch {
         }
         let mut sources: Vec<&'static str> = decoders.iter().map(|decoder| decoder.name).collect();
         sources.sort_unstable();
-        Dispatch { slots, sources }
+        let claimed = decoders.iter().flat_map(|decoder| decoder.claims);
+        let claimed = claimed.filter_map(|claim| claim.addresses);
+        let factories = decoders.iter().flat_map(|decoder| decoder.factories.iter().copied());
+        let listed = claimed.chain(factories).flatten().copied().collect();
+        Dispatch { slots, sources, listed }
     }
 
     fn claims_on(&self, chain: ChainId, log: &Log) -> DecoderSet {

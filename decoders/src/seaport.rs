@@ -70,13 +70,14 @@ const COUNTER_INCREMENTED: B256 = b256!("721c20121297512b72821b97f5326877ea8ecf4
 pub(crate) const DECODER: Decoder = Decoder {
     name: "seaport",
     claims: &[
-        Claim::of(CONTRACTS, ORDER_FULFILLED, 3),
+        Claim::of(CONTRACTS, ORDER_FULFILLED, 3).with_envelope(),
         Claim::of(CONTRACTS, ORDERS_MATCHED, 1).with_envelope(),
         Claim::of(CONTRACTS, ORDER_VALIDATED, 1),
         Claim::of(CONTRACTS, ORDER_VALIDATED_UNSEEN, 3).with_envelope(),
         Claim::of(CONTRACTS, ORDER_CANCELLED, 3),
         Claim::of(CONTRACTS, COUNTER_INCREMENTED, 2),
     ],
+    factories: &[],
     decode,
 };
 
@@ -332,7 +333,10 @@ pub(crate) fn deal<'a>(
         ..Deal::of(market(maker.log), side, *line, price)
     };
     let to_sellers = shares.iter().any(|item| is_seller(item.recipient));
-    let is_proceeds = |item: &Item| !to_sellers && side == Side::Listing && !OPENSEA.contains(&item.recipient);
+    let is_buyer = |address| lines.iter().any(|line| line.buyer == address);
+    let may_be_redirected = !to_sellers && side == Side::Listing;
+    let is_proceeds =
+        |item: &Item| may_be_redirected && !OPENSEA.contains(&item.recipient) && !is_buyer(item.recipient);
     let proceeds = shares.iter().position(|item| is_proceeds(item));
     for (index, item) in shares.iter().enumerate() {
         if proceeds == Some(index) {

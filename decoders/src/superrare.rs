@@ -46,14 +46,14 @@ const BAZAAR_SETTLED: B256 = b256!("ef4e2262a841641690bb931801dc0d1923e6b417cd21
 pub(crate) const DECODER: Decoder = Decoder {
     name: "superrare",
     claims: &[
-        Claim::of(TOKEN, TOKEN_SOLD, 4),
-        Claim::of(TOKEN, TOKEN_ACCEPT_BID, 4),
-        Claim::of(MARKETS, SOLD, 4),
-        Claim::of(MARKETS, ACCEPT_BID, 4),
-        Claim::of(AUCTION_HOUSE, AUCTION_SETTLED, 4),
-        Claim::of(BAZAAR, BAZAAR_SOLD, 4),
-        Claim::of(BAZAAR, ACCEPT_OFFER, 4),
-        Claim::of(BAZAAR, BAZAAR_SETTLED, 4),
+        Claim::of(TOKEN, TOKEN_SOLD, 4).with_envelope(),
+        Claim::of(TOKEN, TOKEN_ACCEPT_BID, 4).with_envelope(),
+        Claim::of(MARKETS, SOLD, 4).with_envelope(),
+        Claim::of(MARKETS, ACCEPT_BID, 4).with_envelope(),
+        Claim::of(AUCTION_HOUSE, AUCTION_SETTLED, 4).with_envelope(),
+        Claim::of(BAZAAR, BAZAAR_SOLD, 4).with_envelope(),
+        Claim::of(BAZAAR, ACCEPT_OFFER, 4).with_envelope(),
+        Claim::of(BAZAAR, BAZAAR_SETTLED, 4).with_envelope(),
         Claim::of(TOKEN, orders::TOKEN_PRICE, 3).with_envelope(),
         Claim::of(TOKEN, orders::TOKEN_BID, 4),
         Claim::of(TOKEN, orders::TOKEN_CANCEL_BID, 4),
@@ -71,6 +71,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(BAZAAR, orders::CANCEL_AUCTION, 4),
         Claim::of(BAZAAR, orders::BAZAAR_BID, 4),
     ],
+    factories: &[],
     decode,
 };
 

@@ -51,8 +51,8 @@ const COLLECTION_BID_CANCELLED: B256 = b256!("f5913151c29e184e3a477be2274f0b06b6
 pub(crate) const DECODER: Decoder = Decoder {
     name: "treasure",
     claims: &[
-        Claim::of(CONTRACTS, ITEM_SOLD, 1),
-        Claim::of(CONTRACTS, BID_ACCEPTED, 1),
+        Claim::of(CONTRACTS, ITEM_SOLD, 1).with_envelope(),
+        Claim::of(CONTRACTS, BID_ACCEPTED, 1).with_envelope(),
         Claim::of(CONTRACTS, ITEM_LISTED, 1),
         Claim::of(CONTRACTS, ITEM_UPDATED, 1),
         Claim::of(CONTRACTS, ITEM_CANCELED, 4),
@@ -61,6 +61,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, COLLECTION_BID, 1),
         Claim::of(CONTRACTS, COLLECTION_BID_CANCELLED, 1),
     ],
+    factories: &[],
     decode,
 };
 

@@ -33,6 +33,8 @@ const NONCE_INCREMENTED: B256 = b256!("a82a649bbd060c9099cd7b7326e2b0dc9e9af0836
 
 /// `atomicMatch_(address[14],uint256[18],...)`.
 const ATOMIC_MATCH: [u8; 4] = [0xab, 0x83, 0x4b, 0xab];
+/// Where the sell order's target stands among the arguments: after the buy order's seven addresses and four of its own.
+const SELL_TARGET: usize = 11;
 const WHOLE: u64 = 10_000;
 
 /// Both versions. Fees of sales in native currency stand in the calldata only.
@@ -43,6 +45,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, ORDER_CANCELLED, 2),
         Claim::of(SECOND, NONCE_INCREMENTED, 2),
     ],
+    factories: &[],
     decode,
 };
 
@@ -227,6 +230,40 @@ fn native_fees(deal: &mut Deal, context: &Context<'_>, seller: Address) -> Resul
     Ok(())
 }
 
+/// The call that a plain `atomicMatch_` has a contract make.
+pub(crate) struct NamedCall {
+    pub(crate) target: Address,
+    pub(crate) input: Vec<u8>,
+}
+
+/// The call that the orders of `envelope` agree on, if it calls an exchange itself: that of the sell order, with what its replacement
+/// pattern leaves open filled in by the buy order (`ExchangeCore.atomicMatch`).
+pub(crate) fn named_call(envelope: &Envelope) -> Option<NamedCall> {
+    let arguments = match_arguments(envelope)?;
+    let mut reader = Reader::over(arguments);
+    // Fourteen addresses, eighteen numbers, eight options; then the calldata of both orders, and their patterns.
+    let words = reader.words::<44>(Tuple::ROOT).ok()?;
+    let target = reader.address(&words[SELL_TARGET]);
+    let [buy, sell, _, pattern] = [40, 41, 42, 43].map(|at| reader.bytes(Tuple::ROOT, &words[at]).ok());
+    let (buy, sell, pattern) = (buy?, sell?, pattern?);
+    let mask = |at: usize| pattern.get(at).copied().unwrap_or_default();
+    let filled = sell.iter().enumerate().map(|(at, byte)| {
+        let other = buy.get(at).copied().unwrap_or_default();
+        (byte & !mask(at)) | (other & mask(at))
+    });
+    Some(NamedCall {
+        target,
+        input: filled.collect(),
+    })
+}
+
+/// The arguments of a plain `atomicMatch_` of either exchange.
+fn match_arguments(envelope: &Envelope) -> Option<&[u8]> {
+    let (selector, arguments) = envelope.input.split_first_chunk::<4>()?;
+    let is_match = *selector == ATOMIC_MATCH && envelope.to.is_some_and(|to| to == V1 || to == V2);
+    is_match.then_some(arguments)
+}
+
 /// What the sell order of an `atomicMatch_` says about fees, in basis points.
 struct SellTerms {
     maker: Address,
@@ -238,11 +275,7 @@ struct SellTerms {
 impl SellTerms {
     /// The terms, if the transaction calls the exchange itself and the sell order is the one that names a fee recipient.
     fn read(envelope: &Envelope) -> Option<Self> {
-        let (selector, arguments) = envelope.input.split_first_chunk::<4>()?;
-        if *selector != ATOMIC_MATCH || !envelope.to.is_some_and(|to| to == V1 || to == V2) {
-            return None;
-        }
-        let mut reader = Reader::over(arguments);
+        let mut reader = Reader::over(match_arguments(envelope)?);
         // Fourteen addresses, then eighteen numbers: nine of the buy order, nine of the sell order.
         let words = reader.words::<32>(Tuple::ROOT).ok()?;
         let terms = SellTerms {

@@ -39,9 +39,10 @@ const WHOLE: u64 = 1_000_000;
 pub(crate) const DECODER: Decoder = Decoder {
     name: "x2y2",
     claims: &[
-        Claim::of(CONTRACTS, EV_INVENTORY, 2),
+        Claim::of(CONTRACTS, EV_INVENTORY, 2).with_envelope(),
         Claim::of(CONTRACTS, EV_CANCEL, 2),
     ],
+    factories: &[],
     decode,
 };
 

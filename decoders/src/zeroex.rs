@@ -12,13 +12,12 @@ use crate::deal::{Deal, Line, Market, sum_of};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, Standard, flag, reason};
 use crate::orders::{Key, Said, canceled, filled_by, only, order, part, until};
-use crate::registry::{Claim, Decoder};
+use crate::registry::{Claim, Decoder, EVERY_CHAIN};
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[
-    (1, address!("def1c0ded9bec7f1a1670819833240f027b25eff")),
-    (137, address!("def1c0ded9bec7f1a1670819833240f027b25eff")),
-    (42161, address!("def1c0ded9bec7f1a1670819833240f027b25eff")),
+    // The first contract of a key that deployed nothing else, on every chain but one.
+    (EVERY_CHAIN, address!("def1c0ded9bec7f1a1670819833240f027b25eff")),
     (10, address!("def1abe32c034e558cdd535791643c58a13acc10")),
 ];
 const MARKET: Market = Market {
@@ -41,17 +40,18 @@ pub(crate) const ERC721_CANCELLED: B256 = b256!("a015ad2dc32f266993958a0fd9884c7
 /// `ERC1155OrderCancelled(address,uint256)`.
 pub(crate) const ERC1155_CANCELLED: B256 = b256!("4d5ea7da64f50a4a329921b8d2cab52dff4ebcc58b61d10ff839e28e91445684");
 
-/// The exchange on four chains.
+/// The exchange on every chain.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "zeroex",
     claims: &[
-        Claim::of(CONTRACTS, ERC721_ORDER_FILLED, 1),
-        Claim::of(CONTRACTS, ERC1155_ORDER_FILLED, 1),
+        Claim::of(CONTRACTS, ERC721_ORDER_FILLED, 1).with_envelope(),
+        Claim::of(CONTRACTS, ERC1155_ORDER_FILLED, 1).with_envelope(),
         Claim::of(CONTRACTS, ERC721_PRE_SIGNED, 1),
         Claim::of(CONTRACTS, ERC1155_PRE_SIGNED, 1),
         Claim::of(CONTRACTS, ERC721_CANCELLED, 1),
         Claim::of(CONTRACTS, ERC1155_CANCELLED, 1),
     ],
+    factories: &[],
     decode,
 };
 

@@ -12,13 +12,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::{B256, U256, keccak256};
-use decoders::block::{Envelopes, Log};
+use decoders::block::{Context, Envelopes, Log, Span};
 use decoders::fact::{Closing, Facts, Fault, Nonces, Order, OrderKind, Reach, Sale, Transfer, order_key};
 use decoders::registry::DECODERS;
+use decoders::wants;
 use serde_json::{Value, json};
 
 use crate::logs::{self, decode_with};
-use crate::sound::{assert_adds_up, assert_orders_are_sound, assert_refused_logs_say_nothing};
+use crate::sound::{assert_adds_up, assert_one_router, assert_orders_are_sound, assert_refused_logs_say_nothing};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
@@ -148,6 +149,24 @@ fn check(path: &Path, decoder: &str, case: &Value) {
     assert_eq!(found, expected, "faults of {}", path.display());
     assert_refused_logs_say_nothing(&facts);
     assert_orders_are_sound(&facts, &span.logs);
+    assert_one_router(&facts);
+    assert_sales_want_envelopes(path, &facts, &span);
+}
+
+/// Who was called is asked of every transaction that sells, so that no sale depends on what stands beside it.
+fn assert_sales_want_envelopes(path: &Path, facts: &Facts, span: &Span) {
+    let unknown = Span {
+        context: Context {
+            answers: span.context.answers.clone(),
+            ..Context::default()
+        },
+        ..span.clone()
+    };
+    let wanted = wants(&unknown).envelopes;
+    for sale in &facts.sales {
+        let is_wanted = wanted.contains(&sale.tx_hash);
+        assert!(is_wanted, "{}: log {} sells unasked", path.display(), sale.log_index);
+    }
 }
 
 fn list(json: &Value) -> &[Value] {

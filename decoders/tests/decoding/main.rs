@@ -7,6 +7,7 @@ mod laws;
 mod logs;
 mod mutations;
 mod real_blocks;
+mod real_more;
 mod real_sales;
 mod seaport;
 mod sound;

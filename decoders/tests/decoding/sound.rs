@@ -75,6 +75,17 @@ pub(crate) fn assert_adds_up(sale: &Sale) {
     assert!(sale.flags.is_sorted_by(|one, next| one < next), "{sale:?}");
 }
 
+/// Sales of one transaction went through the same router, whatever each log tells by itself.
+pub(crate) fn assert_one_router(facts: &Facts) {
+    for pair in facts.sales.windows(2).filter(|pair| pair[0].tx_hash == pair[1].tx_hash) {
+        assert_eq!(
+            pair[0].aggregator, pair[1].aggregator,
+            "{:?} and {:?}",
+            pair[0], pair[1]
+        );
+    }
+}
+
 /// The laws of orders and of their ends: they stand at the market that told them, an order that sold is filled, and one log fills
 /// no order twice.
 pub(crate) fn assert_orders_are_sound(facts: &Facts, logs: &[Log]) {
