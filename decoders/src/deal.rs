@@ -223,9 +223,10 @@ impl Deal {
 }
 
 /// Takes what parties of `sale` paid themselves out of its fees: what the seller got is proceeds, and what came back to the buyer is a
-/// rebate, neither price nor fee (decoding specification, section 9). To be asked once the parties behind routers are known.
-pub(crate) fn leave_out_own_shares(sale: &mut Sale) {
-    let Some(price) = sale.price else { return };
+/// rebate, neither price nor fee (decoding specification, section 9). To be asked once the parties behind routers are known. Whether
+/// anything was paid: a part of a few units' bundle may cost nothing and is sold all the same.
+pub(crate) fn leave_out_own_shares(sale: &mut Sale) -> bool {
+    let Some(price) = sale.price else { return true };
     let (seller, buyer) = (sale.seller, sale.buyer);
     let mut rebate = U256::ZERO;
     sale.fees.retain(|fee| {
@@ -239,6 +240,7 @@ pub(crate) fn leave_out_own_shares(sale: &mut Sale) {
     let price = price - rebate;
     sale.price = Some(price);
     sale.seller_net = Some(price - total(&sale.fees));
+    rebate.is_zero() || !price.is_zero()
 }
 
 /// The total of fees that are known to add up.

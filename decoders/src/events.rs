@@ -299,10 +299,9 @@ impl Events {
         sales.sort_by_key(|sale| (sale.log_index, sale.item));
         let Some(trail) = trail else { return };
         people::resolve(transaction, &trail, sales);
-        sales.iter_mut().for_each(leave_out_own_shares);
         // Where all of it came back, nothing was paid.
         let mut sales = self.told.sales.split_off(self.first_sale);
-        sales.retain(|sale| sale.price != Some(U256::ZERO));
+        sales.retain_mut(leave_out_own_shares);
         self.told.sales.append(&mut sales);
     }
 
