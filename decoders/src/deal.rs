@@ -7,6 +7,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::abi::{Refusal, sum};
 use crate::block::Log;
+use crate::events::MAX_EXTRA_FACTS_PER_TRANSACTION;
 use crate::fact::{Fee, FeeKind, Fees, PriceAllocation, Sale, Side, Standard, flag};
 use crate::trail::{Payment, Trail};
 
@@ -17,8 +18,9 @@ pub(crate) struct Market {
     pub(crate) version: &'static str,
 }
 
-/// How many parts the fees of one deal may be split into: each is a row, and a log holds as many lines and fees as it likes.
-const MAX_FEE_PARTS: usize = 1 << 16;
+/// How many parts the fees of one deal may be split into: each is a row, and a log holds as many lines and fees as it likes. Fewer
+/// than a transaction may make facts of, so that fees alone never refuse a sale.
+const MAX_FEE_PARTS: usize = MAX_EXTRA_FACTS_PER_TRANSACTION / 2;
 
 /// Flags of a deal.
 pub(crate) type Flags = SmallVec<[&'static str; 2]>;
@@ -135,12 +137,13 @@ impl Deal {
         }
     }
 
-    /// The sales of the deal, numbered from `first`; none if nothing was paid.
-    pub(crate) fn into_sales(mut self, source: &'static str, log: &Log, first: u32) -> Vec<Sale> {
-        if self.price == Some(U256::ZERO) {
-            return Vec::new();
-        }
-        self.check_fees();
+    /// Whether nothing was paid: then nothing was sold.
+    pub(crate) fn is_free(&self) -> bool {
+        self.price == Some(U256::ZERO)
+    }
+
+    /// The sales of the deal, numbered from `first`, its fees having been checked.
+    pub(crate) fn into_sales(self, source: &'static str, log: &Log, first: u32) -> Vec<Sale> {
         let prices = self.price.map(|price| split(price, self.lines.len()));
         let fees = split_fees(&self.fees, prices.as_deref().unwrap_or_default(), self.lines.len());
         let lines = self.lines.iter().zip(fees);
@@ -202,7 +205,7 @@ impl Deal {
     }
 
     /// Fees that exceed the price, or whose price is unknown, are nothing to reckon with; neither are more than anybody reads.
-    fn check_fees(&mut self) {
+    pub(crate) fn check_fees(&mut self) {
         if self.fees.len() * self.lines.len() > MAX_FEE_PARTS {
             self.fees.clear();
             self.flags.push(flag::FEES_UNKNOWN);

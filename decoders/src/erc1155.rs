@@ -6,7 +6,6 @@ use crate::abi::{Reader, Refusal, uint};
 use crate::block::Log;
 use crate::events::{Events, Item, Parties};
 use crate::fact::{Standard, reason};
-use crate::id::MAX_ITEM;
 use crate::registry::{Claim, Decoder};
 use crate::transaction::Transaction;
 
@@ -68,9 +67,7 @@ fn batch(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal
     if tokens.len() != quantities.len() {
         return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
     }
-    if tokens.len() > MAX_ITEM as usize + 1 {
-        return Err(Refusal(reason::BATCH_TOO_LONG));
-    }
+    events.take_extra(tokens.len().saturating_sub(1))?;
     if !tokens.is_empty() {
         let parties = parties(&mut reader)?;
         for (index, (token, quantity)) in (0..).zip(tokens.iter().zip(quantities)) {

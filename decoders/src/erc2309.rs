@@ -2,23 +2,20 @@
 //! indexed toAddress)` (EIP-2309; decoding specification section 1.4).
 //!
 //! A range is expanded into one movement per token, both ends included. A log costs its sender the same whatever the
-//! length of its range, so absurd ranges are faults, not rows.
+//! length of its range, so ranges beyond the budget of their transaction or block are faults, not rows.
 
 use alloy_primitives::{Address, B256, U256, b256};
 
 use crate::abi::{Reader, Refusal, uint};
 use crate::block::Log;
 use crate::erc721::TRANSFER;
-use crate::events::{Events, Item, Parties};
+use crate::events::{Events, Item, MAX_EXTRA_FACTS_PER_TRANSACTION, Parties};
 use crate::fact::{Standard, reason};
 use crate::registry::{Claim, Decoder};
 use crate::transaction::Transaction;
 
 /// `ConsecutiveTransfer(uint256,uint256,address,address)`.
 const CONSECUTIVE_TRANSFER: B256 = b256!("deaa91b6123d068f5821d0fb0678463d1a8a6079fe8af5de3ce5e896dcf9133d");
-
-/// The longest range that is expanded, in tokens. The largest collections minted so hold some ten thousand.
-pub(crate) const MAX_RANGE: u32 = 100_000;
 
 /// Ranges of ERC-721 tokens.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -50,7 +47,7 @@ fn range(log: &Log, minted: &Minted, events: &mut Events) -> Result<Option<&'sta
     let (first, last) = (reader.topic_uint(1), uint(last));
     let parties = Parties::between(reader.topic_address(2), reader.topic_address(3))?;
     let length = length(first, last)?;
-    events.take_range_items(length)?;
+    events.take_extra(length as usize - 1)?;
     for index in 0..length {
         let token = first + U256::from(index);
         // A contract that tells a mint both ways tells it once: its single Transfer is kept.
@@ -70,11 +67,11 @@ fn range(log: &Log, minted: &Minted, events: &mut Events) -> Result<Option<&'sta
     Ok(reader.doubt())
 }
 
-/// Number of ids from `first` to `last`, both included.
+/// Number of ids from `first` to `last`, both included; no more than a transaction may make.
 fn length(first: U256, last: U256) -> Result<u32, Refusal> {
     let steps = last.checked_sub(first).ok_or(Refusal(reason::RANGE_BACKWARDS))?;
     match u32::try_from(steps) {
-        Ok(steps) if steps < MAX_RANGE => Ok(steps + 1),
+        Ok(steps) if steps as usize <= MAX_EXTRA_FACTS_PER_TRANSACTION => Ok(steps + 1),
         _ => Err(Refusal(reason::RANGE_TOO_LONG)),
     }
 }
@@ -109,11 +106,11 @@ mod tests {
 
     #[test]
     fn a_range_has_both_ends_and_a_limit() {
-        let at = U256::from(7);
+        let (at, most) = (U256::from(7), MAX_EXTRA_FACTS_PER_TRANSACTION as u32);
         assert_eq!(length(at, at), Ok(1));
-        assert_eq!(length(at, at + U256::from(MAX_RANGE - 1)), Ok(MAX_RANGE));
+        assert_eq!(length(at, at + U256::from(most)), Ok(most + 1));
         assert_eq!(
-            length(at, at + U256::from(MAX_RANGE)),
+            length(at, at + U256::from(most + 1)),
             Err(Refusal(reason::RANGE_TOO_LONG))
         );
         assert_eq!(length(U256::ZERO, U256::MAX), Err(Refusal(reason::RANGE_TOO_LONG)));

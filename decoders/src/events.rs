@@ -16,11 +16,22 @@ use crate::registry::is_listed;
 use crate::trail::Trail;
 use crate::transaction::Transaction;
 
-/// How many tokens ERC-2309 ranges may mint or move within one block; the ranges after that are faults.
+/// How many facts the logs of one transaction may make beyond one each: the tokens of ranges (ERC-2309) and batches, the items of
+/// bundles with their fees, the orders that one log opens or ends. A log that would need more is a fault.
 ///
-/// A range costs its sender one cheap log and us one row per token, so what a block may ask for needs a bound of its own.
-/// It is counted per block, not per span, so that the same block always says the same.
-pub const MAX_RANGE_ITEMS_PER_BLOCK: u64 = 1_000_000;
+/// A range of any length costs its sender one cheap log and us one row per token. Libraries mint at most 5,000 tokens by one range
+/// (ERC721A, OpenZeppelin's ERC721Consecutive), the largest collections hold some ten thousand, and a contract that keeps balances
+/// pays for about as many changes in a whole block.
+pub const MAX_EXTRA_FACTS_PER_TRANSACTION: usize = 20_000;
+
+/// The same for one block, so that many cheap transactions do not multiply what one may ask for. It is counted per block, not per
+/// span, so that the same block always decodes to the same facts.
+pub const MAX_EXTRA_FACTS_PER_BLOCK: usize = 2 * MAX_EXTRA_FACTS_PER_TRANSACTION;
+
+const _: () = assert!(
+    MAX_EXTRA_FACTS_PER_TRANSACTION <= MAX_ITEM as usize,
+    "a position numbers every fact of a log"
+);
 
 /// How many questions the logs of one block may put to contracts, each counted once; what is asked after that stays unanswered.
 ///
@@ -103,6 +114,13 @@ pub struct Told {
     pub faults: Vec<Fault>,
 }
 
+impl Told {
+    /// How many facts and faults there are: what a span is split by.
+    pub fn count(&self) -> usize {
+        self.transfers.len() + self.sales.len() + self.orders.len() + self.closings.len() + self.faults.len()
+    }
+}
+
 /// The facts decoded so far. Decoders append; [`crate::registry`] says whose turn it is and keeps the order.
 #[derive(Debug, Default)]
 pub struct Events {
@@ -116,9 +134,10 @@ pub struct Events {
     first_order: usize,
     first_closing: usize,
     first_fault: usize,
-    /// Block of the current transaction and the range items it has asked for.
+    /// Block of the current transaction, and how many facts beyond one per log both have made.
     block_number: u64,
-    range_items: u64,
+    block_extra: usize,
+    transaction_extra: usize,
     /// Questions the current block has put, and those of all blocks that nothing at hand answers.
     asked: BTreeSet<Call>,
     unanswered: Vec<Call>,
@@ -187,17 +206,27 @@ impl Events {
         });
     }
 
-    /// Appends what `log` sold, one sale per line of the deal. A deal for nothing is no sale, and one of more
-    /// lines than a position can number is a fault. The deals of one log follow each other.
-    pub(crate) fn deal(&mut self, log: &Log, deal: Deal) {
+    /// Appends what `log` sold, one sale per line of the deal. A deal for nothing is no sale, and one beyond the budget refuses
+    /// the log with all its deals. The deals of one log follow each other.
+    pub(crate) fn deal(&mut self, log: &Log, mut deal: Deal) {
+        if deal.is_free() || self.is_refused(log) {
+            return;
+        }
+        deal.check_fees();
         let told = self.told.sales[self.first_sale..].last();
         let first = told
             .filter(|sale| sale.log_index == log.log_index)
             .map_or(0, |sale| sale.item + 1);
-        if deal.lines.len() > MAX_ITEM as usize - first as usize {
-            return self.fault(log, reason::BATCH_TOO_LONG);
+        // The first sale of a log is its own fact; each other one comes with its part of every fee.
+        let others = deal.lines.len().saturating_sub(usize::from(first == 0));
+        match self.take_extra(others.saturating_mul(1 + deal.fees.len())) {
+            Ok(()) => self.told.sales.extend(deal.into_sales(self.source, log, first)),
+            Err(Refusal(refusal)) => {
+                let of_log = |sale: &mut Sale| (sale.log_index, sale.source) == (log.log_index, self.source);
+                while self.told.sales.pop_if(of_log).is_some() {}
+                self.fault(log, refusal);
+            }
         }
-        self.told.sales.extend(deal.into_sales(self.source, log, first));
     }
 
     /// Appends all that `log` says about trade and closes it. What belongs to a log that is refused, now or later, is dropped
@@ -205,9 +234,7 @@ impl Events {
     pub(crate) fn say<S: Into<Said>>(&mut self, log: &Log, told: Result<(S, Option<&'static str>), Refusal>) {
         let verdict = told.and_then(|(said, doubt)| {
             let mut said = said.into();
-            if said.orders.len().max(said.closings.len()) > MAX_ITEM as usize {
-                return Err(Refusal(reason::BATCH_TOO_LONG));
-            }
+            self.take_extra((said.orders.len() + said.closings.len()).saturating_sub(1))?;
             said.deals.into_iter().for_each(|deal| self.deal(log, deal));
             said.orders.iter_mut().for_each(|order| order.source = self.source);
             said.closings
@@ -234,17 +261,24 @@ impl Events {
         }
     }
 
-    /// Takes `count` tokens out of what ranges may still ask for in this block.
+    /// Takes the facts that a log makes beyond its first out of what its transaction and its block may still make.
     ///
     /// # Errors
     /// Refuses when less than that is left.
-    pub fn take_range_items(&mut self, count: u32) -> Result<(), Refusal> {
-        let taken = self.range_items + u64::from(count);
-        if taken > MAX_RANGE_ITEMS_PER_BLOCK {
-            return Err(Refusal(reason::RANGES_TOO_LONG));
+    pub(crate) fn take_extra(&mut self, facts: usize) -> Result<(), Refusal> {
+        let left = MAX_EXTRA_FACTS_PER_TRANSACTION - self.transaction_extra;
+        if facts > left.min(MAX_EXTRA_FACTS_PER_BLOCK - self.block_extra) {
+            return Err(Refusal(reason::OVER_BUDGET));
         }
-        self.range_items = taken;
+        self.transaction_extra += facts;
+        self.block_extra += facts;
         Ok(())
+    }
+
+    /// Whether the decoder whose turn it is has refused the log.
+    fn is_refused(&self, log: &Log) -> bool {
+        let fault = self.faulted.get(&log.log_index).map(|told| &self.told.faults[*told]);
+        fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
     }
 
     /// One fault per log and source: a refusal replaces the doubt before it.
@@ -272,9 +306,10 @@ impl Events {
     pub(crate) fn open_transaction(&mut self, block_number: u64) {
         if self.block_number != block_number {
             self.block_number = block_number;
-            self.range_items = 0;
+            self.block_extra = 0;
             self.asked.clear();
         }
+        self.transaction_extra = 0;
         self.first_transfer = self.told.transfers.len();
         self.first_sale = self.told.sales.len();
         self.first_order = self.told.orders.len();
@@ -334,11 +369,21 @@ impl Events {
         self.told.closings.extend(closings);
     }
 
+    /// Drops the facts, not what was asked: for those who want the questions alone.
+    pub(crate) fn drop_facts(&mut self) {
+        self.told = Told::default();
+    }
+
     /// The questions that nothing at hand answered, sorted and each once.
     pub(crate) fn into_unanswered(mut self) -> Vec<Call> {
         self.unanswered.sort_unstable();
         self.unanswered.dedup();
         self.unanswered
+    }
+
+    /// The facts so far.
+    pub fn told(&self) -> &Told {
+        &self.told
     }
 
     /// The facts.

@@ -550,14 +550,12 @@ pub mod reason {
     pub const ZERO_TO_ZERO: &str = "zero_to_zero";
     /// Refused: a batch with more ids than quantities, or fewer.
     pub const BATCH_LENGTH_MISMATCH: &str = "batch_length_mismatch";
-    /// Refused: more items in one batch than a position can number.
-    pub const BATCH_TOO_LONG: &str = "batch_too_long";
     /// Refused: a range whose last id is below its first.
     pub const RANGE_BACKWARDS: &str = "range_backwards";
-    /// Refused: a range of more ids than one log may create.
+    /// Refused: a range of more ids than a whole transaction may create.
     pub const RANGE_TOO_LONG: &str = "range_too_long";
-    /// Refused: a range beyond what all ranges of one block may create.
-    pub const RANGES_TOO_LONG: &str = "ranges_too_long";
+    /// Refused: a range, batch or bundle beyond what all of one transaction, or all of one block, may make.
+    pub const OVER_BUDGET: &str = "over_budget";
     /// Refused: a punk changed hands, and no log of the transaction says into whose.
     pub const PUNK_BUYER_UNKNOWN: &str = "punk_buyer_unknown";
     /// Refused: what the emitting contract is would have to be asked of it, and the answer was not at hand. Decoding again with
@@ -621,10 +619,18 @@ pub struct Facts {
 impl Facts {
     /// No facts yet, over the blocks of `span`.
     pub fn of(span: &Span) -> Self {
+        Facts::within(span, span.range.clone())
+    }
+
+    /// No facts yet, over the blocks of `span` in `range`, which lies within it.
+    pub fn within(span: &Span, range: RangeInclusive<u64>) -> Self {
+        let at = |number| span.blocks.partition_point(|block| block.number < number);
+        let blocks = &span.blocks[at(*range.start())..];
+        let held = blocks.partition_point(|block| block.number <= *range.end());
         Facts {
             chain: span.chain,
-            range: span.range.clone(),
-            blocks: span.blocks.clone(),
+            range,
+            blocks: blocks[..held].to_vec(),
             proof: span.proof,
             sources: Vec::new(),
             contracts: Vec::new(),

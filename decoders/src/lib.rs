@@ -52,4 +52,4 @@ mod zeroex;
 mod zora;
 mod zora_orders;
 
-pub use registry::{Wants, decode, is_claimed, sources, topics, wants};
+pub use registry::{Wants, decode, decode_pieces, is_claimed, sources, topics, wants};

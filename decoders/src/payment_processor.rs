@@ -20,7 +20,6 @@ use crate::block::Log;
 use crate::deal::{Deal, Line, Market};
 use crate::events::Events;
 use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, Standard, flag, reason};
-use crate::id::MAX_ITEM;
 use crate::orders::{Key, canceled, closing, filled, revoked};
 use crate::registry::{Claim, Decoder, EVERY_CHAIN};
 use crate::trail::{Payment, Trail};
@@ -214,9 +213,6 @@ fn several(log: &Log) -> Result<Told, Refusal> {
     let same = |list: &[Word]| list.len() == tokens.len();
     if !(same(failed) && same(prices) && sellers.is_none_or(same) && amounts.is_none_or(same)) {
         return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
-    }
-    if tokens.len() > MAX_ITEM as usize {
-        return Err(Refusal(reason::BATCH_TOO_LONG));
     }
     let (contract, currency) = (reader.topic_address(2), reader.topic_address(3));
     let buyer = reader.address(buyer);

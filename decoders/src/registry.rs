@@ -139,16 +139,38 @@ impl Claim {
 /// Logs that nobody claims are passed over; logs that are not what they claim become faults. The span's context should hold
 /// what [`wants`] names; a sale for which it does not is decoded as far as the logs tell and says so in its flags.
 pub fn decode(span: &Span) -> Facts {
-    let told = decode_logs(span.chain, &span.logs, &span.context).into_told();
-    Facts {
-        sources: sources().to_vec(),
-        transfers: told.transfers,
-        sales: told.sales,
-        orders: told.orders,
-        closings: told.closings,
-        faults: told.faults,
-        ..Facts::of(span)
-    }
+    let mut pieces = decode_pieces(span, usize::MAX);
+    pieces.next().expect("a span is at least one piece")
+}
+
+/// Decodes a span piece by piece, each a span of its own of as many blocks as make `most` facts: it ends with the block that
+/// reaches them. What one block may make is bounded by its own logs ([`MAX_EXTRA_FACTS_PER_BLOCK`]), so no more is in memory at
+/// once, whatever the logs say. Together the pieces are what [`decode`] returns.
+///
+/// [`MAX_EXTRA_FACTS_PER_BLOCK`]: crate::events::MAX_EXTRA_FACTS_PER_BLOCK
+pub fn decode_pieces(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
+    let mut rest = Some((*span.range.start(), span.logs.as_slice()));
+    std::iter::from_fn(move || {
+        let (first, logs) = rest.take()?;
+        let (events, undecoded) = decode_blocks(span.chain, logs, &span.context, most);
+        let last = match (logs.len() - undecoded.len(), undecoded) {
+            (_, []) => *span.range.end(),
+            (decoded, _) => logs[decoded - 1].block_number,
+        };
+        if !undecoded.is_empty() {
+            rest = Some((last + 1, undecoded));
+        }
+        let told = events.into_told();
+        Some(Facts {
+            sources: sources().to_vec(),
+            transfers: told.transfers,
+            sales: told.sales,
+            orders: told.orders,
+            closings: told.closings,
+            faults: told.faults,
+            ..Facts::within(span, first..=last)
+        })
+    })
 }
 
 /// What decoding a span would like to know beside its logs.
@@ -183,6 +205,7 @@ pub fn wants(span: &Span) -> Wants {
         }
         if claiming & ASKING != 0 {
             transaction.decode(span.chain, &span.context, &mut claims, &mut asking);
+            asking.drop_facts();
         }
     }
     wants.calls = asking.into_unanswered();
@@ -194,12 +217,24 @@ pub fn wants(span: &Span) -> Wants {
 /// A span may be cut anywhere between two blocks and its pieces decoded apart, at the same time if need be: what they say,
 /// put behind each other, is what the whole says.
 pub fn decode_logs(chain: ChainId, logs: &[Log], context: &Context) -> Events {
+    decode_blocks(chain, logs, context, usize::MAX).0
+}
+
+/// Decodes `logs` block by block until there are `most` facts, and gives the logs that are left.
+fn decode_blocks<'a>(chain: ChainId, logs: &'a [Log], context: &Context, most: usize) -> (Events, &'a [Log]) {
     let mut events = Events::default();
     let mut claims = Vec::new();
-    for transaction in transactions(logs) {
-        transaction.decode(chain, context, &mut claims, &mut events);
+    let mut decoded = 0;
+    for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
+        for transaction in transactions(block) {
+            transaction.decode(chain, context, &mut claims, &mut events);
+        }
+        decoded += block.len();
+        if events.told().count() >= most {
+            break;
+        }
     }
-    events
+    (events, &logs[decoded..])
 }
 
 /// The logs of one transaction, and those of its block before them.

@@ -4,9 +4,9 @@
 use alloy_primitives::{Address, B256, Bytes, Log as Encoded, U256, keccak256};
 use alloy_sol_types::{SolEvent, sol};
 use decoders::block::{Answer, Call, ChainId, Log, Span};
-use decoders::events::{MAX_QUESTIONS_PER_BLOCK, MAX_RANGE_ITEMS_PER_BLOCK, Told};
-use decoders::fact::{TransferKind, flag, reason};
-use decoders::registry::{Claim, DECODERS, Decoder, decode, decode_logs, sources, wants};
+use decoders::events::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK, Told};
+use decoders::fact::{Facts, TransferKind, flag, reason};
+use decoders::registry::{Claim, DECODERS, Decoder, decode, decode_logs, decode_pieces, sources, wants};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -209,6 +209,36 @@ proptest! {
     }
 
     #[test]
+    fn the_pieces_of_a_span_are_the_span(logs in some_logs(), answers in vec(answer(), 1..20), most in 0usize..60) {
+        let mut span = logs::span(1, logs);
+        answer_all(&mut span, &answers);
+        let whole = decode(&span);
+        let mut joined = Facts::within(&span, span.range.clone());
+        joined.sources.clone_from(&whole.sources);
+        let mut next = *span.range.start();
+        for piece in decode_pieces(&span, most) {
+            prop_assert_eq!(*piece.range.start(), next);
+            next = piece.range.end() + 1;
+            prop_assert!(piece.blocks.iter().all(|block| piece.range.contains(&block.number)));
+            let facts = [piece.transfers.len(), piece.sales.len(), piece.orders.len(), piece.closings.len(), piece.faults.len()];
+            let below_last = |block: u64| block < *piece.range.end();
+            let before = piece.transfers.iter().filter(|fact| below_last(fact.block_number)).count()
+                + piece.sales.iter().filter(|fact| below_last(fact.block_number)).count()
+                + piece.orders.iter().filter(|fact| below_last(fact.block_number)).count()
+                + piece.closings.iter().filter(|fact| below_last(fact.block_number)).count()
+                + piece.faults.iter().filter(|fault| below_last(fault.block_number)).count();
+            prop_assert!(before < most.max(1) || before == 0, "only its last block passes the bound: {facts:?}");
+            joined.transfers.extend(piece.transfers);
+            joined.sales.extend(piece.sales);
+            joined.orders.extend(piece.orders);
+            joined.closings.extend(piece.closings);
+            joined.faults.extend(piece.faults);
+        }
+        prop_assert_eq!(next, span.range.end() + 1);
+        prop_assert_eq!(joined, whole);
+    }
+
+    #[test]
     fn what_the_standards_encode_is_read_back(
         parties in any::<[[u8; 20]; 3]>(), ids in vec(any::<[u8; 32]>(), 1..20), quantity in any::<[u8; 32]>(), length in 0u64..50,
     ) {
@@ -242,36 +272,146 @@ proptest! {
     }
 }
 
+/// The log of a contract, at no position yet.
+fn emitted(event: &impl SolEvent) -> Log {
+    let event = event.encode_log_data();
+    log(Address::repeat_byte(9), event.topics(), event.data.clone())
+}
+
+/// A range of `length` new tokens.
+fn range(first: u64, length: u64) -> Log {
+    emitted(&ConsecutiveTransfer {
+        fromTokenId: U256::from(first),
+        toTokenId: U256::from(first + length - 1),
+        fromAddress: ZERO,
+        toAddress: Address::repeat_byte(1),
+    })
+}
+
+fn reasons(facts: &Facts) -> Vec<&'static str> {
+    facts.faults.iter().map(|fault| fault.reason).collect()
+}
+
+const IN_TRANSACTION: u64 = MAX_EXTRA_FACTS_PER_TRANSACTION as u64;
+const IN_BLOCK: u64 = MAX_EXTRA_FACTS_PER_BLOCK as u64;
+
+/// Ten thousand tokens by ranges of the 5,000 that libraries allow, twice; and single transfers, which need no budget.
 #[test]
-fn a_block_of_endless_ranges_is_bounded() {
-    let mint = |first: u64, length: u64| {
-        let event = ConsecutiveTransfer {
-            fromTokenId: U256::from(first),
-            toTokenId: U256::from(first + length - 1),
-            fromAddress: ZERO,
-            toAddress: Address::repeat_byte(1),
-        };
-        let event = event.encode_log_data();
-        log(Address::repeat_byte(9), event.topics(), event.data.clone())
+fn no_honest_mint_reaches_the_budget() {
+    let mint = [0, 5_000, 10_000, 15_000].map(|first| range(first, 5_000));
+    let single = |nth: u64| {
+        emitted(&Transfer {
+            from: ZERO,
+            to: Address::repeat_byte(1),
+            tokenId: U256::from(nth),
+        })
     };
-    let per_log = 100_000;
-    let allowed = MAX_RANGE_ITEMS_PER_BLOCK / per_log;
-    let greedy = (0..allowed + 5).map(|nth| mint(nth * per_log, per_log)).collect();
-    let mut logs = in_chain_order(greedy, &[1]);
-    let mut next_block = mint(0, per_log);
+    // All in one transaction.
+    let logs = mint.into_iter().chain((20_000..20_000 + 3 * IN_BLOCK).map(single));
+    let facts = decode(&logs::span(1, in_chain_order(logs.collect(), &[2])));
+    assert_eq!(reasons(&facts), [] as [&str; 0]);
+    assert_eq!(facts.transfers.len() as u64, 20_000 + 3 * IN_BLOCK);
+}
+
+#[test]
+fn a_transaction_and_a_block_of_endless_ranges_are_bounded() {
+    // In one transaction: two ranges fill the budget, further ones are faults, and one token costs nothing.
+    let half = IN_TRANSACTION / 2 + 1;
+    let logs = [
+        range(0, half),
+        range(half, half),
+        range(0, 2),
+        range(0, 1),
+        range(0, half),
+    ];
+    let facts = decode(&logs::span(1, in_chain_order(logs.to_vec(), &[2])));
+    assert_eq!(facts.transfers.len() as u64, 2 * half + 1);
+    assert_eq!(reasons(&facts), [reason::OVER_BUDGET; 2]);
+
+    // In one block: as many transactions as fill its budget, however many there are.
+    let whole = IN_TRANSACTION + 1;
+    let allowed = IN_BLOCK / IN_TRANSACTION;
+    let greedy = (0..allowed + 5).map(|nth| range(nth * whole, whole));
+    let mut logs = in_chain_order(greedy.collect(), &[1]);
+    let mut next_block = range(0, whole);
     next_block.block_number = logs[0].block_number + 1;
     logs.push(next_block);
-
     let facts = decode(&logs::span(1, logs));
     assert_eq!(
         facts.transfers.len() as u64,
-        MAX_RANGE_ITEMS_PER_BLOCK + per_log,
-        "the next block has its own allowance"
+        (allowed + 1) * whole,
+        "the next block has a budget of its own"
     );
+    assert_eq!(reasons(&facts), [reason::OVER_BUDGET; 5]);
+
+    // No single range takes more.
+    let facts = decode(&logs::span(1, vec![range(0, whole + 1)]));
     assert_eq!(
-        facts.faults.iter().map(|fault| fault.reason).collect::<Vec<_>>(),
-        [reason::RANGES_TOO_LONG; 5]
+        (facts.transfers.len(), reasons(&facts)),
+        (0, vec![reason::RANGE_TOO_LONG])
     );
+}
+
+#[test]
+fn batches_and_bundles_have_the_same_budget() {
+    let batch = |length: u64| {
+        let ids: Vec<U256> = (0..length).map(U256::from).collect();
+        emitted(&TransferBatch {
+            operator: Address::repeat_byte(1),
+            from: ZERO,
+            to: Address::repeat_byte(1),
+            values: ids.clone(),
+            ids,
+        })
+    };
+    let whole = IN_TRANSACTION + 1;
+    let facts = decode(&logs::span(
+        1,
+        in_chain_order(vec![batch(whole), batch(2), batch(1), batch(0)], &[2]),
+    ));
+    assert_eq!(facts.transfers.len() as u64, whole + 1);
+    assert_eq!(reasons(&facts), [reason::OVER_BUDGET]);
+
+    // Payment Processor's sweep: every position is a deal of its own, and a log is refused with all of them.
+    let sweep = |length: u64| {
+        let word = |number: u64| B256::from(U256::from(number));
+        let array = |value: u64| std::iter::once(word(length)).chain((0..length).map(move |_| word(value)));
+        let at = |nth: u64| word(32 * (5 + nth * (length + 1)));
+        let head = [word(1), at(0), at(1), at(2), at(3)];
+        let data = head
+            .into_iter()
+            .chain(array(0))
+            .chain(array(7))
+            .chain(array(8))
+            .chain(array(100));
+        let topics = [
+            keccak256("SweepCollectionERC721(address,address,address,address,bool[],address[],uint256[],uint256[])"),
+            word(1),
+            word(2),
+            word(3),
+        ];
+        let data: Vec<u8> = data.flat_map(|word| word.0).collect();
+        (topics, data)
+    };
+    let market = DECODERS
+        .iter()
+        .find(|decoder| decoder.name == "payment_processor")
+        .unwrap();
+    let claim = market
+        .claims
+        .iter()
+        .find(|claim| claim.topic0 == sweep(0).0[0])
+        .unwrap();
+    let (chain, market) = claim.addresses.unwrap()[0];
+    let swept = |length| {
+        let (topics, data) = sweep(length);
+        log(market, &topics, data.into())
+    };
+    let logs = in_chain_order(vec![swept(3), swept(whole), swept(IN_TRANSACTION)], &[2]);
+    let facts = decode(&logs::span(chain.max(1), logs));
+    assert_refused_logs_say_nothing(&facts);
+    assert_eq!(facts.sales.len(), 3);
+    assert_eq!(reasons(&facts), [reason::OVER_BUDGET; 2]);
 }
 
 #[test]
