@@ -165,7 +165,7 @@ const CHAINS: &str = "
 const COVERAGE: &str = "
     with covered as (
         select chain_id, source, range_agg(covered) as covered
-        from indexer_service.indexer_coverage group by chain_id, source
+        from indexer_service.source_coverage group by chain_id, source
     )
     select v.chain_id, v.source,
            (select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(v.covered) r) as covered_blocks,
@@ -179,7 +179,7 @@ const COVERAGE: &str = "
 const GAPS: &str = "
     with covered as (
         select chain_id, source, range_agg(covered) as covered
-        from indexer_service.indexer_coverage group by chain_id, source
+        from indexer_service.source_coverage group by chain_id, source
     )
     select v.chain_id, v.source, g.gap_from, g.gap_to
     from covered v

@@ -233,7 +233,46 @@ pub struct Span {
     pub context: Context,
 }
 
+/// Bytes of data that weigh as much as a log beside its own.
+const ROW_BYTES: usize = 500;
+
 impl Span {
+    /// How much of it there is to hold in memory, in logs of usual length: its logs, transactions and answers.
+    pub fn rows(&self) -> usize {
+        let Context { envelopes, answers, .. } = &self.context;
+        let logs = self.logs.iter().map(|log| log.data.len());
+        let envelopes = envelopes.values().map(|envelope| envelope.input.len());
+        let answers = answers.values().map(|answer| match answer {
+            Answer::Returned(bytes) => bytes.len(),
+            Answer::Reverted => 0,
+        });
+        let data = logs.chain(envelopes).chain(answers);
+        data.map(|bytes| 1 + bytes / ROW_BYTES).sum()
+    }
+
+    /// Cuts off the blocks beyond those whose logs are `most` rows together; the first stays, however large.
+    pub fn shorten(&mut self, most: usize) {
+        let mut rows = 0;
+        let Some(first) = self.logs.first().map(|log| log.block_number) else {
+            return;
+        };
+        let beyond = self.logs.iter().position(|log| {
+            rows += 1 + log.data.len() / ROW_BYTES;
+            rows > most
+        });
+        let Some(beyond) = beyond.map(|place| self.logs[place].block_number.max(first + 1)) else {
+            return;
+        };
+        if beyond > *self.range.end() {
+            return;
+        }
+        self.logs
+            .truncate(self.logs.partition_point(|log| log.block_number < beyond));
+        self.blocks
+            .truncate(self.blocks.partition_point(|block| block.number < beyond));
+        self.range = *self.range.start()..=beyond - 1;
+    }
+
     /// The block at `number`, absent when the span does not hold it.
     pub fn block(&self, number: u64) -> Option<&Block> {
         find_block(&self.blocks, number)
@@ -304,6 +343,35 @@ mod tests {
             }
         }
         assert_eq!(find_block(&[], 5), None);
+    }
+
+    #[test]
+    fn a_span_is_shortened_to_whole_blocks_and_never_to_none() {
+        let log = |block_number| Log {
+            block_number,
+            log_index: 0,
+            tx_index: 0,
+            tx_hash: B256::ZERO,
+            address: Address::ZERO,
+            topics: SmallVec::new(),
+            data: Bytes::from(vec![0; 600]),
+        };
+        let span = Span {
+            chain: ChainId(1),
+            range: 4..=9,
+            parent_hash: None,
+            blocks: blocks(&[4, 5, 6, 7, 8, 9]),
+            logs: [5, 5, 6, 8].map(log).to_vec(),
+            proof: Proof::Chained,
+            context: Context::default(),
+        };
+        assert_eq!(span.rows(), 8);
+        for (most, last, logs) in [(0, 5, 2), (3, 5, 2), (5, 5, 2), (6, 7, 3), (7, 7, 3), (8, 9, 4)] {
+            let mut short = span.clone();
+            short.shorten(most);
+            assert_eq!((*short.range.end(), short.logs.len()), (last, logs), "{most}");
+            assert_eq!(short.blocks.last().map(|block| block.number), Some(last), "{most}");
+        }
     }
 
     #[test]

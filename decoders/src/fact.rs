@@ -617,6 +617,11 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// How many facts and faults there are.
+    pub fn count(&self) -> usize {
+        self.transfers.len() + self.sales.len() + self.orders.len() + self.closings.len() + self.faults.len()
+    }
+
     /// No facts yet, over the blocks of `span`.
     pub fn of(span: &Span) -> Self {
         Facts::within(span, span.range.clone())

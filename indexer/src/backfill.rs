@@ -87,6 +87,7 @@ pub async fn fill(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let missing = retry::persist(cancel, "planning a backfill", || async {
+        pipeline.gather().await?;
         Ok(coverage::missing(&pipeline.store, pipeline.chain, &pipeline.wanted, wanted.clone()).await?)
     })
     .await?;
@@ -159,11 +160,16 @@ impl Worker {
             let Some(range) = self.plan.take(longest) else {
                 return Ok(());
             };
-            retry::persist(cancel, "a backfill span", || self.write(range.clone())).await?;
+            let mut rest = Some(range);
+            while let Some(range) = rest {
+                rest = retry::persist(cancel, "a backfill span", || self.write(range.clone())).await?;
+            }
         }
     }
 
-    async fn write(&self, range: RangeInclusive<u64>) -> Result<(), Error> {
+    /// Writes the blocks of the range as far as they could be read, and gives the rest.
+    async fn write(&self, range: RangeInclusive<u64>) -> Result<Option<RangeInclusive<u64>>, Error> {
+        let end = *range.end();
         let branch = checkpoint::branch(&self.pipeline.store, self.pipeline.chain).await?;
         let pipeline = self.pipeline.for_gap(&range).await?;
         let span = pipeline.read_range(range, self.proof).await?;
@@ -176,7 +182,8 @@ impl Worker {
             .transfers
             .fetch_add(applied.transfers as u64, Ordering::Relaxed);
         self.progress.sales.fetch_add(applied.sales as u64, Ordering::Relaxed);
-        Ok(())
+        let last = *span.range.end();
+        Ok((last < end).then(|| last + 1..=end))
     }
 }
 

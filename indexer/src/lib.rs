@@ -11,6 +11,7 @@ pub mod endpoints;
 pub mod error;
 pub mod follower;
 pub mod health;
+pub mod held;
 pub mod pipeline;
 pub mod registry;
 pub mod retry;

@@ -8,10 +8,11 @@ use decoders::block::{ChainId, Log, Proof, Span};
 use decoders::fact::{ClosingReason, Facts, OrderKind, TransferKind};
 use rustc_hash::FxHashSet;
 use sinks::basis::Basis;
-use sinks::checkpoint;
 use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::coverage::{self, Wanted};
+use sinks::members::Family;
 use sinks::store::Store;
+use sinks::{checkpoint, cohorts};
 use tokio::sync::Notify;
 use tracing::{debug, instrument};
 
@@ -20,6 +21,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::endpoints::{Filter, Pool};
 use crate::error::Error;
 use crate::health::ChainMetrics;
+use crate::held::{Held, HeldSpan};
 use crate::stored::{Bench, Interpreter};
 
 /// The coverage source that says which ranges the archive holds.
@@ -46,6 +48,10 @@ pub struct Pipeline {
     pub stored: Arc<Interpreter>,
     /// Rung after every commit, so that the publisher sends at once.
     pub committed: Arc<Notify>,
+    /// Logs that one span may hold, and facts after which it is committed before the rest of it is decoded.
+    pub span_rows: usize,
+    /// What is held between endpoints and tables, over all workers.
+    pub held: Arc<Held>,
 }
 
 impl Pipeline {
@@ -53,24 +59,27 @@ impl Pipeline {
     ///
     /// # Errors
     /// Whatever the endpoints answer.
-    pub async fn read_block(&self, hash: B256, wanted: Proof) -> Result<Span, Error> {
+    pub async fn read_block(&self, hash: B256, wanted: Proof) -> Result<HeldSpan, Error> {
         let timer = self.metrics.fetch_seconds.start_timer();
         let mut span = self.endpoints.block_span(hash, &self.filter, wanted).await?;
         self.complete(&mut span).await?;
         timer.stop_and_record();
-        Ok(span)
+        Ok(HeldSpan::new(span, &self.held))
     }
 
-    /// Reads the blocks of `range`, proven as far as `wanted` where the chain allows.
+    /// Reads the blocks of `range`, proven as far as `wanted` where the chain allows: as far as they could be read, and not more of
+    /// them than a span may hold.
     ///
     /// # Errors
     /// Whatever the endpoints answer.
-    pub async fn read_range(&self, range: RangeInclusive<u64>, wanted: Proof) -> Result<Span, Error> {
+    pub async fn read_range(&self, range: RangeInclusive<u64>, wanted: Proof) -> Result<HeldSpan, Error> {
         let timer = self.metrics.fetch_seconds.start_timer();
         let mut span = self.endpoints.range_span(range, &self.filter, wanted).await?;
+        // Blocks may hold more than those before them, by which the range was chosen.
+        span.shorten(self.span_rows);
         self.complete(&mut span).await?;
         timer.stop_and_record();
-        Ok(span)
+        Ok(HeldSpan::new(span, &self.held))
     }
 
     /// The same for a gap: where some registered contracts are covered for all of `range`, it reads the others alone.
@@ -83,8 +92,9 @@ impl Pipeline {
             return Ok(pipeline);
         }
         let lacking = coverage::lacking(&self.store, self.chain, &self.wanted, range).await?;
+        let lacking: FxHashSet<Address> = lacking.iter().filter_map(|source| source.parse().ok()).collect();
         let mut contracts = self.filter.addresses.clone();
-        contracts.retain(|contract| lacking.contains(&source_of(contract)));
+        contracts.retain(|contract| lacking.contains(contract));
         // No contract would mean all of them; there was a gap when the range was planned.
         if !contracts.is_empty() && contracts.len() < self.filter.addresses.len() {
             pipeline.filter = Arc::new(Filter {
@@ -93,6 +103,26 @@ impl Pipeline {
             });
         }
         Ok(pipeline)
+    }
+
+    /// Lets contracts that are covered alike share their rows of coverage, so that a block costs the same however many there are.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn gather(&self) -> Result<(), Error> {
+        let (store, chain) = (&self.store, self.chain);
+        if !self.filter.addresses.is_empty() {
+            let wanted = self.wanted.iter();
+            let wanted = wanted.filter_map(|wanted| Some((wanted.source.parse().ok()?, wanted.from)));
+            cohorts::gather(store, chain, Family::Contracts, &wanted.collect::<Vec<_>>()).await?;
+        }
+        let followed = self.stored.followed().iter();
+        let followed: Vec<(Address, u64)> = followed.map(|followed| (followed.address, followed.from)).collect();
+        if !followed.is_empty() {
+            cohorts::gather(store, chain, Family::Logs, &followed).await?;
+            cohorts::gather(store, chain, Family::Abi, &followed).await?;
+        }
+        Ok(())
     }
 
     /// Reads what decoding `span` wants beside its logs.
@@ -106,37 +136,51 @@ impl Pipeline {
 
     /// Takes one span all the way: raw events first, then facts, projections, coverage and checkpoint in one transaction.
     ///
+    /// A span with more facts than should be held at once is several transactions of whole blocks, one after another. Each is a
+    /// span of its own, so where a later one fails, those before it stand, and what is left is read again.
+    ///
     /// # Errors
-    /// Whatever the archive or the store answers; nothing of the span is then visible in the tables.
+    /// Whatever the archive or the store answers.
     #[instrument(name = "apply", skip_all, fields(from = span.range.start(), to = span.range.end()))]
     pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
         let archived = self
             .archive
             .put_asked(span, &|log| self.filter.tells(span, log))
             .await?;
+        self.metrics.archive_writes.inc_by(archived);
         let branch = match step {
             Move::Backfill { branch } => branch,
             Move::Head { .. } => self.branch().await?,
         };
-        let facts = facts_of(span, &self.filter.addresses);
+        let (mut applied, mut step) = (Applied::default(), step);
+        for facts in facts_of(span, &self.filter.addresses, self.span_rows) {
+            let _holding = self.held.hold(facts.count());
+            applied += self.commit(&facts, step).await?;
+            step = step.after(&facts);
+        }
+        debug!(logs = span.logs.len(), archived, "written");
+        self.interpret(span, &self.stored.contracts(), true, branch).await?;
+        Ok(applied)
+    }
+
+    /// Commits the facts of one span.
+    async fn commit(&self, facts: &Facts, step: Move<'_>) -> Result<Applied, Error> {
         let timer = self.metrics.commit_seconds.start_timer();
-        let applied = commit::apply(&self.store, &facts, step).await?;
+        let applied = commit::apply(&self.store, facts, step).await?;
         timer.stop_and_record();
-        let trades = Trades::of(&facts);
+        let trades = Trades::of(facts);
         debug!(
-            logs = span.logs.len(),
+            to = facts.range.end(),
             transfers = applied.transfers,
             sales = trades.sales,
             listings = trades.listings,
             offers = trades.offers,
-            archived,
             "committed"
         );
         self.committed.notify_one();
-        self.count(&facts, archived);
+        self.count(facts);
         let waiting = Waiting::all(self.chain, &facts.blocks, &facts.faults);
         self.archive.queue(&self.store).add(&waiting).await?;
-        self.interpret(span, &self.stored.contracts(), true, branch).await?;
         Ok(applied)
     }
 
@@ -180,8 +224,7 @@ impl Pipeline {
         }
     }
 
-    fn count(&self, facts: &Facts, archived: u64) {
-        self.metrics.archive_writes.inc_by(archived);
+    fn count(&self, facts: &Facts) {
         self.metrics.blocks.inc_by(facts.range.end() - facts.range.start() + 1);
         for kind in [TransferKind::Mint, TransferKind::Burn, TransferKind::Transfer] {
             let events = facts.transfers.iter().filter(|transfer| transfer.kind == kind).count();
@@ -268,6 +311,9 @@ impl Trades {
     }
 }
 
+/// Facts after which a replayed span is committed before the rest of it is decoded.
+const REPLACED_FACTS: usize = 50_000;
+
 /// What became of the facts of a range.
 #[derive(Clone, Copy, Debug)]
 pub struct Rewritten {
@@ -316,29 +362,33 @@ pub async fn rewrite(
     }
     let lacking = decoders::wants(&span);
     let lacking = lacking.envelopes.len() + lacking.calls.len();
-    let mut facts = archived_facts(&span);
-    facts.contracts = contracts.to_vec();
-    let replaced = commit::replace(store, &facts, &basis).await?;
+    let mut replaced = Replaced::default();
+    for mut facts in archived_facts(&span, REPLACED_FACTS) {
+        facts.contracts = contracts.to_vec();
+        replaced += commit::replace(store, &facts, &basis).await?;
+    }
     Ok(Rewritten { replaced, lacking })
 }
 
-/// What an archived span says of the `contracts` it was read for, or of all.
-fn facts_of(span: &Span, contracts: &[Address]) -> Facts {
-    let mut facts = archived_facts(span);
-    facts.contracts = contracts.to_vec();
-    if !contracts.is_empty() {
-        let contracts: FxHashSet<Address> = contracts.iter().copied().collect();
-        keep_of(&mut facts, |contract, _| contracts.contains(contract));
-    }
-    facts
+/// What an archived span says of the `contracts` it was read for, or of all: in pieces of about `most` facts.
+fn facts_of(span: &Span, contracts: &[Address], most: usize) -> impl Iterator<Item = Facts> {
+    let known: FxHashSet<Address> = contracts.iter().copied().collect();
+    archived_facts(span, most).map(move |mut facts| {
+        facts.contracts = contracts.to_vec();
+        if !known.is_empty() {
+            keep_of(&mut facts, |contract, _| known.contains(contract));
+        }
+        facts
+    })
 }
 
-/// All that an archived span says; with the archive among the sources.
-fn archived_facts(span: &Span) -> Facts {
-    let mut facts = decoders::decode(span);
-    facts.sources.push(ARCHIVE_SOURCE);
-    facts.sources.sort_unstable();
-    facts
+/// All that an archived span says, in pieces of about `most` facts; with the archive among the sources.
+fn archived_facts(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
+    decoders::decode_pieces(span, most).map(|mut facts| {
+        facts.sources.push(ARCHIVE_SOURCE);
+        facts.sources.sort_unstable();
+        facts
+    })
 }
 
 /// Leaves the facts of contracts for which `is_kept` says so at their block. A sale is of its token's contract and of its
@@ -375,7 +425,7 @@ pub fn wanted(contract: &Address, from: u64) -> Wanted {
 }
 
 fn source_of(contract: &Address) -> String {
-    format!("{contract:#x}")
+    Family::Contracts.source(contract)
 }
 
 /// What coverage of a chain that follows every contract is complete of: each decoder, and the archive.

@@ -5,13 +5,14 @@
 //! force, so that the logs are read again, and no endpoint is asked for them. See docs/decisions/0009-stored-abis.md.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use alloy_primitives::Address;
 use decoders::block::ChainId;
 use decoders::fact::Facts;
 use decoders::id::{MAX_BLOCK, Position, block_number_of};
 use decoders::proxy::Change;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -19,20 +20,22 @@ use uuid::Uuid;
 
 use crate::coverage::{self, Known};
 use crate::error::SinkError;
+use crate::members::{self, Family};
+use crate::ranges::merge;
 use crate::store::Store;
-use crate::{checkpoint, faults};
+use crate::{checkpoint, cohorts, faults};
 
 /// The source under which faults of stored ABIs are recorded.
 pub const SOURCE: &str = "abi";
 
 /// The coverage source of `contract`'s logs being archived, every one.
 pub fn logs_source(contract: &Address) -> String {
-    format!("logs:{contract:#x}")
+    Family::Logs.source(contract)
 }
 
 /// The coverage source of `contract`'s archived logs being read by its ABI.
 pub fn abi_source(contract: &Address) -> String {
-    format!("abi:{contract:#x}")
+    Family::Abi.source(contract)
 }
 
 /// One log that says what its emitter runs from there on.
@@ -177,25 +180,21 @@ pub(crate) async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) 
 pub async fn settle(store: &Store, chain: ChainId, timelines: &Timelines) -> Result<(), SinkError> {
     let name = chain.to_string();
     let mut tx = store.pool.begin().await?;
-    if differing(&read(&mut tx, &name).await?, timelines).is_empty() {
+    if differing(&*read(&mut tx, store, chain).await?, timelines).is_empty() {
         return Ok(());
     }
     coverage::share(&mut tx, &name).await?;
-    Known::lock(&mut tx, chain, &[], &(0..=0)).await?;
-    let differing = differing(&read(&mut tx, &name).await?, timelines);
-    let ranges: Vec<(String, RangeInclusive<u64>)> = differing
+    coverage::alone(&mut tx, &name).await?;
+    let stored = read(&mut tx, store, chain).await?;
+    let differing = differing(&stored, timelines);
+    let ranges: Vec<(Address, Vec<RangeInclusive<u64>>)> = differing
         .iter()
-        .flat_map(|(contract, _, ranges)| ranges.iter().map(|range| (abi_source(contract), range.clone())))
+        .map(|(contract, _, ranges)| (*contract, merge(ranges.clone())))
         .collect();
-    coverage::take_back(&mut tx, &name, &ranges).await?;
+    cohorts::take_back(&mut tx, store, chain, Family::Abi, &ranges).await?;
     sqlx::query(SETTLE)
         .bind(&name)
-        .bind(
-            differing
-                .iter()
-                .map(|(contract, ..)| text(contract))
-                .collect::<Vec<_>>(),
-        )
+        .bind(ranges.iter().map(|(contract, _)| text(contract)).collect::<Vec<_>>())
         .bind(
             differing
                 .iter()
@@ -251,12 +250,10 @@ pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkEr
     let mut tx = store.pool.begin().await?;
     coverage::share(&mut tx, &name).await?;
     check_branch(&mut tx, chain, &name, branch).await?;
-    let mut sources: Vec<String> = contracts.iter().map(|(contract, _)| abi_source(contract)).collect();
-    if archived {
-        sources.extend(contracts.iter().map(|(contract, _)| logs_source(contract)));
-    }
-    let known = Known::lock(&mut tx, chain, &sources, range).await?;
-    let stored = read(&mut tx, &name).await?;
+    let of_abis =
+        |source: &str| members::is_cohort(source) || source.starts_with("abi:") || source.starts_with("logs:");
+    let known = Known::lock(&mut tx, store, chain, &of_abis, range).await?;
+    let stored = read(&mut tx, store, chain).await?;
     if contracts
         .iter()
         .any(|(contract, timeline)| stored.get(contract) != Some(*timeline))
@@ -266,17 +263,50 @@ pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkEr
             range: range.clone(),
         });
     }
-    sqlx::query(FORGET_FAULTS)
-        .bind(&name)
-        .bind(Position::floor(*range.start()))
-        .bind(Position::floor(range.end() + 1))
-        .bind(contracts.iter().map(|(contract, _)| text(contract)).collect::<Vec<_>>())
-        .bind(SOURCE)
-        .execute(&mut *tx)
-        .await?;
+    let contracts: Vec<Address> = contracts.iter().map(|(contract, _)| *contract).collect();
+    forget_faults(&mut tx, &name, range, &contracts).await?;
     faults::apply(&mut tx, facts, |_| true).await?;
-    coverage::cover(&mut tx, chain, facts.proof, range, &sources, &known).await?;
+    let shares = |family| known.members().shares(family, &contracts, range).rows(&contracts);
+    let mut rows = shares(Family::Abi);
+    if archived {
+        rows.extend(shares(Family::Logs));
+    }
+    coverage::cover(&mut tx, chain, facts.proof, range, &rows, &known).await?;
     Ok(tx.commit().await?)
+}
+
+/// Drops the faults of `contracts` in `range`. There are few of them, and the contracts may be many.
+async fn forget_faults(
+    db: &mut PgConnection,
+    chain: &str,
+    range: &RangeInclusive<u64>,
+    contracts: &[Address],
+) -> Result<(), SinkError> {
+    let (low, high) = (Position::floor(*range.start()), Position::floor(range.end() + 1));
+    let mut faulty: Vec<String> = sqlx::query_scalar(FAULTY)
+        .bind(chain)
+        .bind(low)
+        .bind(high)
+        .bind(SOURCE)
+        .fetch_all(&mut *db)
+        .await?;
+    let contracts: FxHashSet<Address> = contracts.iter().copied().collect();
+    faulty.retain(|contract| {
+        contract
+            .parse()
+            .is_ok_and(|contract: Address| contracts.contains(&contract))
+    });
+    if !faulty.is_empty() {
+        sqlx::query(FORGET_FAULTS)
+            .bind(chain)
+            .bind(low)
+            .bind(high)
+            .bind(faulty)
+            .bind(SOURCE)
+            .execute(db)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn check_branch(db: &mut PgConnection, chain: ChainId, name: &str, branch: i64) -> Result<(), SinkError> {
@@ -290,12 +320,25 @@ async fn check_branch(db: &mut PgConnection, chain: ChainId, name: &str, branch:
     })
 }
 
-async fn read(db: &mut PgConnection, chain: &str) -> Result<Timelines, SinkError> {
-    let rows: Vec<(String, Json<Timeline>)> = sqlx::query_as(READ).bind(chain).fetch_all(db).await?;
-    Ok(rows
+/// A number that grows with every change of the registry's contracts, of upgrades, and of what logs were read by: who knows what
+/// follows from them, and finds the same number, knows it still.
+pub async fn edition(store: &Store) -> Result<i64, SinkError> {
+    Ok(sqlx::query_scalar(EDITION).fetch_one(&store.pool).await?)
+}
+
+/// What logs were read by. Where nothing changed since the last time, one row is read.
+async fn read(db: &mut PgConnection, store: &Store, chain: ChainId) -> Result<Arc<Timelines>, SinkError> {
+    let edition: i64 = sqlx::query_scalar(EDITION).fetch_one(&mut *db).await?;
+    if let Some((_, known)) = store.known_timelines(chain).filter(|(known, _)| *known == edition) {
+        return Ok(known);
+    }
+    let rows: Vec<(String, Json<Timeline>)> = sqlx::query_as(READ).bind(chain.to_string()).fetch_all(db).await?;
+    let timelines = rows
         .into_iter()
-        .filter_map(|(contract, Json(timeline))| Some((contract.parse().ok()?, timeline)))
-        .collect())
+        .filter_map(|(contract, Json(timeline))| Some((contract.parse().ok()?, timeline)));
+    let timelines = Arc::new(timelines.collect());
+    store.know_timelines(chain, edition, &timelines);
+    Ok(timelines)
 }
 
 fn text(address: &Address) -> String {
@@ -323,6 +366,11 @@ const READ: &str = "select contract::text, timeline from indexer_service.abi_dec
 const SETTLE: &str = "insert into indexer_service.abi_decodings (chain_id, contract, timeline)
     select $1, s.contract, s.timeline from unnest($2::text[], $3::jsonb[]) as s (contract, timeline)
     on conflict (chain_id, contract) do update set timeline = excluded.timeline, updated_at = now()";
+
+const EDITION: &str = "select edition from indexer_service.abi_edition";
+
+const FAULTY: &str = "select distinct contract::text from indexer_service.decode_faults
+    where chain_id = $1 and id >= $2 and id < $3 and source = $4";
 
 const FORGET_FAULTS: &str = "delete from indexer_service.decode_faults
     where chain_id = $1 and id >= $2 and id < $3 and contract = any($4) and source = $5";

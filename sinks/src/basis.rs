@@ -27,7 +27,7 @@ impl Basis {
         let mut db = store.pool.acquire().await?;
         // Coverage last: what a rewind between the two takes away is noticed by the branch.
         let standing = checkpoint::standing(&mut db, chain).await?;
-        let known = Known::all(&mut db, chain, &range).await?;
+        let known = Known::all(&mut db, store, chain, &range).await?;
         Ok(Basis {
             chain,
             range,
@@ -56,12 +56,13 @@ impl Basis {
         self.known.is_empty()
     }
 
-    /// Fails unless all of it is still in force; the chain must be this transaction's alone.
-    pub(crate) async fn check(&self, db: &mut PgConnection, facts: &Facts) -> Result<(), SinkError> {
+    /// Fails unless all of it is still in force, or where `facts` are of other blocks; the chain must be this transaction's alone.
+    pub(crate) async fn check(&self, db: &mut PgConnection, store: &Store, facts: &Facts) -> Result<(), SinkError> {
         let standing = checkpoint::standing(&mut *db, self.chain).await?;
-        let known = Known::all(db, self.chain, &self.range).await?;
+        let known = Known::all(db, store, self.chain, &self.range).await?;
         let same = standing.branch == self.standing.branch && known.same(&self.known);
-        if same && facts.chain == self.chain && facts.range == self.range && *self.range.end() <= standing.last_final {
+        let within = self.range.contains(facts.range.start()) && self.range.contains(facts.range.end());
+        if same && facts.chain == self.chain && within && *self.range.end() <= standing.last_final {
             return Ok(());
         }
         Err(SinkError::Raced {

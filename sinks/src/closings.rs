@@ -20,7 +20,6 @@ impl Kind for Closing {
 
     const TABLE: Table = Table {
         columns: 17,
-        width: 460,
         copy: COPY,
         stored: STORED,
         make_undone: MAKE_UNDONE,

@@ -1,8 +1,8 @@
 //! The way in: apply a span, rewind a chain, replace a span. Each is one transaction of a constant number of statements.
 
-use std::ops::RangeInclusive;
+use std::ops::{AddAssign, RangeInclusive};
 
-use decoders::block::{BlockRef, ChainId};
+use decoders::block::{Block, BlockRef, ChainId};
 use decoders::fact::{Closing, Facts, Order, Sale, Transfer};
 use decoders::id::{MAX_BLOCK, Position};
 use sqlx::PgConnection;
@@ -35,6 +35,20 @@ pub enum Move<'a> {
     },
 }
 
+impl Move<'_> {
+    /// The move that follows this one, of the blocks above those of `facts`.
+    #[must_use]
+    pub fn after(self, facts: &Facts) -> Self {
+        match self {
+            Move::Backfill { .. } => self,
+            Move::Head { lease, .. } => Move::Head {
+                from: facts.blocks.last().map(Block::block_ref),
+                lease,
+            },
+        }
+    }
+}
+
 /// What [`apply`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -50,6 +64,17 @@ pub struct Applied {
     pub faults: u64,
     /// Facts that were covered already.
     pub skipped: u64,
+}
+
+impl AddAssign for Applied {
+    fn add_assign(&mut self, more: Applied) {
+        self.transfers += more.transfers;
+        self.sales += more.sales;
+        self.orders += more.orders;
+        self.closings += more.closings;
+        self.faults += more.faults;
+        self.skipped += more.skipped;
+    }
 }
 
 /// What [`rewind`] did.
@@ -83,6 +108,14 @@ pub struct Replaced {
     pub kept: u64,
 }
 
+impl AddAssign for Replaced {
+    fn add_assign(&mut self, more: Replaced) {
+        self.retracted += more.retracted;
+        self.announced += more.announced;
+        self.kept += more.kept;
+    }
+}
+
 /// Applies the facts of a span: whole or not at all, and once, however often it is called.
 ///
 /// Facts of blocks that their source is covered for are dropped, except at the head: what is covered above the checkpoint may be of
@@ -111,23 +144,23 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     }
 
     let sources = Sources::of(facts);
-    let known = Known::read(&mut tx, facts.chain, sources.names(), &facts.range).await?;
+    let decide = |source: &str| sources.decide(source);
+    let known = Known::read(&mut tx, store, facts.chain, &decide, &facts.range).await?;
     if matches!(step, Move::Head { .. }) && !known.is_empty() {
         return Err(SinkError::CoveredAhead {
             chain: facts.chain,
             range: facts.range.clone(),
         });
     }
-    let batch = Batch::of(facts, |place| {
-        sources.lack(&known, place.source, &place.contracts, place.block_number)
-    })?;
+    let lack = sources.lack(&known);
+    let batch = Batch::of(facts, |place| lack(place.source, &place.contracts, place.block_number))?;
     write(&mut tx, &batch).await?;
     let refused = faults::apply(&mut tx, facts, |fault| {
-        sources.lack(&known, fault.source, &[fault.contract], fault.block_number)
+        lack(fault.source, &[fault.contract], fault.block_number)
     })
     .await?;
     judge(&mut tx, &batch).await?;
-    cover(&mut tx, facts, &sources, &known).await?;
+    cover(&mut tx, store, &sources, &known).await?;
     if let Move::Head { from, lease } = step {
         let last = facts
             .blocks
@@ -232,7 +265,7 @@ pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Repl
     let mut tx = store.pool.begin_with(BEGIN).await?;
     let chain = facts.chain.to_string();
     coverage::exclude(&mut tx, &chain).await?;
-    basis.check(&mut tx, facts).await?;
+    basis.check(&mut tx, store, facts).await?;
 
     outbox::prepare(&mut tx).await?;
     let mut batch = Batch::of(facts, |place| {
@@ -343,15 +376,18 @@ async fn undo(db: &mut PgConnection, chain: &str, undone: Rewound) -> Result<(),
 }
 
 /// Covers the span for its sources; refuses when what was `seen` of it before the facts were written has grown.
-async fn cover(db: &mut PgConnection, facts: &Facts, sources: &Sources, seen: &Known) -> Result<(), SinkError> {
-    let known = Known::lock(db, facts.chain, sources.names(), &facts.range).await?;
+async fn cover(db: &mut PgConnection, store: &Store, sources: &Sources<'_>, seen: &Known) -> Result<(), SinkError> {
+    let facts = sources.facts();
+    let decide = |source: &str| sources.decide(source);
+    let known = Known::lock(db, store, facts.chain, &decide, &facts.range).await?;
     if !seen.same(&known) {
         return Err(SinkError::Raced {
             chain: facts.chain,
             range: facts.range.clone(),
         });
     }
-    coverage::cover(db, facts.chain, facts.proof, &facts.range, sources.covered(), &known).await
+    let covered = sources.covered(&known);
+    coverage::cover(db, facts.chain, facts.proof, &facts.range, &covered, &known).await
 }
 
 /// How many facts `facts` holds of all kinds.

@@ -24,17 +24,43 @@ pub(crate) const NUMERIC: i32 = 1700;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
+/// Bytes of rows that are held before they are sent.
+const CHUNK_BYTES: usize = 1 << 18;
+
 /// Rows on their way into one table.
 pub(crate) struct Rows {
     buffer: Vec<u8>,
     columns: i16,
 }
 
+/// Writes a row per item through `statement`, a `copy … from stdin (format binary)` of `columns` columns. Rows are sent as they are
+/// made: no more than [`CHUNK_BYTES`] and one row are held, however many there are.
+pub(crate) async fn copy<T>(
+    db: &mut PgConnection,
+    statement: &'static str,
+    columns: i16,
+    items: impl Iterator<Item = T> + Send,
+    mut write: impl FnMut(T, &mut Rows) + Send,
+) -> Result<(), SinkError> {
+    let mut copy = db.copy_in_raw(statement).await?;
+    let mut rows = Rows::new(columns);
+    for item in items {
+        write(item, &mut rows);
+        if rows.buffer.len() >= CHUNK_BYTES {
+            copy.send(rows.buffer.as_slice()).await?;
+            rows.buffer.clear();
+        }
+    }
+    rows.buffer.extend_from_slice(&(-1i16).to_be_bytes());
+    copy.send(rows.buffer.as_slice()).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
 impl Rows {
-    /// No rows of `columns` columns, with room for `rows` of them of `width` bytes.
-    pub(crate) fn new(columns: i16, rows: usize, width: usize) -> Self {
-        let mut buffer = Vec::with_capacity(HEADER.len() + rows * width + 2);
-        buffer.extend_from_slice(HEADER);
+    /// No rows of `columns` columns.
+    pub(crate) fn new(columns: i16) -> Self {
+        let buffer = HEADER.to_vec();
         Rows { buffer, columns }
     }
 
@@ -167,14 +193,6 @@ impl Rows {
         &self.buffer[HEADER.len() + 2..]
     }
 
-    /// Sends the rows through `statement`, a `copy … from stdin (format binary)`.
-    pub(crate) async fn send(mut self, db: &mut PgConnection, statement: &'static str) -> Result<u64, SinkError> {
-        self.buffer.extend_from_slice(&(-1i16).to_be_bytes());
-        let mut copy = db.copy_in_raw(statement).await?;
-        copy.send(self.buffer).await?;
-        Ok(copy.finish().await?)
-    }
-
     fn field(&mut self, bytes: &[u8]) -> &mut Self {
         self.length(bytes.len());
         self.buffer.extend_from_slice(bytes);
@@ -221,7 +239,7 @@ mod tests {
     use super::*;
 
     fn numeric(value: U256) -> Vec<u8> {
-        let mut rows = Rows::new(1, 1, 64);
+        let mut rows = Rows::new(1);
         rows.amount(value);
         rows.buffer[HEADER.len() + 4..].to_vec()
     }

@@ -2,15 +2,19 @@
 //!
 //! See docs/decisions/0004-coverage-is-idempotence.md.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use alloy_primitives::Address;
 use decoders::block::{ChainId, Proof};
 use decoders::fact::Facts;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::PgConnection;
 
 use crate::error::SinkError;
+use crate::members::{self, Family, Member, Members, Shares};
+use crate::ranges::{self, Ranges, above, less, merge};
 use crate::store::Store;
 
 /// A run of blocks one source was applied for.
@@ -45,18 +49,21 @@ pub async fn missing(
     wanted: &[Wanted],
     range: RangeInclusive<u64>,
 ) -> Result<Vec<RangeInclusive<u64>>, SinkError> {
-    let mut db = store.pool.acquire().await?;
-    let names: Vec<String> = wanted.iter().map(|wanted| wanted.source.clone()).collect();
-    let known = Known::read(&mut db, chain, &names, &range).await?;
-    let gaps = wanted.iter().flat_map(|wanted| {
-        let range = wanted.from.max(*range.start())..=*range.end();
-        if range.is_empty() {
-            Vec::new()
-        } else {
-            known.missing(&wanted.source, &range)
-        }
-    });
-    Ok(merge(gaps.collect()))
+    let known = Known::of(store, chain, wanted, &range).await?;
+    Ok(merge(
+        wanted.iter().flat_map(|wanted| known.lacks(wanted, &range)).collect(),
+    ))
+}
+
+/// The parts of `range` that each of `wanted` is not covered for, in ascending order.
+pub async fn missing_of_each(
+    store: &Store,
+    chain: ChainId,
+    wanted: &[Wanted],
+    range: &RangeInclusive<u64>,
+) -> Result<Vec<Vec<RangeInclusive<u64>>>, SinkError> {
+    let known = Known::of(store, chain, wanted, range).await?;
+    Ok(wanted.iter().map(|wanted| known.lacks(wanted, range)).collect())
 }
 
 /// The parts of `range` that at least one of `sources` is covered for, in ascending order.
@@ -66,9 +73,17 @@ pub async fn covered(
     sources: &[String],
     range: &RangeInclusive<u64>,
 ) -> Result<Vec<RangeInclusive<u64>>, SinkError> {
-    let mut db = store.pool.acquire().await?;
-    let known = Known::read(&mut db, chain, sources, range).await?;
-    Ok(merge(known.0.into_iter().map(|(_, range)| range).collect()))
+    let wanted = |source: &String| Wanted {
+        source: source.clone(),
+        from: 0,
+    };
+    let wanted: Vec<Wanted> = sources.iter().map(wanted).collect();
+    let known = Known::of(store, chain, &wanted, range).await?;
+    let covered = wanted.iter().flat_map(|wanted| {
+        let missing = known.lacks(wanted, range);
+        less(std::slice::from_ref(range), &missing)
+    });
+    Ok(merge(covered.collect()))
 }
 
 /// The sources among `wanted` that some part of `range` is not covered for.
@@ -78,18 +93,10 @@ pub async fn lacking(
     wanted: &[Wanted],
     range: &RangeInclusive<u64>,
 ) -> Result<Vec<String>, SinkError> {
-    let mut db = store.pool.acquire().await?;
-    let names: Vec<String> = wanted.iter().map(|wanted| wanted.source.clone()).collect();
-    let known = Known::read(&mut db, chain, &names, range).await?;
-    let lacks = |wanted: &&Wanted| {
-        let range = wanted.from.max(*range.start())..=*range.end();
-        !range.is_empty() && !known.missing(&wanted.source, &range).is_empty()
-    };
-    Ok(wanted
-        .iter()
-        .filter(lacks)
-        .map(|wanted| wanted.source.clone())
-        .collect())
+    let known = Known::of(store, chain, wanted, range).await?;
+    let lacks = |wanted: &&Wanted| !known.lacks(wanted, range).is_empty();
+    let lacking = wanted.iter().filter(lacks);
+    Ok(lacking.map(|wanted| wanted.source.clone()).collect())
 }
 
 /// Notes that `source` now holds `range`: for what is filled without facts, such as the archive alone.
@@ -102,9 +109,8 @@ pub async fn add(
 ) -> Result<(), SinkError> {
     let mut tx = store.pool.begin().await?;
     share(&mut tx, &chain.to_string()).await?;
-    let sources = [source.to_owned()];
-    let known = Known::lock(&mut tx, chain, &sources, &range).await?;
-    cover(&mut tx, chain, proof, &range, &sources, &known).await?;
+    let known = Known::lock(&mut tx, store, chain, &|name| name == source, &range).await?;
+    cover(&mut tx, chain, proof, &range, &[source.to_owned()], &known).await?;
     Ok(tx.commit().await?)
 }
 
@@ -130,60 +136,70 @@ pub(crate) async fn alone(db: &mut PgConnection, chain: &str) -> Result<(), Sink
 }
 
 /// What a span covers: its decoders when it was read for every contract, else the contracts it was read for.
-pub(crate) struct Sources {
-    /// What it covers, and then the other contracts that may have told its sales before.
-    names: Vec<String>,
-    covered: usize,
-    contracts: FxHashMap<Address, usize>,
+pub(crate) struct Sources<'a> {
+    facts: &'a Facts,
+    /// The contracts it was read for, and then the others that may have told its sales before.
+    contracts: FxHashMap<Address, bool>,
 }
 
-impl Sources {
-    pub(crate) fn of(facts: &Facts) -> Self {
-        if facts.contracts.is_empty() {
-            let names: Vec<String> = facts.sources.iter().map(|source| (*source).to_owned()).collect();
-            return Sources {
-                covered: names.len(),
-                names,
-                contracts: FxHashMap::default(),
-            };
+impl<'a> Sources<'a> {
+    pub(crate) fn of(facts: &'a Facts) -> Self {
+        let mut contracts: FxHashMap<Address, bool> = FxHashMap::default();
+        contracts.extend(facts.contracts.iter().map(|contract| (*contract, true)));
+        if !contracts.is_empty() {
+            let sold = facts.sales.iter().flat_map(|sale| [sale.market, sale.contract]);
+            sold.for_each(|contract| {
+                contracts.entry(contract).or_insert(false);
+            });
         }
-        let mut sources = Sources {
-            names: Vec::new(),
-            covered: 0,
-            contracts: FxHashMap::default(),
-        };
-        facts.contracts.iter().for_each(|contract| sources.know(contract));
-        sources.covered = sources.names.len();
-        let sold = facts.sales.iter().flat_map(|sale| [sale.market, sale.contract]);
-        sold.for_each(|contract| sources.know(&contract));
-        sources
+        Sources { facts, contracts }
     }
 
-    fn know(&mut self, contract: &Address) {
-        if !self.contracts.contains_key(contract) {
-            self.contracts.insert(*contract, self.names.len());
-            self.names.push(format!("{contract:#x}"));
-        }
+    /// What the span holds.
+    pub(crate) fn facts(&self) -> &'a Facts {
+        self.facts
     }
 
-    /// The names, as kept in the table, of every source that decides what is new.
-    pub(crate) fn names(&self) -> &[String] {
-        &self.names
-    }
-
-    /// The names of those that the span covers.
-    pub(crate) fn covered(&self) -> &[String] {
-        &self.names[..self.covered]
-    }
-
-    /// Whether what `decoder` said of `contracts` in `block` is to be written: the span was read for one of them, and was not
-    /// applied for any.
-    pub(crate) fn lack(&self, known: &Known, decoder: &str, contracts: &[Address], block: u64) -> bool {
+    /// Whether `source`, as the table names it, decides what is new.
+    pub(crate) fn decide(&self, source: &str) -> bool {
         if self.contracts.is_empty() {
-            return !known.holds(decoder, block);
+            return self.facts.sources.contains(&source);
         }
-        let sources = || contracts.iter().filter_map(|contract| self.contracts.get(contract));
-        sources().any(|index| *index < self.covered) && !sources().any(|index| known.holds(&self.names[*index], block))
+        source.starts_with(Family::Contracts.cohorts())
+            || source
+                .parse()
+                .is_ok_and(|contract: Address| self.contracts.contains_key(&contract))
+    }
+
+    /// The rows by which the span is covered.
+    fn shares(&self, known: &Known) -> Shares {
+        let Facts { contracts, range, .. } = self.facts;
+        known.members.shares(Family::Contracts, contracts, range)
+    }
+
+    /// Their names.
+    pub(crate) fn covered(&self, known: &Known) -> Vec<String> {
+        if self.contracts.is_empty() {
+            return self.facts.sources.iter().map(|source| (*source).to_owned()).collect();
+        }
+        self.shares(known).rows(&self.facts.contracts)
+    }
+
+    /// Tells whether what a decoder said of contracts in a block is to be written: the span was read for one of them, and was not
+    /// applied for any.
+    pub(crate) fn lack(&self, known: &Known) -> impl Fn(&str, &[Address], u64) -> bool {
+        let shares = self.shares(known);
+        move |decoder, contracts, block| {
+            if self.contracts.is_empty() {
+                return !known.holds(decoder, block);
+            }
+            let read =
+                |contract: &Address| self.contracts.get(contract) == Some(&true) && shares.cover(contract, block);
+            let applied = |contract: &Address| {
+                self.contracts.contains_key(contract) && known.holds(&Family::Contracts.source(contract), block)
+            };
+            contracts.iter().any(read) && !contracts.iter().any(applied)
+        }
     }
 }
 
@@ -197,88 +213,120 @@ pub struct Wanted {
 }
 
 /// What is covered already of one range, per source.
-pub(crate) struct Known(Vec<(String, RangeInclusive<u64>)>);
+pub(crate) struct Known {
+    /// The rows, those of cohorts too.
+    rows: BTreeMap<String, Ranges>,
+    members: Arc<Members>,
+}
 
 impl Known {
-    /// Reads what `sources` cover of `range`.
-    pub(crate) async fn read(
-        db: &mut PgConnection,
+    /// Reads what `wanted` covers of `range`.
+    async fn of(
+        store: &Store,
         chain: ChainId,
-        sources: &[String],
+        wanted: &[Wanted],
         range: &RangeInclusive<u64>,
     ) -> Result<Self, SinkError> {
-        let rows: Vec<(String, i64, i64)> = sqlx::query_as(CLIPPED)
+        let mut db = store.pool.acquire().await?;
+        let names: FxHashSet<&str> = wanted.iter().map(|wanted| wanted.source.as_str()).collect();
+        let counts = |source: &str| members::is_cohort(source) || names.contains(source);
+        Known::read(&mut db, store, chain, &counts, range).await
+    }
+
+    /// Reads what the sources that `counts` names cover of `range`. How many there are costs nothing: rows are read that say
+    /// something of the range, and contracts that advance together have one.
+    pub(crate) async fn read(
+        db: &mut PgConnection,
+        store: &Store,
+        chain: ChainId,
+        counts: &(dyn Fn(&str) -> bool + Sync),
+        range: &RangeInclusive<u64>,
+    ) -> Result<Self, SinkError> {
+        let members = Members::read(&mut *db, store, chain).await?;
+        let clipped: Vec<(String, i64, i64)> = sqlx::query_as(CLIPPED)
             .bind(chain.to_string())
             .bind(range.start().cast_signed())
             .bind(range.end().cast_signed())
-            .bind(sources)
             .fetch_all(db)
             .await?;
-        Ok(Known::of(rows))
+        let mut rows: BTreeMap<String, Ranges> = BTreeMap::new();
+        for (source, low, high) in clipped {
+            if counts(&source) {
+                let ranges = rows.entry(source).or_default();
+                ranges.push(low.cast_unsigned()..=high.cast_unsigned());
+            }
+        }
+        // A source has a row for each proof.
+        let rows = rows.into_iter().map(|(source, ranges)| (source, merge(ranges)));
+        let rows = rows.collect();
+        Ok(Known { rows, members })
     }
 
     /// Reads what every decoder, registered contract and the archive cover of `range`.
     pub(crate) async fn all(
         db: &mut PgConnection,
+        store: &Store,
         chain: ChainId,
         range: &RangeInclusive<u64>,
     ) -> Result<Self, SinkError> {
-        let rows: Vec<(String, i64, i64)> = sqlx::query_as(CLIPPED_ALL)
-            .bind(chain.to_string())
-            .bind(range.start().cast_signed())
-            .bind(range.end().cast_signed())
-            .fetch_all(db)
-            .await?;
-        Ok(Known::of(rows))
-    }
-
-    fn of(rows: Vec<(String, i64, i64)>) -> Self {
-        let known = |(source, low, high): (String, i64, i64)| (source, low.cast_unsigned()..=high.cast_unsigned());
-        Known(rows.into_iter().map(known).collect())
+        // Sources of stored ABIs cover no facts.
+        let of_facts = |source: &str| !source.contains(':') || source.starts_with(Family::Contracts.cohorts());
+        Known::read(db, store, chain, &of_facts, range).await
     }
 
     /// Whether nothing is covered.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty()
     }
 
     /// Reads it so that it stays true until the transaction ends.
     pub(crate) async fn lock(
         db: &mut PgConnection,
+        store: &Store,
         chain: ChainId,
-        sources: &[String],
+        counts: &(dyn Fn(&str) -> bool + Sync),
         range: &RangeInclusive<u64>,
     ) -> Result<Self, SinkError> {
         alone(db, &chain.to_string()).await?;
-        Self::read(db, chain, sources, range).await
+        Self::read(db, store, chain, counts, range).await
+    }
+
+    /// Who shares rows.
+    pub(crate) fn members(&self) -> &Arc<Members> {
+        &self.members
+    }
+
+    fn row(&self, source: &str) -> &[RangeInclusive<u64>] {
+        self.rows.get(source).map_or(&[], Vec::as_slice)
     }
 
     /// Whether `source` was applied for `block`.
     pub(crate) fn holds(&self, source: &str, block: u64) -> bool {
-        self.0
-            .iter()
-            .any(|(known, range)| range.contains(&block) && known == source)
+        let shared = |member: &Member| member.since <= block && ranges::holds(self.row(&member.cohort), block);
+        ranges::holds(self.row(source), block) || self.members.member(source).is_some_and(shared)
     }
 
     /// The parts of `range` that `source` was not applied for, in ascending order.
-    pub(crate) fn missing(&self, source: &str, range: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
-        let mut gaps = Vec::new();
-        let mut next = *range.start();
-        for (_, covered) in self.0.iter().filter(|(known, _)| known == source) {
-            if next < *covered.start() {
-                gaps.push(next..=covered.start() - 1);
-            }
-            next = next.max(covered.end() + 1);
+    pub(crate) fn missing(&self, source: &str, range: &RangeInclusive<u64>) -> Ranges {
+        let gaps = less(std::slice::from_ref(range), self.row(source));
+        match self.members.member(source) {
+            Some(member) => less(&gaps, &above(self.row(&member.cohort), member.since)),
+            None => gaps,
         }
-        if next <= *range.end() {
-            gaps.push(next..=*range.end());
+    }
+
+    /// What is wanted of `range` and missing.
+    fn lacks(&self, wanted: &Wanted, range: &RangeInclusive<u64>) -> Ranges {
+        let range = wanted.from.max(*range.start())..=*range.end();
+        if range.is_empty() {
+            return Ranges::new();
         }
-        gaps
+        self.missing(&wanted.source, &range)
     }
 
     /// Whether both saw the same.
     pub(crate) fn same(&self, other: &Known) -> bool {
-        self.0 == other.0
+        self.rows == other.rows && self.members.same(&other.members)
     }
 }
 
@@ -322,32 +370,6 @@ pub(crate) async fn cover(
     Ok(())
 }
 
-/// Uncovers ranges of single sources of `chain`; the lock of [`Known::lock`] must be held.
-pub(crate) async fn take_back(
-    db: &mut PgConnection,
-    chain: &str,
-    ranges: &[(String, RangeInclusive<u64>)],
-) -> Result<(), SinkError> {
-    sqlx::query(TAKE_BACK)
-        .bind(chain)
-        .bind(ranges.iter().map(|(source, _)| source.as_str()).collect::<Vec<_>>())
-        .bind(
-            ranges
-                .iter()
-                .map(|(_, range)| range.start().cast_signed())
-                .collect::<Vec<i64>>(),
-        )
-        .bind(
-            ranges
-                .iter()
-                .map(|(_, range)| range.end().cast_signed())
-                .collect::<Vec<i64>>(),
-        )
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
 /// Uncovers the block `first` of `chain` and every one above it, for all sources.
 pub(crate) async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<(), SinkError> {
     sqlx::query(UNCOVER)
@@ -358,31 +380,13 @@ pub(crate) async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) 
     Ok(())
 }
 
-/// Sorts ranges and joins those that touch.
-fn merge(mut ranges: Vec<RangeInclusive<u64>>) -> Vec<RangeInclusive<u64>> {
-    ranges.sort_unstable_by_key(|range| *range.start());
-    let mut merged: Vec<RangeInclusive<u64>> = Vec::new();
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if *range.start() <= last.end() + 1 => *last = *last.start()..=*last.end().max(range.end()),
-            _ => merged.push(range),
-        }
-    }
-    merged
-}
-
 const READ: &str = "select c.source, c.proof, lower(r), upper(r) - 1
-    from indexer_service.indexer_coverage c, unnest(c.covered) r
+    from indexer_service.source_coverage c, unnest(c.covered) r
     where c.chain_id = $1 order by c.source, lower(r)";
 
 const CLIPPED: &str = "select c.source, lower(r), upper(r) - 1
     from indexer_service.indexer_coverage c, unnest(c.covered * int8multirange(int8range($2, $3, '[]'))) r
-    where c.chain_id = $1 and c.source = any($4) order by c.source, lower(r)";
-
-// Sources with a colon are of stored ABIs: they cover no facts.
-const CLIPPED_ALL: &str = "select c.source, lower(r), upper(r) - 1
-    from indexer_service.indexer_coverage c, unnest(c.covered * int8multirange(int8range($2, $3, '[]'))) r
-    where c.chain_id = $1 and c.source not like '%:%' order by c.source, lower(r)";
+    where c.chain_id = $1 order by c.source, lower(r)";
 
 const SHARE: &str = "select pg_advisory_xact_lock_shared(hashtextextended($1, 0))";
 
@@ -398,12 +402,6 @@ const COVER: &str = "insert into indexer_service.indexer_coverage as c (chain_id
     group by s.source order by s.source
     on conflict (chain_id, source, proof) do update set covered = c.covered + excluded.covered, updated_at = now()";
 
-const TAKE_BACK: &str =
-    "update indexer_service.indexer_coverage c set covered = c.covered - s.ranges, updated_at = now()
-    from (select source, range_agg(int8range(low, high, '[]')) as ranges
-            from unnest($2::text[], $3::int8[], $4::int8[]) as s (source, low, high) group by source) as s
-    where c.chain_id = $1 and c.source = s.source";
-
 const UNCOVER: &str = "update indexer_service.indexer_coverage
     set covered = covered - int8multirange(int8range($2, null, '[)')), updated_at = now()
     where chain_id = $1 and covered && int8multirange(int8range($2, null, '[)'))";
@@ -412,26 +410,23 @@ const UNCOVER: &str = "update indexer_service.indexer_coverage
 mod tests {
     use super::*;
 
-    fn known(rows: &[(&str, RangeInclusive<u64>)]) -> Known {
-        Known(
-            rows.iter()
-                .map(|(source, range)| ((*source).to_owned(), range.clone()))
+    fn known(rows: &[(&str, &[RangeInclusive<u64>])]) -> Known {
+        let rows = rows.iter();
+        Known {
+            rows: rows
+                .map(|(source, ranges)| ((*source).to_owned(), ranges.to_vec()))
                 .collect(),
-        )
+            members: Arc::default(),
+        }
     }
 
     #[test]
     fn what_is_missing_is_the_range_less_what_is_covered() {
-        let known = known(&[("a", 3..=4), ("a", 5..=6), ("b", 0..=9)]);
+        let known = known(&[("a", &[3..=6]), ("b", &[0..=9])]);
         assert_eq!(known.missing("a", &(0..=9)), [0..=2, 7..=9]);
         assert_eq!(known.missing("a", &(3..=6)), [] as [RangeInclusive<u64>; 0]);
         assert_eq!(known.missing("b", &(0..=9)), [] as [RangeInclusive<u64>; 0]);
         assert_eq!(known.missing("c", &(0..=9)), [0..=9]);
         assert!(known.holds("a", 4) && !known.holds("a", 7));
-    }
-
-    #[test]
-    fn gaps_of_several_sources_join() {
-        assert_eq!(merge(vec![5..=6, 0..=2, 3..=3, 6..=9]), [0..=3, 5..=9]);
     }
 }

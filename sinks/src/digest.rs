@@ -122,6 +122,6 @@ const FAULTS: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 1
 // By source alone: a block that two spans hold stands under the proof of whichever came first.
 const COVERAGE: &str =
     "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select c.source, range_agg(r) from indexer_service.indexer_coverage c, unnest(c.covered) r
+        select c.source, range_agg(r) from indexer_service.source_coverage c, unnest(c.covered) r
         where c.chain_id = $1 group by c.source
     ) t";

@@ -11,7 +11,7 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use crate::batch::{Keys, Placed, Row};
-use crate::copy::{Rows, fields, timestamp};
+use crate::copy::{Rows, copy, fields, timestamp};
 use crate::error::SinkError;
 
 /// A kind of fact, and the table that holds it.
@@ -36,8 +36,6 @@ pub(crate) trait Kind: Placed + Send + Sync + Sized + 'static {
 pub(crate) struct Table {
     /// How many columns `copy` has.
     pub(crate) columns: i16,
-    /// About how many bytes a row of it takes.
-    pub(crate) width: usize,
     /// Takes the place of a fact, then what [`Kind::write`] appends.
     pub(crate) copy: &'static str,
     /// Reads the blocks from $2 up to below $3: the first columns of `copy`, as many as a decoder decides.
@@ -60,10 +58,15 @@ pub(crate) async fn apply<F: Kind>(db: &mut PgConnection, chain: &str, facts: &[
     if facts.is_empty() {
         return Ok(());
     }
-    let mut rows = Rows::new(F::TABLE.columns, facts.len(), F::TABLE.width);
-    facts.iter().for_each(|fact| write(fact, chain, &mut rows));
-    rows.send(db, F::TABLE.copy).await?;
-    Ok(())
+    let Table {
+        copy: statement,
+        columns,
+        ..
+    } = F::TABLE;
+    copy(db, statement, columns, facts.iter(), |fact, rows| {
+        write(fact, chain, rows)
+    })
+    .await
 }
 
 fn write<F: Kind>(fact: &Row<'_, F>, chain: &str, rows: &mut Rows) {
@@ -142,7 +145,7 @@ pub(crate) async fn replace<F: Kind>(
         others.insert(row.try_get("id")?, fields(row)?);
     }
     facts.retain(|fact| {
-        let mut told = Rows::new(F::TABLE.columns, 1, F::TABLE.width);
+        let mut told = Rows::new(F::TABLE.columns);
         write(fact, chain, &mut told);
         let stays = others
             .get(&fact.id)

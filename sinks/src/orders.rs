@@ -23,7 +23,6 @@ impl Kind for Order {
 
     const TABLE: Table = Table {
         columns: 30,
-        width: 900,
         copy: COPY,
         stored: STORED,
         make_undone: MAKE_UNDONE,

@@ -4,23 +4,20 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::batch::{Batch, Row};
-use crate::copy::Rows;
+use crate::copy::{Rows, copy};
 use crate::error::SinkError;
 use crate::kind::Kind;
 use crate::store::Store;
 
 /// Owes an announcement for every fact of `batch`, in chain order.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let owed = owed(batch);
-    let mut rows = Rows::new(4, owed.len(), 80);
-    for fact in owed {
+    let write = |fact: Owed, rows: &mut Rows| {
         rows.row()
             .text(&batch.chain_name)
             .bigint(fact.block_number.cast_signed());
         rows.text(fact.kind).uuid(fact.id);
-    }
-    rows.send(db, COPY).await?;
-    Ok(())
+    };
+    copy(db, COPY, 4, owed(batch).into_iter(), write).await
 }
 
 /// Makes room for what [`revert`] retracts: every kind of fact tells in `undone` what it said.

@@ -26,7 +26,6 @@ impl Kind for Sale {
 
     const TABLE: Table = Table {
         columns: 33,
-        width: 1_200,
         copy: COPY,
         stored: STORED,
         make_undone: MAKE_UNDONE,

@@ -7,12 +7,14 @@ use alloy_primitives::Address;
 use decoders::block::ChainId;
 use decoders::fact::Facts;
 use decoders::id::marketplace_id;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
+use crate::abis::Timelines;
 use crate::error::SinkError;
+use crate::members::Members;
 
 /// Every migration, embedded. Forward only: a shipped file never changes.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -38,6 +40,10 @@ pub struct Store {
     partitioned: Arc<Mutex<FxHashSet<ChainId>>>,
     /// Marketplaces known to have a row.
     marketplaces: Arc<Mutex<FxHashSet<&'static str>>>,
+    /// Who shares rows of coverage, as last read.
+    members: Arc<Mutex<FxHashMap<ChainId, Arc<Members>>>>,
+    /// By which ABIs logs were read, as last read, and the edition of that.
+    timelines: Arc<Mutex<FxHashMap<ChainId, (i64, Arc<Timelines>)>>>,
     /// Currencies known to have a row, those of lately.
     currencies: Arc<Mutex<FxHashSet<(ChainId, Address)>>>,
 }
@@ -48,6 +54,8 @@ impl Store {
         Store {
             pool,
             partitioned: Arc::default(),
+            members: Arc::default(),
+            timelines: Arc::default(),
             marketplaces: Arc::default(),
             currencies: Arc::default(),
         }
@@ -104,6 +112,30 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
             .extend(new);
         Ok(())
+    }
+
+    /// Who shared rows of coverage when it was last read.
+    pub(crate) fn known_members(&self, chain: ChainId) -> Option<Arc<Members>> {
+        let known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&chain).cloned()
+    }
+
+    /// Remembers who shares rows of coverage.
+    pub(crate) fn know_members(&self, chain: ChainId, members: &Arc<Members>) {
+        let mut known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(chain, Arc::clone(members));
+    }
+
+    /// By which ABIs logs were read when it was last read, and the edition of that.
+    pub(crate) fn known_timelines(&self, chain: ChainId) -> Option<(i64, Arc<Timelines>)> {
+        let known = self.timelines.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&chain).cloned()
+    }
+
+    /// Remembers by which ABIs logs were read.
+    pub(crate) fn know_timelines(&self, chain: ChainId, edition: i64, timelines: &Arc<Timelines>) {
+        let mut known = self.timelines.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(chain, (edition, Arc::clone(timelines)));
     }
 
     /// Those of `named` that are not known to have a row.

@@ -12,7 +12,6 @@ impl Kind for Transfer {
 
     const TABLE: Table = Table {
         columns: 16,
-        width: 520,
         copy: COPY,
         stored: STORED,
         make_undone: MAKE_UNDONE,

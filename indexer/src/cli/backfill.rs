@@ -72,13 +72,16 @@ async fn backfill(
         endpoints: args.endpoints.clone(),
         until: None,
     };
-    let settings = assignment.follower_settings(&context.config);
+    // Workers share the bound of memory, however many the command line asks for.
+    let mut config = context.config.clone();
+    config.pipeline.backfill_workers = args.workers.unwrap_or(config.pipeline.backfill_workers);
+    let settings = assignment.follower_settings(&config);
     let pipeline = assignment
-        .pipeline(&context.config, stores, &Metrics::new(), &context.cancel)
+        .pipeline(&config, stores, &Metrics::new(), &context.cancel)
         .await?;
     check_final(&pipeline, settings.finality_depth, &range).await?;
 
-    let workers = args.workers.unwrap_or(context.config.pipeline.backfill_workers) as usize;
+    let workers = config.pipeline.backfill_workers as usize;
     let progress = Arc::<Progress>::default();
     let began = Instant::now();
     let fill = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);

@@ -58,7 +58,7 @@ pub enum Workload {
         blocks: u64,
         /// Spans fetched and applied at once, instead of pipeline.backfill_workers
         #[arg(long, value_name = "N")]
-        workers: Option<usize>,
+        workers: Option<u32>,
         /// Trades per block on the markets of Ethereum, each a transaction beside the usual logs
         #[arg(long, value_name = "N", default_value_t = 0)]
         trades: u32,
@@ -91,7 +91,8 @@ pub async fn execute(args: &BenchArgs, context: &Context) -> Result<(), Failure>
     }
     let mut config = context.config.clone();
     config.chains = Config::parse(CHAIN, "bench.toml")?.chains;
-    if let Workload::Backfill { trades, .. } = args.workload {
+    if let Workload::Backfill { trades, workers, .. } = args.workload {
+        config.pipeline.backfill_workers = workers.unwrap_or(config.pipeline.backfill_workers);
         for chain in &mut config.chains {
             chain.caip2 = ChainId(traffic(trades).chain_id);
         }
@@ -103,11 +104,7 @@ pub async fn execute(args: &BenchArgs, context: &Context) -> Result<(), Failure>
         stores: &stores,
     };
     let outcome = match args.workload {
-        Workload::Backfill {
-            blocks,
-            workers,
-            trades,
-        } => Box::pin(bench.backfill(blocks, workers, trades)).await,
+        Workload::Backfill { blocks, trades, .. } => Box::pin(bench.backfill(blocks, trades)).await,
         Workload::Head { blocks, interval_ms } => {
             Box::pin(bench.head(blocks, Duration::from_millis(interval_ms))).await
         }
@@ -156,13 +153,13 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    async fn backfill(&self, blocks: u64, workers: Option<usize>, trades: u32) -> Result<(), Failure> {
+    async fn backfill(&self, blocks: u64, trades: u32) -> Result<(), Failure> {
         let (mut node, url) = spawn_endpoint(blocks, trades).await?;
         let assignment = self.assignment(&url, None).await?;
         let pipeline = assignment
             .pipeline(self.config, self.stores, &Metrics::new(), &self.context.cancel)
             .await?;
-        let workers = workers.unwrap_or(self.config.pipeline.backfill_workers as usize);
+        let workers = self.config.pipeline.backfill_workers as usize;
         let proof = self.config.pipeline.integrity_backfill;
         let progress = Arc::<Progress>::default();
         let began = Instant::now();
@@ -193,11 +190,13 @@ impl Bench<'_> {
             .sum();
         self.context.writer.line(format_args!(
             "{blocks} blocks, {logs} logs, {transfers} transfers, {sales} sales in {seconds:.1} s with {workers} workers: {:.0} logs/s, {:.0} transfers/s; \
-             proof {}, {requests} requests, peak memory {} MB, archive {}",
+             proof {}, {requests} requests, peak memory {} MB, held {} of {} rows, archive {}",
             logs as f64 / seconds,
             transfers as f64 / seconds,
             proof.as_str(),
             peak_memory_mb(),
+            pipeline.held.most(),
+            self.config.pipeline.max_logs_held,
             self.stores.archive.name(),
         ))
     }

@@ -137,6 +137,14 @@ pub struct PipelineConfig {
     pub stop_deadline_ms: u64,
 }
 
+impl PipelineConfig {
+    /// How many logs, and as many facts again, one span may hold: the head and every worker have one.
+    pub fn span_rows(&self) -> u64 {
+        let spans = u64::from(self.backfill_workers) + 1;
+        (self.max_logs_held / spans / 2).max(1)
+    }
+}
+
 /// Which logs of a chain are followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -101,8 +101,6 @@ impl Assignment {
 
     fn pool_options(&self, config: &Config) -> PoolOptions {
         let settings = &self.entry.chain.settings;
-        // One span is read ahead of those that workers hold.
-        let spans_held = u64::from(config.pipeline.backfill_workers) + 1;
         PoolOptions {
             header_hash: match settings.header_hash {
                 config::HeaderHash::Auto => endpoints::HeaderHash::Auto,
@@ -110,7 +108,7 @@ impl Assignment {
                 config::HeaderHash::Opaque => endpoints::HeaderHash::Opaque,
             },
             poll_interval: Duration::from_millis(settings.poll_interval_ms),
-            span_logs: config.pipeline.max_logs_held / spans_held,
+            span_logs: config.pipeline.span_rows(),
             ..PoolOptions::of(self.entry.chain.chain)
         }
     }
@@ -195,6 +193,8 @@ impl Assignment {
             wanted: self.wanted().into(),
             stored: self.interpreter(stores),
             committed: Arc::clone(&stores.committed),
+            span_rows: usize::try_from(config.pipeline.span_rows()).unwrap_or(usize::MAX),
+            held: Arc::default(),
         })
     }
 }

@@ -48,7 +48,8 @@ impl ChainTask {
     pub async fn run(&self, cancel: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
         retry::persist(cancel, "building indexes", || async {
-            Ok(pipeline.store.build_indexes(pipeline.chain).await?)
+            pipeline.store.build_indexes(pipeline.chain).await?;
+            pipeline.gather().await
         })
         .await?;
         let followed = CancellationToken::new();
@@ -231,6 +232,7 @@ impl ChainTask {
         let Some(range) = self.final_range().await? else {
             return Ok(None);
         };
+        pipeline.gather().await?;
         let missing = coverage::missing(&pipeline.store, pipeline.chain, &pipeline.wanted, range).await?;
         Ok(missing
             .first()

@@ -90,23 +90,27 @@ async fn plan(pipeline: &Pipeline, range: &RangeInclusive<u64>, applied: u64) ->
     let last_final = *range.end();
     let range = *range.start()..=applied.max(last_final);
     pipeline.stored.refresh().await?;
+    pipeline.gather().await?;
     let unread = coverage::missing(store, chain, &pipeline.wanted, range.clone()).await?;
-    let mut lacks = Vec::new();
-    for followed in pipeline.stored.followed() {
-        let wanted = |source: String| {
-            [Wanted {
-                source,
-                from: followed.from,
-            }]
-        };
-        let logs = wanted(abis::logs_source(&followed.address));
-        let abi = wanted(abis::abi_source(&followed.address));
-        lacks.push(Lack {
-            contract: followed.address,
-            unread: coverage::missing(store, chain, &logs, range.clone()).await?,
-            undone: coverage::missing(store, chain, &abi, range.clone()).await?,
+    let followed = pipeline.stored.followed();
+    let wanted = |source: fn(&Address) -> String| -> Vec<Wanted> {
+        let wanted = followed.iter().map(|followed| Wanted {
+            source: source(&followed.address),
+            from: followed.from,
         });
-    }
+        wanted.collect()
+    };
+    let unread_of_each = coverage::missing_of_each(store, chain, &wanted(abis::logs_source), &range).await?;
+    let undone_of_each = coverage::missing_of_each(store, chain, &wanted(abis::abi_source), &range).await?;
+    let each = followed.iter().zip(unread_of_each).zip(undone_of_each);
+    let lacks = each.map(|((followed, unread), undone)| Lack {
+        contract: followed.address,
+        unread,
+        undone,
+    });
+    let lacks: Vec<Lack> = lacks
+        .filter(|lack| !lack.unread.is_empty() || !lack.undone.is_empty())
+        .collect();
     Ok(pieces(&lacks, &unread, last_final))
 }
 
@@ -164,13 +168,16 @@ async fn take(pipeline: &Pipeline, piece: &Piece, proof: Proof) -> Result<(), Er
     let branch = checkpoint::branch(&pipeline.store, pipeline.chain).await?;
     if !piece.unread.is_empty() {
         let filter = Filter::whole_only(&piece.unread);
-        let span = pipeline
-            .endpoints
-            .range_span(piece.range.clone(), &filter, proof)
-            .await?;
-        let written = pipeline.archive.put_asked(&span, &|log| filter.matches(log)).await?;
-        pipeline.metrics.archive_writes.inc_by(written);
-        pipeline.interpret(&span, &piece.unread, true, branch).await?;
+        let mut rest = piece.range.clone();
+        while !rest.is_empty() {
+            let mut span = pipeline.endpoints.range_span(rest.clone(), &filter, proof).await?;
+            span.shorten(pipeline.span_rows);
+            let _holding = pipeline.held.hold(span.rows());
+            let written = pipeline.archive.put_asked(&span, &|log| filter.matches(log)).await?;
+            pipeline.metrics.archive_writes.inc_by(written);
+            pipeline.interpret(&span, &piece.unread, true, branch).await?;
+            rest = span.range.end() + 1..=*rest.end();
+        }
     }
     if !piece.held.is_empty() {
         let span = pipeline

@@ -9,7 +9,7 @@ use decoders::block::{ChainId, Log, Span};
 use decoders::fact::{Facts, Fault, reason};
 use decoders::proxy;
 use decoders::stored::{Abi, Reading};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sinks::abis::{self, Finished, SOURCE, Timeline, Timelines, Upgrade};
 use sinks::store::Store;
 use tracing::warn;
@@ -28,6 +28,8 @@ pub struct Interpreter {
     store: Store,
     archive: Arc<Archive>,
     followed: Vec<Followed>,
+    /// What was in force when it was last asked, and the edition of what that follows from.
+    in_force: Mutex<Option<(i64, Arc<Timelines>)>>,
     /// ABIs by key; `None` for one that cannot be used.
     abis: Mutex<FxHashMap<String, Option<Arc<Abi>>>>,
 }
@@ -44,6 +46,7 @@ impl Interpreter {
             store,
             archive,
             followed,
+            in_force: Mutex::default(),
             abis: Mutex::default(),
         }
     }
@@ -72,10 +75,11 @@ impl Interpreter {
         archived: bool,
         branch: i64,
     ) -> Result<Vec<Fault>, Error> {
+        let of_contracts: FxHashSet<&Address> = contracts.iter().collect();
         let logs: Vec<(Uuid, &Log)> = span
             .logs
             .iter()
-            .filter(|log| contracts.contains(&log.address))
+            .filter(|log| of_contracts.contains(&log.address))
             .filter_map(|log| Some((log_id(self.chain, span.block(log.block_number)?, log), log)))
             .collect();
         let upgrades: Vec<Upgrade> = logs.iter().filter_map(|(id, log)| upgrade(*id, log)).collect();
@@ -105,13 +109,22 @@ impl Interpreter {
     }
 
     /// Brings what is in force up to date with the registry and the upgrades known; coverage goes where that changes anything.
-    pub(super) async fn refresh(&self) -> Result<Timelines, Error> {
+    /// Where neither changed since the last time, one row is read.
+    pub(super) async fn refresh(&self) -> Result<Arc<Timelines>, Error> {
+        let edition = abis::edition(&self.store).await?;
+        let known = self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, timelines)) = known.filter(|(known, _)| *known == edition) {
+            return Ok(timelines);
+        }
         let contracts = registry::contracts(&self.store, Some(self.chain))
             .await
             .map_err(Error::from)?;
         let upgrades = abis::upgrades(&self.store, self.chain).await?;
-        let timelines = timeline::resolve(&self.followed, &contracts, &upgrades);
+        let timelines = Arc::new(timeline::resolve(&self.followed, &contracts, &upgrades));
         abis::settle(&self.store, self.chain, &timelines).await?;
+        // Of before they were read: what changed meanwhile is found the next time.
+        let known = Some((edition, Arc::clone(&timelines)));
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(timelines)
     }
 

@@ -18,6 +18,7 @@ mod scratch;
 
 mod delivery;
 mod embedded;
+mod hostile;
 mod kills;
 mod lies;
 mod order;

@@ -138,6 +138,8 @@ async fn pipeline(chain: ChainId, server: &Server, archive: &Arc<Archive>, store
         wanted: everything().into(),
         stored: Arc::new(Interpreter::new(chain, store.clone(), Arc::clone(archive), Vec::new())),
         committed: Arc::default(),
+        span_rows: usize::MAX,
+        held: Arc::default(),
     }
 }
 

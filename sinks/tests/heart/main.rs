@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod books;
+mod cohorts;
 mod commit;
 mod currency;
 mod judging;

@@ -22,7 +22,7 @@ mod world;
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -37,8 +37,13 @@ pub use standing::{Standing, State, Statistics};
 pub use trades::{Cause, Ending, Fee, Market, Order, Position, Reason, Sale, Side};
 
 use roster::Roster;
-use traffic::Script;
+use traffic::{Draft, Script};
 use world::World;
+
+/// Who sends the transactions that tests plant.
+const PLANTER: Address = Address::repeat_byte(0xba);
+/// Blocks have fewer of them than this many bits count.
+const PLANTED_BITS: u32 = 20;
 
 /// Dice whose rolls are the same on every platform.
 type Dice = ChaCha8Rng;
@@ -113,9 +118,26 @@ impl Simulation {
 
     /// Makes the block on top of the newest one.
     pub fn next_block(&mut self) -> Block {
+        self.next_block_with(&[])
+    }
+
+    /// Makes the block on top of the newest one, with a further transaction at its end for each of these lists of logs. The books
+    /// know nothing of what they say.
+    pub fn next_block_with(&mut self, planted: &[Vec<Log>]) -> Block {
         let height = self.next_height();
         let mut script = self.play_out(height);
         self.books.enter(&mut script);
+        let numbered = (height << PLANTED_BITS..).zip(planted);
+        script.transactions.extend(numbered.map(|(salt, logs)| Draft {
+            from: PLANTER,
+            to: PLANTER,
+            value: U256::ZERO,
+            tx_type: 2,
+            success: true,
+            input: Bytes::new(),
+            salt,
+            logs: logs.clone(),
+        }));
         let parent_hash = self.hashes.last().copied().unwrap_or_else(|| self.root());
         let place = seal::Place {
             height,
