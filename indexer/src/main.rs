@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use indexer::cli;
+use indexer::cli::progress::Terminal;
 use indexer::error::Failure;
 
 #[global_allocator]
@@ -21,8 +22,9 @@ fn start() -> Result<(), Failure> {
         return Ok(());
     };
     let config = invocation.config(&environment)?;
-    let log = cli::logging::start(&config.log, &environment)?;
-    let outcome = cli::execute(&invocation.command, config);
+    let terminal = Terminal::default();
+    let log = cli::logging::start(&config.log, &environment, &terminal)?;
+    let outcome = cli::execute(&invocation.command, config, terminal);
     log.flush();
     outcome
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use decoders::block::ChainId;
 
-use super::{BlockRange, Context, progress};
+use super::{BlockRange, Context};
 use crate::backfill::{self, Progress};
 use crate::config::EndpointUrl;
 use crate::currencies;
@@ -85,7 +85,7 @@ async fn backfill(
     let progress = Arc::<Progress>::default();
     let began = Instant::now();
     let fill = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
-    let filled = progress::shown(&progress, fill).await;
+    let filled = context.terminal.shown(&progress, fill).await;
     filled.map_err(|error| stopped(error, &progress))?;
     stored::fill(&pipeline, range.clone(), *range.end(), proof, workers, &context.cancel).await?;
     let took = began.elapsed();

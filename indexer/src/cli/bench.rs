@@ -16,7 +16,7 @@ use testchain::simulation::{Settings, Simulation};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{Context, progress};
+use super::Context;
 use crate::backfill::{self, Progress};
 use crate::config::{Config, EndpointUrl};
 use crate::daemon::assembly::Assignment;
@@ -171,7 +171,7 @@ impl Bench<'_> {
             &progress,
             &self.context.cancel,
         );
-        let outcome = progress::shown(&progress, fill).await;
+        let outcome = self.context.terminal.shown(&progress, fill).await;
         let seconds = began.elapsed().as_secs_f64();
         node.kill()
             .await

@@ -14,7 +14,8 @@ use testchain::rpc;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Writer;
-use super::{Context, progress, summary};
+use super::progress::Terminal;
+use super::{Context, summary};
 use crate::config::{Config, EndpointUrl};
 use crate::daemon::assembly::Assignment;
 use crate::daemon::{self, Daemon};
@@ -87,6 +88,7 @@ async fn play(
         endpoint,
         last,
         writer: context.writer,
+        terminal: context.terminal.clone(),
     };
     let live = playback.run(BLOCK_INTERVAL, context.cancel.clone());
     let (outcome, ()) = tokio::join!(Box::pin(demo.run(args.once, &context.cancel)), live);
@@ -113,6 +115,7 @@ struct Demo<'a> {
     endpoint: EndpointUrl,
     last: u64,
     writer: Writer,
+    terminal: Terminal,
 }
 
 impl Demo<'_> {
@@ -168,7 +171,8 @@ impl Demo<'_> {
             until: Some(self.last),
         };
         let began = Instant::now();
-        progress::shown(&progress, daemon.run(vec![assignment], Some(&[chain]), None, cancel)).await?;
+        let run = daemon.run(vec![assignment], Some(&[chain]), None, cancel);
+        self.terminal.shown(&progress, run).await?;
         if cancel.is_cancelled() {
             return Ok(());
         }

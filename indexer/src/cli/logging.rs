@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::log_writer::LogWriter;
+use super::progress::Terminal;
 use crate::config::{Environment, LogConfig, LogFormat};
 use crate::error::{Exit, Failure};
 
@@ -21,7 +22,7 @@ fn is_coloured(is_terminal: bool, environment: Environment<'_>) -> bool {
 }
 
 /// Starts logging. `RUST_LOG` stands above `log.level`. Flush what it returns before the process ends.
-pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<LogWriter, Failure> {
+pub fn start(config: &LogConfig, environment: Environment<'_>, terminal: &Terminal) -> Result<LogWriter, Failure> {
     let directives = environment("RUST_LOG")
         .filter(|value| !value.is_empty())
         .unwrap_or_else(|| config.level.clone());
@@ -29,7 +30,7 @@ pub fn start(config: &LogConfig, environment: Environment<'_>) -> Result<LogWrit
         .parse(format!("{QUIET},{directives}"))
         .map_err(|error| Failure::new(Exit::Config, format!("environment variable RUST_LOG: {error}")))?;
     let failed = |error: &dyn Display| Failure::new(Exit::Internal, format!("failed to start logging: {error}"));
-    let log = LogWriter::start(std::io::stderr()).map_err(|error| failed(&error))?;
+    let log = LogWriter::start(terminal.log()).map_err(|error| failed(&error))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(log.clone())

@@ -13,7 +13,7 @@ mod log_writer;
 pub mod logging;
 pub mod migrate;
 pub mod output;
-mod progress;
+pub mod progress;
 pub mod registry;
 pub mod replay;
 pub mod run;
@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, EndpointUrl, Environment, LogFormat};
 use crate::error::{Exit, Failure};
 use output::Writer;
+use progress::Terminal;
 
 /// The configuration read when `--config` names none.
 const DEFAULT_CONFIG: &str = "config.toml";
@@ -120,6 +121,8 @@ pub struct Context {
     pub config: Config,
     /// Standard output.
     pub writer: Writer,
+    /// Standard error, where progress is shown.
+    pub terminal: Terminal,
     /// Cancelled by the first signal.
     pub cancel: CancellationToken,
 }
@@ -269,7 +272,7 @@ impl Invocation {
 }
 
 /// Starts the runtime and runs `command` in it.
-pub fn execute(command: &Command, config: Config) -> Result<(), Failure> {
+pub fn execute(command: &Command, config: Config, terminal: Terminal) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -278,6 +281,7 @@ pub fn execute(command: &Command, config: Config) -> Result<(), Failure> {
         let context = Context {
             config,
             writer: Writer,
+            terminal,
             cancel: CancellationToken::new(),
         };
         tokio::select! {
