@@ -596,6 +596,8 @@ pub struct Facts {
     pub chain: ChainId,
     /// Lowest and highest height of the span.
     pub range: RangeInclusive<u64>,
+    /// Hash of the block below the lowest; absent where the span was read from the archive.
+    pub parent_hash: Option<B256>,
     /// The span's blocks in ascending order; every block a fact names is among them.
     pub blocks: Vec<Block>,
     /// What was proven of the span.
@@ -634,6 +636,11 @@ impl Facts {
         let held = blocks.partition_point(|block| block.number <= *range.end());
         Facts {
             chain: span.chain,
+            parent_hash: if range.start() == span.range.start() {
+                span.parent_hash
+            } else {
+                span.block(range.start() - 1).map(|below| below.hash)
+            },
             range,
             blocks: blocks[..held].to_vec(),
             proof: span.proof,

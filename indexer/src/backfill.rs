@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use decoders::block::Proof;
 use sinks::commit::Move;
-use sinks::{checkpoint, coverage};
+use sinks::{checkpoint, coverage, intents};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
@@ -70,6 +70,16 @@ fn count(ranges: &[RangeInclusive<u64>]) -> u64 {
     ranges.iter().map(|range| range.end() - range.start() + 1).sum()
 }
 
+/// The parts of `wanted` to read: what coverage lacks, and what a writer left half written in the archive.
+///
+/// # Errors
+/// Whatever the store answers.
+pub async fn missing(pipeline: &Pipeline, wanted: &RangeInclusive<u64>) -> Result<Vec<RangeInclusive<u64>>, Error> {
+    let (store, chain) = (&pipeline.store, pipeline.chain);
+    let missing = coverage::missing(store, chain, &pipeline.wanted, wanted.clone()).await?;
+    Ok(intents::with_abandoned(store, chain, wanted, &missing).await?)
+}
+
 /// Writes every block of `wanted` that coverage lacks, with `workers` spans under way at once.
 ///
 /// Every span commits with its coverage, so a backfill that was killed goes on where it was, and one that is repeated does
@@ -88,7 +98,7 @@ pub async fn fill(
 ) -> Result<(), Error> {
     let missing = retry::persist(cancel, "planning a backfill", || async {
         pipeline.gather().await?;
-        Ok(coverage::missing(&pipeline.store, pipeline.chain, &pipeline.wanted, wanted.clone()).await?)
+        missing(pipeline, &wanted).await
     })
     .await?;
     progress.blocks_planned.fetch_add(count(&missing), Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use sinks::store::Store;
+use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tracing::warn;
 
@@ -90,6 +91,7 @@ async fn open_server(config: &Config, url: &ServiceUrl) -> Result<Store, Failure
     let pool = PgPoolOptions::new()
         .max_connections(config.database.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(LOCKS).await.map(drop) }))
         .connect_lazy_with(options.clone());
     let patience = Duration::from_millis(config.database.connect_timeout_ms);
     // One plain connection tells why a server cannot be used; a pool would only say that it timed out.
@@ -112,6 +114,9 @@ async fn open_server(config: &Config, url: &ServiceUrl) -> Result<Store, Failure
         )),
     }
 }
+
+/// A process that is stopped inside of a transaction does not keep its locks for good.
+const LOCKS: &str = "set idle_in_transaction_session_timeout = '1min'";
 
 const ADVICE: &str = "start the server, or correct database.url or the environment variable DATABASE_URL";
 

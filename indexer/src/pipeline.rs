@@ -10,6 +10,7 @@ use rustc_hash::FxHashSet;
 use sinks::basis::Basis;
 use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::coverage::{self, Wanted};
+use sinks::intents::{self, Intent};
 use sinks::members::Family;
 use sinks::store::Store;
 use sinks::{checkpoint, cohorts};
@@ -22,7 +23,7 @@ use crate::endpoints::{Filter, Pool};
 use crate::error::Error;
 use crate::health::ChainMetrics;
 use crate::held::{Held, HeldSpan};
-use crate::stored::{Bench, Interpreter};
+use crate::stored::{Bench, Interpreter, Origin};
 
 /// The coverage source that says which ranges the archive holds.
 pub const ARCHIVE_SOURCE: &str = "archive";
@@ -91,6 +92,10 @@ impl Pipeline {
         if self.filter.addresses.is_empty() {
             return Ok(pipeline);
         }
+        // What a writer left half written is written again for all of them.
+        if intents::is_open(&self.store, self.chain, range).await? {
+            return Ok(pipeline);
+        }
         let lacking = coverage::lacking(&self.store, self.chain, &self.wanted, range).await?;
         let lacking: FxHashSet<Address> = lacking.iter().filter_map(|source| source.parse().ok()).collect();
         let mut contracts = self.filter.addresses.clone();
@@ -143,30 +148,32 @@ impl Pipeline {
     /// Whatever the archive or the store answers.
     #[instrument(name = "apply", skip_all, fields(from = span.range.start(), to = span.range.end()))]
     pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
-        let archived = self
-            .archive
-            .put_asked(span, &|log| self.filter.tells(span, log))
-            .await?;
-        self.metrics.archive_writes.inc_by(archived);
         let branch = match step {
             Move::Backfill { branch } => branch,
             Move::Head { .. } => self.branch().await?,
         };
+        let intent = intents::begin(&self.store, self.chain, span.range.clone(), &step).await?;
+        let archived = self
+            .archive
+            .put_asked(span, &|log| self.filter.tells(span, log), &intent)
+            .await?;
+        self.metrics.archive_writes.inc_by(archived);
         let (mut applied, mut step) = (Applied::default(), step);
         for facts in facts_of(span, &self.filter.addresses, self.span_rows) {
             let _holding = self.held.hold(facts.count());
-            applied += self.commit(&facts, step).await?;
+            applied += self.commit(&facts, step, &intent).await?;
             step = step.after(&facts);
         }
         debug!(logs = span.logs.len(), archived, "written");
-        self.interpret(span, &self.stored.contracts(), true, branch).await?;
+        self.interpret(span, &self.stored.contracts(), Origin::Committed, branch)
+            .await?;
         Ok(applied)
     }
 
     /// Commits the facts of one span.
-    async fn commit(&self, facts: &Facts, step: Move<'_>) -> Result<Applied, Error> {
+    async fn commit(&self, facts: &Facts, step: Move<'_>, intent: &Intent) -> Result<Applied, Error> {
         let timer = self.metrics.commit_seconds.start_timer();
-        let applied = commit::apply(&self.store, facts, step).await?;
+        let applied = commit::apply_archived(&self.store, facts, step, Some(intent)).await?;
         timer.stop_and_record();
         let trades = Trades::of(facts);
         debug!(
@@ -200,13 +207,13 @@ impl Pipeline {
         &self,
         span: &Span,
         contracts: &[Address],
-        archived: bool,
+        origin: Origin<'_>,
         branch: i64,
     ) -> Result<(), Error> {
         if contracts.is_empty() {
             return Ok(());
         }
-        for fault in self.stored.read(span, contracts, archived, branch).await? {
+        for fault in self.stored.read(span, contracts, origin, branch).await? {
             self.metrics.fault(fault.source, fault.reason);
         }
         Ok(())
@@ -340,13 +347,20 @@ pub async fn rewrite(
     contracts: &[Address],
     endpoints: Option<&Pool>,
 ) -> Result<Rewritten, Error> {
-    let basis = Basis::read(store, chain, range.clone()).await?;
+    let mut basis = Basis::read(store, chain, range.clone()).await?;
     let is_archived = basis.covers(ARCHIVE_SOURCE) || !contracts.is_empty();
     if !basis.is_final() || !is_archived {
         let why = if is_archived { "final" } else { "archived" };
         let (first, last) = (range.start(), range.end());
         return Err(Error::Stalled(format!(
             "blocks {first} to {last} of {chain} are not all {why}"
+        )));
+    }
+    if basis.is_written() {
+        let (first, last) = (range.start(), range.end());
+        let advice = "it is finished by the writer, or by `indexer run` and `indexer backfill` a minute after it began";
+        return Err(Error::Stalled(format!(
+            "the archive is being written in blocks {first} to {last} of {chain}: {advice}"
         )));
     }
     let mut span = archive.read(chain, range.clone()).await?;
@@ -357,7 +371,10 @@ pub async fn rewrite(
         let held = span.logs.len();
         endpoints.accompany(&mut span, &filter_of(contracts.to_vec())).await?;
         if complete(endpoints, &mut span).await? != Completed::default() || span.logs.len() > held {
-            archive.put(&span).await?;
+            let step = Move::Backfill { branch: basis.branch() };
+            let intent = intents::begin(store, chain, range, &step).await?;
+            archive.put(&span, &intent).await?;
+            basis = basis.with(intent);
         }
     }
     let lacking = decoders::wants(&span);

@@ -6,16 +6,19 @@
 mod scratch;
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::ops::{Deref, RangeInclusive};
 use std::time::Instant;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use decoders::block::{Answer, Answers, Block, Call, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
+use decoders::fact::Facts;
 use indexer::archive::{Archive, ArchiveError};
 use mongodb::Client;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sinks::error::Class;
+use sinks::commit::{self, Move};
+use sinks::error::{Class, SinkError};
+use sinks::intents::{self, Intent};
 use sinks::store::Store;
 #[cfg(feature = "embedded")]
 use sqlx::postgres::PgPoolOptions;
@@ -55,6 +58,8 @@ conformance!(
     a_log_with_other_content_is_replaced,
     neighbours_and_other_chains_are_left_alone,
     writers_at_the_same_time_agree,
+    a_late_writer_changes_nothing_that_is_read,
+    what_a_writer_left_half_written_is_written_again,
     a_big_span_fits,
     any_history_of_puts_reads_as_the_last_one_of_each_block,
     a_broken_span_is_refused,
@@ -63,14 +68,16 @@ conformance!(
     a_context_may_come_later,
 );
 
-async fn with_mongo<Running: Future<Output = ()> + Send + 'static>(test: fn(Archive) -> Running) {
+async fn with_mongo<Running: Future<Output = ()> + Send + 'static>(test: fn(Place) -> Running) {
     let url = scratch::service("TEST_MONGODB_URL");
     let database = scratch::unique("test");
     let outcome = {
         let (url, database) = (url.clone(), database.clone());
         tokio::spawn(async move {
-            let store = unused_store();
-            test(Archive::open(&url, &database, &store).await.unwrap()).await;
+            scratch::with_store(2, move |store| async move {
+                test(Place::open(&url, &database, &store).await).await;
+            })
+            .await;
         })
         .await
     };
@@ -86,15 +93,15 @@ async fn with_mongo<Running: Future<Output = ()> + Send + 'static>(test: fn(Arch
     }
 }
 
-async fn with_postgres<Running: Future<Output = ()> + Send + 'static>(test: fn(Archive) -> Running) {
+async fn with_postgres<Running: Future<Output = ()> + Send + 'static>(test: fn(Place) -> Running) {
     scratch::with_store(1, move |store| async move {
-        test(Archive::open("", "unused", &store).await.unwrap()).await;
+        test(Place::open("", "unused", &store).await).await;
     })
     .await;
 }
 
 #[cfg(feature = "embedded")]
-async fn with_embedded<Running: Future<Output = ()> + Send + 'static>(test: fn(Archive) -> Running) {
+async fn with_embedded<Running: Future<Output = ()> + Send + 'static>(test: fn(Place) -> Running) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("postgres");
     // Starting and stopping block.
@@ -113,13 +120,61 @@ async fn with_embedded<Running: Future<Output = ()> + Send + 'static>(test: fn(A
         .unwrap();
     let store = Store::new(pool.clone());
     store.migrate().await.unwrap();
-    let outcome = tokio::spawn(async move { test(Archive::open("", "unused", &store).await.unwrap()).await }).await;
+    let outcome = tokio::spawn(async move { test(Place::open("", "unused", &store).await).await }).await;
     pool.close().await;
     tokio::task::spawn_blocking(move || server.shutdown().unwrap())
         .await
         .unwrap();
     if let Err(failed) = outcome {
         std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
+/// An archive, and the tables in which its writers register.
+#[derive(Clone)]
+struct Place {
+    archive: Archive,
+    store: Store,
+}
+
+impl Place {
+    async fn open(url: &str, database: &str, store: &Store) -> Place {
+        Place {
+            archive: Archive::open(url, database, store).await.unwrap(),
+            store: store.clone(),
+        }
+    }
+
+    /// Registers a writer of the span.
+    async fn begin(&self, span: &Span) -> Intent {
+        let step = Move::Backfill { branch: 0 };
+        intents::begin(&self.store, span.chain, span.range.clone(), &step)
+            .await
+            .unwrap()
+    }
+
+    /// Puts the span as a writer of its own, which never comes to commit it.
+    async fn put(&self, span: &Span) -> Result<u64, ArchiveError> {
+        let intent = self.begin(span).await;
+        self.archive.put(span, &intent).await
+    }
+
+    /// Commits what was put under `intent`.
+    async fn commit(&self, span: &Span, intent: &Intent) -> Result<(), SinkError> {
+        let mut facts = Facts::of(span);
+        (facts.sources, facts.parent_hash) = (vec!["archive"], None);
+        let step = Move::Backfill { branch: 0 };
+        commit::apply_archived(&self.store, &facts, step, Some(intent))
+            .await
+            .map(drop)
+    }
+}
+
+impl Deref for Place {
+    type Target = Archive;
+
+    fn deref(&self) -> &Archive {
+        &self.archive
     }
 }
 
@@ -189,7 +244,7 @@ fn archived(span: &Span) -> Span {
     }
 }
 
-async fn what_is_put_is_read_back(archive: Archive) {
+async fn what_is_put_is_read_back(archive: Place) {
     let mut wanted = span(100..=120, 1, 6);
     wanted.logs.retain(|log| log.block_number % 3 != 0);
     let last = wanted.logs.last_mut().unwrap();
@@ -203,7 +258,7 @@ async fn what_is_put_is_read_back(archive: Archive) {
     archive.ping().await.unwrap();
 }
 
-async fn a_repeat_writes_nothing(archive: Archive) {
+async fn a_repeat_writes_nothing(archive: Place) {
     let wanted = span(5..=30, 1, 4);
     assert_eq!(archive.put(&wanted).await.unwrap(), 104);
     assert_eq!(archive.put(&wanted).await.unwrap(), 0);
@@ -211,7 +266,7 @@ async fn a_repeat_writes_nothing(archive: Archive) {
     assert_eq!(archive.read(CHAIN, 5..=30).await.unwrap(), archived(&wanted));
 }
 
-async fn the_last_put_of_a_range_stands_after_a_reorg(archive: Archive) {
+async fn the_last_put_of_a_range_stands_after_a_reorg(archive: Place) {
     archive.put(&span(10..=20, 1, 5)).await.unwrap();
     assert_eq!(archive.put(&span(15..=20, 2, 3)).await.unwrap(), 18);
     assert_eq!(
@@ -228,7 +283,7 @@ async fn the_last_put_of_a_range_stands_after_a_reorg(archive: Archive) {
     assert_eq!(archive.read(CHAIN, 15..=17).await.unwrap().logs.len(), 9);
 }
 
-async fn a_put_cut_short_is_finished_by_the_next(archive: Archive) {
+async fn a_put_cut_short_is_finished_by_the_next(archive: Place) {
     let whole = span(1..=40, 1, 10);
     // A crash leaves any part of an unordered write behind, here every third log, beside leftovers of another branch.
     let mut part = whole.clone();
@@ -247,7 +302,7 @@ async fn a_put_cut_short_is_finished_by_the_next(archive: Archive) {
     );
 }
 
-async fn a_log_with_other_content_is_replaced(archive: Archive) {
+async fn a_log_with_other_content_is_replaced(archive: Place) {
     let told = span(1..=3, 1, 4);
     let mut lie = told.clone();
     lie.logs[5].data = Bytes::from_static(b"not what the chain said");
@@ -257,7 +312,7 @@ async fn a_log_with_other_content_is_replaced(archive: Archive) {
     assert_eq!(archive.read(CHAIN, 1..=3).await.unwrap(), archived(&told));
 }
 
-async fn neighbours_and_other_chains_are_left_alone(archive: Archive) {
+async fn neighbours_and_other_chains_are_left_alone(archive: Place) {
     let other = Span {
         chain: ChainId(2),
         ..span(1..=9, 1, 2)
@@ -279,11 +334,12 @@ async fn neighbours_and_other_chains_are_left_alone(archive: Archive) {
     );
 }
 
-async fn writers_at_the_same_time_agree(archive: Archive) {
+async fn writers_at_the_same_time_agree(archive: Place) {
     let wanted = span(1..=200, 1, 20);
+    let intent = archive.begin(&wanted).await;
     let puts = (0..4).map(|_| {
-        let (archive, wanted) = (archive.clone(), wanted.clone());
-        tokio::spawn(async move { archive.put(&wanted).await })
+        let (archive, wanted, intent) = (archive.clone(), wanted.clone(), intent.clone());
+        tokio::spawn(async move { archive.archive.put(&wanted, &intent).await })
     });
     for put in futures::future::join_all(puts).await {
         put.unwrap().unwrap();
@@ -291,7 +347,50 @@ async fn writers_at_the_same_time_agree(archive: Archive) {
     assert_eq!(archive.read(CHAIN, 1..=200).await.unwrap(), archived(&wanted));
 }
 
-async fn a_big_span_fits(archive: Archive) {
+async fn a_late_writer_changes_nothing_that_is_read(archive: Place) {
+    let (orphan, wanted) = (with_context(span(10..=20, 1, 5)), with_context(span(10..=20, 2, 3)));
+    let late = archive.begin(&orphan).await;
+    let next = archive.begin(&wanted).await;
+    assert!(next.contested && next.number > late.number);
+    archive.archive.put(&wanted, &next).await.unwrap();
+    // Between the other's write and its commit, and after it: a server may take what a stopped process sent any time.
+    archive.archive.put(&orphan, &late).await.ok();
+    archive.archive.put(&wanted, &next).await.unwrap();
+    archive.commit(&wanted, &next).await.unwrap();
+    let read = archive.read(CHAIN, 10..=20).await.unwrap();
+    archive.archive.put(&orphan, &late).await.ok();
+    assert_eq!(archive.read(CHAIN, 10..=20).await.unwrap(), read);
+    assert_eq!(read.logs, wanted.logs);
+    assert_eq!(read.context.envelopes, wanted.context.envelopes);
+    let refused = archive.commit(&orphan, &late).await.unwrap_err();
+    assert_eq!(refused.class(), Class::Transient);
+}
+
+async fn what_a_writer_left_half_written_is_written_again(archive: Place) {
+    let whole = span(1..=9, 1, 4);
+    let intent = archive.begin(&whole).await;
+    let half = Span {
+        logs: whole.logs[..7].to_vec(),
+        ..whole.clone()
+    };
+    archive.archive.put(&half, &intent).await.unwrap();
+    let open = |range| {
+        let store = archive.store.clone();
+        async move { intents::is_open(&store, CHAIN, &range).await.unwrap() }
+    };
+    assert!(open(3..=4).await && !open(10..=12).await);
+    // The writer is gone; two others take its blocks.
+    for range in [1..=5, 6..=9] {
+        let part = span(range, 1, 4);
+        let intent = archive.begin(&part).await;
+        archive.archive.put(&part, &intent).await.unwrap();
+        archive.commit(&part, &intent).await.unwrap();
+    }
+    assert!(!open(1..=9).await, "nothing is left to write");
+    assert_eq!(archive.read(CHAIN, 1..=9).await.unwrap(), archived(&whole));
+}
+
+async fn a_big_span_fits(archive: Place) {
     let mut wanted = span(1..=3_000, 1, 20);
     // As large as logs get: three in a row that no single message could carry together.
     for log in &mut wanted.logs[100..103] {
@@ -312,7 +411,7 @@ async fn a_big_span_fits(archive: Archive) {
     println!("{}: repeat in {:?}", archive.name(), repeat.elapsed());
 }
 
-async fn any_history_of_puts_reads_as_the_last_one_of_each_block(archive: Archive) {
+async fn any_history_of_puts_reads_as_the_last_one_of_each_block(archive: Place) {
     let mut random = ChaCha8Rng::seed_from_u64(42);
     let mut model: BTreeMap<u64, Vec<Log>> = BTreeMap::new();
     for _ in 0..80 {
@@ -336,7 +435,7 @@ async fn any_history_of_puts_reads_as_the_last_one_of_each_block(archive: Archiv
     }
 }
 
-async fn a_broken_span_is_refused(archive: Archive) {
+async fn a_broken_span_is_refused(archive: Place) {
     let mut swapped = span(1..=2, 1, 3);
     swapped.logs.swap(0, 1);
     let mut stranger = span(1..=2, 1, 3);
@@ -391,7 +490,7 @@ fn answers(height: u64, span: &Span) -> Answers {
 }
 
 /// The answers held to every question of [`answers`].
-async fn held(archive: &Archive, height: u64) -> Answers {
+async fn held(archive: &Place, height: u64) -> Answers {
     let calls = [
         call(1, None),
         call(2, None),
@@ -402,7 +501,7 @@ async fn held(archive: &Archive, height: u64) -> Answers {
     archive.answers(CHAIN, &calls).await.unwrap()
 }
 
-async fn a_context_is_kept_with_its_span(archive: Archive) {
+async fn a_context_is_kept_with_its_span(archive: Place) {
     let wanted = with_context(span(100..=140, 1, 6));
     let logs = wanted.logs.len() as u64;
     assert_eq!(archive.put(&wanted).await.unwrap(), logs);
@@ -428,7 +527,7 @@ async fn a_context_is_kept_with_its_span(archive: Archive) {
     assert!(elsewhere.is_empty());
 }
 
-async fn a_context_goes_with_its_logs(archive: Archive) {
+async fn a_context_goes_with_its_logs(archive: Place) {
     let abandoned = with_context(span(20..=40, 1, 5));
     archive.put(&abandoned).await.unwrap();
     let standing = with_context(span(30..=40, 2, 5));
@@ -450,7 +549,7 @@ async fn a_context_goes_with_its_logs(archive: Archive) {
     assert_eq!(held(&archive, 30).await.len(), 2, "what holds at every height stays");
 }
 
-async fn a_context_may_come_later(archive: Archive) {
+async fn a_context_may_come_later(archive: Place) {
     let bare = span(7..=9, 1, 4);
     archive.put(&bare).await.unwrap();
     assert_eq!(archive.read(CHAIN, 7..=9).await.unwrap(), archived(&bare));

@@ -97,6 +97,7 @@ impl Market {
         let mut facts = Facts {
             chain: CHAIN,
             range: low..=high,
+            parent_hash: None,
             blocks: Vec::new(),
             proof: Proof::Bloom,
             sources: vec!["erc1155", "erc721", "seaport"],

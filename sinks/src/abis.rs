@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::coverage::{self, Known};
 use crate::error::SinkError;
+use crate::intents::{self, Intent};
 use crate::members::{self, Family};
 use crate::ranges::merge;
 use crate::store::Store;
@@ -234,6 +235,8 @@ pub struct Finished<'a> {
     pub branch: i64,
     /// Whether the logs were put into the archive with this reading: every one of the contracts' logs in the range.
     pub archived: bool,
+    /// What they were put under, where nothing else was committed since.
+    pub intent: Option<&'a Intent>,
 }
 
 /// Covers the range for the contracts, and replaces their faults in it.
@@ -245,6 +248,7 @@ pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkEr
         contracts,
         branch,
         archived,
+        intent,
     } = *finished;
     let (chain, range, name) = (facts.chain, &facts.range, facts.chain.to_string());
     let mut tx = store.pool.begin().await?;
@@ -272,6 +276,9 @@ pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkEr
         rows.extend(shares(Family::Logs));
     }
     coverage::cover(&mut tx, chain, facts.proof, range, &rows, &known).await?;
+    if let Some(intent) = intent {
+        intents::finish(&mut tx, intent, range).await?;
+    }
     Ok(tx.commit().await?)
 }
 

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use crate::checkpoint::{self, Standing};
 use crate::coverage::Known;
 use crate::error::SinkError;
+use crate::intents::{self, Intent};
 use crate::store::Store;
 
 /// Read before the archive, checked again in the transaction that replaces facts: what was read is then still what the tables
@@ -19,6 +20,8 @@ pub struct Basis {
     range: RangeInclusive<u64>,
     standing: Standing,
     known: Known,
+    is_written: bool,
+    intent: Option<Intent>,
 }
 
 impl Basis {
@@ -28,17 +31,37 @@ impl Basis {
         // Coverage last: what a rewind between the two takes away is noticed by the branch.
         let standing = checkpoint::standing(&mut db, chain).await?;
         let known = Known::all(&mut db, store, chain, &range).await?;
+        let is_written = intents::is_written(&mut db, chain, &range, None).await?;
         Ok(Basis {
             chain,
             range,
             standing,
             known,
+            is_written,
+            intent: None,
         })
     }
 
     /// The branch to name when what is missing in the archive is added to it.
     pub fn branch(&self) -> i64 {
         self.standing.branch
+    }
+
+    /// Whether the archive is being written there, or a write was cut short.
+    pub fn is_written(&self) -> bool {
+        self.is_written
+    }
+
+    /// With what was added to the archive since, under `intent`.
+    pub fn with(self, intent: Intent) -> Self {
+        Basis {
+            intent: Some(intent),
+            ..self
+        }
+    }
+
+    pub(crate) fn intent(&self) -> Option<&Intent> {
+        self.intent.as_ref()
     }
 
     /// Whether every block is final: only those may be replaced without the chain's lease.
@@ -59,8 +82,9 @@ impl Basis {
     /// Fails unless all of it is still in force, or where `facts` are of other blocks; the chain must be this transaction's alone.
     pub(crate) async fn check(&self, db: &mut PgConnection, store: &Store, facts: &Facts) -> Result<(), SinkError> {
         let standing = checkpoint::standing(&mut *db, self.chain).await?;
-        let known = Known::all(db, store, self.chain, &self.range).await?;
-        let same = standing.branch == self.standing.branch && known.same(&self.known);
+        let known = Known::all(&mut *db, store, self.chain, &self.range).await?;
+        let is_written = intents::is_written(db, self.chain, &self.range, self.intent()).await?;
+        let same = !is_written && standing.branch == self.standing.branch && known.same(&self.known);
         let within = self.range.contains(facts.range.start()) && self.range.contains(facts.range.end());
         if same && facts.chain == self.chain && within && *self.range.end() <= standing.last_final {
             return Ok(());

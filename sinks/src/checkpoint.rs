@@ -27,6 +27,15 @@ pub struct Checkpoint {
     pub observed_at: Option<DateTime<Utc>>,
 }
 
+/// The lowest block of `chain` at which spans of two branches met, until the holder of the lease has decided.
+pub async fn doubted(store: &Store, chain: ChainId) -> Result<Option<u64>, SinkError> {
+    let doubted: Option<Option<i64>> = sqlx::query_scalar(DOUBTED)
+        .bind(chain.to_string())
+        .fetch_optional(&store.pool)
+        .await?;
+    Ok(height(doubted.flatten()))
+}
+
 /// What the endpoints call the heads of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observation {
@@ -209,6 +218,8 @@ pub(crate) async fn stay(db: &mut PgConnection, from: Option<BlockRef>, lease: &
 const READ: &str =
     "select last_block, last_block_hash, updated_at, head_block, safe_block, finalized_block, observed_at
     from indexer_service.indexer_checkpoints where chain_id = $1";
+
+const DOUBTED: &str = "select doubted_block from indexer_service.indexer_checkpoints where chain_id = $1";
 
 const OBSERVE: &str = "with pruned as (
         delete from indexer_service.indexer_blocks where chain_id = $1 and number < $4

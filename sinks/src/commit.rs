@@ -11,11 +11,12 @@ use crate::basis::Basis;
 use crate::batch::Batch;
 use crate::coverage::{self, Known, Sources};
 use crate::error::SinkError;
+use crate::intents::{self, Intent};
 use crate::lease::Lease;
 use crate::store::Store;
 use crate::{
-    abis, balances, checkpoint, collections, counters, currencies, faults, kind, outbox, settlement, tokens, volumes,
-    wash,
+    abis, balances, checkpoint, collections, counters, currencies, faults, kind, outbox, seams, settlement, tokens,
+    volumes, wash,
 };
 
 /// Who applies a span.
@@ -122,7 +123,54 @@ impl AddAssign for Replaced {
 /// another branch, and [`disown`] takes it back. Fails with class `Transient` when another writer commits part of the range at the
 /// same moment, `Reorg` when the checkpoint is not where `step` starts or blocks above it are covered, and `Fatal` when the lease is
 /// lost.
+///
+/// Where the span and what is stored beside it are of two branches, it fails with [`SinkError::Torn`] and notes the doubt for the
+/// holder of the lease.
 pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Applied, SinkError> {
+    apply_archived(store, facts, step, None).await
+}
+
+/// Like [`apply`], of a span whose raw events were put into the archive under `intent`, which the commit takes out; refused where a
+/// later writer has overtaken it.
+pub async fn apply_archived(
+    store: &Store,
+    facts: &Facts,
+    step: Move<'_>,
+    intent: Option<&Intent>,
+) -> Result<Applied, SinkError> {
+    let mut seen = None;
+    let applied = commit(store, facts, step, intent, &mut seen).await;
+    match (&applied, seen) {
+        (Err(SinkError::Torn { chain, block }), _) => seams::doubt(store, *chain, *block).await?,
+        (Err(error), Some(seen)) if error.is_unique_violation() => explain(store, facts, &seen).await?,
+        _ => {}
+    }
+    applied
+}
+
+/// Fails where what was in the way of a commit is not another writer's coverage: it stays, so another attempt would end the same.
+async fn explain(store: &Store, facts: &Facts, seen: &Known) -> Result<(), SinkError> {
+    let mut db = store.pool.acquire().await?;
+    let sources = Sources::of(facts);
+    let decide = |source: &str| sources.decide(source);
+    let known = Known::read(&mut db, store, facts.chain, &decide, &facts.range).await?;
+    if !known.same(seen) {
+        return Ok(());
+    }
+    Err(SinkError::Inconsistent {
+        chain: facts.chain,
+        range: facts.range.clone(),
+        reason: "facts of them are stored that no source in this scope is covered for",
+    })
+}
+
+async fn commit(
+    store: &Store,
+    facts: &Facts,
+    step: Move<'_>,
+    intent: Option<&Intent>,
+    seen: &mut Option<Known>,
+) -> Result<Applied, SinkError> {
     check(facts, &step)?;
     store.ensure_chain(facts.chain).await?;
     store.ensure_marketplaces(facts).await?;
@@ -146,13 +194,14 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     let sources = Sources::of(facts);
     let decide = |source: &str| sources.decide(source);
     let known = Known::read(&mut tx, store, facts.chain, &decide, &facts.range).await?;
+    let known = &*seen.insert(known);
     if matches!(step, Move::Head { .. }) && !known.is_empty() {
         return Err(SinkError::CoveredAhead {
             chain: facts.chain,
             range: facts.range.clone(),
         });
     }
-    let lack = sources.lack(&known);
+    let lack = sources.lack(known);
     let batch = Batch::of(facts, |place| lack(place.source, &place.contracts, place.block_number))?;
     write(&mut tx, &batch).await?;
     let refused = faults::apply(&mut tx, facts, |fault| {
@@ -160,7 +209,11 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
     })
     .await?;
     judge(&mut tx, &batch).await?;
-    cover(&mut tx, store, &sources, &known).await?;
+    cover(&mut tx, store, &sources, known).await?;
+    // A writer that is late is refused for that, before its branch is compared with anything.
+    if let Some(intent) = intent {
+        intents::finish(&mut tx, intent, &facts.range).await?;
+    }
     if let Move::Head { from, lease } = step {
         let last = facts
             .blocks
@@ -169,6 +222,8 @@ pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Appli
         checkpoint::keep(&mut tx, &chain, &facts.blocks).await?;
         checkpoint::advance(&mut tx, from, last.block_ref(), lease).await?;
     }
+    seams::check(&mut tx, facts).await?;
+    seams::keep(&mut tx, facts, &step).await?;
     tx.commit().await?;
 
     Ok(Applied {
@@ -248,6 +303,7 @@ async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<R
     faults::revert_from(db, chain, first).await?;
     abis::revert_from(db, chain, first).await?;
     coverage::revert_from(db, chain, first).await?;
+    seams::forget_from(db, chain, first).await?;
     checkpoint::forget_from(db, chain, first).await?;
     Ok(undone)
 }
@@ -289,6 +345,9 @@ pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Repl
         basis.holds(facts, fault.source, &[fault.contract], fault.block_number)
     })
     .await?;
+    if let Some(intent) = basis.intent() {
+        intents::finish(&mut tx, intent, &facts.range).await?;
+    }
     tx.commit().await?;
     Ok(Replaced {
         retracted: undone.total(),

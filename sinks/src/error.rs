@@ -50,6 +50,16 @@ pub enum SinkError {
         /// The range of the refused span.
         range: RangeInclusive<u64>,
     },
+    /// The span and what is stored beside it are of two branches.
+    #[error(
+        "apply blocks of {chain}: block {block} is stored under another hash, so they are of another branch or it is"
+    )]
+    Torn {
+        /// The chain.
+        chain: ChainId,
+        /// The block in doubt; the lowest, where there are several.
+        block: u64,
+    },
     /// Another daemon holds the chain now; this one must not write its head.
     #[error("write the head of {chain}: its lease was lost")]
     LeaseLost {
@@ -69,13 +79,21 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// Whether a row was there already.
+    pub(crate) fn is_unique_violation(&self) -> bool {
+        let SinkError::Database(sqlx::Error::Database(refusal)) = self else {
+            return false;
+        };
+        refusal.is_unique_violation()
+    }
+
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
             SinkError::Database(error) => class_of(error),
             SinkError::Migrate(sqlx::migrate::MigrateError::Execute(error)) => class_of(error),
             SinkError::Raced { .. } => Class::Transient,
-            SinkError::CheckpointMoved { .. } | SinkError::CoveredAhead { .. } => Class::Reorg,
+            SinkError::CheckpointMoved { .. } | SinkError::CoveredAhead { .. } | SinkError::Torn { .. } => Class::Reorg,
             SinkError::Migrate(_) | SinkError::LeaseLost { .. } | SinkError::Inconsistent { .. } => Class::Fatal,
         }
     }
@@ -103,6 +121,8 @@ fn class_of_state(code: &str) -> Class {
         "40001" | "40P01" | "55P03" => Class::Transient,
         // Shut down, crashed, starting up, connection slots taken.
         "57P01" | "57P02" | "57P03" | "53300" => Class::Transient,
+        // The session was ended because a stopped process held a transaction open: nothing of it stands.
+        "25P03" => Class::Transient,
         _ if code.starts_with("08") => Class::Transient,
         _ => Class::Fatal,
     }

@@ -16,10 +16,12 @@ pub mod currencies;
 pub mod digest;
 pub mod error;
 pub mod faults;
+pub mod intents;
 pub mod lease;
 pub mod members;
 pub mod outbox;
 pub mod publisher;
+pub mod seams;
 pub mod store;
 pub mod wash;
 

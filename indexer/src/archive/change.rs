@@ -14,6 +14,8 @@ pub(super) struct Change {
     pub(super) stale: Vec<Uuid>,
     /// Indexes into the span's logs to write.
     pub(super) missing: Vec<usize>,
+    /// Stored records that are the span's.
+    pub(super) held: Vec<Uuid>,
 }
 
 /// Which logs a span was asked for: of those it holds every one of its range.
@@ -44,12 +46,16 @@ impl<'a> Merge<'a> {
         let before = self.ids[self.next..].partition_point(|wanted| *wanted < id);
         self.missing(self.next..self.next + before);
         if self.ids.get(self.next) != Some(&id) {
-            if !record.is_some_and(|record| self.beside(record)) {
+            if record.is_some_and(|record| self.beside(record)) {
+                self.change.held.push(id);
+            } else {
                 self.change.stale.push(id);
             }
             return;
         }
-        if !record.is_some_and(|record| self.same(record)) {
+        if record.is_some_and(|record| self.same(record)) {
+            self.change.held.push(id);
+        } else {
             self.change.stale.push(id);
             self.change.missing.push(self.next);
         }

@@ -37,7 +37,7 @@ pub(super) fn within(chain: ChainId, bounds: Bounds) -> mongodb::bson::Document 
 }
 
 /// The document of one raw event; `event_type` and `event_data` wait for a decoder that knows the contract.
-pub(super) fn encode(chain_name: &str, chain: ChainId, id: Uuid, block: &Block, log: &Log) -> RawDocumentBuf {
+pub(super) fn encode(chain: ChainId, id: Uuid, block: &Block, log: &Log, writer: i64) -> RawDocumentBuf {
     let mut hash = hex::Buffer::<32, true>::new();
     let mut document = RawDocumentBuf::new();
     let key = key(chain, id);
@@ -48,7 +48,7 @@ pub(super) fn encode(chain_name: &str, chain: ChainId, id: Uuid, block: &Block, 
             bytes: &key,
         },
     );
-    document.append(cstr!("chain_id"), chain_name);
+    document.append(cstr!("chain_id"), chain.to_string().as_str());
     document.append(cstr!("block_number"), block.number.cast_signed());
     document.append(cstr!("block_hash"), &*hash.format(&block.hash));
     document.append(
@@ -67,7 +67,18 @@ pub(super) fn encode(chain_name: &str, chain: ChainId, id: Uuid, block: &Block, 
     document.append(cstr!("data"), hex::encode_prefixed(&log.data).as_str());
     document.append(cstr!("event_type"), RawBsonRef::Null);
     document.append(cstr!("event_data"), RawBsonRef::Null);
+    document.append(cstr!("writer"), writer);
     document
+}
+
+/// The number of the intent under which a document was written; zero for those from before there were any.
+pub(super) fn writer_of(document: &RawDocument) -> i64 {
+    document.get_i64("writer").unwrap_or(0)
+}
+
+/// What selects documents that no later writer than `writer` has written.
+pub(super) fn not_later(writer: i64) -> mongodb::bson::Document {
+    mongodb::bson::doc! { "$not": { "$gt": writer } }
 }
 
 /// The position id in a document's `_id`; `None` when it is not one of ours.
@@ -138,9 +149,10 @@ mod tests {
             data: Bytes::from_static(&[1, 2, 3]),
         };
         let id = Uuid::from_u128(42);
-        let document = encode("eip155:1", ChainId(1), id, &block, &log);
+        let document = encode(ChainId(1), id, &block, &log, 7);
         assert_eq!(id_of(&document), Some(id));
         assert_eq!(decode(&document), Some(Record { block, log }));
+        assert_eq!(writer_of(&document), 7);
         assert_eq!(document.get_str("address").unwrap(), format!("0x{}", "11".repeat(20)));
         assert_eq!(document.get("event_type").unwrap(), Some(RawBsonRef::Null));
     }

@@ -19,6 +19,7 @@ use alloy_primitives::Address;
 use decoders::block::{Answers, Block, Call, ChainId, Context, Log, Proof, Span};
 use decoders::id::{MAX_BLOCK, MAX_LOG_INDEX, Position, RecordKind};
 use sinks::error::{Class, SinkError};
+use sinks::intents::{Fence, Intent};
 use sinks::store::Store;
 use uuid::Uuid;
 
@@ -119,7 +120,7 @@ impl Archive {
         if url.is_empty() {
             return Ok(Archive::Postgres(PostgresArchive::new(store.clone())));
         }
-        MongoArchive::connect(url, database).await.map(Archive::Mongo)
+        MongoArchive::connect(url, database, store).await.map(Archive::Mongo)
     }
 
     /// `mongodb` or `postgresql`, for logs and the status page.
@@ -134,15 +135,18 @@ impl Archive {
     /// logs were written.
     ///
     /// Zero means that every log was there already. A transaction is held while the log it was first wanted for is.
-    pub async fn put(&self, span: &Span) -> Result<u64, ArchiveError> {
-        self.put_asked(span, &|_| true).await
+    ///
+    /// `intent` is the right to write the range. Once a later one has overtaken it, what is put has no effect on what is read: it is
+    /// refused, or its records are passed over.
+    pub async fn put(&self, span: &Span, intent: &Intent) -> Result<u64, ArchiveError> {
+        self.put_asked(span, &|_| true, intent).await
     }
 
     /// Like [`Archive::put`], of a span that was asked for only some logs: others of the same blocks are left alone.
-    pub async fn put_asked(&self, span: &Span, asked: Asked<'_>) -> Result<u64, ArchiveError> {
+    pub async fn put_asked(&self, span: &Span, asked: Asked<'_>, intent: &Intent) -> Result<u64, ArchiveError> {
         match self {
-            Archive::Mongo(archive) => archive.put(span, asked).await,
-            Archive::Postgres(archive) => archive.put(span, asked).await,
+            Archive::Mongo(archive) => archive.put(span, asked, intent).await,
+            Archive::Postgres(archive) => archive.put(span, asked, intent).await,
         }
     }
 
@@ -155,7 +159,7 @@ impl Archive {
             return Ok(span);
         }
         span.context.envelopes = match self {
-            Archive::Mongo(archive) => archive.context.envelopes(chain, &span.range).await?,
+            Archive::Mongo(archive) => archive.envelopes(chain, &span.range).await?,
             Archive::Postgres(archive) => archive.envelopes(chain, &span.range).await?,
         };
         // Which answers belong to the span only its decoders know.
@@ -203,7 +207,7 @@ impl Archive {
             return Ok(Answers::default());
         }
         match self {
-            Archive::Mongo(archive) => archive.context.answers(chain, calls).await,
+            Archive::Mongo(archive) => archive.answers(chain, calls).await,
             Archive::Postgres(archive) => archive.answers(chain, calls).await,
         }
     }
@@ -215,6 +219,13 @@ impl Archive {
             Archive::Postgres(archive) => archive.ping().await,
         }
     }
+}
+
+/// Whether `fences` let a record of `block` through that was written under the intent `number`.
+fn passes(fences: &[Fence], block: u64, number: i64) -> bool {
+    fences
+        .iter()
+        .all(|fence| number >= fence.number || !fence.range.contains(&block))
 }
 
 /// One stored raw event with the block it stands in.

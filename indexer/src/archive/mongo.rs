@@ -4,17 +4,19 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use decoders::block::{ChainId, Span};
+use decoders::block::{Answers, Call, ChainId, Envelopes, Span};
 use mongodb::bson::{Document, RawDocumentBuf, doc, serialize_to_bson};
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
 use mongodb::{Client, Collection, Cursor};
-use sinks::error::Class;
+use sinks::error::{Class, SinkError};
+use sinks::intents::{self, Intent};
+use sinks::store::Store;
 use uuid::Uuid;
 
 use super::change::{Asked, Change, Merge, batches};
 use super::mongo_context::MongoContext;
-use super::{ArchiveError, Bounds, Gatherer, block_of, document, ids};
+use super::{ArchiveError, Bounds, Gatherer, block_of, document, ids, passes};
 
 /// The collection's name.
 const COLLECTION: &str = "raw_events";
@@ -28,6 +30,8 @@ const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Documents asked for at a time.
 const BATCH_READ: u32 = 10_000;
+/// Times a range is marked again because an earlier writer still deleted from it.
+const FENCE_ROUNDS: usize = 3;
 /// Code of MongoDB's duplicate key error.
 const DUPLICATE_KEY: i32 = 11_000;
 
@@ -35,7 +39,9 @@ const DUPLICATE_KEY: i32 = 11_000;
 #[derive(Clone, Debug)]
 pub struct MongoArchive {
     pub(super) events: Collection<RawDocumentBuf>,
-    pub(super) context: MongoContext,
+    context: MongoContext,
+    /// Where the fences are.
+    store: Store,
 }
 
 impl MongoArchive {
@@ -43,7 +49,7 @@ impl MongoArchive {
     ///
     /// Writes are acknowledged by a majority and journaled unless the address asks for something else (`w`, `journal`):
     /// what `put` reported must survive the loss of a server.
-    pub async fn connect(url: &str, database: &str) -> Result<Self, ArchiveError> {
+    pub async fn connect(url: &str, database: &str, store: &Store) -> Result<Self, ArchiveError> {
         let mut options = ClientOptions::parse(url)
             .await
             .map_err(|error| ArchiveError::Address(without_secret(url, &error)))?;
@@ -62,6 +68,7 @@ impl MongoArchive {
         let archive = MongoArchive {
             events: database.collection(COLLECTION),
             context: MongoContext::new(&database),
+            store: store.clone(),
         };
         archive.ping().await.map_err(|error| ArchiveError::Unreachable {
             hosts,
@@ -76,17 +83,60 @@ impl MongoArchive {
         Ok(())
     }
 
-    pub(super) async fn put(&self, span: &Span, asked: Asked<'_>) -> Result<u64, ArchiveError> {
+    pub(super) async fn put(&self, span: &Span, asked: Asked<'_>, intent: &Intent) -> Result<u64, ArchiveError> {
         let ids = ids(span)?;
-        let change = self.compare(span, &ids, asked).await?;
+        let mut written = self.replace(span, &ids, asked, intent).await?;
+        if intent.contested {
+            written += self.fence_off(span, &ids, asked, intent).await?;
+        }
+        Ok(written)
+    }
+
+    async fn replace(&self, span: &Span, ids: &[Uuid], asked: Asked<'_>, intent: &Intent) -> Result<u64, ArchiveError> {
+        let change = self.compare(span, ids, asked).await?;
         // What hangs on logs goes before them and comes after them, so that a crash leaves none without its log.
         if !change.stale.is_empty() {
-            self.context.forget(span, &change.stale).await?;
-            self.delete(span.chain, &change.stale).await?;
+            self.context.forget(span, &change.stale, intent.number).await?;
+            self.delete(span.chain, &change.stale, intent.number).await?;
         }
-        let written = self.insert(span, &ids, &change.missing).await?;
-        self.context.keep(span, &ids).await?;
+        let written = self.insert(span, ids, &change.missing, intent.number).await?;
+        self.context.keep(span, ids, intent.number).await?;
         Ok(written)
+    }
+
+    /// Marks every record of the range as this writer's, so that an earlier one which is still under way can no longer delete it, and
+    /// puts again what that one deleted meanwhile.
+    async fn fence_off(
+        &self,
+        span: &Span,
+        ids: &[Uuid],
+        asked: Asked<'_>,
+        intent: &Intent,
+    ) -> Result<u64, ArchiveError> {
+        let mut written = 0;
+        for _ in 0..FENCE_ROUNDS {
+            let change = self.compare(span, ids, asked).await?;
+            self.mark(span.chain, &change.held, intent.number).await?;
+            self.context.mark(span.chain, &change.held, intent.number).await?;
+            let again = self.compare(span, ids, asked).await?;
+            if again.missing.is_empty() && again.held.len() == change.held.len() {
+                return Ok(written);
+            }
+            written += self.replace(span, ids, asked, intent).await?;
+        }
+        Err(ArchiveError::Postgres(SinkError::Raced {
+            chain: intent.chain,
+            range: intent.range.clone(),
+        }))
+    }
+
+    async fn mark(&self, chain: ChainId, held: &[Uuid], writer: i64) -> Result<(), ArchiveError> {
+        for run in held.chunks(BATCH_LOGS) {
+            let keys: Vec<_> = run.iter().map(|id| document::key_value(chain, *id)).collect();
+            let earlier = doc! { "_id": { "$in": keys }, "writer": document::not_later(writer) };
+            in_time(self.events.update_many(earlier, doc! { "$set": { "writer": writer } })).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn read(
@@ -95,12 +145,16 @@ impl MongoArchive {
         range: RangeInclusive<u64>,
         contracts: &[Address],
     ) -> Result<Span, ArchiveError> {
+        let fences = intents::fences(&self.store, chain, &range).await?;
         let mut cursor = self.scan(chain, &range, contracts).await?;
         let mut gatherer = Gatherer::new(chain, range);
         while in_time(cursor.advance()).await? {
             let stored = cursor.current();
+            let block = document::id_of(stored).map_or(0, decoders::id::block_number_of);
+            if !passes(&fences, block, document::writer_of(stored)) {
+                continue;
+            }
             let Some(record) = document::decode(stored) else {
-                let block = document::id_of(stored).map_or(0, decoders::id::block_number_of);
                 return Err(ArchiveError::Corrupt {
                     chain,
                     block,
@@ -110,6 +164,22 @@ impl MongoArchive {
             gatherer.push(record)?;
         }
         Ok(gatherer.span)
+    }
+
+    pub(super) async fn envelopes(
+        &self,
+        chain: ChainId,
+        range: &RangeInclusive<u64>,
+    ) -> Result<Envelopes, ArchiveError> {
+        let fences = intents::fences(&self.store, chain, range).await?;
+        self.context.envelopes(chain, range, &fences).await
+    }
+
+    pub(super) async fn answers(&self, chain: ChainId, calls: &[Call]) -> Result<Answers, ArchiveError> {
+        let heights = calls.iter().filter_map(|call| call.at);
+        let range = heights.clone().min().unwrap_or(0)..=heights.max().unwrap_or(0);
+        let fences = intents::fences(&self.store, chain, &range).await?;
+        self.context.answers(chain, calls, &fences).await
     }
 
     async fn scan(
@@ -139,19 +209,20 @@ impl MongoArchive {
         Ok(merge.finish())
     }
 
-    async fn delete(&self, chain: ChainId, stale: &[Uuid]) -> Result<(), ArchiveError> {
+    async fn delete(&self, chain: ChainId, stale: &[Uuid], writer: i64) -> Result<(), ArchiveError> {
         for run in stale.chunks(BATCH_LOGS) {
             let keys: Vec<_> = run.iter().map(|id| document::key_value(chain, *id)).collect();
-            in_time(self.events.delete_many(doc! { "_id": { "$in": keys } })).await?;
+            let earlier = doc! { "_id": { "$in": keys }, "writer": document::not_later(writer) };
+            in_time(self.events.delete_many(earlier)).await?;
         }
         Ok(())
     }
 
     /// Inserts with two batches under way at once; more bring nothing (measured).
-    async fn insert(&self, span: &Span, ids: &[Uuid], missing: &[usize]) -> Result<u64, ArchiveError> {
+    async fn insert(&self, span: &Span, ids: &[Uuid], missing: &[usize], writer: i64) -> Result<u64, ArchiveError> {
         let batches = batches(span, missing, BATCH_LOGS, BATCH_BYTES);
-        let even = self.insert_batches(span, ids, batches.iter().step_by(2));
-        let odd = self.insert_batches(span, ids, batches.iter().skip(1).step_by(2));
+        let even = self.insert_batches(span, ids, batches.iter().step_by(2), writer);
+        let odd = self.insert_batches(span, ids, batches.iter().skip(1).step_by(2), writer);
         let (even, odd) = tokio::try_join!(even, odd)?;
         Ok(even + odd)
     }
@@ -161,31 +232,25 @@ impl MongoArchive {
         span: &Span,
         ids: &[Uuid],
         batches: impl Iterator<Item = &'a &'a [usize]>,
+        writer: i64,
     ) -> Result<u64, ArchiveError> {
-        let chain_name = span.chain.to_string();
         let mut written = 0;
         for run in batches {
-            written += self.insert_batch(span, &chain_name, ids, run).await?;
+            written += self.insert_batch(span, ids, run, writer).await?;
         }
         Ok(written)
     }
 
-    async fn insert_batch(
-        &self,
-        span: &Span,
-        chain_name: &str,
-        ids: &[Uuid],
-        run: &[usize],
-    ) -> Result<u64, ArchiveError> {
+    async fn insert_batch(&self, span: &Span, ids: &[Uuid], run: &[usize], writer: i64) -> Result<u64, ArchiveError> {
         let mut documents = Vec::with_capacity(run.len());
         for index in run {
             let log = &span.logs[*index];
             documents.push(document::encode(
-                chain_name,
                 span.chain,
                 ids[*index],
                 block_of(span, log)?,
                 log,
+                writer,
             ));
         }
         let known = match in_time(self.events.insert_many(documents).ordered(false)).await {

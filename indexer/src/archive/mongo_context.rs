@@ -9,11 +9,12 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, RawBinaryRef, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Database};
 use rustc_hash::FxHashMap;
+use sinks::intents::Fence;
 use uuid::Uuid;
 
 use super::context::{self, Kept};
 use super::mongo::{BATCH_BYTES, BATCH_LOGS, duplicates, in_time};
-use super::{ArchiveError, Bounds, document};
+use super::{ArchiveError, Bounds, document, passes};
 
 /// Name of the collection of transactions; `_id` is that of the transaction's first log.
 const TRANSACTIONS: &str = "raw_transactions";
@@ -36,11 +37,11 @@ impl MongoContext {
     }
 
     /// Writes what is not there yet; without a context it asks nothing.
-    pub(super) async fn keep(&self, span: &Span, ids: &[Uuid]) -> Result<(), ArchiveError> {
+    pub(super) async fn keep(&self, span: &Span, ids: &[Uuid], writer: i64) -> Result<(), ArchiveError> {
         let (chain, name) = (span.chain, span.chain.to_string());
         let kept = context::transactions(span, ids);
         for run in context::runs(&kept, BATCH_LOGS, BATCH_BYTES) {
-            let documents = run.iter().map(|kept| transaction(&name, chain, kept)).collect();
+            let documents = run.iter().map(|kept| transaction(&name, chain, kept, writer)).collect();
             insert(&self.transactions, documents).await?;
         }
         for run in context::answers(span).chunks(BATCH_LOGS) {
@@ -50,11 +51,12 @@ impl MongoContext {
                 .map(|(call, _)| key_value(answer_key(chain, call).to_vec()))
                 .collect();
             if !replaced.is_empty() {
-                in_time(self.answers.delete_many(doc! { "_id": { "$in": replaced } })).await?;
+                let earlier = doc! { "_id": { "$in": replaced }, "writer": document::not_later(writer) };
+                in_time(self.answers.delete_many(earlier)).await?;
             }
             let documents = run
                 .iter()
-                .map(|(call, answer)| answer_document(&name, chain, call, answer))
+                .map(|(call, answer)| answer_document(&name, chain, call, answer, writer))
                 .collect();
             insert(&self.answers, documents).await?;
         }
@@ -62,15 +64,31 @@ impl MongoContext {
     }
 
     /// Deletes what hangs on `stale` logs of the span's range.
-    pub(super) async fn forget(&self, span: &Span, stale: &[Uuid]) -> Result<(), ArchiveError> {
+    pub(super) async fn forget(&self, span: &Span, stale: &[Uuid], writer: i64) -> Result<(), ArchiveError> {
         for run in stale.chunks(BATCH_LOGS) {
             let keys: Vec<Binary> = run.iter().map(|id| document::key_value(span.chain, *id)).collect();
-            in_time(self.transactions.delete_many(doc! { "_id": { "$in": keys } })).await?;
+            let earlier = doc! { "_id": { "$in": keys }, "writer": document::not_later(writer) };
+            in_time(self.transactions.delete_many(earlier)).await?;
         }
         if let Some(from) = context::doubtful_from(stale) {
             let low = key_value(key_at(span.chain, from, B256::ZERO).to_vec());
             let high = key_value(key_at(span.chain, span.range.end().saturating_add(1), B256::ZERO).to_vec());
-            in_time(self.answers.delete_many(doc! { "_id": { "$gte": low, "$lt": high } })).await?;
+            let earlier = doc! { "_id": { "$gte": low, "$lt": high }, "writer": document::not_later(writer) };
+            in_time(self.answers.delete_many(earlier)).await?;
+        }
+        Ok(())
+    }
+
+    /// Marks the transactions that hang on `held` logs as those of `writer`; its answers it has written anew.
+    pub(super) async fn mark(&self, chain: ChainId, held: &[Uuid], writer: i64) -> Result<(), ArchiveError> {
+        for run in held.chunks(BATCH_LOGS) {
+            let keys: Vec<Binary> = run.iter().map(|id| document::key_value(chain, *id)).collect();
+            let earlier = doc! { "_id": { "$in": keys }, "writer": document::not_later(writer) };
+            in_time(
+                self.transactions
+                    .update_many(earlier, doc! { "$set": { "writer": writer } }),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -79,15 +97,20 @@ impl MongoContext {
         &self,
         chain: ChainId,
         range: &RangeInclusive<u64>,
+        fences: &[Fence],
     ) -> Result<Envelopes, ArchiveError> {
         let mut envelopes = Envelopes::default();
         let mut cursor = in_time(self.transactions.find(document::within(chain, Bounds::of(range)))).await?;
         while in_time(cursor.advance()).await? {
             let stored = cursor.current();
+            let block = document::id_of(stored).map_or(0, decoders::id::block_number_of);
+            if !passes(fences, block, document::writer_of(stored)) {
+                continue;
+            }
             let Some((hash, envelope)) = read_transaction(stored) else {
                 return Err(ArchiveError::Corrupt {
                     chain,
-                    block: document::id_of(stored).map_or(0, decoders::id::block_number_of),
+                    block,
                     reason: "a document is not a transaction".into(),
                 });
             };
@@ -96,7 +119,12 @@ impl MongoContext {
         Ok(envelopes)
     }
 
-    pub(super) async fn answers(&self, chain: ChainId, calls: &[Call]) -> Result<Answers, ArchiveError> {
+    pub(super) async fn answers(
+        &self,
+        chain: ChainId,
+        calls: &[Call],
+        fences: &[Fence],
+    ) -> Result<Answers, ArchiveError> {
         let mut answers = Answers::default();
         for run in calls.chunks(BATCH_LOGS) {
             let by_key: FxHashMap<_, &Call> = run.iter().map(|call| (answer_key(chain, call), call)).collect();
@@ -106,7 +134,11 @@ impl MongoContext {
                 let stored = cursor.current();
                 let key = stored.get_binary("_id").ok().and_then(|id| id.bytes.try_into().ok());
                 let call = key.and_then(|key: [u8; ANSWER_KEY]| by_key.get(&key));
-                if let Some((call, answer)) = call.zip(read_answer(stored)) {
+                let passed = |call: &&&Call| {
+                    let writer = document::writer_of(stored);
+                    call.at.is_none_or(|height| passes(fences, height, writer))
+                };
+                if let Some((call, answer)) = call.filter(passed).zip(read_answer(stored)) {
                     answers.insert((*call).clone(), answer);
                 }
             }
@@ -147,7 +179,7 @@ fn key_value(bytes: Vec<u8>) -> Binary {
     }
 }
 
-fn transaction(chain_name: &str, chain: ChainId, kept: &Kept<'_>) -> RawDocumentBuf {
+fn transaction(chain_name: &str, chain: ChainId, kept: &Kept<'_>, writer: i64) -> RawDocumentBuf {
     let Envelope { from, to, value, input } = kept.envelope;
     let mut account = hex::Buffer::<20, true>::new();
     let mut document = RawDocumentBuf::new();
@@ -162,6 +194,7 @@ fn transaction(chain_name: &str, chain: ChainId, kept: &Kept<'_>) -> RawDocument
     }
     document.append(cstr!("value"), value.to_string().as_str());
     document.append(cstr!("input"), hex::encode_prefixed(input).as_str());
+    document.append(cstr!("writer"), writer);
     document
 }
 
@@ -181,7 +214,7 @@ fn read_transaction(document: &RawDocument) -> Option<(B256, Envelope)> {
     Some((text("tx_hash")?.parse().ok()?, envelope))
 }
 
-fn answer_document(chain_name: &str, chain: ChainId, call: &Call, answer: &Answer) -> RawDocumentBuf {
+fn answer_document(chain_name: &str, chain: ChainId, call: &Call, answer: &Answer, writer: i64) -> RawDocumentBuf {
     let mut document = RawDocumentBuf::new();
     append_key(&mut document, &answer_key(chain, call));
     document.append(cstr!("chain_id"), chain_name);
@@ -195,6 +228,7 @@ fn answer_document(chain_name: &str, chain: ChainId, call: &Call, answer: &Answe
         Answer::Returned(bytes) => document.append(cstr!("returned"), hex::encode_prefixed(bytes).as_str()),
         Answer::Reverted => document.append(cstr!("returned"), RawBsonRef::Null),
     }
+    document.append(cstr!("writer"), writer);
     document
 }
 

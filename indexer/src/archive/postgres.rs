@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use decoders::block::{Answers, Block, Call, ChainId, Envelopes, Log, Span};
 use futures::TryStreamExt;
 use sinks::error::SinkError;
+use sinks::intents::{self, Intent};
 use sinks::store::Store;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -42,15 +43,17 @@ impl PostgresArchive {
         Ok(())
     }
 
-    pub(super) async fn put(&self, span: &Span, asked: Asked<'_>) -> Result<u64, ArchiveError> {
+    pub(super) async fn put(&self, span: &Span, asked: Asked<'_>, intent: &Intent) -> Result<u64, ArchiveError> {
         let ids = ids(span)?;
         for _ in 1..ATTEMPTS {
-            match self.replace(span, &ids, asked).await {
+            match self.replace(span, &ids, asked, intent).await {
                 Err(Failed::Store(error)) if is_unique_violation(&error) => {}
                 other => return other.map_err(ArchiveError::from),
             }
         }
-        self.replace(span, &ids, asked).await.map_err(ArchiveError::from)
+        self.replace(span, &ids, asked, intent)
+            .await
+            .map_err(ArchiveError::from)
     }
 
     pub(super) async fn read(
@@ -92,9 +95,12 @@ impl PostgresArchive {
             .map_err(SinkError::from)?)
     }
 
-    /// One transaction: compare, delete what is stale, copy what is missing.
-    async fn replace(&self, span: &Span, ids: &[Uuid], asked: Asked<'_>) -> Result<u64, Failed> {
+    /// One transaction: see that no later writer has begun, compare, delete what is stale, copy what is missing.
+    async fn replace(&self, span: &Span, ids: &[Uuid], asked: Asked<'_>, intent: &Intent) -> Result<u64, Failed> {
         let mut transaction = self.store.pool.begin().await?;
+        intents::check(&mut transaction, intent)
+            .await
+            .map_err(|error| Failed::Archive(error.into()))?;
         let name = span.chain.to_string();
         let change = compare(&mut transaction, &name, span, ids, asked).await?;
         if !change.stale.is_empty() {

@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use decoders::block::ChainId;
+use sinks::{checkpoint, lease};
+use tracing::warn;
 
 use super::{BlockRange, Context};
 use crate::backfill::{self, Progress};
 use crate::config::EndpointUrl;
 use crate::currencies;
+use crate::daemon;
 use crate::daemon::assembly::Assignment;
-use crate::error::{Error, Exit, Failure};
+use crate::error::{Class, Error, Exit, Failure};
+use crate::follower::{FollowerSettings, ancestor};
 use crate::health::Metrics;
 use crate::pipeline::Pipeline;
 use crate::registry;
@@ -84,13 +88,38 @@ async fn backfill(
     let workers = config.pipeline.backfill_workers as usize;
     let progress = Arc::<Progress>::default();
     let began = Instant::now();
-    let fill = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
+    let fill = async {
+        loop {
+            let load = backfill::load(&pipeline, range.clone(), proof, workers, &progress, &context.cancel);
+            match load.await {
+                Err(error) if error.class() == Class::Reorg => mend(&pipeline, &settings, &error).await?,
+                outcome => return outcome,
+            }
+        }
+    };
     let filled = context.terminal.shown(&progress, fill).await;
     filled.map_err(|error| stopped(error, &progress))?;
     stored::fill(&pipeline, range.clone(), *range.end(), proof, workers, &context.cancel).await?;
     let took = began.elapsed();
     currencies::learn(&pipeline).await?;
     context.writer.line(summary(&progress, &range, took))
+}
+
+/// Decides which of two branches is the chain's where no daemon follows it that would: takes what is stored of the other one back.
+async fn mend(pipeline: &Pipeline, settings: &FollowerSettings, torn: &Error) -> Result<(), Error> {
+    let (store, chain) = (&pipeline.store, pipeline.chain);
+    warn!(error = %torn, "the blocks read do not fit those stored");
+    let Some(lease) = lease::acquire(store, chain, &daemon::holder(), settings.lease_ttl).await? else {
+        // Who holds the lease has been notified by the doubt that is stored.
+        tokio::time::sleep(settings.lease_ttl / 3).await;
+        return Ok(());
+    };
+    let mended = match checkpoint::doubted(store, chain).await? {
+        Some(doubted) => ancestor::mend(pipeline, doubted, settings.start_block, &lease).await,
+        None => Ok(()),
+    };
+    lease::release(store, &lease).await?;
+    mended
 }
 
 /// Refuses blocks that a reorg could still undo.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use decoders::block::Proof;
-use sinks::{checkpoint, coverage, wash};
+use sinks::{checkpoint, wash};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, instrument};
+use tracing::{info, instrument, warn};
 
 use crate::backfill::{self, Progress};
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::follower::Follower;
 use crate::health::TaskHealth;
 use crate::{currencies, retry, stored};
@@ -167,7 +167,14 @@ impl ChainTask {
                 if let Some(gap) = gap {
                     info!(from = gap.start(), to = gap.end(), "filling gaps");
                     let fill = backfill::fill(pipeline, gap, self.gap_proof, self.gap_workers, &self.progress, cancel);
-                    self.watched(fill).await?;
+                    match self.watched(fill).await {
+                        // The follower, which holds the lease, finds out on which branch the chain is.
+                        Err(error) if error.class() == Class::Reorg => {
+                            warn!(%error, "a gap does not fit the blocks beside it");
+                            idle(cancel, followed, &mut leading).await?;
+                        }
+                        outcome => outcome?,
+                    }
                     continue;
                 }
             }
@@ -233,7 +240,7 @@ impl ChainTask {
             return Ok(None);
         };
         pipeline.gather().await?;
-        let missing = coverage::missing(&pipeline.store, pipeline.chain, &pipeline.wanted, range).await?;
+        let missing = backfill::missing(pipeline, &range).await?;
         Ok(missing
             .first()
             .zip(missing.last())

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 
 use decoders::block::BlockRef;
-use sinks::checkpoint;
+use sinks::lease::Lease;
+use sinks::{checkpoint, commit, seams};
+use tracing::warn;
 
 use crate::endpoints::Votes;
 use crate::error::Error;
@@ -12,42 +14,67 @@ use crate::pipeline::Pipeline;
 /// Blocks of the archive looked through at a time, once the kept block hashes are used up.
 const ARCHIVE_WINDOW: u64 = 2048;
 
-/// The highest stored block that the endpoints still serve under the same hash.
+/// The highest stored block at or below `highest` that the endpoints still serve under the same hash.
 ///
-/// First among the kept hashes of blocks that were not final; below them among the blocks the archive holds; and when not one
-/// stored block is on the served chain, the served block below `lowest`. So no reorg is too deep.
+/// First among the kept hashes of blocks that were not final; below them among the blocks the archive holds and the seams of
+/// spans; and when not one stored block is on the served chain, the served block below `lowest`. So no reorg is too deep.
 ///
 /// # Errors
 /// Whatever the endpoints, the store or the archive answer.
-pub async fn find(pipeline: &Pipeline, lowest: u64) -> Result<BlockRef, Error> {
-    let mut kept: Vec<BlockRef> = checkpoint::kept(&pipeline.store, pipeline.chain)
-        .await?
-        .iter()
-        .map(|block| block.block_ref())
-        .collect();
+pub async fn find(pipeline: &Pipeline, lowest: u64, highest: u64) -> Result<BlockRef, Error> {
+    let (store, chain) = (&pipeline.store, pipeline.chain);
+    let kept = checkpoint::kept(store, chain).await?;
+    let mut kept: Vec<BlockRef> = kept.iter().map(|block| block.block_ref()).collect();
+    kept.retain(|block| block.number <= highest);
     kept.sort_unstable();
     if let Some(ancestor) = highest_shared(pipeline, &kept, false).await? {
         return Ok(ancestor);
     }
-    let mut above = match kept.first() {
-        Some(block) => block.number,
-        None => checkpoint::read(&pipeline.store, pipeline.chain)
-            .await?
-            .map_or(0, |stored| stored.block.number),
-    };
-    while let Some(window) = window_below(above, lowest) {
+    let mut above = kept.first().map_or(highest.saturating_add(1), |block| block.number);
+    let seams = seams::read(store, chain, lowest, above.saturating_sub(1)).await?;
+    let seam = highest_shared(pipeline, &seams, true).await?;
+    let floor = seam.map_or(lowest, |seam| seam.number + 1);
+    while let Some(window) = window_below(above, floor) {
         above = *window.start();
-        let archived = pipeline.archive.read_logs(pipeline.chain, window).await?;
+        let archived = pipeline.archive.read_logs(chain, window).await?;
         let blocks: Vec<BlockRef> = archived.blocks.iter().map(|block| block.block_ref()).collect();
         if let Some(ancestor) = highest_shared(pipeline, &blocks, true).await? {
             return Ok(ancestor);
         }
+    }
+    if let Some(seam) = seam {
+        return Ok(seam);
     }
     let below = lowest.saturating_sub(1);
     let header = pipeline.endpoints.header_at(below).await?;
     header
         .map(|header| header.block.block_ref())
         .ok_or_else(|| Error::Stalled(format!("no endpoint serves block {below}")))
+}
+
+/// Decides about the block `doubted`, at which spans of two branches met: goes down to the branch that the endpoints agree on, or finds
+/// that what is stored is theirs.
+///
+/// # Errors
+/// Whatever the endpoints, the store or the archive answer; a lease that was lost.
+pub async fn mend(pipeline: &Pipeline, doubted: u64, lowest: u64, lease: &Lease) -> Result<(), Error> {
+    let (store, chain) = (&pipeline.store, pipeline.chain);
+    let from = checkpoint::read(store, chain).await?.map(|stored| stored.block);
+    let ancestor = find(pipeline, lowest, doubted).await?;
+    if ancestor.number >= doubted {
+        warn!(
+            block = doubted,
+            "the stored blocks are the chain's; a span that did not fit them was of another branch"
+        );
+        return Ok(seams::trust(store, lease, doubted).await?);
+    }
+    let undone = match from {
+        Some(from) if ancestor.number < from.number => commit::rewind(store, chain, from, ancestor, lease).await?,
+        from => commit::disown(store, from, ancestor.number + 1, lease).await?,
+    };
+    pipeline.metrics.reorgs.inc();
+    warn!(block = doubted, %ancestor, transfers = undone.transfers, "blocks of two branches were stored; rewound");
+    Ok(())
 }
 
 /// Whether the chain has left the stored branch at or below `height`, by the newest block that the archive holds there.

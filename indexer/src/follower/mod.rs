@@ -291,6 +291,10 @@ impl Follower {
     }
 
     async fn step(&self, heads: &Heads, finalized: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
+        if let Some(doubted) = checkpoint::doubted(&self.pipeline.store, self.pipeline.chain).await? {
+            ancestor::mend(&self.pipeline, doubted, self.settings.start_block, lease).await?;
+            return Ok(Outcome::Moved);
+        }
         let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain)
             .await?
             .map(|stored| stored.block);
@@ -414,7 +418,7 @@ impl Follower {
     }
 
     async fn rewind(&self, from: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
-        let ancestor = ancestor::find(&self.pipeline, self.settings.start_block).await?;
+        let ancestor = ancestor::find(&self.pipeline, self.settings.start_block, from.number).await?;
         if ancestor == from {
             return Err(Error::Stalled(format!(
                 "endpoints disagree about what follows block {from}"

@@ -11,7 +11,10 @@ use super::{Abi, Chain, Contract, Endpoint, RegistryError, row};
 
 /// Adds a chain; its `id` is given by the database.
 pub async fn add_chain(store: &Store, chain: &Chain) -> Result<(), RegistryError> {
-    if insert_chain(&store.pool, chain).await? {
+    let mut transaction = store.pool.begin().await?;
+    let is_new = insert_chain(&mut transaction, chain).await?;
+    transaction.commit().await?;
+    if is_new {
         return Ok(());
     }
     let text = format!(
@@ -32,12 +35,8 @@ pub async fn edit_chain(
     let mut edited = found.ok_or_else(|| RegistryError::unknown_chain(chain))?;
     let before = edited.scope;
     change(&mut edited);
-    if edited.scope != before && row::is_covered(&mut *transaction, chain).await? {
-        // Coverage is kept per decoder in one scope and per contract in the other: facts would be written twice.
-        let message = format!(
-            "{chain} has indexed blocks, so its scope stays: add the chain to another database for another scope"
-        );
-        return Err(RegistryError::Refused(message));
+    if edited.scope != before {
+        check_scope(&mut transaction, &edited).await?;
     }
     // Keys the daemon does not know belong to other services and stay; a key without a value goes.
     sqlx::query(
@@ -261,8 +260,21 @@ async fn require_chain(connection: &mut PgConnection, chain: ChainId) -> Result<
 
 // An insert that meets a conflict uses up an id, and every start seeds: hence the look before it.
 
+/// Refuses a scope other than the one in which blocks of the chain were indexed, also before the chain was removed: coverage is kept
+/// per decoder in one scope and per contract in the other, so facts would be written twice.
+async fn check_scope(connection: &mut PgConnection, chain: &Chain) -> Result<(), RegistryError> {
+    let covered = row::covered_scope(connection, chain.chain).await?;
+    if covered.is_none_or(|covered| covered == chain.scope) {
+        return Ok(());
+    }
+    Err(RegistryError::Refused(format!(
+        "{} has indexed blocks, so its scope stays: add the chain to another database for another scope",
+        chain.chain
+    )))
+}
+
 /// Whether the chain was missing and is there now.
-pub(super) async fn insert_chain(executor: impl PgExecutor<'_>, chain: &Chain) -> Result<bool, RegistryError> {
+pub(super) async fn insert_chain(connection: &mut PgConnection, chain: &Chain) -> Result<bool, RegistryError> {
     let inserted = sqlx::query(
         "insert into chain_registry_service.chains
              (caip2, chain_numeric, name, native_symbol, decimals, explorer_url, enabled, start_block, scope, features_json)
@@ -280,10 +292,14 @@ pub(super) async fn insert_chain(executor: impl PgExecutor<'_>, chain: &Chain) -
     .bind(height(chain.start_block)?)
     .bind(word(chain.scope))
     .bind(Json(&chain.settings))
-    .execute(executor)
+    .execute(&mut *connection)
     .await
     .map_err(refused)?;
-    Ok(inserted.rows_affected() == 1)
+    let is_new = inserted.rows_affected() == 1;
+    if is_new {
+        check_scope(connection, chain).await?;
+    }
+    Ok(is_new)
 }
 
 /// The id, where the endpoint was missing and is there now.

@@ -86,11 +86,23 @@ pub(super) fn endpoint_of(row: &PgRow) -> Result<Endpoint, RegistryError> {
     })
 }
 
-/// Whether anything of `chain` was indexed.
-pub(super) async fn is_covered(executor: impl PgExecutor<'_>, chain: ChainId) -> Result<bool, RegistryError> {
-    let covered =
-        sqlx::query_scalar("select exists (select from indexer_service.indexer_coverage where chain_id = $1)");
-    Ok(covered.bind(chain.to_string()).fetch_one(executor).await?)
+/// The scope in which blocks of `chain` were indexed; `None` where none was. The archive is covered for itself in one scope only.
+pub(super) async fn covered_scope(
+    executor: impl PgExecutor<'_>,
+    chain: ChainId,
+) -> Result<Option<Scope>, RegistryError> {
+    let row: (bool, bool) = sqlx::query_as(
+        "select coalesce(bool_or(source = 'archive'), false), coalesce(bool_or(source not like '%:%'), false)
+         from indexer_service.indexer_coverage where chain_id = $1 and not isempty(covered)",
+    )
+    .bind(chain.to_string())
+    .fetch_one(executor)
+    .await?;
+    Ok(match row {
+        (true, _) => Some(Scope::All),
+        (false, true) => Some(Scope::Contracts),
+        (false, false) => None,
+    })
 }
 
 pub(super) async fn contracts(

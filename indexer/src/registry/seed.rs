@@ -24,7 +24,7 @@ pub async fn seed(store: &Store, config: &Config) -> Result<Seeded, RegistryErro
     let mut seeded = Seeded::default();
     let mut transaction = store.pool.begin().await?;
     for chain in &config.chains {
-        if edit::insert_chain(&mut *transaction, &chain_of(chain)).await? {
+        if edit::insert_chain(&mut transaction, &chain_of(chain)).await? {
             seeded.chains += 1;
             seed_gas_policy(&mut transaction, chain).await?;
         }

@@ -3,11 +3,12 @@
 use std::ops::RangeInclusive;
 
 use alloy_primitives::Address;
-use decoders::block::Proof;
+use decoders::block::{Log, Proof};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use sinks::commit::Move;
 use sinks::coverage::{self, Wanted};
-use sinks::{abis, checkpoint};
+use sinks::{abis, checkpoint, intents};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -16,6 +17,7 @@ use crate::endpoints::Filter;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::retry;
+use crate::stored::Origin;
 
 /// Blocks with the same contracts to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,9 +175,15 @@ async fn take(pipeline: &Pipeline, piece: &Piece, proof: Proof) -> Result<(), Er
             let mut span = pipeline.endpoints.range_span(rest.clone(), &filter, proof).await?;
             span.shorten(pipeline.span_rows);
             let _holding = pipeline.held.hold(span.rows());
-            let written = pipeline.archive.put_asked(&span, &|log| filter.matches(log)).await?;
+            let step = Move::Backfill { branch };
+            let intent = intents::begin(&pipeline.store, pipeline.chain, span.range.clone(), &step).await?;
+            let intent = intent.for_some_logs();
+            let asked = |log: &Log| filter.matches(log);
+            let written = pipeline.archive.put_asked(&span, &asked, &intent).await?;
             pipeline.metrics.archive_writes.inc_by(written);
-            pipeline.interpret(&span, &piece.unread, true, branch).await?;
+            pipeline
+                .interpret(&span, &piece.unread, Origin::Put(&intent), branch)
+                .await?;
             rest = span.range.end() + 1..=*rest.end();
         }
     }
@@ -184,7 +192,7 @@ async fn take(pipeline: &Pipeline, piece: &Piece, proof: Proof) -> Result<(), Er
             .archive
             .read_of(pipeline.chain, piece.range.clone(), &piece.held)
             .await?;
-        pipeline.interpret(&span, &piece.held, false, branch).await?;
+        pipeline.interpret(&span, &piece.held, Origin::Archive, branch).await?;
     }
     Ok(())
 }

@@ -9,10 +9,22 @@ mod retry;
 mod timeline;
 
 use alloy_primitives::Address;
+use sinks::intents::Intent;
 
 pub use fill::fill;
 pub use reader::Interpreter;
 pub use retry::{Bench, Retried, drain, retry};
+
+/// Where the logs of a reading come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// The archive, as it is.
+    Archive,
+    /// They were put into the archive under this intent, which the reading takes out.
+    Put(&'a Intent),
+    /// They were put into the archive, and committed with what the decoders made of them.
+    Committed,
+}
 
 /// A contract whose every log is archived and read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,7 +15,7 @@ use sinks::store::Store;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Followed, timeline};
+use super::{Followed, Origin, timeline};
 use crate::archive::queue::Waiting;
 use crate::archive::{Archive, Note, log_id};
 use crate::error::Error;
@@ -63,8 +63,7 @@ impl Interpreter {
 
     /// Reads the logs of `contracts` in `span`, which holds every one of its range, and returns the faults.
     ///
-    /// `archived` says that they were put into the archive for this reading; `branch` is the chain's
-    /// [`branch`](sinks::checkpoint::branch) from before the span was read.
+    /// `branch` is the chain's [`branch`](sinks::checkpoint::branch) from before the span was read.
     ///
     /// # Errors
     /// Whatever the archive or the store answers; the range is then not covered for the contracts.
@@ -72,7 +71,7 @@ impl Interpreter {
         &self,
         span: &Span,
         contracts: &[Address],
-        archived: bool,
+        origin: Origin<'_>,
         branch: i64,
     ) -> Result<Vec<Fault>, Error> {
         let of_contracts: FxHashSet<&Address> = contracts.iter().collect();
@@ -100,7 +99,11 @@ impl Interpreter {
             facts: &facts,
             contracts: &read_by,
             branch,
-            archived,
+            archived: !matches!(origin, Origin::Archive),
+            intent: match origin {
+                Origin::Put(intent) => Some(intent),
+                Origin::Archive | Origin::Committed => None,
+            },
         };
         abis::finish(&self.store, &finished).await?;
         let waiting = Waiting::all(self.chain, &facts.blocks, &facts.faults);

@@ -13,7 +13,7 @@ use sinks::store::Store;
 use sinks::{checkpoint, faults};
 use uuid::Uuid;
 
-use super::Interpreter;
+use super::{Interpreter, Origin};
 use crate::archive::Archive;
 use crate::archive::queue::{Outcome, Taken};
 use crate::endpoints::Pool;
@@ -101,7 +101,7 @@ pub async fn retry(bench: &Bench, ids: &[Uuid]) -> Result<(), Error> {
     let contracts = bench.stored.contracts();
     for range in blocks(true) {
         let span = bench.archive.read_of(bench.chain, range, &contracts).await?;
-        bench.stored.read(&span, &contracts, false, branch).await?;
+        bench.stored.read(&span, &contracts, Origin::Archive, branch).await?;
     }
     let archived = [Wanted {
         source: ARCHIVE_SOURCE.to_owned(),

@@ -51,7 +51,7 @@ impl Database {
              catalog_service.erc1155_balances, catalog_service.collection_counters, catalog_service.sale_facts,
              catalog_service.collection_sales, catalog_service.token_sales, catalog_service.order_facts,
              catalog_service.order_closings, indexer_service.decode_faults, indexer_service.indexer_coverage,
-             indexer_service.outbox cascade";
+             indexer_service.indexer_seams, indexer_service.outbox cascade";
         sqlx::raw_sql(tables).execute(&self.store.pool).await.unwrap();
     }
 }

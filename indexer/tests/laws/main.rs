@@ -27,3 +27,4 @@ mod reorgs;
 mod replay;
 mod scope;
 mod standby;
+mod writers;

@@ -40,7 +40,8 @@ pub(crate) async fn clear(store: &Store) {
          delete from indexer_service.decode_faults;
          delete from indexer_service.indexer_coverage; delete from indexer_service.indexer_checkpoints;
          delete from indexer_service.coverage_members; update indexer_service.coverage_editions set edition = edition + 1;
-         delete from indexer_service.indexer_blocks; delete from indexer_service.chain_leases;
+         delete from indexer_service.indexer_blocks; delete from indexer_service.indexer_seams;
+         delete from indexer_service.archive_intents; delete from indexer_service.chain_leases;
          delete from indexer_service.outbox",
     )
     .execute(&store.pool)

@@ -147,6 +147,7 @@ async fn read(
         contracts: &contracts,
         branch,
         archived: true,
+        intent: None,
     };
     abis::finish(store, &finished).await
 }

@@ -109,16 +109,11 @@ async fn blocks_that_are_not_final_are_not_replaced() {
 async fn a_head_that_meets_covered_blocks_is_refused_and_takes_them_back() {
     with_store(1, |store| async move {
         let world = World::new(23, 12);
-        let lease = stand(&store, &world, 5, 5).await;
-        // A backfill whose endpoints stand on another branch, and call it final.
-        let mut other = world.clone();
-        other.reorg(6, 6, 1);
-        apply(&store, &other.facts(7..=9), Move::Backfill { branch: 0 })
+        let lease = stand(&store, &world, 6, 6).await;
+        // A backfill whose endpoints are ahead, and call the blocks final.
+        apply(&store, &world.facts(7..=9), Move::Backfill { branch: 0 })
             .await
             .unwrap();
-        let from = Some(world.block(5));
-        let head = || Move::Head { from, lease: &lease };
-        apply(&store, &world.facts(6..=6), head()).await.unwrap();
         let from = Some(world.block(6));
         let head = || Move::Head { from, lease: &lease };
         let refused = apply(&store, &world.facts(7..=11), head()).await.unwrap_err();
@@ -132,6 +127,85 @@ async fn a_head_that_meets_covered_blocks_is_refused_and_takes_them_back() {
         let stored = digest(&store, CHAIN).await.unwrap();
         clear(&store).await;
         apply(&store, &world.facts(0..=11), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), stored);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_of_two_branches_do_not_meet() {
+    with_store(1, |store| async move {
+        let world = World::new(24, 40);
+        let mut other = world.clone();
+        other.reorg(30, 30, 1);
+        let backfill = || Move::Backfill { branch: 0 };
+        for (stored, span, at) in [(15..=19, 20..=24, 19), (20..=24, 15..=19, 19), (15..=19, 12..=16, 16)] {
+            clear(&store).await;
+            apply(&store, &world.facts(0..=5), backfill()).await.unwrap();
+            apply(&store, &other.facts(stored.clone()), backfill()).await.unwrap();
+            let before = digest(&store, CHAIN).await.unwrap();
+            let refused = apply(&store, &world.facts(span.clone()), backfill()).await.unwrap_err();
+            // Inside of what is stored, the edges of spans are known, and one block in 128.
+            let expected = if span == (12..=16) { 14 } else { at };
+            assert!(
+                matches!(refused, SinkError::Torn { block, .. } if block == expected),
+                "{refused}"
+            );
+            assert_eq!(refused.class(), Class::Reorg);
+            assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
+            assert_eq!(checkpoint::doubted(&store, CHAIN).await.unwrap(), Some(expected));
+
+            // The other branch is taken back, and with it the doubt.
+            let lease = acquire(&store, CHAIN, "here", Duration::from_secs(600))
+                .await
+                .unwrap()
+                .unwrap();
+            disown(&store, None, 6, &lease).await.unwrap();
+            assert_eq!(checkpoint::doubted(&store, CHAIN).await.unwrap(), None);
+            let backfill = Move::Backfill {
+                branch: checkpoint::branch(&store, CHAIN).await.unwrap(),
+            };
+            apply(&store, &world.facts(span), backfill).await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_that_does_not_fit_the_blocks_beside_a_jump_is_refused() {
+    with_store(1, |store| async move {
+        let world = World::new(25, 40);
+        let mut other = world.clone();
+        other.reorg(30, 30, 1);
+        // The head was left on one branch, and jumped on another.
+        let lease = stand(&store, &other, 14, 14).await;
+        let jump = Move::Head {
+            from: Some(other.block(14)),
+            lease: &lease,
+        };
+        apply(&store, &world.facts(30..=31), jump).await.unwrap();
+        let observation = Observation {
+            head: 31,
+            safe: None,
+            finalized: Some(30),
+        };
+        checkpoint::observe(&store, CHAIN, &observation).await.unwrap();
+        let gap = Move::Backfill { branch: 0 };
+        let below = apply(&store, &world.facts(15..=20), gap).await.unwrap_err();
+        assert!(matches!(below, SinkError::Torn { block: 14, .. }), "{below}");
+        let above = apply(&store, &other.facts(21..=29), gap).await.unwrap_err();
+        assert!(matches!(above, SinkError::Torn { block: 29, .. }), "{above}");
+        apply(&store, &world.facts(21..=29), gap).await.unwrap();
+        assert_eq!(checkpoint::doubted(&store, CHAIN).await.unwrap(), Some(14));
+
+        rewind(&store, CHAIN, world.block(31), world.block(9), &lease)
+            .await
+            .unwrap();
+        let stored = digest(&store, CHAIN).await.unwrap();
+        clear(&store).await;
+        apply(&store, &world.facts(0..=9), Move::Backfill { branch: 0 })
             .await
             .unwrap();
         assert_eq!(digest(&store, CHAIN).await.unwrap(), stored);

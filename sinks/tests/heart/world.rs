@@ -288,6 +288,7 @@ impl World {
         let mut facts = Facts {
             chain: CHAIN,
             range: range.clone(),
+            parent_hash: range.start().checked_sub(1).map(|number| self.block(number).hash),
             blocks: Vec::new(),
             proof: Proof::Bloom,
             sources: sources.to_vec(),
