@@ -67,6 +67,10 @@ impl fmt::Display for BlockRef {
     }
 }
 
+/// The latest time that is kept of a block, in seconds since the Unix epoch: the last
+/// that both chrono and PostgreSQL hold, rounded down. Chains count in smaller units too, and an endpoint can say anything.
+pub const LATEST_TIME: u64 = 8_210_000_000_000;
+
 /// What the pipeline keeps of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -74,7 +78,7 @@ pub struct Block {
     pub number: u64,
     /// Header hash.
     pub hash: B256,
-    /// Header timestamp, seconds since the Unix epoch.
+    /// Header timestamp, seconds since the Unix epoch, at most [`LATEST_TIME`].
     pub time: u64,
 }
 

@@ -54,7 +54,7 @@ pub struct Position {
     pub block_number: u64,
     /// Hash of that block: a log re-included in another block has another id.
     pub block_hash: B256,
-    /// Index of the log within the block, at most [`MAX_LOG_INDEX`].
+    /// Index of the log within the block, at most [`MAX_LOG_INDEX`] where it yields facts.
     pub log_index: u32,
     /// Index within a batch, range or bundle, at most [`MAX_ITEM`].
     pub item: u32,
@@ -65,9 +65,15 @@ pub struct Position {
 impl Position {
     /// The record's id: its primary key, page cursor and message id.
     pub fn id(&self) -> Uuid {
+        // Logs beyond the last index are faults without facts. They stand behind every other, in their own order.
+        let beyond = self.log_index.saturating_sub(MAX_LOG_INDEX);
+        let (log_index, item) = match beyond {
+            0 => (self.log_index, self.item & MAX_ITEM),
+            beyond => (MAX_LOG_INDEX, beyond.min(MAX_ITEM)),
+        };
         let mut payload = u128::from(self.block_number & MAX_BLOCK);
-        payload = payload << LOG_BITS | u128::from(self.log_index & MAX_LOG_INDEX);
-        payload = payload << ITEM_BITS | u128::from(self.item & MAX_ITEM);
+        payload = payload << LOG_BITS | u128::from(log_index);
+        payload = payload << ITEM_BITS | u128::from(item);
         payload = payload << KIND_BITS | u128::from(self.kind as u8);
         payload = payload << TAIL_BITS | u128::from(tail(self.chain, &self.block_hash));
         from_payload(payload)
@@ -200,6 +206,15 @@ mod tests {
                 prop_assert_eq!(order(&one).cmp(&order(&other)), one.id().cmp(&other.id()));
                 prop_assert_eq!(order(&one).cmp(&order(&other)), one.id().as_bytes().cmp(other.id().as_bytes()));
             }
+        }
+
+        #[test]
+        fn logs_beyond_the_last_index_stand_behind_all_others(position in position(), beyond in 1..MAX_ITEM) {
+            let last = Position { log_index: MAX_LOG_INDEX, item: 0, kind: RecordKind::Log, ..position };
+            let behind = Position { log_index: MAX_LOG_INDEX + beyond, ..last };
+            let next = Position { log_index: MAX_LOG_INDEX + beyond + 1, ..last };
+            prop_assert!(last.id() < behind.id() && behind.id() < next.id());
+            prop_assert_eq!(block_number_of(next.id()), position.block_number);
         }
 
         #[test]

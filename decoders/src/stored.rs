@@ -8,7 +8,7 @@ use std::fmt;
 
 use alloy_primitives::{B256, I256, U256, hex, keccak256};
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::abi::{Refusal, Word, uint};
@@ -115,24 +115,30 @@ enum Kind {
 struct Entry {
     #[serde(default, rename = "type")]
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
-    #[serde(default)]
+    /// Older and hand-written files leave it out.
+    #[serde(default, deserialize_with = "or_default")]
     anonymous: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     inputs: Vec<Input>,
 }
 
 #[derive(Deserialize)]
 struct Input {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
     #[serde(rename = "type")]
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     indexed: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     components: Vec<Input>,
+}
+
+/// `null` for what is not said.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Abi {

@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256};
-use decoders::block::{ChainId, Log, Proof, Span};
+use alloy_primitives::Address;
+use decoders::block::{BlockRef, ChainId, Log, Proof, Span};
 use decoders::fact::{ClosingReason, Facts, OrderKind, TransferKind};
 use rustc_hash::FxHashSet;
 use sinks::basis::Basis;
@@ -56,13 +56,13 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Reads the block with this hash, proven as far as `wanted` where the chain allows.
+    /// Reads this block, proven as far as `wanted` where the chain allows.
     ///
     /// # Errors
     /// Whatever the endpoints answer.
-    pub async fn read_block(&self, hash: B256, wanted: Proof) -> Result<HeldSpan, Error> {
+    pub async fn read_block(&self, block: BlockRef, wanted: Proof) -> Result<HeldSpan, Error> {
         let timer = self.metrics.fetch_seconds.start_timer();
-        let mut span = self.endpoints.block_span(hash, &self.filter, wanted).await?;
+        let mut span = self.endpoints.block_span(block, &self.filter, wanted).await?;
         self.complete(&mut span).await?;
         timer.stop_and_record();
         Ok(HeldSpan::new(span, &self.held))

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use alloy_primitives::U256;
 use chrono::{DateTime, Utc};
+use decoders::block::LATEST_TIME;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row, ValueRef};
 use uuid::Uuid;
@@ -14,8 +15,6 @@ use crate::error::SinkError;
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Microseconds from the Unix epoch to PostgreSQL's, 2000-01-01.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// Latest time both chrono and PostgreSQL can hold, rounded down: seconds since the Unix epoch.
-const LATEST_TIME: u64 = 8_210_000_000_000;
 
 /// Type of the elements of a `text[]` (pg_type.dat).
 pub(crate) const TEXT: i32 = 25;
@@ -228,7 +227,7 @@ pub(crate) fn fields(row: &PgRow) -> Result<Vec<u8>, sqlx::Error> {
     Ok(fields.buffer)
 }
 
-/// A block's time as a timestamp; times beyond what PostgreSQL can hold become the latest it can.
+/// A block's time as a timestamp.
 pub(crate) fn timestamp(seconds: u64) -> DateTime<Utc> {
     let seconds = i64::try_from(seconds.min(LATEST_TIME)).expect("the latest time fits an i64");
     DateTime::from_timestamp(seconds, 0).expect("the latest time is within chrono's range")

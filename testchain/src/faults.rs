@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::quirks::Quirk;
 use crate::rpc::limits::Limits;
 
 /// How an endpoint behaves now. Rates are probabilities from 0 to 1; the default is a faultless endpoint without limits.
@@ -60,6 +61,8 @@ pub struct Settings {
     pub chain_id: Option<u64>,
     /// Methods answered with "method not found".
     pub missing_methods: Vec<String>,
+    /// Habits, applied to an answer one after the other.
+    pub quirks: Vec<Quirk>,
     /// Messages after which a WebSocket connection is dropped without a closing frame.
     pub socket_drop_rate: f64,
     /// Whether subscriptions stay open but push nothing.
@@ -94,6 +97,7 @@ impl Default for Settings {
             lie_rate: 1.0,
             chain_id: None,
             missing_methods: Vec::new(),
+            quirks: Vec::new(),
             socket_drop_rate: 0.0,
             mute_subscriptions: false,
             refuse_sockets: false,

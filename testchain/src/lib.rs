@@ -7,6 +7,7 @@ pub mod block;
 pub mod faults;
 pub mod ledger;
 pub mod playback;
+pub mod quirks;
 pub mod recording;
 pub mod rpc;
 pub mod simulation;

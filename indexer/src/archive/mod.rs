@@ -17,7 +17,7 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::Address;
 use decoders::block::{Answers, Block, Call, ChainId, Context, Log, Proof, Span};
-use decoders::id::{MAX_BLOCK, MAX_LOG_INDEX, Position, RecordKind};
+use decoders::id::{MAX_BLOCK, Position, RecordKind};
 use sinks::error::{Class, SinkError};
 use sinks::intents::{Fence, Intent};
 use sinks::store::Store;
@@ -259,7 +259,7 @@ fn ids(span: &Span) -> Result<Vec<Uuid>, ArchiveError> {
     let mut ids: Vec<Uuid> = Vec::with_capacity(span.logs.len());
     for log in &span.logs {
         let block = block_of(span, log)?;
-        if log.log_index > MAX_LOG_INDEX || log.block_number > MAX_BLOCK {
+        if log.block_number > MAX_BLOCK {
             return Err(ArchiveError::Span(format!(
                 "has a log beyond what ids can hold in block {}",
                 log.block_number

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, hex};
-use chrono::{DateTime, Utc};
-use decoders::block::{Answers, Block, Call, ChainId, Envelopes, Log, Span};
+use chrono::{DateTime, Datelike, Utc};
+use decoders::block::{Answers, Block, Call, ChainId, Envelopes, LATEST_TIME, Log, Span};
 use futures::TryStreamExt;
 use sinks::error::SinkError;
 use sinks::intents::{self, Intent};
@@ -222,17 +222,19 @@ async fn copy(
 
 /// One line of `COPY`'s text format. Nothing in it needs escaping but the backslash that marks hexadecimal bytes.
 fn line(text: &mut String, name: &str, id: Uuid, block: &Block, log: &Log) {
-    let time = i64::try_from(block.time)
+    let time = i64::try_from(block.time.min(LATEST_TIME))
         .ok()
         .and_then(|time| DateTime::<Utc>::from_timestamp(time, 0))
         .unwrap_or_default();
     let mut hash = hex::Buffer::<32, true>::new();
     write!(
         text,
-        "{name}\t{id}\t{}\t{}\t{}",
+        "{name}\t{id}\t{}\t{}\t{:04}-{}",
         block.number,
         hash.format(&block.hash),
-        time.format("%FT%TZ")
+        // chrono writes a sign before years of five digits, which PostgreSQL does not read.
+        time.year(),
+        time.format("%m-%dT%TZ")
     )
     .expect(INFALLIBLE);
     write!(

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
 use super::call::Call;
-use super::endpoint::{Endpoint, Refused};
+use super::endpoint::{Endpoint, Forms, Refused};
 use super::pool::Inner;
 use super::refusal::{Hint, Refusal};
 use super::wire::{Body, Unread};
@@ -59,6 +59,8 @@ pub(super) enum Trouble {
     Absent,
     /// No endpoint knows the method.
     Unsupported,
+    /// Endpoints answer, but not this question; how.
+    Refused(String),
     /// Every answer failed a check.
     Unproven {
         /// Which check, per endpoint.
@@ -105,6 +107,10 @@ struct Tally {
     pruned: bool,
     /// Somebody might answer another time.
     transient: bool,
+    /// The question is for receipts, which an endpoint may deny while it serves everything else.
+    receipts: bool,
+    /// Endpoints that answered with an error of no known meaning, or with something unreadable.
+    rejected: usize,
     asked: usize,
 }
 
@@ -125,7 +131,11 @@ impl Tally {
             }
             Refusal::Pruned => self.pruned = true,
             Refusal::WrongChain => {}
-            _ => self.transient = true,
+            refusal => {
+                self.transient = true;
+                let is_denied = self.receipts && refusal == Refusal::Denied;
+                self.rejected += usize::from(is_denied || matches!(refusal, Refusal::Failed | Refusal::Malformed));
+            }
         }
         self.causes.push(cause);
         None
@@ -179,10 +189,13 @@ impl Inner {
             .with_max_delay(WAIT_LONGEST)
             .with_jitter();
         let mut waits = waits.with_max_times(self.options.rounds.saturating_sub(1)).build();
-        let mut causes = Vec::new();
+        let (mut causes, mut rejections) = (Vec::new(), 0);
         loop {
             let mut tried = Vec::new();
-            let mut tally = Tally::default();
+            let mut tally = Tally {
+                receipts: ask.receipts,
+                ..Tally::default()
+            };
             while let Some(endpoint) = self.pick(ask, &tried) {
                 match self.race(endpoint, ask, &read, &mut tried, &mut tally).await {
                     (by, Ok(value)) => return Ok(Served { value, by }),
@@ -200,6 +213,11 @@ impl Inner {
                 return Err(trouble);
             }
             let partly = tally.partly();
+            // What fails twice over will hardly pass the third time, and there are other ways: parts of the range, logs for receipts.
+            rejections += usize::from(tally.rejected > 0 && tally.rejected == tally.asked);
+            if (ask.span.is_some() || ask.receipts) && rejections > 1 {
+                return Err(Trouble::Refused(tally.causes.join("; ")));
+            }
             if !tally.causes.is_empty() {
                 causes = tally.causes;
             }
@@ -273,7 +291,7 @@ impl Inner {
         }
         let second = self
             .pick(ask, tried)
-            .filter(|endpoint| !ask.shun.contains(&endpoint.id))?;
+            .filter(|endpoint| !ask.shun.contains(&endpoint.id) && !endpoint.vitals().is_shunned(Instant::now()))?;
         count(hedges);
         Some(second)
     }
@@ -290,11 +308,16 @@ impl Inner {
         match &answer {
             Ok(_) => endpoint.succeeded(),
             Err(refused) => {
-                if refused.refusal == Refusal::Lie {
+                if matches!(refused.refusal, Refusal::Lie) {
                     count(&self.counts.lies);
                     tracing::warn!(chain = %self.chain, endpoint = %endpoint.name, detail = %refused.detail, "an endpoint's answer failed a check");
                 }
-                endpoint.failed(refused);
+                let is_declined = matches!(refused.refusal, Refusal::Failed | Refusal::Malformed | Refusal::Denied);
+                if ask.receipts && is_declined {
+                    endpoint.vitals().declined(&refused.detail);
+                } else {
+                    endpoint.failed(refused);
+                }
             }
         }
         answer
@@ -307,18 +330,13 @@ impl Inner {
     {
         endpoint.check_chain(self.chain, self.options.request_timeout).await?;
         loop {
-            let answer = match endpoint.exchange(&ask.calls, ask.patience).await {
-                Ok(bodies) => {
-                    let method = ask.calls.last().map_or("", |call| call.method);
-                    off_thread(bodies, read.clone(), ask.heavy)
-                        .await
-                        .map_err(|unread| endpoint.unread(method, unread))
-                }
-                Err(refused) => Err(refused),
-            };
+            let answer = self.in_either_form(endpoint, ask, read).await;
             let Err(mut refused) = answer else { return answer };
             if self.smaller_batch(endpoint, ask, &refused.refusal) {
                 continue;
+            }
+            if refused.refusal == Refusal::Elsewhere {
+                refused.refusal = Refusal::Lie;
             }
             // A range that takes too long is a range that is too long.
             if refused.refusal == Refusal::Timeout && ask.span.is_some_and(|blocks| blocks > 1) {
@@ -330,10 +348,53 @@ impl Inner {
                     refused.refusal = Refusal::TooMuch(Some(Hint::Try(next)));
                 }
                 (Refusal::Unsupported, _) if ask.receipts => endpoint.vitals().no_receipts = true,
+                (refusal, _) if ask.receipts => endpoint.vitals().had_no_receipts(&refusal, Instant::now()),
                 _ => {}
             }
             return Err(refused);
         }
+    }
+
+    /// Asks for blocks in the form the endpoint answers: by hash or by height. Where one is refused the other is tried, and what
+    /// worked is what it is asked from then on.
+    async fn in_either_form<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, read: &R) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        let forms = endpoint.forms(&ask.calls, false);
+        let refused = match self.in_form(endpoint, ask, &forms, read).await {
+            Err(refused) if forms.are_two() && may_be_the_form(&refused.refusal) => refused,
+            answer => return answer,
+        };
+        let forms = endpoint.forms(&ask.calls, true);
+        debug!(endpoint = %endpoint.name, ask = %ask.what, detail = %refused.detail, "asking in another form");
+        let answer = self.in_form(endpoint, ask, &forms, read).await;
+        match answer {
+            Ok(value) => {
+                endpoint.keep_forms(&forms);
+                Ok(value)
+            }
+            Err(other) if matches!(other.refusal, Refusal::TooMuch(_) | Refusal::Lie) => Err(other),
+            Err(_) => Err(refused),
+        }
+    }
+
+    async fn in_form<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, forms: &Forms, read: &R) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        let bodies = endpoint.exchange(&forms.calls, ask.patience).await?;
+        let method = ask.calls.last().map_or("", |call| call.method);
+        let answer = off_thread(bodies, read.clone(), ask.heavy).await;
+        answer.map_err(|unread| {
+            let mut refused = endpoint.unread(method, unread);
+            if refused.refusal == Refusal::Elsewhere && forms.names_heights() {
+                refused.refusal = Refusal::Absent;
+            }
+            refused
+        })
     }
 
     /// Halves the batches of an endpoint that finds them too large. `false` when that is no help.
@@ -346,6 +407,19 @@ impl Inner {
         vitals.batch = sent / 2;
         true
     }
+}
+
+/// Whether the same question in another form may have an answer.
+fn may_be_the_form(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Failed
+            | Refusal::Unsupported
+            | Refusal::Malformed
+            | Refusal::Denied
+            | Refusal::Absent
+            | Refusal::Elsewhere
+    )
 }
 
 fn slow_after(endpoint: &Endpoint, patience: Duration) -> Duration {

@@ -4,72 +4,90 @@ use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, hex};
-use decoders::block;
+use decoders::block::{self, BlockRef};
 
 use super::settings::Filter;
+
+/// Longest answers, in bytes: of a number, of a header or transaction, and of what grows with nothing but a contract's mind.
+const TINY: usize = 64 << 10;
+const SMALL: usize = 4 << 20;
+const MIDDLING: usize = 16 << 20;
 
 /// One method with its parameters as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) method: &'static str,
     params: String,
+    /// The same question about a block by its height, where the call names the block by its hash. Not every server answers both.
+    by_number: Option<Box<Call>>,
 }
 
 impl Call {
-    pub(super) fn chain_id() -> Self {
+    fn new(method: &'static str, params: String) -> Self {
+        let by_number = None;
         Call {
-            method: "eth_chainId",
-            params: "[]".to_owned(),
+            method,
+            params,
+            by_number,
         }
+    }
+
+    fn or(self, by_number: Call) -> Self {
+        let by_number = Some(Box::new(by_number));
+        Call { by_number, ..self }
+    }
+
+    /// The call in the form that names its block by height, if it has one.
+    pub(super) fn by_number(&self) -> Option<&Call> {
+        self.by_number.as_deref()
+    }
+
+    /// The longest answer it may have, in bytes.
+    pub(super) fn longest(&self) -> usize {
+        match self.method {
+            "eth_chainId" | "eth_subscribe" => TINY,
+            "eth_getBlockByNumber" | "eth_getBlockByHash" | "eth_getTransactionByHash" => SMALL,
+            "eth_call" | "eth_getTransactionReceipt" => MIDDLING,
+            _ => usize::MAX,
+        }
+    }
+
+    pub(super) fn chain_id() -> Self {
+        Call::new("eth_chainId", "[]".to_owned())
     }
 
     pub(super) fn subscribe_heads() -> Self {
-        Call {
-            method: "eth_subscribe",
-            params: r#"["newHeads"]"#.to_owned(),
-        }
+        Call::new("eth_subscribe", r#"["newHeads"]"#.to_owned())
     }
 
     pub(super) fn header_at(number: u64) -> Self {
-        Call {
-            method: "eth_getBlockByNumber",
-            params: format!(r#"["{number:#x}",false]"#),
-        }
+        Call::new("eth_getBlockByNumber", format!(r#"["{number:#x}",false]"#))
     }
 
     pub(super) fn header_tagged(tag: &str) -> Self {
-        Call {
-            method: "eth_getBlockByNumber",
-            params: format!(r#"["{tag}",false]"#),
-        }
+        Call::new("eth_getBlockByNumber", format!(r#"["{tag}",false]"#))
     }
 
     pub(super) fn header_of(hash: B256) -> Self {
-        Call {
-            method: "eth_getBlockByHash",
-            params: format!(r#"["{hash}",false]"#),
-        }
+        Call::new("eth_getBlockByHash", format!(r#"["{hash}",false]"#))
     }
 
-    pub(super) fn receipts_of(hash: B256) -> Self {
-        Call {
-            method: "eth_getBlockReceipts",
-            params: format!(r#"["{hash}"]"#),
-        }
+    /// The header of a block whose height is known.
+    pub(super) fn header_of_block(block: BlockRef) -> Self {
+        Call::header_of(block.hash).or(Call::header_at(block.number))
+    }
+
+    pub(super) fn receipts_of(block: BlockRef) -> Self {
+        let receipts = |block: String| Call::new("eth_getBlockReceipts", format!(r#"["{block}"]"#));
+        receipts(block.hash.to_string()).or(receipts(format!("{:#x}", block.number)))
     }
 
     pub(super) fn receipt(tx_hash: B256) -> Self {
-        Call {
-            method: "eth_getTransactionReceipt",
-            params: format!(r#"["{tx_hash}"]"#),
-        }
+        Call::new("eth_getTransactionReceipt", format!(r#"["{tx_hash}"]"#))
     }
 
     pub(super) fn transaction(hash: B256) -> Self {
-        Call {
-            method: "eth_getTransactionByHash",
-            params: format!(r#"["{hash}"]"#),
-        }
+        Call::new("eth_getTransactionByHash", format!(r#"["{hash}"]"#))
     }
 
     pub(super) fn contract(call: &block::Call) -> Self {
@@ -77,15 +95,18 @@ impl Call {
         let at = call
             .at
             .map_or_else(|| "latest".to_owned(), |height| format!("{height:#x}"));
-        Call {
-            method: "eth_call",
-            params: format!(r#"[{{"to":"{to}","data":"{data}"}},"{at}"]"#),
-        }
+        Call::new("eth_call", format!(r#"[{{"to":"{to}","data":"{data}"}},"{at}"]"#))
     }
 
     /// The logs of a block: one call, and a second one where the filter wants every log of some contracts.
-    pub(super) fn logs_of(hash: B256, filter: &Filter) -> Vec<Self> {
-        Self::logs(&format!(r#""blockHash":"{hash}""#), filter)
+    pub(super) fn logs_of(block: BlockRef, filter: &Filter) -> Vec<Self> {
+        let by_hash = Self::logs(&format!(r#""blockHash":"{}""#, block.hash), filter);
+        let by_number = Self::logs_in(&(block.number..=block.number), filter);
+        by_hash
+            .into_iter()
+            .zip(by_number)
+            .map(|(call, by_number)| call.or(by_number))
+            .collect()
     }
 
     /// The logs of a range, in as many calls as [`Call::logs_of`].
@@ -98,10 +119,7 @@ impl Call {
         let whole = (!filter.whole.is_empty()).then(|| filter_json(&[], &filter.whole));
         std::iter::once(filter_json(&filter.topics, &filter.addresses))
             .chain(whole)
-            .map(|filter| Call {
-                method: "eth_getLogs",
-                params: format!("[{{{blocks}{filter}}}]"),
-            })
+            .map(|filter| Call::new("eth_getLogs", format!("[{{{blocks}{filter}}}]")))
             .collect()
     }
 }
@@ -155,7 +173,11 @@ mod tests {
             ..Filter::default()
         };
         let mut calls = Call::logs_in(&(16..=31), &filter);
-        calls.extend([Call::header_at(255), Call::receipts_of(B256::ZERO)]);
+        let block = BlockRef {
+            number: 255,
+            hash: B256::ZERO,
+        };
+        calls.extend([Call::header_at(255), Call::receipts_of(block)]);
         let batch: Value = serde_json::from_str(&request(&calls, 9)).unwrap();
         assert_eq!(
             batch[0],
@@ -169,8 +191,27 @@ mod tests {
             json!({"jsonrpc": "2.0", "id": 10, "method": "eth_getBlockByNumber", "params": ["0xff", false]})
         );
         assert_eq!(batch[2]["id"], 11);
-        let all: Value = serde_json::from_str(&request(&Call::logs_of(B256::ZERO, &Filter::default()), 1)).unwrap();
+        let all: Value = serde_json::from_str(&request(&Call::logs_of(block, &Filter::default()), 1)).unwrap();
         assert_eq!(all["params"], json!([{"blockHash": B256::ZERO}]));
+    }
+
+    #[test]
+    fn what_is_asked_by_hash_can_be_asked_by_height() {
+        let block = BlockRef {
+            number: 255,
+            hash: B256::ZERO,
+        };
+        let mut calls = Call::logs_of(block, &Filter::default());
+        calls.extend([Call::header_of_block(block), Call::receipts_of(block)]);
+        let by_number: Vec<Call> = calls.iter().filter_map(|call| call.by_number().cloned()).collect();
+        let batch: Value = serde_json::from_str(&request(&by_number, 1)).unwrap();
+        assert_eq!(batch[0]["params"], json!([{"fromBlock": "0xff", "toBlock": "0xff"}]));
+        assert_eq!(
+            (&batch[1]["method"], &batch[1]["params"]),
+            (&json!("eth_getBlockByNumber"), &json!(["0xff", false]))
+        );
+        assert_eq!(batch[2]["params"], json!(["0xff"]));
+        assert_eq!(Call::header_of(B256::ZERO).by_number(), None);
     }
 
     #[test]
@@ -180,7 +221,11 @@ mod tests {
             whole: vec![Address::repeat_byte(7)],
             ..Filter::default()
         };
-        let batch: Value = serde_json::from_str(&request(&Call::logs_of(B256::ZERO, &filter), 1)).unwrap();
+        let block = BlockRef {
+            number: 255,
+            hash: B256::ZERO,
+        };
+        let batch: Value = serde_json::from_str(&request(&Call::logs_of(block, &filter), 1)).unwrap();
         assert_eq!(
             batch[0]["params"],
             json!([{"blockHash": B256::ZERO, "topics": [[B256::ZERO]]}])

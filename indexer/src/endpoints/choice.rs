@@ -21,10 +21,10 @@ impl Inner {
         let mut best_rank = None;
         for endpoint in self.endpoints().iter().filter(|endpoint| !tried.contains(&endpoint.id)) {
             let vitals = endpoint.vitals();
-            if vitals.available(now) != Available::Now || ask.receipts && vitals.no_receipts {
+            if vitals.available(now) != Available::Now || ask.receipts && vitals.spares_receipts(now) {
                 continue;
             }
-            let shunned = ask.shun.contains(&endpoint.id);
+            let shunned = ask.shun.contains(&endpoint.id) || vitals.is_shunned(now);
             let stale = ask.block.zip(vitals.head).is_some_and(|(block, head)| block > head);
             let narrow = ask.span.is_some_and(|blocks| blocks > vitals.log_range.blocks());
             drop(vitals);
@@ -50,7 +50,9 @@ impl Inner {
         if wrong.len() == endpoints.len() {
             return Some(Trouble::WrongChain(wrong.join("; ")));
         }
-        let useless = |endpoint: &Arc<Endpoint>| endpoint.vitals().no_receipts || wrong_chain(endpoint).is_some();
+        let now = Instant::now();
+        let useless =
+            |endpoint: &Arc<Endpoint>| endpoint.vitals().spares_receipts(now) || wrong_chain(endpoint).is_some();
         (ask.receipts && endpoints.iter().all(useless)).then_some(Trouble::Unsupported)
     }
 
@@ -92,7 +94,7 @@ impl Inner {
 pub(super) fn wrong_chain(endpoint: &Arc<Endpoint>) -> Option<String> {
     match endpoint.vitals().chain {
         ChainCheck::Wrong { found, .. } => Some(format!("{} serves eip155:{found}", endpoint.name)),
-        ChainCheck::Unchecked | ChainCheck::Right => None,
+        ChainCheck::Unchecked | ChainCheck::Right { .. } => None,
     }
 }
 /// Smooth weighted round robin: each gains its pull, the richest is taken and pays for all.

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use alloy_primitives::B256;
-use decoders::block::{Answers, Call as Question, Envelopes};
+use decoders::block::{Answers, BlockRef, Call as Question, Envelopes};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use rustc_hash::FxHashMap;
@@ -18,7 +18,7 @@ use super::ask::{Ask, Trouble};
 use super::call::Call;
 use super::error::{EndpointError, Wanted};
 use super::pool::Inner;
-use super::wire::{Body, Reply, Unread, Word, replies};
+use super::wire::{Body, Quantity, Reply, Unread, Word, replies};
 use super::{answer, envelope};
 
 /// Batches under way at once.
@@ -46,6 +46,8 @@ struct Placed {
     hash: Word,
     #[serde(default)]
     block_hash: Option<Word>,
+    #[serde(default)]
+    block_number: Option<Quantity>,
 }
 
 /// One kind of question.
@@ -123,8 +125,8 @@ impl Inner {
         Ok((answers, unknown.len()))
     }
 
-    /// The hash of the block that holds a transaction.
-    pub(super) async fn block_of(&self, hash: B256) -> Result<Option<B256>, EndpointError> {
+    /// The block that holds a transaction.
+    pub(super) async fn block_of(&self, hash: B256) -> Result<Option<BlockRef>, EndpointError> {
         let ask = self.question(vec![Call::transaction(hash)], format!("transaction {hash}"));
         let read = move |bodies: &[Body]| {
             let replies = replies(bodies)?;
@@ -135,7 +137,13 @@ impl Inner {
                     placed.hash.0
                 )));
             }
-            placed.block_hash.map(|hash| hash.0).ok_or(Unread::Absent)
+            let place = placed.block_hash.zip(placed.block_number);
+            place
+                .map(|(hash, number)| BlockRef {
+                    number: number.0,
+                    hash: hash.0,
+                })
+                .ok_or(Unread::Absent)
         };
         match self.ask(&ask, read).await {
             Ok(served) => Ok(Some(served.value)),
@@ -209,8 +217,14 @@ impl Inner {
             .map_err(|trouble| self.fault(trouble, kind.what))?
         {
             shun.extend(batch.by);
+            // Who is caught in one answer is not taken at its word in the others of the same batch.
+            let is_false = batch.told.iter().any(|(_, told)| matches!(told, Told::False(_)));
             for (key, told) in batch.told {
                 match told {
+                    Told::Sure(value) if is_false => {
+                        gathered.unproven.insert(key.clone(), value);
+                        left.push(key);
+                    }
                     Told::Sure(value) => drop(gathered.found.insert(key, value)),
                     Told::Unproven(value) => {
                         gathered.unproven.insert(key.clone(), value);

@@ -29,6 +29,24 @@ pub(super) struct Refused {
     pub(super) detail: String,
 }
 
+/// Calls as they are sent, and which methods among them name blocks how, where both are possible.
+pub(super) struct Forms {
+    pub(super) calls: Vec<Call>,
+    by_number: Vec<&'static str>,
+    by_hash: Vec<&'static str>,
+}
+
+impl Forms {
+    /// Whether a block is named by its height, so that another block in the answer may be the chain's doing.
+    pub(super) fn names_heights(&self) -> bool {
+        !self.by_number.is_empty()
+    }
+
+    pub(super) fn are_two(&self) -> bool {
+        !(self.by_number.is_empty() && self.by_hash.is_empty())
+    }
+}
+
 /// The operator's settings, which may change while requests are under way.
 struct Tuning {
     priority: i32,
@@ -62,6 +80,8 @@ pub(super) struct Endpoint {
     pub(super) name: String,
     redactor: Redactor,
     transport: Transport,
+    /// The longest answer in bytes.
+    cap: usize,
     pub(super) gate: Gate,
     tuning: Mutex<Tuning>,
     vitals: Mutex<Vitals>,
@@ -81,6 +101,7 @@ impl Endpoint {
             name: redacted(&settings.url),
             redactor: Redactor::new(&settings.url),
             transport: Transport::new(client, &settings.url, options.response_bytes, announcements)?,
+            cap: options.response_bytes,
             gate: Gate::new(options.concurrency),
             tuning: Mutex::new(Tuning::of(settings)),
             vitals: Mutex::new(Vitals::new(options.log_range, options.batch)),
@@ -145,12 +166,13 @@ impl Endpoint {
             Unread::Absent => self.refused(Refusal::Absent, "does not have it"),
             Unread::Lie(text) => self.refused(Refusal::Lie, &text),
             Unread::Unprovable(text) => self.refused(Refusal::Unprovable, &text),
+            Unread::Elsewhere(text) => self.refused(Refusal::Elsewhere, &text),
         }
     }
 
     /// Asks which chain it serves, unless that is known.
     pub(super) async fn check_chain(&self, chain: ChainId, patience: Duration) -> Result<(), Refused> {
-        if self.vitals().chain == ChainCheck::Right {
+        if self.vitals().is_right_chain(Instant::now()) {
             return Ok(());
         }
         let bodies = self.exchange(&[Call::chain_id()], patience).await?;
@@ -158,15 +180,50 @@ impl Endpoint {
             .first()
             .map_or(Err(Unread::Absent), |body| single::<Quantity>(&body.bytes));
         let found = found.map_err(|unread| self.unread("eth_chainId", unread))?.0;
-        if found == chain.0 {
-            self.vitals().chain = ChainCheck::Right;
+        self.serves(ChainId(found), chain)
+    }
+
+    /// Remembers which chain the endpoint says it serves. Fails when that is not `chain`.
+    pub(super) fn serves(&self, found: ChainId, chain: ChainId) -> Result<(), Refused> {
+        let at = Instant::now();
+        if found == chain {
+            let mut vitals = self.vitals();
+            (vitals.chain, vitals.was_right) = (ChainCheck::Right { at }, true);
             return Ok(());
         }
-        self.vitals().chain = ChainCheck::Wrong {
-            found,
-            at: Instant::now(),
+        self.vitals().chain = ChainCheck::Wrong { found: found.0, at };
+        Err(self.refused(Refusal::WrongChain, &format!("serves {found}, not {chain}")))
+    }
+
+    /// `calls` in the form the endpoint answers as far as is known, or in the `other` one.
+    pub(super) fn forms(&self, calls: &[Call], other: bool) -> Forms {
+        let vitals = self.vitals();
+        let mut forms = Forms {
+            calls: Vec::with_capacity(calls.len()),
+            by_number: Vec::new(),
+            by_hash: Vec::new(),
         };
-        Err(self.refused(Refusal::WrongChain, &format!("serves {}, not {chain}", ChainId(found))))
+        for call in calls {
+            let by_number = vitals.by_number.contains(call.method) != other;
+            match call.by_number() {
+                Some(numbered) if by_number => {
+                    forms.by_number.push(call.method);
+                    forms.calls.push(numbered.clone());
+                }
+                numbered => {
+                    forms.by_hash.extend(numbered.map(|_| call.method));
+                    forms.calls.push(call.clone());
+                }
+            }
+        }
+        forms
+    }
+
+    /// Remembers that the endpoint answers these forms.
+    pub(super) fn keep_forms(&self, forms: &Forms) {
+        let mut vitals = self.vitals();
+        vitals.by_number.extend(&forms.by_number);
+        vitals.by_number.retain(|method| !forms.by_hash.contains(method));
     }
 
     /// Sends `calls` in as few batches as the endpoint takes, and returns the bytes that answer them.
@@ -186,6 +243,11 @@ impl Endpoint {
         self.vitals().batch.min(allowed).max(1)
     }
 
+    fn longest(&self, calls: &[Call]) -> usize {
+        let sum = |sum: usize, call: &Call| sum.saturating_add(call.longest());
+        calls.iter().fold(0, sum).min(self.cap)
+    }
+
     async fn exchange_one(&self, calls: &[Call], patience: Duration) -> Result<Body, Refused> {
         let count = calls.len();
         let limiter = self.tuning().limiter.clone();
@@ -202,12 +264,26 @@ impl Endpoint {
             status,
             retry_after,
             bytes,
-        } = match timeout(patience, self.transport.send(request(calls, id), id, count)).await {
+        } = match timeout(
+            patience,
+            self.transport.send(request(calls, id), id, count, self.longest(calls)),
+        )
+        .await
+        {
             Err(_) => {
                 let detail = format!("no answer within {:.1} s", patience.as_secs_f64());
                 return Err(self.refused(Refusal::Timeout, &detail));
             }
-            Ok(Err(Unsent::TooLarge)) => return Err(self.refused(Refusal::TooMuch(None), "answer too long")),
+            Ok(Err(Unsent::TooLarge)) => {
+                // Nothing true is that long where the caller did not ask for much.
+                let is_absurd = count == 1 && calls.iter().all(|call| call.longest() < usize::MAX);
+                let refusal = if is_absurd {
+                    Refusal::Malformed
+                } else {
+                    Refusal::TooMuch(None)
+                };
+                return Err(self.refused(refusal, "answer too long"));
+            }
             Ok(Err(Unsent::Network(text))) => return Err(self.refused(Refusal::Unavailable, &text)),
             Ok(Ok(received)) => received,
         };

@@ -1,15 +1,19 @@
 //! Headers as endpoints serve them, and whether their hash is the hash of their content.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
-use alloy::consensus::Header as Fields;
+use alloy::consensus::{EMPTY_ROOT_HASH, Header as Fields};
 use alloy_primitives::{B64, B256, Bloom, FixedBytes, U256};
-use decoders::block::{Block, BlockRef};
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use decoders::block::{Block, BlockRef, LATEST_TIME};
+use decoders::id::MAX_BLOCK;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::settings::Header;
-use super::wire::{self, Account, Data, Quantity, Unread, Word};
+use super::wire::{self, Account, Data, Lenient, Quantity, Unread, Word};
 
 /// Whether a header's hash could be recomputed from its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +33,8 @@ pub(super) struct SealedHeader {
     pub(super) parent_hash: B256,
     pub(super) bloom: Box<Bloom>,
     pub(super) receipts_root: B256,
-    /// Transactions in the block, when the answer lists them.
-    pub(super) transactions: Option<usize>,
+    /// The hashes of the block's transactions, when the answer lists them.
+    pub(super) transactions: Option<Arc<[B256]>>,
     /// Before EIP-1559, and so perhaps before EIP-658, when receipts held a state root that many nodes no longer have.
     pub(super) early: bool,
     pub(super) seal: Seal,
@@ -41,6 +45,19 @@ impl SealedHeader {
         self.block.block_ref()
     }
 
+    /// How a log or receipt that stands at `tx_index` and says it is of `tx_hash` contradicts the transactions the header lists.
+    ///
+    /// What stands behind all transactions is of none of them, and is named by the block: chains emit logs of their own there.
+    pub(super) fn contradicts(&self, tx_index: u32, tx_hash: B256) -> Option<&'static str> {
+        let transactions = self.transactions.as_ref()?;
+        match transactions.get(usize::try_from(tx_index).unwrap_or(usize::MAX)) {
+            Some(listed) if *listed == tx_hash => None,
+            Some(_) => Some("another transaction than its header lists there"),
+            None if tx_hash == self.block.hash => None,
+            None => Some("a transaction the block does not have"),
+        }
+    }
+
     pub(super) fn brief(&self) -> Header {
         Header {
             block: self.block,
@@ -49,6 +66,8 @@ impl SealedHeader {
     }
 }
 
+/// What names a block has to be there. Of what only its hash needs, an odd shape counts as missing: a chain whose headers do not
+/// recompute by Ethereum's rule is followed without that proof.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire {
@@ -56,28 +75,48 @@ struct Wire {
     hash: Option<Word>,
     parent_hash: Word,
     timestamp: Quantity,
-    logs_bloom: Option<wire::Block<256>>,
-    receipts_root: Option<Word>,
-    #[serde(rename = "sha3Uncles")]
-    ommers_hash: Option<Word>,
-    miner: Option<Account>,
-    state_root: Option<Word>,
-    transactions_root: Option<Word>,
-    difficulty: Option<U256>,
-    gas_limit: Option<Quantity>,
-    gas_used: Option<Quantity>,
-    extra_data: Option<Data>,
-    mix_hash: Option<Word>,
-    nonce: Option<wire::Block<8>>,
-    base_fee_per_gas: Option<Quantity>,
-    withdrawals_root: Option<Word>,
-    blob_gas_used: Option<Quantity>,
-    excess_blob_gas: Option<Quantity>,
-    parent_beacon_block_root: Option<Word>,
-    requests_hash: Option<Word>,
-    block_access_list_hash: Option<Word>,
-    slot_number: Option<Quantity>,
-    transactions: Option<Count>,
+    #[serde(default)]
+    logs_bloom: Lenient<wire::Block<256>>,
+    #[serde(default)]
+    receipts_root: Lenient<Word>,
+    #[serde(default, rename = "sha3Uncles")]
+    ommers_hash: Lenient<Word>,
+    #[serde(default)]
+    miner: Lenient<Account>,
+    #[serde(default)]
+    state_root: Lenient<Word>,
+    #[serde(default)]
+    transactions_root: Lenient<Word>,
+    #[serde(default)]
+    difficulty: Lenient<U256>,
+    #[serde(default)]
+    gas_limit: Lenient<Quantity>,
+    #[serde(default)]
+    gas_used: Lenient<Quantity>,
+    #[serde(default)]
+    extra_data: Lenient<Data>,
+    #[serde(default)]
+    mix_hash: Lenient<Word>,
+    #[serde(default)]
+    nonce: Lenient<wire::Block<8>>,
+    #[serde(default)]
+    base_fee_per_gas: Lenient<Quantity>,
+    #[serde(default)]
+    withdrawals_root: Lenient<Word>,
+    #[serde(default)]
+    blob_gas_used: Lenient<Quantity>,
+    #[serde(default)]
+    excess_blob_gas: Lenient<Quantity>,
+    #[serde(default)]
+    parent_beacon_block_root: Lenient<Word>,
+    #[serde(default)]
+    requests_hash: Lenient<Word>,
+    #[serde(default)]
+    block_access_list_hash: Lenient<Word>,
+    #[serde(default)]
+    slot_number: Lenient<Quantity>,
+    #[serde(default)]
+    transactions: Listed,
 }
 
 /// Members of header objects that are known to have no part in the hash, or that the hash takes from another member.
@@ -117,26 +156,36 @@ const KNOWN: &[&str] = &[
     "blockAccessList",
 ];
 
-/// Length of an array whose members are passed over.
-struct Count(usize);
+/// The hashes of the transactions a header lists; `None` when it lists none, or in a form that names none.
+#[derive(Default)]
+struct Listed(Option<Vec<B256>>);
 
-impl<'de> Deserialize<'de> for Count {
+impl<'de> Deserialize<'de> for Listed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// A transaction as its hash, or as an object that holds it.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Named {
+            Hash(Word),
+            Whole { hash: Word },
+        }
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Count;
+            type Value = Vec<B256>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("transactions")
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Count, A::Error> {
-                let mut count = 0;
-                while members.next_element::<IgnoredAny>()?.is_some() {
-                    count += 1;
+            fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Vec<B256>, A::Error> {
+                let mut hashes = Vec::new();
+                while let Some(Named::Hash(hash) | Named::Whole { hash }) = members.next_element()? {
+                    hashes.push(hash.0);
                 }
-                Ok(Count(count))
+                Ok(hashes)
             }
         }
-        deserializer.deserialize_seq(Members)
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        let hashes = serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Members);
+        Ok(Listed(hashes.ok()))
     }
 }
 
@@ -145,71 +194,90 @@ pub(super) fn read(json: &str) -> Result<SealedHeader, Unread> {
     let wire: Wire = serde_json::from_str(json)?;
     let missing = |what: &str| Unread::Malformed(format!("a header without {what}"));
     let number = wire.number.ok_or_else(|| missing("number"))?.0;
+    if number > MAX_BLOCK {
+        return Err(Unread::Lie(format!(
+            "block {number} is beyond any height a chain can have"
+        )));
+    }
     let hash = wire.hash.ok_or_else(|| missing("hash"))?.0;
     let block = Block {
         number,
         hash,
-        time: wire.timestamp.0,
+        time: wire.timestamp.0.min(LATEST_TIME),
     };
-    let bloom = Box::new(Bloom::new(
-        *wire.logs_bloom.as_ref().ok_or_else(|| missing("logsBloom"))?.0,
-    ));
-    let receipts_root = wire.receipts_root.ok_or_else(|| missing("receiptsRoot"))?.0;
-    let seal = match fields(&wire, number, *bloom, receipts_root) {
+    let bloom = wire.logs_bloom.0.as_ref().map(|bloom| Bloom::new(*bloom.0));
+    let receipts_root = wire.receipts_root.0.map(|root| root.0);
+    let seal = match fields(&wire, number, bloom, receipts_root) {
         Err(field) => Seal::Incomplete(format!("{field} is missing")),
         Ok(fields) if fields.hash_slow() == hash => Seal::Proven,
         Ok(_) => stranger(json).map_or(Seal::Mismatch, |name| {
             Seal::Incomplete(format!("member {name:?} is unknown"))
         }),
     };
+    let receipts_root = receipts_root.unwrap_or_default();
+    let transactions = wire.transactions.0;
+    // Some servers answer without the transactions a block has.
+    let withheld = transactions.as_ref().is_some_and(Vec::is_empty) && receipts_root != EMPTY_ROOT_HASH;
     Ok(SealedHeader {
         block,
         parent_hash: wire.parent_hash.0,
-        bloom,
+        bloom: Box::new(bloom.unwrap_or_default()),
         receipts_root,
-        transactions: wire.transactions.map(|count| count.0),
-        early: wire.base_fee_per_gas.is_none(),
+        transactions: transactions.filter(|_| !withheld).map(Arc::from),
+        early: wire.base_fee_per_gas.0.is_none(),
         seal,
     })
 }
 
-fn fields(wire: &Wire, number: u64, bloom: Bloom, receipts_root: B256) -> Result<Fields, &'static str> {
-    let word = |field: Option<Word>, name| field.map(|word| word.0).ok_or(name);
-    let small = |field: Option<Quantity>, name| field.map(|number| number.0).ok_or(name);
+fn fields(wire: &Wire, number: u64, bloom: Option<Bloom>, receipts_root: Option<B256>) -> Result<Fields, &'static str> {
+    let word = |field: &Lenient<Word>, name| field.0.map(|word| word.0).ok_or(name);
+    let small = |field: &Lenient<Quantity>, name| field.0.map(|number| number.0).ok_or(name);
     Ok(Fields {
         parent_hash: wire.parent_hash.0,
-        ommers_hash: word(wire.ommers_hash, "sha3Uncles")?,
-        beneficiary: wire.miner.ok_or("miner")?.0,
-        state_root: word(wire.state_root, "stateRoot")?,
-        transactions_root: word(wire.transactions_root, "transactionsRoot")?,
-        receipts_root,
-        logs_bloom: bloom,
-        difficulty: wire.difficulty.ok_or("difficulty")?,
+        ommers_hash: word(&wire.ommers_hash, "sha3Uncles")?,
+        beneficiary: wire.miner.0.ok_or("miner")?.0,
+        state_root: word(&wire.state_root, "stateRoot")?,
+        transactions_root: word(&wire.transactions_root, "transactionsRoot")?,
+        receipts_root: receipts_root.ok_or("receiptsRoot")?,
+        logs_bloom: bloom.ok_or("logsBloom")?,
+        difficulty: wire.difficulty.0.ok_or("difficulty")?,
         number,
-        gas_limit: small(wire.gas_limit, "gasLimit")?,
-        gas_used: small(wire.gas_used, "gasUsed")?,
+        gas_limit: small(&wire.gas_limit, "gasLimit")?,
+        gas_used: small(&wire.gas_used, "gasUsed")?,
         timestamp: wire.timestamp.0,
-        extra_data: wire.extra_data.as_ref().ok_or("extraData")?.0.clone(),
-        mix_hash: word(wire.mix_hash, "mixHash")?,
-        nonce: B64::from(FixedBytes::new(*wire.nonce.as_ref().ok_or("nonce")?.0)),
-        base_fee_per_gas: wire.base_fee_per_gas.map(|number| number.0),
-        withdrawals_root: wire.withdrawals_root.map(|word| word.0),
-        blob_gas_used: wire.blob_gas_used.map(|number| number.0),
-        excess_blob_gas: wire.excess_blob_gas.map(|number| number.0),
-        parent_beacon_block_root: wire.parent_beacon_block_root.map(|word| word.0),
-        requests_hash: wire.requests_hash.map(|word| word.0),
-        block_access_list_hash: wire.block_access_list_hash.map(|word| word.0),
-        slot_number: wire.slot_number.map(|number| number.0),
+        extra_data: wire.extra_data.0.as_ref().ok_or("extraData")?.0.clone(),
+        mix_hash: word(&wire.mix_hash, "mixHash")?,
+        nonce: B64::from(FixedBytes::new(*wire.nonce.0.as_ref().ok_or("nonce")?.0)),
+        base_fee_per_gas: wire.base_fee_per_gas.0.map(|number| number.0),
+        withdrawals_root: wire.withdrawals_root.0.map(|word| word.0),
+        blob_gas_used: wire.blob_gas_used.0.map(|number| number.0),
+        excess_blob_gas: wire.excess_blob_gas.0.map(|number| number.0),
+        parent_beacon_block_root: wire.parent_beacon_block_root.0.map(|word| word.0),
+        requests_hash: wire.requests_hash.0.map(|word| word.0),
+        block_access_list_hash: wire.block_access_list_hash.0.map(|word| word.0),
+        slot_number: wire.slot_number.0.map(|number| number.0),
     })
 }
 
 /// A member with a value that is not in the list: the sign of a fork or a chain with fields of its own.
 fn stranger(json: &str) -> Option<String> {
-    let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).ok()?;
-    let unknown = members
-        .into_iter()
-        .find(|(name, value)| !value.is_null() && !KNOWN.contains(&name.as_str()))?;
-    Some(unknown.0.chars().filter(char::is_ascii_alphanumeric).take(40).collect())
+    struct Unknown;
+    impl<'de> Visitor<'de> for Unknown {
+        type Value = Option<String>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a header")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Option<String>, A::Error> {
+            let mut unknown = None;
+            while let Some((name, value)) = members.next_entry::<Cow<'_, str>, Option<IgnoredAny>>()? {
+                if unknown.is_none() && value.is_some() && !KNOWN.contains(&&*name) {
+                    unknown = Some(name.chars().filter(char::is_ascii_alphanumeric).take(40).collect());
+                }
+            }
+            Ok(unknown)
+        }
+    }
+    serde_json::Deserializer::from_str(json).deserialize_map(Unknown).ok()?
 }
 
 #[cfg(test)]
@@ -226,7 +294,7 @@ mod tests {
         };
         let mut json = serde_json::to_value(&fields).unwrap();
         json["hash"] = serde_json::to_value(fields.hash_slow()).unwrap();
-        json["transactions"] = serde_json::json!(["0x1", {"nested": []}]);
+        json["transactions"] = serde_json::json!([B256::repeat_byte(1), {"nested": [], "hash": B256::repeat_byte(2)}]);
         change(&mut json);
         json.to_string()
     }
@@ -234,10 +302,9 @@ mod tests {
     #[test]
     fn a_header_that_recomputes_is_proven() {
         let read = read(&header(|_| {})).unwrap();
-        assert_eq!(
-            (read.block.number, read.block.time, read.transactions, read.early),
-            (12, 34, Some(2), false)
-        );
+        assert_eq!((read.block.number, read.block.time, read.early), (12, 34, false));
+        let listed = [B256::repeat_byte(1), B256::repeat_byte(2)];
+        assert_eq!(read.transactions.as_deref(), Some(&listed[..]));
         assert_eq!(read.seal, Seal::Proven);
     }
 
@@ -269,10 +336,75 @@ mod tests {
 
     #[test]
     fn a_header_without_its_name_is_malformed() {
-        for member in ["number", "hash", "parentHash", "timestamp", "logsBloom", "receiptsRoot"] {
+        for member in ["number", "hash", "parentHash", "timestamp"] {
             let bare = header(|json| json[member] = serde_json::Value::Null);
             assert!(matches!(read(&bare), Err(Unread::Malformed(_))), "{member}");
         }
+    }
+
+    #[test]
+    fn of_what_only_the_hash_needs_an_odd_shape_counts_as_missing() {
+        let odd = [
+            serde_json::json!("0x"),
+            serde_json::json!(""),
+            serde_json::json!("0xzz"),
+            serde_json::json!(-1),
+            serde_json::json!(1.5),
+            serde_json::json!(true),
+            serde_json::json!([[]]),
+            serde_json::json!({"a": {}}),
+            serde_json::Value::Null,
+        ];
+        for member in [
+            "stateRoot",
+            "mixHash",
+            "nonce",
+            "sha3Uncles",
+            "miner",
+            "logsBloom",
+            "receiptsRoot",
+            "transactionsRoot",
+        ] {
+            for value in &odd {
+                let read = read(&header(|json| json[member] = value.clone())).unwrap();
+                assert_eq!(
+                    read.seal,
+                    Seal::Incomplete(format!("{member} is missing")),
+                    "{member}: {value}"
+                );
+            }
+        }
+        for value in &odd {
+            let read = read(&header(|json| json["transactions"] = value.clone())).unwrap();
+            assert_eq!((read.transactions, read.seal), (None, Seal::Proven), "{value}");
+        }
+    }
+
+    #[test]
+    fn times_no_table_holds_are_clamped_and_heights_no_id_holds_are_a_lie() {
+        for (timestamp, time) in [
+            ("0x18bcfe56800", 1_700_000_000_000),
+            ("0xffffffffffffffff", LATEST_TIME),
+        ] {
+            let read = read(&header(|json| json["timestamp"] = timestamp.into())).unwrap();
+            assert_eq!(read.block.time, time);
+        }
+        for number in ["0x1000000000", "0xffffffffffffffff"] {
+            let absurd = read(&header(|json| json["number"] = number.into()));
+            assert!(matches!(absurd, Err(Unread::Lie(_))), "{absurd:?}");
+        }
+        assert!(read(&header(|json| json["number"] = "0xfffffffff".into())).is_ok());
+    }
+
+    #[test]
+    fn a_list_of_transactions_that_is_empty_although_there_are_receipts_is_no_list() {
+        let empty = |json: &mut serde_json::Value| json["transactions"] = serde_json::json!([]);
+        let full = read(&header(|json| {
+            empty(json);
+            json["receiptsRoot"] = serde_json::json!(B256::repeat_byte(3));
+        }));
+        assert_eq!(full.unwrap().transactions, None);
+        assert_eq!(read(&header(empty)).unwrap().transactions.as_deref(), Some(&[][..]));
     }
 
     proptest! {

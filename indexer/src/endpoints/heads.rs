@@ -3,21 +3,21 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use decoders::block::BlockRef;
+use decoders::block::{BlockRef, ChainId};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
-use super::ask::{Ask, Trouble};
+use super::ask::{Ask, Served, Trouble};
 use super::call::Call;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Refused};
 use super::error::{EndpointError, Wanted};
 use super::header::{self, SealedHeader};
 use super::pool::Inner;
 use super::seal::Rules;
 use super::settings::Heads;
-use super::wire::{Body, Reply, Unread, replies};
+use super::wire::{Body, Quantity, Reply, Unread, replies};
 
 /// Endpoints asked for the head at once.
 const WITNESSES: usize = 4;
@@ -32,6 +32,8 @@ const ANNOUNCED: u32 = 5;
 
 /// What one endpoint says of the tip.
 struct Sighting {
+    /// The chain it serves, as far as it says so.
+    chain: Option<ChainId>,
     latest: SealedHeader,
     safe: Option<BlockRef>,
     finalized: Option<BlockRef>,
@@ -89,10 +91,9 @@ struct Memory {
 impl Inner {
     pub(super) async fn heads(&self) -> Result<Heads, EndpointError> {
         let tags = ["latest", "safe", "finalized"];
-        let ask = self.question(
-            tags.iter().map(|tag| Call::header_tagged(tag)).collect(),
-            "the head".to_owned(),
-        );
+        // A head is what everything else follows from: that it is this chain's is asked in the same breath.
+        let tags = tags.iter().map(|tag| Call::header_tagged(tag));
+        let ask = self.question(tags.chain([Call::chain_id()]).collect(), "the head".to_owned());
         let mut sightings = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(EndpointError::Cancelled),
@@ -101,8 +102,11 @@ impl Inner {
         if sightings.is_empty() {
             // Nobody at hand: the long way, with retries.
             let served = self.ask_sealed(&ask, |agreed| reader(&self.rules, agreed)).await;
-            let served = served.map_err(|trouble| self.head_error(trouble))?;
-            sightings.push((served.by, served.value));
+            let Served { value, by } = served.map_err(|trouble| self.head_error(trouble))?;
+            let sighting = self.of_chain(&by, value);
+            let wrong = |refused: Refused| Trouble::WrongChain(format!("{} {}", by.name, refused.detail));
+            let sighting = sighting.map_err(|refused| self.head_error(wrong(refused)))?;
+            sightings.push((by, sighting));
         }
         let last = self.heads.last();
         match (Box::pin(self.choose(sightings, last)).await, last) {
@@ -134,7 +138,11 @@ impl Inner {
             .into_iter()
             .map(|endpoint| {
                 let read = read.clone();
-                async move { (Arc::clone(&endpoint), self.attempt_once(&endpoint, ask, &read).await) }
+                async move {
+                    let sighting = self.attempt_once(&endpoint, ask, &read).await;
+                    let sighting = sighting.and_then(|sighting| self.of_chain(&endpoint, sighting));
+                    (endpoint, sighting)
+                }
             })
             .collect();
         let mut seen = Vec::new();
@@ -160,6 +168,17 @@ impl Inner {
         }
     }
 
+    /// The sighting, unless it is of another chain.
+    fn of_chain(&self, by: &Endpoint, sighting: Sighting) -> Result<Sighting, Refused> {
+        if let Some(found) = sighting.chain {
+            by.serves(found, self.chain).inspect_err(|refused| {
+                warn!(chain = %self.chain, endpoint = %by.name, reason = %refused.detail, "an endpoint in use changed its chain");
+                by.failed(refused);
+            })?;
+        }
+        Ok(sighting)
+    }
+
     /// The preferred class, and now and then one of the others.
     fn witnesses(&self, ask: &Ask) -> Vec<Arc<Endpoint>> {
         let mut chosen: Vec<Arc<Endpoint>> = Vec::new();
@@ -175,6 +194,9 @@ impl Inner {
         while chosen.len() < WITNESSES {
             let Some(endpoint) = self.pick(ask, &tried) else { break };
             tried.push(endpoint.id);
+            if !chosen.is_empty() && endpoint.vitals().is_shunned(Instant::now()) {
+                break;
+            }
             let same_class = chosen
                 .first()
                 .is_none_or(|first| first.priority() == endpoint.priority());
@@ -311,12 +333,13 @@ fn reader(
     let rules = Arc::clone(rules);
     move |bodies| {
         let replies = replies(bodies)?;
-        let [latest, safe, finalized] = replies.as_slice() else {
-            return Err(Unread::Malformed("three tags were asked for".to_owned()));
+        let [latest, safe, finalized, chain] = replies.as_slice() else {
+            return Err(Unread::Malformed("three tags and the chain were asked for".to_owned()));
         };
         let latest = header::read(latest.json()?)?;
         rules.judge(&latest, agreed)?;
         Ok(Sighting {
+            chain: chain.read::<Quantity>().ok().map(|chain| ChainId(chain.0)),
             latest,
             safe: tagged(safe, &rules)?,
             finalized: tagged(finalized, &rules)?,

@@ -11,7 +11,7 @@ pub enum EndpointState {
     Degraded,
     /// Failed repeatedly and is left alone for a while.
     Open,
-    /// Serves another chain; looked at again every few minutes.
+    /// Serves another chain; looked at again every minute.
     Quarantined,
 }
 

@@ -1,17 +1,19 @@
 //! Logs read from borrowed JSON straight into the words everyone shares.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use alloy_primitives::B256;
 use decoders::block::{BlockRef, Log};
+use decoders::id::MAX_LOG_INDEX;
 use rustc_hash::FxHashSet;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use smallvec::SmallVec;
 
 use super::settings::Filter;
-use super::wire::{Account, Data, Quantity, Reply, Unread, Word, log_index, narrow};
+use super::wire::{Account, Data, Index, Lenient, Quantity, Reply, Unread, Word};
 
 /// At most four topics, without a heap allocation.
 pub(super) struct Topics(pub(super) SmallVec<[B256; 4]>);
@@ -47,11 +49,15 @@ struct Wire {
     data: Data,
     block_number: Quantity,
     block_hash: Word,
-    transaction_hash: Word,
-    transaction_index: Quantity,
-    log_index: Quantity,
+    /// Absent where the log is of no transaction.
     #[serde(default)]
-    removed: Option<bool>,
+    transaction_hash: Option<Word>,
+    #[serde(default)]
+    transaction_index: Index,
+    #[serde(default)]
+    log_index: Index,
+    #[serde(default)]
+    removed: Lenient<bool>,
 }
 
 /// The logs of one answer, and the blocks they say they are in.
@@ -60,6 +66,12 @@ pub(super) struct Logs {
     pub(super) logs: Vec<Log>,
     /// One entry per run of logs that name the same block.
     pub(super) blocks: Vec<BlockRef>,
+    /// Blocks whose logs contradict each other, and how. They cost the others of the answer nothing.
+    pub(super) wrong: BTreeMap<u64, &'static str>,
+    /// Blocks with logs whose index no id can hold.
+    pub(super) unplaced: BTreeSet<u64>,
+    /// Logs that are said to be removed, with the block they name.
+    removed: Vec<(BlockRef, Log)>,
 }
 
 impl<'de> Deserialize<'de> for Logs {
@@ -73,7 +85,7 @@ impl<'de> Deserialize<'de> for Logs {
             fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Logs, A::Error> {
                 let mut all = Logs::default();
                 while let Some(wire) = members.next_element::<Wire>()? {
-                    all.push::<A::Error>(wire)?;
+                    all.push(wire);
                 }
                 Ok(all)
             }
@@ -89,56 +101,53 @@ impl Logs {
             Some(answer) => answer.read::<Logs>()?,
             None => return Err(Unread::Absent),
         };
-        if answers.len() == 1 {
-            return Ok(joined);
-        }
         for answer in &answers[1..] {
-            let Logs { logs, blocks } = answer.read()?;
+            let Logs {
+                logs, blocks, removed, ..
+            } = answer.read()?;
             joined.logs.extend(logs);
             joined.blocks.extend(blocks);
+            joined.removed.extend(removed);
         }
-        joined.logs.sort_by_key(|log| (log.block_number, log.log_index));
-        joined.logs.dedup();
         Ok(joined)
     }
 
-    fn push<E: serde::de::Error>(&mut self, wire: Wire) -> Result<(), E> {
-        if wire.removed == Some(true) {
-            return Err(E::custom("a log removed by a reorg"));
-        }
+    fn push(&mut self, wire: Wire) {
         let block = BlockRef {
             number: wire.block_number.0,
             hash: wire.block_hash.0,
         };
-        if self.blocks.last() != Some(&block) {
-            self.blocks.push(block);
-        }
-        self.logs.push(Log {
+        let log = Log {
             block_number: block.number,
-            log_index: log_index(wire.log_index)?,
-            tx_index: narrow(wire.transaction_index, "a transaction index")?,
-            tx_hash: wire.transaction_hash.0,
+            log_index: wire.log_index.0,
+            tx_index: wire.transaction_index.0,
+            // A log of no transaction is named by its block.
+            tx_hash: wire.transaction_hash.map_or(block.hash, |hash| hash.0),
             address: wire.address.0,
             topics: wire.topics.0,
             data: wire.data.0,
-        });
-        Ok(())
+        };
+        if wire.removed.0 == Some(true) {
+            self.removed.push((block, log));
+            return;
+        }
+        if self.blocks.last() != Some(&block) {
+            self.blocks.push(block);
+        }
+        self.logs.push(log);
     }
 
-    /// Checks what the answer alone can show: it keeps to the range and the filter, and its order makes sense.
+    /// Checks what the answer alone can show: it keeps to the range and the filter, and the order of each block makes sense.
     pub(super) fn check(&mut self, range: &RangeInclusive<u64>, filter: &FilterSet) -> Result<(), Unread> {
+        self.take_back_removed();
         let place = |log: &Log| (log.block_number, log.log_index);
         if !self.logs.is_sorted_by_key(place) {
             self.logs.sort_by_key(place);
         }
+        // One log told twice is one log.
+        self.logs.dedup();
         self.blocks.sort_unstable();
         self.blocks.dedup();
-        if let Some(pair) = self.blocks.windows(2).find(|pair| pair[0].number == pair[1].number) {
-            return Err(Unread::Lie(format!(
-                "logs of block {} name two block hashes",
-                pair[0].number
-            )));
-        }
         if let Some(log) = self.logs.iter().find(|log| !range.contains(&log.block_number)) {
             return Err(Unread::Lie(format!(
                 "a log of block {} was not asked for",
@@ -151,30 +160,57 @@ impl Logs {
                 log.log_index, log.block_number
             )));
         }
-        check_order(&self.logs)
+        for pair in self.blocks.windows(2).filter(|pair| pair[0].number == pair[1].number) {
+            self.wrong.insert(pair[0].number, "its logs name two block hashes");
+        }
+        for block in self
+            .logs
+            .chunk_by_mut(|one, next| one.block_number == next.block_number)
+        {
+            let number = block[0].block_number;
+            if place_behind(block) {
+                self.unplaced.insert(number);
+            }
+            if let Err(reason) = check_order(block) {
+                self.wrong.entry(number).or_insert(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// A log said to be removed is dropped where the answer has another block at its height. Elsewhere the block it names says
+    /// whether it is gone, not the flag.
+    fn take_back_removed(&mut self) {
+        for (block, log) in std::mem::take(&mut self.removed) {
+            let stays = |other: &BlockRef| other.number == block.number && other.hash != block.hash;
+            if !self.blocks.iter().any(stays) {
+                self.blocks.push(block);
+                self.logs.push(log);
+            }
+        }
     }
 }
 
+/// Numbers the logs at the end of a block whose index no id can hold in the order they came in. `false` when there are none.
+fn place_behind(block: &mut [Log]) -> bool {
+    let first = block.partition_point(|log| log.log_index <= MAX_LOG_INDEX);
+    for (log, index) in block[first..].iter_mut().zip(MAX_LOG_INDEX + 1..) {
+        log.log_index = index;
+    }
+    first < block.len()
+}
+
 /// Within a block, log indexes rise strictly and transactions follow them.
-pub(super) fn check_order(logs: &[Log]) -> Result<(), Unread> {
-    for pair in logs
-        .windows(2)
-        .filter(|pair| pair[0].block_number == pair[1].block_number)
-    {
+pub(super) fn check_order(block: &[Log]) -> Result<(), &'static str> {
+    for pair in block.windows(2) {
         let [one, next] = pair else { continue };
-        let wrong = if one.log_index >= next.log_index {
-            "two logs share an index"
+        if one.log_index >= next.log_index {
+            return Err("two of its logs share an index");
         } else if one.tx_index > next.tx_index {
-            "transaction indexes fall"
+            return Err("the transactions of its logs fall");
         } else if (one.tx_index == next.tx_index) != (one.tx_hash == next.tx_hash) {
-            "transaction indexes and hashes disagree"
-        } else {
-            continue;
-        };
-        return Err(Unread::Lie(format!(
-            "{wrong} at log {} of block {}",
-            next.log_index, next.block_number
-        )));
+            return Err("indexes and hashes of its logs' transactions disagree");
+        }
     }
     Ok(())
 }
@@ -267,25 +303,16 @@ mod tests {
         assert_eq!(checked(&[]).unwrap(), Logs::default());
     }
 
+    fn changed(member: &str, value: Value) -> Value {
+        let mut log = wire(5, 1, 0);
+        log[member] = value;
+        log
+    }
+
     #[test]
-    fn contradictions_are_lies() {
-        let changed = |member: &str, value: Value| {
-            let mut log = wire(5, 1, 0);
-            log[member] = value;
-            log
-        };
+    fn what_was_not_asked_for_is_a_lie() {
         for (what, logs) in [
             ("out of range", vec![wire(8, 0, 0)]),
-            ("same index twice", vec![wire(5, 0, 0), wire(5, 0, 0)]),
-            ("transactions fall", vec![wire(5, 0, 1), wire(5, 1, 0)]),
-            (
-                "one index, two hashes",
-                vec![wire(5, 0, 0), changed("transactionHash", json!(B256::repeat_byte(9)))],
-            ),
-            (
-                "two block hashes",
-                vec![wire(5, 0, 0), changed("blockHash", json!(B256::repeat_byte(9)))],
-            ),
             ("foreign contract", vec![changed("address", json!(Address::ZERO))]),
             ("foreign topic", vec![changed("topics", json!([B256::ZERO]))]),
             ("anonymous", vec![changed("topics", json!([]))]),
@@ -295,15 +322,100 @@ mod tests {
     }
 
     #[test]
+    fn contradictions_in_one_block_cost_the_others_nothing() {
+        for (what, mut logs) in [
+            (
+                "same index twice",
+                vec![wire(5, 0, 0), changed("logIndex", json!("0x0"))],
+            ),
+            ("transactions fall", vec![wire(5, 0, 1), wire(5, 1, 0)]),
+            (
+                "one index, two hashes",
+                vec![wire(5, 0, 0), changed("transactionHash", json!(B256::repeat_byte(9)))],
+            ),
+            (
+                "two block hashes",
+                vec![wire(5, 0, 0), changed("blockHash", json!(B256::repeat_byte(9)))],
+            ),
+        ] {
+            logs[1]["data"] = json!("0x03");
+            logs.push(wire(6, 0, 0));
+            let read = checked(&logs).unwrap();
+            assert_eq!(read.wrong.keys().copied().collect::<Vec<_>>(), [5], "{what}");
+            assert_eq!(read.logs.last().unwrap().block_number, 6, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_log_told_twice_is_one_log() {
+        let read = checked(&[wire(5, 0, 0), wire(5, 1, 0), wire(5, 1, 0), wire(5, 0, 0)]).unwrap();
+        assert_eq!((read.logs.len(), read.wrong.len()), (2, 0));
+    }
+
+    #[test]
+    fn what_is_said_to_be_removed_goes_where_the_answer_has_another_block_and_stays_elsewhere() {
+        let mut orphan = changed("removed", json!(true));
+        assert_eq!(checked(&[wire(5, 0, 0), orphan.clone()]).unwrap().logs.len(), 2);
+        orphan["blockHash"] = json!(B256::repeat_byte(9));
+        let read = checked(&[wire(5, 0, 0), orphan.clone()]).unwrap();
+        assert_eq!((read.logs.len(), read.blocks.len(), read.wrong.len()), (1, 1, 0));
+        assert_eq!(checked(&[orphan]).unwrap().blocks[0].hash, B256::repeat_byte(9));
+    }
+
+    #[test]
+    fn places_no_block_has_come_last_and_are_known() {
+        let odd = [
+            json!("0xffffffe2"),
+            json!("0x100000000"),
+            json!("0x1ffffffffffffffffffff"),
+            json!(format!("{:#x}", MAX_LOG_INDEX + 1)),
+            json!("-0x1"),
+            json!(-1),
+            json!(1e300),
+            json!([1, {"a": 2}]),
+            json!({"a": [1]}),
+            json!(false),
+            Value::Null,
+        ];
+        for value in odd {
+            let read = checked(&[
+                changed("logIndex", value.clone()),
+                wire(5, 7, 0),
+                changed("logIndex", value.clone()),
+                wire(6, 0, 0),
+            ]);
+            let read = read.unwrap();
+            assert_eq!(read.unplaced.iter().copied().collect::<Vec<_>>(), [5], "{value}");
+            let places: Vec<u32> = read.logs.iter().map(|log| log.log_index).collect();
+            assert_eq!(places, [7, MAX_LOG_INDEX + 1, 0], "{value}");
+        }
+        let two = [changed("logIndex", Value::Null), changed("data", json!("0x03"))];
+        let mut two = two.to_vec();
+        two[1]["logIndex"] = Value::Null;
+        let read = checked(&two).unwrap();
+        let places: Vec<u32> = read.logs.iter().map(|log| log.log_index).collect();
+        assert_eq!(places, [MAX_LOG_INDEX + 1, MAX_LOG_INDEX + 2]);
+    }
+
+    #[test]
+    fn a_log_of_no_transaction_is_named_by_its_block() {
+        let mut log = wire(5, 0, 0);
+        log["transactionHash"] = Value::Null;
+        log.as_object_mut().unwrap().remove("transactionIndex");
+        let read = checked(&[log]).unwrap();
+        assert_eq!(
+            (read.logs[0].tx_hash, read.logs[0].tx_index),
+            (read.blocks[0].hash, u32::MAX)
+        );
+    }
+
+    #[test]
     fn odd_shapes_are_malformed() {
         for (member, value) in [
             ("address", json!("0x12")),
             ("topics", json!([TOPIC, TOPIC, TOPIC, TOPIC, TOPIC])),
             ("topics", Value::Null),
             ("data", json!("0x123")),
-            ("logIndex", json!("0x100000000")),
-            ("logIndex", json!(format!("{:#x}", decoders::id::MAX_LOG_INDEX + 1))),
-            ("removed", json!(true)),
             ("blockHash", Value::Null),
         ] {
             let mut log = wire(5, 0, 0);

@@ -16,14 +16,14 @@ use super::endpoint::Endpoint;
 use super::error::Wanted;
 use super::log::Logs;
 use super::pool::Inner;
-use super::proof::{Finding, Judged, Want, inspect};
+use super::proof::{Finding, Judged, Want, inspect, place_behind};
 use super::refusal::Hint;
 use super::wire::{Body, replies, single};
 
 /// Ranges of one span under way at once.
 const UNDER_WAY: usize = 4;
 
-/// The logs of one `eth_getLogs` range; `None` for a single block with more logs than any endpoint sends that way.
+/// The logs of one `eth_getLogs` range; `None` for a single block whose logs no endpoint sends that way.
 pub(super) struct Piece {
     range: RangeInclusive<u64>,
     logs: Option<Logs>,
@@ -37,6 +37,14 @@ pub(super) struct Suspect {
     pub(super) reason: &'static str,
 }
 
+/// One answer that was compared with the headers: who gave it, and the headers it is about.
+pub(super) struct Compared {
+    pub(super) by: Arc<Endpoint>,
+    pub(super) places: std::ops::Range<usize>,
+    /// It was caught wrong somewhere.
+    pub(super) is_wrong: bool,
+}
+
 /// What one pass over a span shows.
 pub(super) struct Sifted {
     pub(super) logs: Vec<Log>,
@@ -44,7 +52,9 @@ pub(super) struct Sifted {
     pub(super) proof: Proof,
     /// Blocks whose transactions are whole.
     pub(super) whole: FxHashSet<u64>,
+    pub(super) answers: Vec<Compared>,
 }
+
 impl Inner {
     /// The logs of the range, in as many `eth_getLogs` as the endpoints need. Refused ranges are split at once.
     pub(super) async fn pieces(
@@ -70,18 +80,23 @@ impl Inner {
             };
             match answer {
                 Ok(piece) => pieces.push(piece),
-                Err(Trouble::TooMuch(_)) if asked.start() == asked.end() => {
+                Err(Trouble::TooMuch(_) | Trouble::Refused(_) | Trouble::Absent | Trouble::Unproven { .. })
+                    if asked.start() == asked.end() =>
+                {
                     pieces.push(Piece {
                         range: asked,
                         logs: None,
                         by: None,
                     });
                 }
-                Err(Trouble::TooMuch(hint)) => {
+                // What no endpoint sends, or sends wrong, may be in one block alone: the others are not to want for it.
+                Err(
+                    trouble @ (Trouble::TooMuch(_) | Trouble::Refused(_) | Trouble::Absent | Trouble::Unproven { .. }),
+                ) => {
                     count(&self.counts.splits);
                     let blocks = asked.end() - asked.start() + 1;
-                    let size = match hint {
-                        Some(Hint::Try(size) | Hint::Limit(size)) if size < blocks => size,
+                    let size = match trouble {
+                        Trouble::TooMuch(Some(Hint::Try(size) | Hint::Limit(size))) if size < blocks => size,
                         _ => blocks / 2,
                     };
                     let (front, back) = cut(&asked, size);
@@ -157,6 +172,7 @@ pub(super) fn sift_blooms(headers: &[Judged], want: &Want) -> Sifted {
         suspects: places.map(suspect).collect(),
         proof: Proof::Receipts,
         whole: FxHashSet::default(),
+        answers: Vec::new(),
     }
 }
 
@@ -167,12 +183,15 @@ pub(super) fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: 
         suspects: Vec::new(),
         proof: Proof::Receipts,
         whole: FxHashSet::default(),
+        answers: Vec::new(),
     };
     let mut checker = Checker::default();
     let mut at = 0;
     for Piece { range, logs, by } in pieces {
-        let whole = logs.is_some();
-        let Logs { logs, blocks } = logs.unwrap_or_default();
+        let (whole, first_place, mut is_wrong) = (logs.is_some(), at, false);
+        let Logs {
+            logs, blocks, wrong, ..
+        } = logs.unwrap_or_default();
         let (mut rest, mut named) = (logs.into_iter().peekable(), blocks.into_iter().peekable());
         while let Some(judged) = headers
             .get(at)
@@ -184,13 +203,17 @@ pub(super) fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: 
             while let Some(log) = rest.next_if(|log| log.block_number == number) {
                 sifted.logs.push(log);
             }
+            while named.next_if(|block| block.number == number).is_some() {}
+            place_behind(&mut sifted.logs[first..], &judged.header);
             let elsewhere = block.is_some_and(|block| block.hash != judged.header.block.hash);
             let finding = if elsewhere {
                 Finding::Wrong("its logs name another block")
-            } else if whole {
-                inspect(judged, &sifted.logs[first..], want, &mut checker)
+            } else if !whole {
+                Finding::Wrong("its endpoint does not send its logs")
+            } else if let Some(reason) = wrong.get(&number) {
+                Finding::Wrong(reason)
             } else {
-                Finding::Wrong("its logs are more than its endpoint sends")
+                inspect(judged, &sifted.logs[first..], want, &mut checker)
             };
             let reason = match finding {
                 Finding::Fine(proof) => {
@@ -198,24 +221,32 @@ pub(super) fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: 
                     at += 1;
                     continue;
                 }
-                Finding::Doubtful if wanted == Proof::Chained => {
+                Finding::Doubtful(_) if wanted == Proof::Chained => {
                     sifted.proof = Proof::Chained;
                     at += 1;
                     continue;
                 }
-                Finding::Doubtful => "its bloom promises logs, but none came",
-                Finding::Wrong(reason) => reason,
+                Finding::Doubtful(reason) => reason,
+                Finding::Wrong(reason) => {
+                    // The chain may have moved between two requests: logs of another block are no lie about this one.
+                    is_wrong |= whole && !elsewhere;
+                    reason
+                }
             };
             let logs = sifted.logs.split_off(first);
             sifted.suspects.push(Suspect {
                 place: at,
                 logs,
-                // The chain may have moved between two requests: logs of another block are no lie about this one.
                 by: by.clone().filter(|_| !elsewhere),
                 reason,
             });
             at += 1;
         }
+        sifted.answers.extend(by.map(|by| Compared {
+            by,
+            places: first_place..at,
+            is_wrong,
+        }));
     }
     sifted
 }

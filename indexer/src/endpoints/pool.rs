@@ -161,12 +161,12 @@ impl Pool {
         }
     }
 
-    /// The one block with this hash, with its matching logs, proven as far as `wanted` and the chain allow.
+    /// The one block with this hash, at this height, with its matching logs, proven as far as `wanted` and the chain allow.
     ///
     /// # Errors
     /// [`EndpointError::NotFound`] when no endpoint has the block (any more).
-    pub async fn block_span(&self, hash: B256, filter: &Filter, wanted: Proof) -> Result<Span, EndpointError> {
-        Box::pin(self.inner.block_span(hash, filter, wanted)).await
+    pub async fn block_span(&self, block: BlockRef, filter: &Filter, wanted: Proof) -> Result<Span, EndpointError> {
+        Box::pin(self.inner.block_span(block, filter, wanted)).await
     }
 
     /// The blocks of a range with their matching logs, proven as far as `wanted` and the chain allow.
@@ -192,11 +192,11 @@ impl Pool {
         Box::pin(self.inner.envelopes(hashes)).await
     }
 
-    /// The hash of the block that holds a transaction; `None` when no endpoint knows it, or it waits to be mined.
+    /// The block that holds a transaction; `None` when no endpoint knows it, or it waits to be mined.
     ///
     /// # Errors
     /// [`EndpointError`]; transient ones are worth another try.
-    pub async fn block_of(&self, tx_hash: B256) -> Result<Option<B256>, EndpointError> {
+    pub async fn block_of(&self, tx_hash: B256) -> Result<Option<BlockRef>, EndpointError> {
         Box::pin(self.inner.block_of(tx_hash)).await
     }
 
@@ -328,7 +328,7 @@ impl Inner {
             let failed: Vec<Refused> = join_all(checks).await.into_iter().flatten().collect();
             if endpoints
                 .iter()
-                .any(|endpoint| endpoint.vitals().chain == ChainCheck::Right)
+                .any(|endpoint| matches!(endpoint.vitals().chain, ChainCheck::Right { .. }))
             {
                 return Ok(());
             }
@@ -447,14 +447,19 @@ impl Inner {
                 wanted: wanted.to_string(),
                 reason,
             },
-            Trouble::WrongChain(found) => EndpointError::WrongChain { chain, found },
             Trouble::NoEndpoints => EndpointError::NoEndpoints { chain },
             Trouble::Cancelled => EndpointError::Cancelled,
-            Trouble::Unreachable(causes) => EndpointError::Unreachable {
-                chain,
-                wanted: wanted.to_string(),
-                causes,
-            },
+            // An endpoint that changed its chain while in use may change back.
+            Trouble::WrongChain(found) if !self.endpoints().iter().any(|endpoint| endpoint.vitals().was_right) => {
+                EndpointError::WrongChain { chain, found }
+            }
+            Trouble::Unreachable(causes) | Trouble::Refused(causes) | Trouble::WrongChain(causes) => {
+                EndpointError::Unreachable {
+                    chain,
+                    wanted: wanted.to_string(),
+                    causes,
+                }
+            }
             Trouble::TooMuch(_) => self.error(
                 Trouble::Unreachable("every answer is too long for its endpoint".to_owned()),
                 wanted,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bloom, keccak256};
 use decoders::block::{BlockRef, ChainId, Log, Proof};
+use decoders::id::MAX_LOG_INDEX;
 use tracing::{info, warn};
 
-use super::ask::{Ask, Trouble, count};
+use super::ask::{Ask, Served, Trouble, count};
 use super::bloom::{Checker, FilterBits};
 use super::call::Call;
 use super::endpoint::Endpoint;
@@ -16,6 +17,9 @@ use super::pool::Inner;
 use super::receipt::{Proven, Receipts};
 use super::settings::Filter;
 use super::wire::{Body, Reply, Unread, replies};
+
+/// Transactions of a block whose receipts are asked for one by one, at most.
+const SINGLE_RECEIPTS: usize = 2_000;
 
 /// A filter in every form the checks need.
 pub(super) struct Want {
@@ -86,8 +90,8 @@ pub(super) struct Judged {
 pub(super) enum Finding {
     /// As far as the bloom tells; proven at this level.
     Fine(Proof),
-    /// The bloom says a matching log may be there, but none is.
-    Doubtful,
+    /// The logs may be wrong or too few; why.
+    Doubtful(&'static str),
     /// The logs contradict the header.
     Wrong(&'static str),
 }
@@ -104,19 +108,29 @@ pub(super) fn inspect(judged: &Judged, logs: &[Log], want: &Want, checker: &mut 
             level = Proof::Chained;
             continue;
         }
-        let place = usize::try_from(log.tx_index).unwrap_or(usize::MAX);
-        if header.transactions.is_some_and(|transactions| place >= transactions) {
-            return Finding::Wrong("a log names a transaction the block does not have");
+        if header.contradicts(log.tx_index, log.tx_hash).is_some() {
+            return Finding::Wrong("a log names a transaction the block does not have there");
         }
         if !checker.holds(&header.bloom, log) {
             return Finding::Wrong("a log is not in the header's bloom");
         }
     }
     if logs.is_empty() && want.bits.may_match(&header.bloom) {
-        Finding::Doubtful
+        Finding::Doubtful("its bloom promises logs, but none came")
+    } else if logs.last().is_some_and(|log| log.log_index > MAX_LOG_INDEX) {
+        Finding::Doubtful("a log of it stands at an index no id can hold")
     } else {
         Finding::Fine(level)
     }
+}
+
+/// What was wrong about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Corrected {
+    No,
+    /// It numbers logs or transactions in another way, as some servers do throughout.
+    Places,
+    Content,
 }
 
 /// Logs of one block, as far as they could be proven.
@@ -124,8 +138,8 @@ pub(super) fn inspect(judged: &Judged, logs: &[Log], want: &Want, checker: &mut 
 pub(super) struct Settled {
     pub(super) logs: Vec<Log>,
     pub(super) proof: Proof,
-    /// The answer that was doubted turned out wrong.
-    pub(super) corrected: bool,
+    /// How the answer that was doubted turned out.
+    pub(super) corrected: Corrected,
     /// What transactions draw after them is among the logs.
     pub(super) whole: bool,
 }
@@ -135,33 +149,44 @@ impl Settled {
         Settled {
             logs,
             proof,
-            corrected: false,
+            corrected: Corrected::No,
             whole: false,
         }
     }
 
     /// Whether others are these logs, as far as both were asked for.
-    fn differs(&self, others: &[Log], want: &Want) -> bool {
-        !self.logs.iter().filter(|log| want.set.matches(log)).eq(others)
+    fn corrects(&self, others: &[Log], want: &Want) -> Corrected {
+        let own = || self.logs.iter().filter(|log| want.set.matches(log));
+        let content = |log: &Log| (log.tx_hash, log.address, log.topics.clone(), log.data.clone());
+        if own().eq(others) {
+            return Corrected::No;
+        }
+        let (mut these, mut those): (Vec<_>, Vec<_>) =
+            (own().map(content).collect(), others.iter().map(content).collect());
+        these.sort_unstable();
+        those.sort_unstable();
+        if these == those {
+            Corrected::Places
+        } else {
+            Corrected::Content
+        }
     }
 }
 
 /// Reads `eth_getBlockReceipts` for a header and proves as much as can be: the root, or else that the logs of all
 /// receipts together give exactly the header's bloom.
 pub(super) fn read_receipts(json: &str, judged: &Judged, want: &Want) -> Result<Settled, Unread> {
+    prove_receipts(Receipts::read(json, &judged.header)?, judged, want)
+}
+
+fn prove_receipts(mut receipts: Receipts, judged: &Judged, want: &Want) -> Result<Settled, Unread> {
     let header = &judged.header;
-    let mut receipts = Receipts::read(json, header)?;
-    let uncommitted = want.uncommitted(&header.reference());
-    let extra = want.wanted(receipts.split_off(uncommitted));
-    let proof = if !judged.proven || !extra.is_empty() {
-        Proof::Chained
-    } else {
-        Proof::Receipts
-    };
+    let mut extra = receipts.split_off(want.uncommitted(&header.reference()));
     let proof = match receipts.prove(header) {
         _ if !judged.proven => Proof::Chained,
-        Proven::Root => proof,
+        Proven::Root => Proof::Receipts,
         Proven::Other => {
+            receipts.check_block(header)?;
             return Err(Unread::Lie(format!(
                 "the receipts root of block {} does not recompute",
                 header.block.number
@@ -169,16 +194,27 @@ pub(super) fn read_receipts(json: &str, judged: &Judged, want: &Want) -> Result<
         }
         Proven::Unknown(reason) if bloom_of(receipts.logs()) == *header.bloom => {
             info!(block = %header.reference(), reason, "receipts root cannot be recomputed, the bloom can");
-            proof.min(Proof::Bloom)
+            Proof::Bloom
         }
         Proven::Unknown(reason) => {
+            receipts.check_block(header)?;
             return Err(Unread::Unprovable(format!(
                 "receipts of block {} prove nothing: {reason}",
                 header.block.number
             )));
         }
     };
+    if proof == Proof::Receipts {
+        receipts.settle_places(&mut extra, header)?;
+    } else {
+        receipts.check_block(header)?;
+        if !receipts.are_in_order() {
+            receipts.settle_places(&mut extra, header)?;
+        }
+    }
     let mut logs: Vec<Log> = receipts.into_logs().flat_map(|logs| want.wanted(logs)).collect();
+    let extra = want.wanted(extra);
+    let proof = if extra.is_empty() { proof } else { Proof::Chained };
     logs.extend(extra);
     Ok(Settled {
         whole: true,
@@ -215,35 +251,55 @@ impl Inner {
         let mut liars = Vec::new();
         if judged.proven {
             match self.by_receipts(judged, want, shun.clone()).await {
-                Ok(mut settled) => {
-                    self.note_level(&settled, judged);
-                    settled.corrected = first.is_some_and(|(logs, _)| settled.differs(logs, want));
-                    return Ok(settled);
+                Ok(settled) => return Ok(self.corrected(settled, judged, want, first)),
+                Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => {
+                    return Err(trouble);
                 }
-                Err(trouble @ (Trouble::Cancelled | Trouble::Absent | Trouble::WrongChain(_))) => return Err(trouble),
                 // Receipts that prove nothing or cannot be had leave the second opinion, but not that of who made them up.
                 Err(Trouble::Unproven { liars: caught, .. }) => liars = caught,
                 Err(_) => {}
             }
         }
         shun.extend(&liars);
-        let (logs, by) = self.second_opinion(judged, want, shun).await?;
-        self.trusted(&by, &liars)?;
+        let opinion = async {
+            let (logs, by) = self.second_opinion(judged, want, shun).await?;
+            self.trusted(&by, &liars)?;
+            Ok::<_, Trouble>((logs, by))
+        };
+        let (logs, by) = match opinion.await {
+            Ok(opinion) => opinion,
+            Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => return Err(trouble),
+            Err(trouble) => {
+                let settled = self.by_single_receipts(judged, want).await.map_err(|_| trouble)?;
+                return Ok(self.corrected(settled, judged, want, first));
+            }
+        };
         let mut proof = match inspect(judged, &logs, want, &mut Checker::default()) {
             Finding::Fine(proof) => proof,
-            Finding::Doubtful => Proof::Bloom,
+            Finding::Doubtful(_) => Proof::Bloom,
             Finding::Wrong(reason) => return Err(lied(&by, reason)),
         };
-        let corrected = first.is_some_and(|(first, _)| first != logs);
         let alone = first.is_none_or(|(_, first)| first.id == by.id);
         if logs.is_empty() && alone && proof == Proof::Bloom && want.may_match(&judged.header) {
             warn!(chain = %self.chain, endpoint = %by.name, block = %judged.header.reference(), "no second witness that a block has no matching logs");
             proof = Proof::Chained;
         }
-        Ok(Settled {
-            corrected,
-            ..Settled::new(logs, proof)
-        })
+        let settled = Settled::new(logs, proof);
+        let corrected = first.map_or(Corrected::No, |(logs, _)| settled.corrects(logs, want));
+        Ok(Settled { corrected, ..settled })
+    }
+
+    /// Notes what `settled` says of the answer that was doubted.
+    fn corrected(
+        &self,
+        settled: Settled,
+        judged: &Judged,
+        want: &Want,
+        first: Option<(&[Log], &Arc<Endpoint>)>,
+    ) -> Settled {
+        self.note_level(&settled, judged);
+        let corrected = first.map_or(Corrected::No, |(logs, _)| settled.corrects(logs, want));
+        Settled { corrected, ..settled }
     }
 
     /// Refuses what `by` says of a block that it was just caught lying about.
@@ -262,7 +318,7 @@ impl Inner {
 
     /// The logs of several blocks by their receipts, asked for in one batch.
     pub(super) async fn all_by_receipts(&self, blocks: &[Judged], want: &Arc<Want>) -> Result<Vec<Settled>, Trouble> {
-        let calls = blocks.iter().map(|judged| Call::receipts_of(judged.header.block.hash));
+        let calls = blocks.iter().map(|judged| Call::receipts_of(judged.header.reference()));
         let ask = Ask {
             block: blocks.iter().map(|judged| judged.header.block.number).max(),
             receipts: true,
@@ -275,7 +331,8 @@ impl Inner {
             let read = |(judged, reply): (&Judged, &Reply<'_>)| read_receipts(reply.json()?, judged, &want);
             asked.iter().zip(&replies).map(read).collect::<Result<Vec<_>, _>>()
         };
-        let settled = self.ask(&ask, read).await?.value;
+        let Served { value: settled, by } = self.ask(&ask, read).await?;
+        by.vitals().had_receipts();
         for (settled, judged) in settled.iter().zip(blocks) {
             self.note_level(settled, judged);
         }
@@ -283,27 +340,68 @@ impl Inner {
     }
 
     async fn by_receipts(&self, judged: &Judged, want: &Arc<Want>, shun: Vec<i32>) -> Result<Settled, Trouble> {
-        let BlockRef { number, hash } = judged.header.reference();
+        let block = judged.header.reference();
         let (judged, want) = (judged.clone(), Arc::clone(want));
         let ask = Ask {
-            block: Some(number),
+            block: Some(block.number),
             receipts: true,
             patience: self.options.logs_timeout,
             shun,
-            ..self.question(vec![Call::receipts_of(hash)], format!("the receipts of block {number}"))
+            ..self.question(
+                vec![Call::receipts_of(block)],
+                format!("the receipts of block {}", block.number),
+            )
         };
         let read = move |bodies: &[Body]| {
             let replies = replies(bodies)?;
             read_receipts(replies.first().ok_or(Unread::Absent)?.json()?, &judged, &want)
         };
+        let Served { value, by } = self.ask(&ask, read).await?;
+        by.vitals().had_receipts();
+        Ok(value)
+    }
+
+    /// A block that is neither to be had whole nor by its logs: the receipts of its transactions, one by one.
+    async fn by_single_receipts(&self, judged: &Judged, want: &Arc<Want>) -> Result<Settled, Trouble> {
+        let transactions = judged.header.transactions.clone().ok_or(Trouble::Unsupported)?;
+        let number = judged.header.block.number;
+        if transactions.is_empty() || transactions.len() > SINGLE_RECEIPTS {
+            return Err(Trouble::Unsupported);
+        }
+        let calls = transactions.iter().map(|hash| Call::receipt(*hash)).collect();
+        let ask = Ask {
+            block: Some(number),
+            heavy: true,
+            patience: self.options.logs_timeout,
+            ..self.question(calls, format!("the receipts of block {number}, one by one"))
+        };
+        let (judged, want) = (judged.clone(), Arc::clone(want));
+        let read = move |bodies: &[Body]| {
+            prove_receipts(Receipts::of_each(&replies(bodies)?, &judged.header)?, &judged, &want)
+        };
         Ok(self.ask(&ask, read).await?.value)
     }
 
+    /// The logs of a block asked for by themselves. That there are none although the bloom promises some is believed only when the
+    /// block has none in either form of the question.
     async fn second_opinion(
         &self,
         judged: &Judged,
         want: &Arc<Want>,
         shun: Vec<i32>,
+    ) -> Result<(Vec<Log>, Arc<Endpoint>), Trouble> {
+        match self.opinion(judged, want, shun.clone(), false).await {
+            Err(Trouble::Absent) => self.opinion(judged, want, shun, true).await,
+            opinion => opinion,
+        }
+    }
+
+    async fn opinion(
+        &self,
+        judged: &Judged,
+        want: &Arc<Want>,
+        shun: Vec<i32>,
+        may_be_empty: bool,
     ) -> Result<(Vec<Log>, Arc<Endpoint>), Trouble> {
         let block = judged.header.reference();
         let (judged, want) = (judged.clone(), Arc::clone(want));
@@ -312,7 +410,7 @@ impl Inner {
             patience: self.options.logs_timeout,
             shun,
             ..self.question(
-                Call::logs_of(block.hash, &want.filter),
+                Call::logs_of(block, &want.filter),
                 format!("the logs of block {}", block.number),
             )
         };
@@ -320,7 +418,8 @@ impl Inner {
             let logs = logs_of_block(Logs::joined(&replies(bodies)?)?, &judged.header, &want)?;
             match inspect(&judged, &logs, &want, &mut Checker::default()) {
                 Finding::Wrong(reason) => Err(Unread::Lie(format!("{reason} (block {})", block.number))),
-                Finding::Fine(_) | Finding::Doubtful => Ok(logs),
+                Finding::Doubtful(_) if logs.is_empty() && !may_be_empty => Err(Unread::Absent),
+                Finding::Fine(_) | Finding::Doubtful(_) => Ok(logs),
             }
         };
         let served = self.ask(&ask, read).await?;
@@ -332,11 +431,28 @@ impl Inner {
 pub(super) fn logs_of_block(mut logs: Logs, header: &SealedHeader, want: &Want) -> Result<Vec<Log>, Unread> {
     let block = header.reference();
     logs.check(&(block.number..=block.number), &want.set)?;
-    match logs.blocks.iter().find(|named| **named != block) {
-        Some(_) => Err(Unread::Lie(format!(
+    if logs.blocks.iter().any(|named| *named != block) {
+        return Err(Unread::Elsewhere(format!(
             "logs of block {} name another block",
             block.number
-        ))),
-        None => Ok(logs.logs),
+        )));
+    }
+    if let Some(reason) = logs.wrong.get(&block.number) {
+        return Err(Unread::Lie(format!("block {}: {reason}", block.number)));
+    }
+    place_behind(&mut logs.logs, header);
+    Ok(logs.logs)
+}
+
+/// Puts the logs of no transaction behind those of the last one.
+pub(super) fn place_behind(logs: &mut [Log], header: &SealedHeader) {
+    let Some(transactions) = &header.transactions else {
+        return;
+    };
+    for log in logs
+        .iter_mut()
+        .filter(|log| log.tx_hash == header.block.hash && log.tx_index == u32::MAX)
+    {
+        log.tx_index = u32::try_from(transactions.len()).unwrap_or(u32::MAX);
     }
 }

@@ -4,11 +4,12 @@ use alloy::consensus::proofs::ordered_trie_root_with_encoder;
 use alloy_primitives::{B256, Bloom, bytes::BufMut};
 use alloy_rlp::Encodable;
 use decoders::block::Log;
+use decoders::id::MAX_LOG_INDEX;
 use serde::Deserialize;
 
 use super::header::SealedHeader;
 use super::log::{Topics, check_order};
-use super::wire::{Account, Data, Quantity, Unread, Word, log_index, narrow};
+use super::wire::{Account, Data, Index, Lenient, Quantity, Reply, Unread, Word};
 
 /// The deposit transactions of OP-stack chains, whose receipts carry two more fields.
 const DEPOSIT: u64 = 0x7e;
@@ -18,9 +19,13 @@ pub(super) const LAST_ETHEREUM_TYPE: u64 = 4;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire {
-    transaction_hash: Word,
-    transaction_index: Quantity,
-    block_hash: Word,
+    /// Absent where the receipt is of no transaction.
+    #[serde(default)]
+    transaction_hash: Lenient<Word>,
+    #[serde(default)]
+    transaction_index: Index,
+    #[serde(default)]
+    block_hash: Lenient<Word>,
     #[serde(default)]
     r#type: Option<Quantity>,
     #[serde(default)]
@@ -42,11 +47,14 @@ struct WireLog {
     address: Account,
     topics: Topics,
     data: Data,
-    log_index: Quantity,
-    block_hash: Word,
-    transaction_hash: Word,
     #[serde(default)]
-    removed: Option<bool>,
+    log_index: Index,
+    #[serde(default)]
+    block_hash: Lenient<Word>,
+    #[serde(default)]
+    transaction_hash: Lenient<Word>,
+    #[serde(default)]
+    removed: Lenient<bool>,
 }
 
 /// One receipt, with exactly what its encoding needs.
@@ -57,6 +65,17 @@ struct Receipt {
     cumulative_gas_used: u64,
     deposit: Option<(u64, u64)>,
     logs: Vec<Log>,
+    /// What it says of itself beside its content: no root covers that.
+    claims: Claims,
+}
+
+/// Where a receipt says it stands.
+struct Claims {
+    tx_index: u32,
+    /// It names another block.
+    elsewhere: bool,
+    /// A log of it names another block or transaction, or says it is removed.
+    foreign_log: bool,
 }
 
 /// The first member of a receipt.
@@ -83,28 +102,64 @@ pub(super) enum Proven {
 }
 
 impl Receipts {
-    /// Reads the answer of `eth_getBlockReceipts` for `header`'s block and checks it against itself.
+    /// Reads the answer of `eth_getBlockReceipts` for `header`'s block.
     pub(super) fn read(json: &str, header: &SealedHeader) -> Result<Self, Unread> {
         let wires: Vec<Wire> = serde_json::from_str(json)?;
-        let mut receipts = Vec::with_capacity(wires.len());
-        for (place, wire) in wires.into_iter().enumerate() {
-            if wire.block_hash.0 != header.block.hash {
+        let receipts = wires.into_iter().map(|wire| Receipt::of(wire, header)).collect();
+        Ok(Receipts { receipts })
+    }
+
+    /// The same from the answers of `eth_getTransactionReceipt` for each of the block's transactions.
+    pub(super) fn of_each(answers: &[Reply<'_>], header: &SealedHeader) -> Result<Self, Unread> {
+        let receipt = |answer: &Reply<'_>| Ok::<_, Unread>(Receipt::of(serde_json::from_str(answer.json()?)?, header));
+        let receipts = answers.iter().map(receipt).collect::<Result<_, _>>()?;
+        Ok(Receipts { receipts })
+    }
+
+    /// Numbers logs and transactions by where they stand among the receipts: with the root proven, nothing that they say of their
+    /// places has to be believed, except which transactions they are of, and the header lists those.
+    pub(super) fn settle_places(&mut self, uncommitted: &mut [Log], header: &SealedHeader) -> Result<(), Unread> {
+        for (tx_index, receipt) in (0..).zip(&self.receipts) {
+            if let Some(contradiction) = header.contradicts(tx_index, receipt.tx_hash) {
                 return Err(Unread::Lie(format!(
-                    "a receipt of block {} names another block",
+                    "receipt {tx_index} of block {} is of {contradiction}",
                     header.block.number
                 )));
             }
-            if usize::try_from(wire.transaction_index.0).ok() != Some(place) {
-                return Err(Unread::Lie(format!(
-                    "receipts of block {} are not in order",
-                    header.block.number
-                )));
-            }
-            receipts.push(Receipt::of(wire, header)?);
         }
-        let receipts = Receipts { receipts };
-        check_order(&receipts.logs().cloned().collect::<Vec<_>>())?;
-        Ok(receipts)
+        let behind = u32::try_from(self.receipts.len()).unwrap_or(u32::MAX);
+        let placed = (0..).zip(&mut self.receipts).flat_map(|(tx_index, receipt)| {
+            let logs = receipt.logs.iter_mut();
+            logs.map(move |log| (tx_index, log))
+        });
+        let all = placed.chain(uncommitted.iter_mut().map(|log| (behind, log)));
+        for (log_index, (tx_index, log)) in (0..).zip(all) {
+            (log.log_index, log.tx_index) = (log_index, tx_index);
+        }
+        Ok(())
+    }
+
+    /// Checks what the receipts say of the block they are in, which no root covers.
+    pub(super) fn check_block(&self, header: &SealedHeader) -> Result<(), Unread> {
+        let number = header.block.number;
+        let any = |wrong: fn(&Claims) -> bool| self.receipts.iter().any(|receipt| wrong(&receipt.claims));
+        if any(|claims| claims.elsewhere) {
+            Err(Unread::Elsewhere(format!(
+                "a receipt of block {number} names another block"
+            )))
+        } else if any(|claims| claims.foreign_log) {
+            Err(Unread::Lie(format!("a receipt of block {number} holds a foreign log")))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether what the receipts say of the places of transactions and logs makes sense.
+    pub(super) fn are_in_order(&self) -> bool {
+        let in_place = |(at, receipt): (usize, &Receipt)| usize::try_from(receipt.claims.tx_index) == Ok(at);
+        let logs: Vec<Log> = self.logs().cloned().collect();
+        let ends_in_block = logs.last().is_none_or(|log| log.log_index <= MAX_LOG_INDEX);
+        self.receipts.iter().enumerate().all(in_place) && ends_in_block && check_order(&logs).is_ok()
     }
 
     /// Takes the last receipt away when it is that of the transaction no header commits to, and gives its logs.
@@ -123,10 +178,17 @@ impl Receipts {
         self.receipts.into_iter().map(|receipt| receipt.logs)
     }
 
-    /// Compares the receipts' root with the header's.
-    pub(super) fn prove(&self, header: &SealedHeader) -> Proven {
+    /// Compares the receipts' root with the header's: in the order they came in, or else in that of their transactions.
+    pub(super) fn prove(&mut self, header: &SealedHeader) -> Proven {
         if self.root() == header.receipts_root {
             return Proven::Root;
+        }
+        let place = |receipt: &Receipt| receipt.claims.tx_index;
+        if !self.receipts.is_sorted_by_key(place) {
+            self.receipts.sort_by_key(place);
+            if self.root() == header.receipts_root {
+                return Proven::Root;
+            }
         }
         let ethereum = |receipt: &Receipt| receipt.kind <= LAST_ETHEREUM_TYPE;
         if self
@@ -156,17 +218,25 @@ impl Receipts {
 
 /// The logs of a single transaction's receipt, in order; `None` when it stands in another block than `header`'s.
 pub(super) fn read_logs(json: &str, header: &SealedHeader) -> Result<Option<Vec<Log>>, Unread> {
-    let wire: Wire = serde_json::from_str(json)?;
-    if wire.block_hash.0 != header.block.hash {
+    let receipt = Receipt::of(serde_json::from_str(json)?, header);
+    if receipt.claims.elsewhere {
         return Ok(None);
     }
-    let logs = Receipt::of(wire, header)?.logs;
-    check_order(&logs)?;
-    Ok(Some(logs))
+    let number = header.block.number;
+    if receipt.claims.foreign_log {
+        return Err(Unread::Lie(format!("a receipt of block {number} holds a foreign log")));
+    }
+    if let Some(contradiction) = header.contradicts(receipt.claims.tx_index, receipt.tx_hash) {
+        return Err(Unread::Lie(format!(
+            "a receipt of block {number} is of {contradiction}"
+        )));
+    }
+    check_order(&receipt.logs).map_err(|reason| Unread::Lie(format!("block {number}: {reason}")))?;
+    Ok(Some(receipt.logs))
 }
 
 impl Receipt {
-    fn of(wire: Wire, header: &SealedHeader) -> Result<Self, Unread> {
+    fn of(wire: Wire, header: &SealedHeader) -> Self {
         let status = match (
             wire.root.as_ref().and_then(|root| B256::try_from(root.0.as_ref()).ok()),
             wire.status,
@@ -175,28 +245,31 @@ impl Receipt {
             (None, Some(status)) => Status::Flag(status.0 != 0),
             (None, None) => Status::Unknown,
         };
-        let tx_index = narrow::<serde_json::Error>(wire.transaction_index, "a transaction index")?;
-        let mut logs = Vec::with_capacity(wire.logs.len());
-        for log in wire.logs {
-            let foreign = log.block_hash.0 != header.block.hash || log.transaction_hash != wire.transaction_hash;
-            if foreign || log.removed == Some(true) {
-                return Err(Unread::Lie(format!(
-                    "a receipt of block {} holds a foreign log",
-                    header.block.number
-                )));
-            }
-            logs.push(Log {
-                block_number: header.block.number,
-                log_index: log_index::<serde_json::Error>(log.log_index)?,
-                tx_index,
-                tx_hash: wire.transaction_hash.0,
-                address: log.address.0,
-                topics: log.topics.0,
-                data: log.data.0,
-            });
-        }
-        Ok(Receipt {
-            tx_hash: wire.transaction_hash.0,
+        let block_hash = header.block.hash;
+        let names = |word: &Lenient<Word>, hash: B256| word.0.is_none_or(|word| word.0 == hash);
+        // A receipt of no transaction is named by its block.
+        let tx_hash = wire.transaction_hash.0.map_or(block_hash, |hash| hash.0);
+        let tx_index = wire.transaction_index.0;
+        let foreign = |log: &WireLog| {
+            let named = names(&log.block_hash, block_hash) && names(&log.transaction_hash, tx_hash);
+            !named || log.removed.0 == Some(true)
+        };
+        let claims = Claims {
+            tx_index,
+            elsewhere: !names(&wire.block_hash, block_hash),
+            foreign_log: wire.logs.iter().any(foreign),
+        };
+        let log = |log: WireLog| Log {
+            block_number: header.block.number,
+            log_index: log.log_index.0,
+            tx_index,
+            tx_hash,
+            address: log.address.0,
+            topics: log.topics.0,
+            data: log.data.0,
+        };
+        Receipt {
+            tx_hash,
             kind: wire.r#type.map_or(0, |kind| kind.0),
             status,
             cumulative_gas_used: wire.cumulative_gas_used.0,
@@ -204,8 +277,9 @@ impl Receipt {
                 .deposit_nonce
                 .zip(wire.deposit_receipt_version)
                 .map(|(nonce, version)| (nonce.0, version.0)),
-            logs,
-        })
+            logs: wire.logs.into_iter().map(log).collect(),
+            claims,
+        }
     }
 
     /// The receipt as the trie holds it: EIP-2718 type byte, then the list of EIP-658 or its predecessor.
@@ -255,4 +329,74 @@ fn list(payload: &[u8], out: &mut Vec<u8>) {
     }
     .encode(out);
     out.extend_from_slice(payload);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use alloy_primitives::Address;
+    use decoders::block::Block;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::endpoints::header::Seal;
+
+    const BLOCK: B256 = B256::repeat_byte(0xbb);
+    const TRANSACTION: B256 = B256::repeat_byte(1);
+
+    fn header(receipts_root: B256) -> SealedHeader {
+        SealedHeader {
+            block: Block {
+                number: 5,
+                hash: BLOCK,
+                time: 0,
+            },
+            parent_hash: B256::ZERO,
+            bloom: Box::new(Bloom::ZERO),
+            receipts_root,
+            transactions: Some(Arc::from([TRANSACTION])),
+            early: false,
+            seal: Seal::Proven,
+        }
+    }
+
+    fn receipt(transaction: &Value, index: &str, log_index: &str) -> Value {
+        json!({
+            "transactionHash": transaction, "transactionIndex": index, "blockHash": BLOCK, "type": "0x2", "status": "0x1",
+            "cumulativeGasUsed": "0x5208",
+            "logs": [{
+                "address": Address::ZERO, "topics": [], "data": "0x01", "logIndex": log_index, "blockHash": BLOCK,
+                "transactionHash": transaction, "removed": false,
+            }],
+        })
+    }
+
+    /// Reads a transaction's receipt and another behind it, with the header's root being theirs, and settles their places.
+    fn settled(behind: &Value) -> Result<Vec<Log>, Unread> {
+        let json = json!([
+            receipt(&json!(TRANSACTION), "0x0", "0x7"),
+            receipt(behind, "0x1", "0x7")
+        ])
+        .to_string();
+        let mut receipts = Receipts::read(&json, &header(B256::ZERO))?;
+        let header = header(receipts.root());
+        assert_eq!(receipts.prove(&header), Proven::Root);
+        receipts.settle_places(&mut [], &header)?;
+        Ok(receipts.into_logs().flatten().collect())
+    }
+
+    #[test]
+    fn a_receipt_behind_all_transactions_is_the_blocks_own() {
+        for named in [json!(BLOCK), Value::Null] {
+            let logs = settled(&named).unwrap();
+            let places: Vec<_> = logs
+                .iter()
+                .map(|log| (log.log_index, log.tx_index, log.tx_hash))
+                .collect();
+            assert_eq!(places, [(0, 0, TRANSACTION), (1, 1, BLOCK)], "{named}");
+        }
+        let foreign = settled(&json!(B256::repeat_byte(9)));
+        assert!(matches!(foreign, Err(Unread::Lie(_))), "{foreign:?}");
+    }
 }

@@ -40,6 +40,8 @@ pub(super) enum Refusal {
     Malformed,
     /// An answer that contradicts itself or what is proven.
     Lie,
+    /// An answer about another block than the one asked for by its hash.
+    Elsewhere,
     /// An answer that cannot be checked.
     Unprovable,
     /// Serves another chain.

@@ -5,11 +5,11 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use alloy_primitives::B256;
-use decoders::block::{Block, Context, Log, Proof, Span};
+use decoders::block::{Block, BlockRef, Context, Log, Proof, Span};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::ask::{Ask, Served, Trouble, count};
@@ -20,11 +20,12 @@ use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
 use super::header;
 use super::log::Logs;
-use super::pieces::{Sifted, sift, sift_blooms};
-use super::pool::{Inner, check_wanted};
-use super::proof::{Finding, Judged, Settled, Want, inspect, logs_of_block, read_receipts};
+use super::pieces::{Compared, Sifted, Suspect, sift, sift_blooms};
+use super::pool::Inner;
+use super::proof::{Corrected, Finding, Judged, Settled, Want, inspect, logs_of_block, read_receipts};
+use super::seal::Rules;
 use super::settings::Filter;
-use super::wire::{Body, Unread, replies};
+use super::wire::{Body, Reply, Unread, replies};
 
 /// Single blocks of one span under way at once.
 const BLOCKS_UNDER_WAY: usize = 16;
@@ -43,12 +44,17 @@ struct Ranged {
 }
 
 impl Inner {
-    pub(super) async fn block_span(&self, hash: B256, filter: &Filter, wanted: Proof) -> Result<Span, EndpointError> {
+    pub(super) async fn block_span(
+        &self,
+        block: BlockRef,
+        filter: &Filter,
+        wanted: Proof,
+    ) -> Result<Span, EndpointError> {
         let want = Want::new(self.chain, filter, self.options.state_sync_logs);
         let (judged, settled) = self
-            .block(hash, &want, wanted)
+            .block(block, &want, wanted)
             .await
-            .map_err(|trouble| self.error(trouble, &Wanted::Hash(hash)))?;
+            .map_err(|trouble| self.error(trouble, &Wanted::Hash(block.hash)))?;
         let block = judged.header.block;
         let (parent_hash, number) = (judged.header.parent_hash, block.number);
         let mut span = Span {
@@ -65,32 +71,38 @@ impl Inner {
         Ok(span)
     }
 
-    async fn block(&self, hash: B256, want: &Arc<Want>, wanted: Proof) -> Result<(Judged, Settled), Trouble> {
+    async fn block(&self, block: BlockRef, want: &Arc<Want>, wanted: Proof) -> Result<(Judged, Settled), Trouble> {
         let mut liars = Vec::new();
-        if wanted == Proof::Receipts && !self.rules.opaque() {
-            match self.with_receipts(hash, want).await {
-                Ok(block) => return Ok(block),
+        if wanted == Proof::Receipts && !self.rules.opaque() && self.receipts_known() {
+            match self.with_receipts(block, want).await {
+                Ok((judged, Ok(settled))) => return Ok((judged, settled)),
+                Ok((judged, Err(_))) => {
+                    let settled = self.settle(&judged, want, None).await?;
+                    return Ok((judged, settled));
+                }
                 Err(Trouble::Unproven { liars: caught, .. }) => liars = caught,
-                Err(Trouble::Unsupported | Trouble::TooMuch(_)) => {}
-                Err(trouble) => return Err(trouble),
+                Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => {
+                    return Err(trouble);
+                }
+                Err(_) => {}
             }
         }
-        let (judged, logs, by) = match self.with_logs(hash, want, liars.clone()).await {
+        let (judged, logs, by) = match self.with_logs(block, want, liars.clone()).await {
             Ok(Served {
                 value: (judged, logs),
                 by,
             }) => (judged, logs, by),
-            Err(Trouble::TooMuch(_)) => return self.dense(hash, want).await,
-            Err(trouble) => return Err(trouble),
+            Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => return Err(trouble),
+            Err(trouble) => return self.dense(block, want).await.map_err(|_| trouble),
         };
         self.trusted(&by, &liars)?;
         match inspect(&judged, &logs, want, &mut Checker::default()) {
             Finding::Fine(proof) => Ok((judged, Settled::new(logs, proof))),
-            Finding::Doubtful if wanted == Proof::Chained => Ok((judged, Settled::new(logs, Proof::Chained))),
-            Finding::Doubtful | Finding::Wrong(_) => {
+            Finding::Doubtful(_) if wanted == Proof::Chained => Ok((judged, Settled::new(logs, Proof::Chained))),
+            Finding::Doubtful(_) | Finding::Wrong(_) => {
                 count(&self.counts.suspects);
                 let settled = self.settle(&judged, want, Some((&logs, &by))).await?;
-                if settled.corrected {
+                if settled.corrected == Corrected::Content {
                     self.blame_for_logs(&by, &[judged.header.block.number]);
                 }
                 Ok((judged, settled))
@@ -98,14 +110,18 @@ impl Inner {
         }
     }
 
-    /// Header and receipts in one request, so that a live block takes one round trip.
-    async fn with_receipts(&self, hash: B256, want: &Arc<Want>) -> Result<(Judged, Settled), Trouble> {
+    /// Header and receipts in one request, so that a live block takes one round trip. A header without its receipts is a header.
+    async fn with_receipts(
+        &self,
+        block: BlockRef,
+        want: &Arc<Want>,
+    ) -> Result<(Judged, Result<Settled, Unread>), Trouble> {
         let ask = Ask {
             receipts: true,
             patience: self.options.logs_timeout,
             ..self.question(
-                vec![Call::header_of(hash), Call::receipts_of(hash)],
-                format!("block {hash}"),
+                vec![Call::header_of_block(block), Call::receipts_of(block)],
+                format!("block {block}"),
             )
         };
         let served = self
@@ -116,19 +132,21 @@ impl Inner {
                     let [header, receipts] = replies.as_slice() else {
                         return Err(Unread::Absent);
                     };
-                    let header = header::read(header.json()?)?;
-                    check_wanted(&header, &Wanted::Hash(hash))?;
-                    let judged = Judged {
-                        proven: rules.judge(&header, agreed)?,
-                        header,
+                    let judged = sealed(header, block, &rules, agreed)?;
+                    let settled = match receipts.json().and_then(|json| read_receipts(json, &judged, &want)) {
+                        Ok(settled) => Ok(settled),
+                        Err(lie @ (Unread::Lie(_) | Unread::Unprovable(_) | Unread::Elsewhere(_))) => return Err(lie),
+                        Err(unread) => Err(unread),
                     };
-                    let settled = read_receipts(receipts.json()?, &judged, &want)?;
                     Ok((judged, settled))
                 }
             })
             .await?;
         let (judged, settled) = served.value;
-        if settled.proof < Proof::Receipts {
+        if settled.is_ok() {
+            served.by.vitals().had_receipts();
+        }
+        if settled.as_ref().is_ok_and(|settled| settled.proof < Proof::Receipts) {
             count(if judged.proven {
                 &self.counts.unprovable
             } else {
@@ -141,16 +159,16 @@ impl Inner {
     /// Header and matching logs in one request.
     async fn with_logs(
         &self,
-        hash: B256,
+        block: BlockRef,
         want: &Arc<Want>,
         shun: Vec<i32>,
     ) -> Result<Served<(Judged, Vec<Log>)>, Trouble> {
-        let mut calls = vec![Call::header_of(hash)];
-        calls.extend(Call::logs_of(hash, &want.filter));
+        let mut calls = vec![Call::header_of_block(block)];
+        calls.extend(Call::logs_of(block, &want.filter));
         let ask = Ask {
             shun,
             patience: self.options.logs_timeout,
-            ..self.question(calls, format!("block {hash}"))
+            ..self.question(calls, format!("block {block}"))
         };
         let served = self
             .ask_sealed(&ask, |agreed| {
@@ -160,12 +178,7 @@ impl Inner {
                     let [header, logs @ ..] = replies.as_slice() else {
                         return Err(Unread::Absent);
                     };
-                    let header = header::read(header.json()?)?;
-                    check_wanted(&header, &Wanted::Hash(hash))?;
-                    let judged = Judged {
-                        proven: rules.judge(&header, agreed)?,
-                        header,
-                    };
+                    let judged = sealed(header, block, &rules, agreed)?;
                     let logs = logs_of_block(Logs::joined(logs)?, &judged.header, &want)?;
                     Ok((judged, logs))
                 }
@@ -177,13 +190,19 @@ impl Inner {
         Ok(served)
     }
 
-    /// A block whose logs no endpoint sends by `eth_getLogs`.
-    async fn dense(&self, hash: B256, want: &Arc<Want>) -> Result<(Judged, Settled), Trouble> {
-        let (header, _) = self.sealed_header(&Wanted::Hash(hash), Vec::new()).await?;
-        let judged = Judged {
-            proven: self.rules.judge(&header, true).unwrap_or(false),
-            header,
-        };
+    /// A block whose logs no endpoint sends together with its header.
+    async fn dense(&self, block: BlockRef, want: &Arc<Want>) -> Result<(Judged, Settled), Trouble> {
+        let ask = self.question(vec![Call::header_of_block(block)], format!("block {block}"));
+        let served = self
+            .ask_sealed(&ask, |agreed| {
+                let rules = Arc::clone(&self.rules);
+                move |bodies: &[Body]| {
+                    let replies = replies(bodies)?;
+                    sealed(replies.first().ok_or(Unread::Absent)?, block, &rules, agreed)
+                }
+            })
+            .await?;
+        let judged = served.value;
         let settled = self.settle(&judged, want, None).await?;
         Ok((judged, settled))
     }
@@ -229,9 +248,15 @@ impl Inner {
     ) -> Result<Ranged, Broken> {
         let by_receipts = wanted == Proof::Receipts && !self.rules.opaque() && self.receipts_known();
         let (headers, pieces) = if by_receipts {
-            (self.headers(range, shun).await?, Vec::new())
+            (self.headers(range, shun).await?, None)
         } else {
-            let pieces = async { self.pieces(range, want, shun).await.map_err(Broken::from) };
+            let pieces = async {
+                match self.pieces(range, want, shun).await {
+                    // Where no endpoint knows `eth_getLogs`, receipts have to do.
+                    Err(Trouble::Unsupported) => Ok(None),
+                    pieces => pieces.map(Some).map_err(Broken::from),
+                }
+            };
             futures::try_join!(self.headers(range, shun), pieces)?
         };
         let blocks: Vec<Block> = headers.iter().map(|judged| judged.header.block).collect();
@@ -241,12 +266,13 @@ impl Inner {
             .opaque
             .fetch_add(u64::try_from(unproven).unwrap_or(0), Ordering::Relaxed);
         let headers = Arc::new(headers);
-        let sifted = if by_receipts {
-            self.prove_together(&headers, sift_blooms(&headers, want), want).await?
-        } else {
-            let (headers, want) = (Arc::clone(&headers), Arc::clone(want));
-            let sifting = tokio::task::spawn_blocking(move || sift(&headers, pieces, &want, wanted));
-            sifting.await.map_err(|error| Trouble::Unreachable(error.to_string()))?
+        let sifted = match pieces {
+            None => self.prove_together(&headers, sift_blooms(&headers, want), want).await?,
+            Some(pieces) => {
+                let (headers, want) = (Arc::clone(&headers), Arc::clone(want));
+                let sifting = tokio::task::spawn_blocking(move || sift(&headers, pieces, &want, wanted));
+                sifting.await.map_err(|error| Trouble::Unreachable(error.to_string()))?
+            }
         };
         let (Settled { logs, proof, .. }, whole) = self.settle_all(&headers, sifted, want).await?;
         let span = Span {
@@ -263,7 +289,9 @@ impl Inner {
 
     /// Whether an endpoint may know `eth_getBlockReceipts`.
     fn receipts_known(&self) -> bool {
-        self.endpoints().iter().any(|endpoint| !endpoint.vitals().no_receipts)
+        let now = Instant::now();
+        let endpoints = self.endpoints();
+        endpoints.iter().any(|endpoint| !endpoint.vitals().spares_receipts(now))
     }
 
     /// Asks for the receipts of many blocks in batches. Where a batch fails, each of its blocks is left to be settled by itself.
@@ -310,6 +338,8 @@ impl Inner {
     }
 
     /// Settles what the sifting left in doubt, and puts the results in their places; gives the blocks that are whole then, too.
+    ///
+    /// An answer that was wrong about one block may be wrong about others in ways that no bloom shows: all of it is settled.
     async fn settle_all(
         &self,
         headers: &[Judged],
@@ -318,13 +348,43 @@ impl Inner {
     ) -> Result<(Settled, FxHashSet<u64>), Trouble> {
         let Sifted {
             mut logs,
-            suspects,
+            mut suspects,
             mut proof,
             mut whole,
+            mut answers,
         } = sifted;
-        if suspects.is_empty() {
-            return Ok((Settled::new(logs, proof), whole));
+        let mut done = FxHashSet::default();
+        let mut wrong: BTreeMap<i32, (Arc<Endpoint>, Vec<u64>)> = BTreeMap::new();
+        while !suspects.is_empty() {
+            done.extend(suspects.iter().map(|suspect| suspect.place));
+            for (place, by, block) in self.settle_each(headers, suspects, want).await? {
+                let number = headers[place].header.block.number;
+                let is_wrong = by.is_some() && block.corrected != Corrected::No;
+                for answer in answers.iter_mut().filter(|answer| answer.places.contains(&place)) {
+                    answer.is_wrong |= is_wrong;
+                }
+                if let Some(by) = by.filter(|_| block.corrected == Corrected::Content) {
+                    wrong.entry(by.id).or_insert_with(|| (by, Vec::new())).1.push(number);
+                }
+                proof = proof.min(block.proof);
+                whole.extend(block.whole.then_some(number));
+                logs.extend(block.logs);
+            }
+            logs.sort_by_key(|log| (log.block_number, log.log_index));
+            suspects = rest_of_wrong(&mut answers, &done, headers, &mut logs, want);
         }
+        for (by, blocks) in wrong.into_values() {
+            self.blame_for_logs(&by, &blocks);
+        }
+        Ok((Settled::new(logs, proof), whole))
+    }
+
+    async fn settle_each(
+        &self,
+        headers: &[Judged],
+        suspects: Vec<Suspect>,
+        want: &Arc<Want>,
+    ) -> Result<Vec<(usize, Option<Arc<Endpoint>>, Settled)>, Trouble> {
         let settling = suspects.into_iter().map(|suspect| {
             let judged = &headers[suspect.place];
             async move {
@@ -334,31 +394,14 @@ impl Inner {
                 }
                 let first = suspect.by.as_ref().map(|by| (suspect.logs.as_slice(), by));
                 let settled = self.settle(judged, want, first).await?;
-                Ok::<_, Trouble>((judged.header.block.number, settled, suspect.by))
+                Ok::<_, Trouble>((suspect.place, suspect.by, settled))
             }
         });
-        let settled: Vec<(u64, Settled, Option<Arc<Endpoint>>)> = stream::iter(settling)
+        let settling: Vec<BoxFuture<'_, _>> = settling.map(FutureExt::boxed).collect();
+        stream::iter(settling)
             .buffer_unordered(BLOCKS_UNDER_WAY)
             .try_collect()
-            .await?;
-        let mut added = false;
-        let mut wrong: BTreeMap<i32, (Arc<Endpoint>, Vec<u64>)> = BTreeMap::new();
-        for (number, block, by) in settled {
-            if let Some(by) = by.filter(|_| block.corrected) {
-                wrong.entry(by.id).or_insert_with(|| (by, Vec::new())).1.push(number);
-            }
-            proof = proof.min(block.proof);
-            added |= !block.logs.is_empty();
-            whole.extend(block.whole.then_some(number));
-            logs.extend(block.logs);
-        }
-        for (by, blocks) in wrong.into_values() {
-            self.blame_for_logs(&by, &blocks);
-        }
-        if added {
-            logs.sort_by_key(|log| (log.block_number, log.log_index));
-        }
-        Ok((Settled::new(logs, proof), whole))
+            .await
     }
 
     /// One answer, one blame, however many blocks it was wrong about.
@@ -375,4 +418,57 @@ impl Inner {
             &format!("its logs of {count} {noun} from {first} to {last} were wrong"),
         );
     }
+}
+
+/// What else is in the answers that turned out wrong and has not been settled, taken out of `logs`. Where the bloom excludes every
+/// log that was asked for, nothing is in doubt.
+fn rest_of_wrong(
+    answers: &mut Vec<Compared>,
+    done: &FxHashSet<usize>,
+    headers: &[Judged],
+    logs: &mut Vec<Log>,
+    want: &Want,
+) -> Vec<Suspect> {
+    let mut rest = Vec::new();
+    for answer in answers.extract_if(.., |answer| answer.is_wrong) {
+        for place in answer.places.filter(|place| !done.contains(place)) {
+            let judged = &headers[place];
+            if judged.proven && !want.may_match(&judged.header) {
+                continue;
+            }
+            rest.push(Suspect {
+                place,
+                logs: Vec::new(),
+                by: Some(Arc::clone(&answer.by)),
+                reason: "the same answer was wrong about another block",
+            });
+        }
+    }
+    let place_of: FxHashMap<u64, usize> = (0..)
+        .zip(&rest)
+        .map(|(at, suspect)| (headers[suspect.place].header.block.number, at))
+        .collect();
+    logs.retain(|log| match place_of.get(&log.block_number) {
+        Some(at) => {
+            rest[*at].logs.push(log.clone());
+            false
+        }
+        None => true,
+    });
+    rest
+}
+
+/// The header of `block` in an answer, and whether it is proven.
+fn sealed(reply: &Reply<'_>, block: BlockRef, rules: &Rules, agreed: bool) -> Result<Judged, Unread> {
+    let header = header::read(reply.json()?)?;
+    if header.block.hash != block.hash {
+        return Err(Unread::Elsewhere(format!(
+            "asked for block {block}, gave block {}",
+            header.reference()
+        )));
+    }
+    Ok(Judged {
+        proven: rules.judge(&header, agreed)?,
+        header,
+    })
 }

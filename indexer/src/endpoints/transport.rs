@@ -13,6 +13,8 @@ use super::socket::{Announcements, Socket};
 
 /// How long a connection may take to come up.
 const CONNECT: Duration = Duration::from_secs(5);
+/// The part of an error's body that is read.
+const ERROR_BODY: usize = 64 << 10;
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -36,11 +38,7 @@ pub(super) enum Unsent {
 
 /// The way to one endpoint.
 pub(super) enum Transport {
-    Http {
-        client: reqwest::Client,
-        url: Url,
-        cap: usize,
-    },
+    Http { client: reqwest::Client, url: Url },
     Socket(Socket),
 }
 
@@ -61,7 +59,7 @@ pub(super) fn client() -> Result<reqwest::Client, EndpointError> {
 }
 
 impl Transport {
-    /// The transport `url`'s scheme names; `cap` is the longest answer in bytes.
+    /// The transport `url`'s scheme names; `cap` is the longest message of a WebSocket in bytes.
     pub(super) fn new(
         client: &reqwest::Client,
         url: &Url,
@@ -72,7 +70,6 @@ impl Transport {
             "http" | "https" => Ok(Transport::Http {
                 client: client.clone(),
                 url: url.clone(),
-                cap,
             }),
             "ws" | "wss" => Ok(Transport::Socket(Socket::new(client.clone(), url, cap, announcements))),
             other => Err(EndpointError::Unusable {
@@ -82,12 +79,15 @@ impl Transport {
         }
     }
 
-    /// Sends the request text whose ids are the `count` from `id` on, and waits for the answer.
-    pub(super) async fn send(&self, text: String, id: u64, count: usize) -> Result<Received, Unsent> {
+    /// Sends the request text whose ids are the `count` from `id` on, and waits for the answer of at most `cap` bytes.
+    pub(super) async fn send(&self, text: String, id: u64, count: usize, cap: usize) -> Result<Received, Unsent> {
         match self {
-            Transport::Http { client, url, cap } => post(client, url.clone(), text, *cap).await,
+            Transport::Http { client, url } => post(client, url.clone(), text, cap).await,
             Transport::Socket(socket) => {
                 let bytes = socket.send(text, id, count).await?;
+                if bytes.len() > cap {
+                    return Err(Unsent::TooLarge);
+                }
                 Ok(Received {
                     status: 200,
                     retry_after: None,
@@ -106,19 +106,26 @@ async fn post(client: &reqwest::Client, url: Url, text: String, cap: usize) -> R
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let is_error = !response.status().is_success();
+    let cap = if is_error { ERROR_BODY } else { cap };
     let announced = response
         .content_length()
         .and_then(|length| usize::try_from(length).ok())
         .unwrap_or(0);
-    if announced > cap {
+    if announced > cap && !is_error {
         return Err(Unsent::TooLarge);
     }
-    let mut bytes = Vec::with_capacity(announced);
+    let mut bytes = Vec::with_capacity(announced.min(cap));
+    // Chunks are unpacked one by one, so that a small answer that unpacks to a large one is cut off as well.
     while let Some(chunk) = response.chunk().await.map_err(network)? {
-        if bytes.len() + chunk.len() > cap {
+        let free = cap - bytes.len();
+        if chunk.len() > free && !is_error {
             return Err(Unsent::TooLarge);
         }
-        bytes.extend_from_slice(&chunk);
+        bytes.extend_from_slice(&chunk[..chunk.len().min(free)]);
+        if bytes.len() == cap && is_error {
+            break;
+        }
     }
     Ok(Received {
         status,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
 use super::health::EndpointState;
@@ -18,11 +19,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_LONGEST: Duration = Duration::from_secs(30);
 /// First time an endpoint that denies service is left alone.
 const DENIED: Duration = Duration::from_secs(2);
-/// Time a liar is left alone; nothing it says is believed unchecked anyway.
+/// Time a liar is left alone while there are others. Nothing it says is believed unchecked anyway, so that alone it will do.
 const SHUNNED: Duration = Duration::from_secs(15);
+/// First and longest time an endpoint that keeps failing to give receipts is not asked for them.
+const SPARED: Duration = Duration::from_secs(60);
+const SPARED_LONGEST: Duration = Duration::from_secs(1800);
 /// Time after which an endpoint of another chain is looked at again.
-const QUARANTINE: Duration = Duration::from_secs(300);
-/// Trust below which a liar is left alone for a while.
+const QUARANTINE: Duration = Duration::from_secs(60);
+/// Time after which an endpoint in use is asked again which chain it serves: another server may stand behind its URL by now.
+const CHAIN_KNOWN: Duration = Duration::from_secs(15);
+/// Trust below which a liar is shunned.
 const DISTRUST: f64 = 0.2;
 /// Good answers after which batches grow again.
 const BATCH_PATIENCE: u32 = 50;
@@ -34,7 +40,9 @@ const LATENCIES: usize = 32;
 pub(super) enum ChainCheck {
     /// Not asked yet, or not since the circuit opened.
     Unchecked,
-    Right,
+    Right {
+        at: Instant,
+    },
     Wrong {
         found: u64,
         at: Instant,
@@ -54,6 +62,10 @@ pub(super) struct Vitals {
     failed_in_row: u32,
     openings: u32,
     open_until: Option<Instant>,
+    /// It lied: it is asked last until then.
+    shunned_until: Option<Instant>,
+    /// It served the right chain at least once.
+    pub(super) was_right: bool,
     /// A request is trying whether an open circuit can close.
     pub(super) trial: bool,
     pauses: u32,
@@ -81,6 +93,12 @@ pub(super) struct Vitals {
     batch_patience: u32,
     /// It does not know `eth_getBlockReceipts`.
     pub(super) no_receipts: bool,
+    /// Questions for receipts that failed in a row, and how long it is spared them after too many.
+    receipts_failed: u32,
+    receipts_spared: u32,
+    receipts_from: Option<Instant>,
+    /// Methods that it answers for a block named by its height and not by its hash.
+    pub(super) by_number: FxHashSet<&'static str>,
     /// Credit of the weighted round robin.
     pub(super) credit: f64,
 }
@@ -92,6 +110,8 @@ impl Vitals {
             failed_in_row: 0,
             openings: 0,
             open_until: None,
+            shunned_until: None,
+            was_right: false,
             trial: false,
             pauses: 0,
             paused_until: None,
@@ -112,6 +132,10 @@ impl Vitals {
             most_batch: batch.max(1),
             batch_patience: 0,
             no_receipts: false,
+            receipts_failed: 0,
+            receipts_spared: 0,
+            receipts_from: None,
+            by_number: FxHashSet::default(),
             credit: 0.0,
         }
     }
@@ -132,6 +156,49 @@ impl Vitals {
             Some(until) if until > now => Available::From(until),
             _ => Available::Now,
         }
+    }
+
+    /// Whether it was lately seen to serve the right chain.
+    pub(super) fn is_right_chain(&self, now: Instant) -> bool {
+        matches!(self.chain, ChainCheck::Right { at } if now < at + CHAIN_KNOWN)
+    }
+
+    /// Whether it is to be asked only where no other is left.
+    pub(super) fn is_shunned(&self, now: Instant) -> bool {
+        self.shunned_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether asking it for receipts is of no use, now or ever.
+    pub(super) fn spares_receipts(&self, now: Instant) -> bool {
+        self.no_receipts || self.receipts_from.is_some_and(|from| from > now)
+    }
+
+    /// Receipts came.
+    pub(super) fn had_receipts(&mut self) {
+        (self.receipts_failed, self.receipts_spared, self.receipts_from) = (0, 0, None);
+    }
+
+    /// Receipts were asked for and did not come, for whatever reason. An endpoint that keeps failing to give them is not asked for
+    /// a while: headers and logs have to do.
+    pub(super) fn had_no_receipts(&mut self, refusal: &Refusal, now: Instant) {
+        self.receipts_failed += match refusal {
+            Refusal::Failed | Refusal::Malformed | Refusal::Denied | Refusal::Unavailable | Refusal::Lie => 1,
+            // Waiting for nothing is what costs most.
+            Refusal::Timeout => FAILURES.div_ceil(2),
+            _ => 0,
+        };
+        if self.receipts_failed >= FAILURES {
+            self.receipts_from = Some(now + doubled(SPARED, self.receipts_spared).min(SPARED_LONGEST));
+            self.receipts_spared += 1;
+            self.receipts_failed = 0;
+        }
+    }
+
+    /// A question was refused that the endpoint need not answer: no reason to leave it alone.
+    pub(super) fn declined(&mut self, detail: &str) {
+        self.healthy();
+        self.failures += 1;
+        self.reason = Some(detail.to_owned());
     }
 
     /// Whether it only waits for a rate limit to pass.
@@ -175,6 +242,7 @@ impl Vitals {
         self.failed_in_row = 0;
         self.openings = 0;
         self.open_until = None;
+        self.shunned_until = None;
         self.paused_until = None;
         self.errors *= 0.9;
     }
@@ -186,6 +254,7 @@ impl Vitals {
             | Refusal::BatchTooLarge
             | Refusal::Reverted
             | Refusal::Absent
+            | Refusal::Elsewhere
             | Refusal::Unprovable => self.healthy(),
             Refusal::Unsupported | Refusal::Pruned => {
                 self.healthy();
@@ -203,12 +272,14 @@ impl Vitals {
             }
             Refusal::Lie => {
                 self.lies += 1;
+                // What looks like a lie may be the truth of another chain.
+                self.chain = ChainCheck::Unchecked;
                 self.trust *= 0.5;
                 self.failures += 1;
                 self.reason = Some(format!("lied: {detail}"));
                 if self.trust < DISTRUST {
                     self.trust = DISTRUST * 2.0;
-                    self.open(now, SHUNNED);
+                    self.shunned_until = Some(now + SHUNNED);
                 }
             }
             Refusal::Timeout | Refusal::Unavailable | Refusal::Malformed | Refusal::Failed => {
@@ -279,7 +350,7 @@ impl Vitals {
     pub(super) fn state(&self, now: Instant) -> EndpointState {
         match self.available(now) {
             _ if matches!(self.chain, ChainCheck::Wrong { .. }) => EndpointState::Quarantined,
-            _ if self.open_until.is_some() => EndpointState::Open,
+            _ if self.open_until.is_some() || self.is_shunned(now) => EndpointState::Open,
             Available::From(_) | Available::Never => EndpointState::Degraded,
             Available::Now if self.errors > 0.2 || self.trust < 0.9 || self.behind.is_some() => EndpointState::Degraded,
             Available::Now => EndpointState::Ok,
@@ -301,7 +372,7 @@ mod tests {
 
     fn vitals() -> Vitals {
         let mut vitals = Vitals::new(10_000, 100);
-        vitals.chain = ChainCheck::Right;
+        vitals.chain = ChainCheck::Right { at: Instant::now() };
         vitals
     }
 

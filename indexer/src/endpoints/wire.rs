@@ -3,10 +3,12 @@
 use std::fmt;
 
 use alloy_primitives::{Address, B256, Bytes, hex};
-use decoders::id::MAX_LOG_INDEX;
-use serde::de::{Error as _, Visitor};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+/// The part of an error object that is read: the endpoint writes it, and may write megabytes.
+const ERROR_BYTES: usize = 4 << 10;
 
 struct Fixed<const N: usize>;
 
@@ -107,22 +109,83 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
-/// A number that must fit 32 bits.
-pub(super) fn narrow<E: serde::de::Error>(number: Quantity, what: &str) -> Result<u32, E> {
-    u32::try_from(number.0).map_err(|_| E::custom(format_args!("{what} is out of range")))
-}
+/// A member that is passed over when it is not what it should be: `None`.
+#[derive(Clone, Debug)]
+pub(super) struct Lenient<T>(pub(super) Option<T>);
 
-/// A log's index within its block, which has to fit an id.
-pub(super) fn log_index<E: serde::de::Error>(number: Quantity) -> Result<u32, E> {
-    match narrow(number, "a log index")? {
-        index if index <= MAX_LOG_INDEX => Ok(index),
-        _ => Err(E::custom("a log index is out of range")),
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Lenient(None)
     }
 }
 
-/// The number in `0x…`, of at most 64 bits; leading zeros are let pass.
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Lenient(serde_json::from_str(raw.get()).ok()))
+    }
+}
+
+/// A place in a block. What is missing, of another shape or beyond 32 bits becomes the maximum, which is no place in any block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Index(pub(super) u32);
+
+impl Index {
+    pub(super) const NONE: Index = Index(u32::MAX);
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Index::NONE
+    }
+}
+
+impl<'de> Deserialize<'de> for Index {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Anything;
+        impl<'de> Visitor<'de> for Anything {
+            type Value = Index;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an index")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Index, E> {
+                let index = quantity(text).and_then(|number| u32::try_from(number).ok());
+                Ok(index.map_or(Index::NONE, Index))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Index, E> {
+                Ok(u32::try_from(number).map_or(Index::NONE, Index))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Index, E> {
+                Ok(Index::NONE)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Index, E> {
+                Ok(Index::NONE)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Index, E> {
+                Ok(Index::NONE)
+            }
+            fn visit_unit<E>(self) -> Result<Index, E> {
+                Ok(Index::NONE)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Index, A::Error> {
+                while members.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Index::NONE)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Index, A::Error> {
+                while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Index::NONE)
+            }
+        }
+        deserializer.deserialize_any(Anything)
+    }
+}
+
+/// The number in `0x…`, of at most 64 bits; leading zeros are let pass, and so is `0x` for zero.
 pub(super) fn quantity(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x")?;
+    if digits.is_empty() {
+        return Some(0);
+    }
     // `from_str_radix` would take a sign.
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
@@ -140,28 +203,39 @@ pub(super) struct RpcError {
 }
 
 impl RpcError {
-    fn of(value: &serde_json::Value) -> Self {
-        let Some(object) = value.as_object() else {
+    /// Reads the head of an error object, or whatever stands in its place.
+    fn of(raw: &RawValue) -> Self {
+        #[derive(Deserialize)]
+        struct Object<'a> {
+            #[serde(borrow, default)]
+            code: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            message: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            data: Option<&'a RawValue>,
+        }
+        let Ok(object) = serde_json::from_str::<Object<'_>>(raw.get()) else {
             return RpcError {
-                message: value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+                message: text(raw),
                 ..RpcError::default()
             };
         };
-        let code = object
-            .get("code")
-            .and_then(|code| code.as_i64().or_else(|| code.as_str()?.parse().ok()))
-            .unwrap_or(0);
-        let text = |key| match object.get(key) {
-            None | Some(serde_json::Value::Null) => String::new(),
-            Some(serde_json::Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
         RpcError {
-            code,
-            message: text("message"),
-            data: text("data"),
+            code: object.code.and_then(|code| text(code).parse().ok()).unwrap_or(0),
+            message: object.message.map(text).unwrap_or_default(),
+            data: object.data.map(text).unwrap_or_default(),
         }
     }
+}
+
+/// The head of a JSON value as text: a string's content, anything else as it is written.
+fn text(raw: &RawValue) -> String {
+    let json = raw.get();
+    if json.len() <= ERROR_BYTES {
+        return serde_json::from_str(json).unwrap_or_else(|_| json.to_owned());
+    }
+    let head = &json[..json.floor_char_boundary(ERROR_BYTES)];
+    head.trim_start_matches('"').to_owned()
 }
 
 /// Why an answer yields no value.
@@ -177,6 +251,8 @@ pub(super) enum Unread {
     Lie(String),
     /// May be right, but cannot be checked.
     Unprovable(String),
+    /// About another block than the one asked for: a lie to who asked by hash, a reorg to who asked by height.
+    Elsewhere(String),
 }
 
 impl From<serde_json::Error> for Unread {
@@ -186,12 +262,12 @@ impl From<serde_json::Error> for Unread {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
-struct Single<T> {
+#[serde(bound(deserialize = "T: Deserialize<'de>, 'de: 'a"))]
+struct Single<'a, T> {
     #[serde(default = "absent")]
     result: Option<T>,
-    #[serde(default)]
-    error: Option<serde_json::Value>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 fn absent<T>() -> Option<T> {
@@ -200,8 +276,8 @@ fn absent<T>() -> Option<T> {
 
 /// The `result` of a single answer, read straight from its bytes.
 pub(super) fn single<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unread> {
-    match serde_json::from_slice::<Single<T>>(bytes) {
-        Ok(Single { error: Some(error), .. }) => Err(Unread::Refused(RpcError::of(&error))),
+    match serde_json::from_slice::<Single<'a, T>>(bytes) {
+        Ok(Single { error: Some(error), .. }) => Err(Unread::Refused(RpcError::of(error))),
         Ok(Single {
             result: Some(result),
             error: None,
@@ -215,22 +291,43 @@ pub(super) fn single<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unrea
     }
 }
 
-/// The error object in an answer of any status, if it has one.
+/// The first error object in an answer of any status, if it has one.
 pub(super) fn refusal_in(bytes: &[u8]) -> Option<RpcError> {
-    #[derive(Deserialize)]
-    struct Bare {
-        #[serde(default)]
-        error: Option<serde_json::Value>,
-    }
-    let bare = match first_byte(bytes)? {
-        b'{' => serde_json::from_slice::<Bare>(bytes).ok()?,
-        b'[' => serde_json::from_slice::<Vec<Bare>>(bytes)
-            .ok()?
-            .into_iter()
-            .find(|bare| bare.error.is_some())?,
-        _ => return None,
+    let error = match first_byte(bytes)? {
+        b'{' => serde_json::from_slice::<Bare<'_>>(bytes).ok()?.error,
+        b'[' => serde_json::from_slice::<FirstError<'_>>(bytes).ok()?.0,
+        _ => None,
     };
-    bare.error.as_ref().map(RpcError::of)
+    error.map(RpcError::of)
+}
+
+#[derive(Deserialize)]
+struct Bare<'a> {
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// The first error of a batch, found without keeping the batch.
+struct FirstError<'a>(Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for FirstError<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Answers;
+        impl<'de> Visitor<'de> for Answers {
+            type Value = FirstError<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a batch of answers")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut answers: A) -> Result<FirstError<'de>, A::Error> {
+                let mut first = None;
+                while let Some(bare) = answers.next_element::<Bare<'de>>()? {
+                    first = first.or(bare.error);
+                }
+                Ok(FirstError(first))
+            }
+        }
+        deserializer.deserialize_seq(Answers)
+    }
 }
 
 fn first_byte(bytes: &[u8]) -> Option<u8> {
@@ -279,14 +376,14 @@ struct Item<'a> {
     id: Id,
     #[serde(borrow, default)]
     result: Option<&'a RawValue>,
-    #[serde(default)]
-    error: Option<serde_json::Value>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 impl<'a> Item<'a> {
     fn reply(self) -> Reply<'a> {
         match (self.error, self.result) {
-            (Some(error), _) => Reply::Error(RpcError::of(&error)),
+            (Some(error), _) => Reply::Error(RpcError::of(error)),
             (None, Some(result)) => Reply::Value(result),
             (None, None) => Reply::Null,
         }
@@ -299,8 +396,8 @@ pub(super) struct Id(pub(super) Option<u64>);
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer).map_err(D::Error::custom)?;
-        Ok(Id(value.as_u64().or_else(|| value.as_str()?.parse().ok())))
+        let raw = <&RawValue>::deserialize(deserializer).map_err(D::Error::custom)?;
+        Ok(Id(raw.get().trim_matches('"').parse().ok()))
     }
 }
 
@@ -324,12 +421,13 @@ pub(super) fn replies(bodies: &[Body]) -> Result<Vec<Reply<'_>>, Unread> {
 
 fn batch<'a>(body: &'a Body, all: &mut Vec<Reply<'a>>) -> Result<(), Unread> {
     let mut slots: Vec<Option<Reply<'_>>> = vec![None; body.count];
-    for item in serde_json::from_slice::<Vec<Item<'_>>>(&body.bytes)? {
+    // One answer too many is kept, so that it is seen; a million of them would fill memory.
+    for item in bounded::<Item<'_>>(&body.bytes, body.count + 1)? {
         let slot = item.id.0.and_then(|id| usize::try_from(id.checked_sub(body.id)?).ok());
         match (slot.and_then(|slot| slots.get_mut(slot)), item) {
             (Some(slot @ None), item) => *slot = Some(item.reply()),
             (Some(Some(_)), _) => return Err(Unread::Malformed("two answers to one call of a batch".to_owned())),
-            (None, Item { error: Some(error), .. }) => return Err(Unread::Refused(RpcError::of(&error))),
+            (None, Item { error: Some(error), .. }) => return Err(Unread::Refused(RpcError::of(error))),
             (None, _) => return Err(Unread::Malformed("an answer to no call of the batch".to_owned())),
         }
     }
@@ -337,6 +435,32 @@ fn batch<'a>(body: &'a Body, all: &mut Vec<Reply<'a>>) -> Result<(), Unread> {
         all.push(slot.ok_or_else(|| Unread::Malformed("a batch with answers missing".to_owned()))?);
     }
     Ok(())
+}
+
+/// The first `most` members of a JSON array; the others are passed over.
+fn bounded<'a, T: Deserialize<'a>>(bytes: &'a [u8], most: usize) -> serde_json::Result<Vec<T>> {
+    struct Members<T>(usize, std::marker::PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+        type Value = Vec<T>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Vec<T>, A::Error> {
+            let mut kept = Vec::new();
+            while kept.len() < self.0 {
+                match members.next_element()? {
+                    Some(member) => kept.push(member),
+                    None => return Ok(kept),
+                }
+            }
+            while members.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(kept)
+        }
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let members = (&mut json).deserialize_seq(Members(most, std::marker::PhantomData))?;
+    json.end()?;
+    Ok(members)
 }
 
 #[cfg(test)]
@@ -357,7 +481,8 @@ mod tests {
         assert_eq!(quantity("0x0"), Some(0));
         assert_eq!(quantity("0x00ff"), Some(255));
         assert_eq!(quantity("0xffffffffffffffff"), Some(u64::MAX));
-        for bad in ["", "0x", "12", "0x10000000000000000", "0x+1", "0xg", "-0x1"] {
+        assert_eq!(quantity("0x"), Some(0));
+        for bad in ["", "12", "0x10000000000000000", "0x+1", "0xg", "-0x1"] {
             assert_eq!(quantity(bad), None, "{bad}");
         }
     }
@@ -376,6 +501,54 @@ mod tests {
             Unread::Absent
         );
         assert!(matches!(single::<Word>(b"<html>"), Err(Unread::Malformed(_))));
+    }
+
+    #[test]
+    fn of_an_error_only_the_head_is_kept() {
+        let long = [
+            format!("[{}[]]", "[],".repeat(1_000_000)),
+            format!("\"{}\"", "x".repeat(3_000_000)),
+            format!("\"{}\"", "\\u00e9".repeat(500_000)),
+            format!(
+                "{{\"code\":-32005,\"message\":\"{}\",\"data\":[{}1]}}",
+                "é".repeat(1_000_000),
+                "1,".repeat(1_000_000)
+            ),
+            format!("{{\"code\":{},\"code\":2}}", "9".repeat(1_000_000)),
+        ];
+        for error in long {
+            let batch = format!("[{{\"id\":7}},{{\"id\":8,\"error\":{error}}}]");
+            let bare = format!("{{\"id\":7,\"error\":{error}}}");
+            let found = [refusal_in(batch.as_bytes()), refusal_in(bare.as_bytes())];
+            for RpcError { message, data, .. } in found.map(Option::unwrap) {
+                assert!(message.len() <= ERROR_BYTES && data.len() <= ERROR_BYTES);
+            }
+            assert!(matches!(single::<Word>(bare.as_bytes()), Err(Unread::Refused(_))));
+        }
+        let known = refusal_in(br#"{"error":{"code":"-32005","message":"no","data":{"a":1}}}"#).unwrap();
+        assert_eq!(
+            (known.code, known.message.as_str(), known.data.as_str()),
+            (-32005, "no", "{\"a\":1}")
+        );
+        for odd in [
+            "3",
+            "null",
+            "\"no\"",
+            "[]",
+            "{}",
+            "{\"code\":1.5}",
+            "{\"code\":1,\"code\":2}",
+        ] {
+            drop(refusal_in(format!("{{\"error\":{odd}}}").as_bytes()));
+        }
+    }
+
+    #[test]
+    fn of_a_batch_no_more_answers_are_kept_than_were_asked_for() {
+        let endless = format!("[{}{{}}]", "{},".repeat(1_000_000));
+        assert_eq!(bounded::<Item<'_>>(endless.as_bytes(), 3).unwrap().len(), 3);
+        assert!(bounded::<Item<'_>>(b"[{},{},{}", 2).is_err());
+        assert!(replies(&[body(2, &endless)]).is_err());
     }
 
     #[test]

@@ -343,7 +343,7 @@ impl Follower {
         {
             return self.rewind(from, lease).await;
         }
-        let span = self.pipeline.read_block(block.hash, self.settings.proof).await?;
+        let span = self.pipeline.read_block(block, self.settings.proof).await?;
         self.write(from, &span, lease).await
     }
 
@@ -359,7 +359,9 @@ impl Follower {
             if heads.latest_parent != from.hash {
                 return self.rewind(from, lease).await;
             }
-            self.pipeline.read_block(heads.latest.hash, self.settings.proof).await?
+            self.pipeline
+                .read_block(heads.latest.block_ref(), self.settings.proof)
+                .await?
         } else {
             self.pipeline.read_range(range, self.settings.proof).await?
         };

@@ -9,7 +9,7 @@ use indexer::endpoints::Filter;
 use testchain::faults::{Faults, LogFaults};
 use testchain::simulation::Settings;
 
-use crate::world::{World, health};
+use crate::world::{World, health, reference};
 
 const RECEIPT: &str = "eth_getTransactionReceipt";
 const LAST: u64 = 39;
@@ -81,7 +81,7 @@ async fn a_single_block_holds_companions_whatever_is_proven_of_it() {
         let expected: Vec<&Log> = logs.iter().filter(|log| log.block_number == block.number).collect();
         for wanted in [Proof::Chained, Proof::Bloom, Proof::Receipts] {
             let before = world.servers[0].0.counts().calls_of(RECEIPT);
-            let span = pool.block_span(block.hash, &filter, wanted).await.unwrap();
+            let span = pool.block_span(reference(&block), &filter, wanted).await.unwrap();
             assert_eq!(span.logs.iter().collect::<Vec<_>>(), expected, "block {}", block.number);
             let asked = world.servers[0].0.counts().calls_of(RECEIPT) > before;
             assert!(

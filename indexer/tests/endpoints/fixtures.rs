@@ -9,7 +9,7 @@ use testchain::recording::open_folder;
 use testchain::rpc::serve;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{options, setting};
+use crate::world::{options, reference, setting};
 
 /// Mainnet blocks without the `root` of their receipts (3,842,489 has them after all), and those recorded without `mixHash`.
 const NO_ROOTS: [u64; 2] = [3_846_659, 3_862_484];
@@ -47,7 +47,9 @@ async fn every_real_block_is_proven_as_far_as_it_can_be() {
             .unwrap();
         for block in &recorded.blocks {
             let all: usize = block.receipts.iter().map(|receipt| receipt.logs.len()).sum();
-            let span = pool.block_span(block.hash, &Filter::default(), Proof::Receipts).await;
+            let span = pool
+                .block_span(reference(block), &Filter::default(), Proof::Receipts)
+                .await;
             let span = span.unwrap_or_else(|error| panic!("{chain}-{}: {error}", block.number));
             assert_eq!(
                 (span.proof, span.logs.len()),

@@ -8,7 +8,7 @@ use testchain::faults::Failure;
 use testchain::rpc::limits::Wording;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, health, nft, options};
+use crate::world::{World, health, nft, options, reference};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ranges_shrink_to_what_a_provider_allows_in_whatever_words() {
@@ -59,7 +59,7 @@ async fn a_block_with_more_logs_than_any_answer_may_have_is_read_from_its_receip
     let span = pool.range_span(0..=59, &nft(), Proof::Bloom).await.unwrap();
     assert_eq!((span.proof, span.logs), (Proof::Bloom, world.truth(0..=59, &nft())));
     for block in world.ledger.range(40, 59) {
-        let live = pool.block_span(block.hash, &nft(), Proof::Bloom).await.unwrap();
+        let live = pool.block_span(reference(&block), &nft(), Proof::Bloom).await.unwrap();
         assert_eq!(
             (live.proof, live.logs),
             (Proof::Bloom, world.truth(block.number..=block.number, &nft()))
@@ -149,7 +149,10 @@ async fn an_endpoint_without_block_receipts_is_read_by_logs() {
     let pool = world.pool().await;
     let block = world.ledger.head().unwrap();
     for _ in 0..3 {
-        let span = pool.block_span(block.hash, &nft(), Proof::Receipts).await.unwrap();
+        let span = pool
+            .block_span(reference(&block), &nft(), Proof::Receipts)
+            .await
+            .unwrap();
         assert_eq!(
             (span.proof, span.logs),
             (Proof::Bloom, world.truth(block.number..=block.number, &nft()))

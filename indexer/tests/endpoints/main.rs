@@ -6,6 +6,7 @@ mod companions;
 mod context;
 mod fixtures;
 mod limits;
+mod odd;
 mod sockets;
 mod truth;
 mod world;

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use decoders::block::{ChainId, Proof};
+use decoders::block::{BlockRef, ChainId, Proof};
 use indexer::endpoints::{EndpointError, EndpointState, Filter, HeaderHash, Pool, PoolOptions};
 use indexer::error::Class;
 use testchain::faults::Failure;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{FOREVER, PATIENCE, World, health, nft, options, setting};
+use crate::world::{FOREVER, PATIENCE, World, health, nft, options, reference, setting};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_is_read_whole_and_proven_at_every_level() {
@@ -48,7 +48,7 @@ async fn a_block_is_read_by_hash() {
     let pool = world.pool().await;
     for block in world.ledger.range(0, 39) {
         for wanted in [Proof::Chained, Proof::Bloom, Proof::Receipts] {
-            let span = pool.block_span(block.hash, &nft(), wanted).await.unwrap();
+            let span = pool.block_span(reference(&block), &nft(), wanted).await.unwrap();
             assert_eq!(
                 (span.range.clone(), span.parent_hash),
                 (block.number..=block.number, Some(block.parent_hash))
@@ -66,7 +66,14 @@ async fn what_is_not_there_is_not_found() {
     let world = World::new(10, 2).await;
     let pool = world.pool().await;
     let missing = pool
-        .block_span([1; 32].into(), &nft(), Proof::Receipts)
+        .block_span(
+            BlockRef {
+                number: 5,
+                hash: [1; 32].into(),
+            },
+            &nft(),
+            Proof::Receipts,
+        )
         .await
         .unwrap_err();
     assert!(matches!(missing, EndpointError::NotFound { .. }), "{missing}");
@@ -88,14 +95,14 @@ async fn what_is_not_there_is_not_found() {
 async fn a_reorged_block_is_gone() {
     let world = World::new(20, 1).await;
     let pool = world.pool().await;
-    let orphan = world.ledger.head().unwrap().hash;
+    let orphan = reference(&world.ledger.head().unwrap());
     let mut fork = world.simulation.fork(15, 1).unwrap();
     world.ledger.reorg(15, fork.blocks(6));
     let heads = pool.heads().await.unwrap();
     assert_eq!(heads.latest.number, 21);
     // Nodes may still know the orphan by hash; its logs are then its own.
     match pool.block_span(orphan, &nft(), Proof::Receipts).await {
-        Ok(span) => assert_eq!(span.blocks[0].hash, orphan),
+        Ok(span) => assert_eq!(span.blocks[0].block_ref(), orphan),
         Err(error) => assert_eq!(error.class(), Class::Reorg),
     }
 }
@@ -109,7 +116,7 @@ async fn empty_logs_are_not_believed() {
     assert_eq!((span.proof, &span.logs), (Proof::Bloom, &world.truth(0..=119, &nft())));
     let block = world.ledger.by_number(span.logs[0].block_number).unwrap();
     for _ in 0..4 {
-        let live = pool.block_span(block.hash, &nft(), Proof::Bloom).await.unwrap();
+        let live = pool.block_span(reference(&block), &nft(), Proof::Bloom).await.unwrap();
         assert_eq!(live.logs, world.truth(block.number..=block.number, &nft()));
     }
     let liar = health(&pool, 0);
@@ -157,7 +164,10 @@ async fn missing_and_altered_logs_do_not_pass_receipts() {
         let span = pool.range_span(0..=79, &nft(), Proof::Receipts).await.unwrap();
         assert_eq!((span.proof, span.logs), (Proof::Receipts, world.truth(0..=79, &nft())));
         for block in world.ledger.range(60, 79) {
-            let live = pool.block_span(block.hash, &nft(), Proof::Receipts).await.unwrap();
+            let live = pool
+                .block_span(reference(&block), &nft(), Proof::Receipts)
+                .await
+                .unwrap();
             assert_eq!(live.logs, world.truth(block.number..=block.number, &nft()));
         }
         let liar = health(&pool, 0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{B256, b256};
-use decoders::block::{ChainId, Log};
+use decoders::block::{BlockRef, ChainId, Log};
 use indexer::endpoints::{EndpointError, EndpointHealth, EndpointSettings, Filter, HeaderHash, Pool, PoolOptions};
 use testchain::faults::{Faults, Settings as FaultSettings};
 use testchain::ledger::{Finality, Ledger};
@@ -120,6 +120,13 @@ impl World {
 pub(crate) const FOREVER: Duration = Duration::from_secs(3_600);
 /// How long anything may take on a loaded machine before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
+
+pub(crate) fn reference(block: &testchain::block::Block) -> BlockRef {
+    BlockRef {
+        number: block.number,
+        hash: block.hash,
+    }
+}
 
 pub(crate) fn options() -> PoolOptions {
     PoolOptions {

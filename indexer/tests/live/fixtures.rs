@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alloy_primitives::{B256, keccak256};
-use decoders::block::{ChainId, Proof};
+use decoders::block::{BlockRef, ChainId, Proof};
 use flate2::read::GzDecoder;
 use indexer::archive::Archive;
 use indexer::backfill::{self, Progress};
@@ -171,9 +171,13 @@ async fn take(pipeline: &Pipeline, blocks: &[&Fixture], way: Way) {
         }
         Way::ByHash => {
             for block in blocks {
+                let reference = BlockRef {
+                    number: block.number,
+                    hash: block.hash,
+                };
                 let span = pipeline
                     .endpoints
-                    .block_span(block.hash, &pipeline.filter, Proof::Receipts)
+                    .block_span(reference, &pipeline.filter, Proof::Receipts)
                     .await
                     .unwrap();
                 assert_eq!(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::request::{BlockId, Body, Call, Params};
@@ -13,6 +14,7 @@ use super::{Counters, Refusal, counters, encode, logs};
 use crate::block::Block;
 use crate::faults::{Failure, Faults, Settings};
 use crate::ledger::Ledger;
+use crate::quirks::Reply;
 
 /// What every connection of one server shares.
 pub(crate) struct Service {
@@ -127,7 +129,36 @@ impl Service {
             settings,
             lies: self.faults.lies_now(settings),
         };
-        match asked.answer(call, out) {
+        let result = out.len();
+        let mut answer = asked.answer(call, out);
+        let quirks = settings.quirks.iter().filter(|quirk| quirk.concerns(&call.method));
+        for quirk in quirks {
+            let truth = match answer {
+                Ok(()) => serde_json::from_slice(&out[result..]).map_or(Reply::Nothing, Reply::Result),
+                Err(refusal) => refusal.into_reply(),
+            };
+            out.truncate(result);
+            let params: Vec<Value> = serde_json::from_str(call.params.get()).unwrap_or_default();
+            answer = match quirk.apply(&params, truth) {
+                Reply::Result(value) => {
+                    out.extend_from_slice(value.to_string().as_bytes());
+                    Ok(())
+                }
+                Reply::Text(text) => {
+                    out.extend_from_slice(text.as_bytes());
+                    Ok(())
+                }
+                Reply::Error { code, message } => Err(Refusal::new(code, message)),
+                Reply::Nothing => {
+                    out.truncate(start);
+                    open(out, call.id.get());
+                    out.pop();
+                    answer = Ok(());
+                    break;
+                }
+            };
+        }
+        match answer {
             Ok(()) => out.push(b'}'),
             Err(refusal) => {
                 out.truncate(start);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::encode;
+use crate::quirks::Reply;
 
 /// The error object of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,11 @@ impl Refusal {
             message: message.into(),
             data: None,
         }
+    }
+
+    /// The refusal as a quirk sees it.
+    pub(crate) fn into_reply(self) -> Reply {
+        Reply::error(self.code, self.message)
     }
 
     /// Adds `data`, given as JSON.

@@ -8,5 +8,6 @@ mod fixtures;
 mod limits;
 mod logs;
 mod methods;
+mod quirks;
 mod recordings;
 mod sockets;
