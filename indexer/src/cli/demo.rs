@@ -171,7 +171,8 @@ impl Demo<'_> {
             until: Some(self.last),
         };
         let began = Instant::now();
-        let run = daemon.run(vec![assignment], Some(&[chain]), None, cancel);
+        let chains = [chain];
+        let run = daemon.run(vec![assignment], Some(&chains), None, cancel);
         self.terminal.shown(&progress, run).await?;
         if cancel.is_cancelled() {
             return Ok(());
