@@ -261,6 +261,7 @@ pub async fn rewind(
 
     checkpoint::advance(&mut tx, Some(from), ancestor, lease).await?;
     let undone = revert_from(&mut tx, &name, ancestor.number + 1).await?;
+    seams::stand(&mut tx, &name, ancestor).await?;
     tx.commit().await?;
     Ok(undone)
 }

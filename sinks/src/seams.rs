@@ -43,14 +43,27 @@ pub(crate) async fn doubt(store: &Store, chain: ChainId, block: u64) -> Result<(
     Ok(())
 }
 
-/// Takes the doubt about `block` back: what is stored is the chain's.
-pub async fn trust(store: &Store, lease: &Lease, block: u64) -> Result<(), SinkError> {
-    sqlx::query(TRUST)
+/// Ends the doubt about `doubted`: `ancestor`, there or below, is the chain's. Nothing happens where the lease is not in force.
+pub async fn settle(store: &Store, lease: &Lease, doubted: u64, ancestor: BlockRef) -> Result<(), SinkError> {
+    sqlx::query(SETTLE)
         .bind(lease.chain.to_string())
-        .bind(block.cast_signed())
+        .bind(doubted.cast_signed())
         .bind(&lease.holder)
         .bind(lease.token)
+        .bind(ancestor.number.cast_signed())
+        .bind(ancestor.hash.to_string())
         .execute(&store.pool)
+        .await?;
+    Ok(())
+}
+
+/// Keeps `ancestor` as the chain has it: below the first block wanted it is known from the parent of a block that was left.
+pub(crate) async fn stand(db: &mut PgConnection, chain: &str, ancestor: BlockRef) -> Result<(), SinkError> {
+    sqlx::query(STAND)
+        .bind(chain)
+        .bind(ancestor.number.cast_signed())
+        .bind(ancestor.hash.to_string())
+        .execute(db)
         .await?;
     Ok(())
 }
@@ -131,9 +144,17 @@ const READ: &str = "select number, hash::text from indexer_service.indexer_seams
 const DOUBT: &str = "insert into indexer_service.indexer_checkpoints as c (chain_id, doubted_block) values ($1, $2)
     on conflict (chain_id) do update set doubted_block = least(c.doubted_block, excluded.doubted_block)";
 
-const TRUST: &str = "update indexer_service.indexer_checkpoints c set doubted_block = null
-    where chain_id = $1 and doubted_block = $2
-      and exists (select from indexer_service.chain_leases where chain_id = $1 and holder = $3 and token = $4)";
+const SETTLE: &str = "with held as (
+        select from indexer_service.chain_leases where chain_id = $1 and holder = $3 and token = $4
+    ), stood as (
+        update indexer_service.indexer_seams set hash = $6
+         where chain_id = $1 and number = $5 and hash <> $6 and exists (select from held)
+    )
+    update indexer_service.indexer_checkpoints set doubted_block = null
+     where chain_id = $1 and doubted_block = $2 and exists (select from held)";
+
+const STAND: &str =
+    "update indexer_service.indexer_seams set hash = $3 where chain_id = $1 and number = $2 and hash <> $3";
 
 const CHECK: &str = "select min(s.number) from unnest($2::int8[], $3::text[]) as s (number, hash)
       join (select number, hash::text from indexer_service.indexer_seams where chain_id = $1 and number = any($2)

@@ -66,12 +66,13 @@ pub async fn mend(pipeline: &Pipeline, doubted: u64, lowest: u64, lease: &Lease)
             block = doubted,
             "the stored blocks are the chain's; a span that did not fit them was of another branch"
         );
-        return Ok(seams::trust(store, lease, doubted).await?);
+        return Ok(seams::settle(store, lease, doubted, ancestor).await?);
     }
     let undone = match from {
         Some(from) if ancestor.number < from.number => commit::rewind(store, chain, from, ancestor, lease).await?,
         from => commit::disown(store, from, ancestor.number + 1, lease).await?,
     };
+    seams::settle(store, lease, doubted, ancestor).await?;
     pipeline.metrics.reorgs.inc();
     warn!(block = doubted, %ancestor, transfers = undone.transfers, "blocks of two branches were stored; rewound");
     Ok(())

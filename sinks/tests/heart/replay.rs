@@ -213,6 +213,37 @@ async fn a_gap_that_does_not_fit_the_blocks_beside_a_jump_is_refused() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewind_below_all_that_is_stored_leaves_no_hash_of_the_branch_that_was_left() {
+    with_store(1, |store| async move {
+        let mut world = World::new(26, 20);
+        apply(&store, &world.facts(10..=12), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        let lease = acquire(&store, CHAIN, "here", Duration::from_secs(600))
+            .await
+            .unwrap()
+            .unwrap();
+        let observation = Observation {
+            head: 14,
+            safe: None,
+            finalized: Some(12),
+        };
+        checkpoint::observe(&store, CHAIN, &observation).await.unwrap();
+        let head = |from| Move::Head { from, lease: &lease };
+        apply(&store, &world.facts(13..=14), head(None)).await.unwrap();
+        let left = world.block(14);
+        world.reorg(15, 15, 1);
+        // The block below the first one wanted, as the chain has it now.
+        let ancestor = world.block(9);
+        rewind(&store, CHAIN, left, ancestor, &lease).await.unwrap();
+        apply(&store, &world.facts(10..=14), head(Some(ancestor)))
+            .await
+            .unwrap();
+    })
+    .await;
+}
+
 /// Applies blocks 0 to `last` at the head, of which `finalized` is the last final one.
 async fn stand(store: &Store, world: &World, last: u64, finalized: u64) -> Lease {
     let lease = acquire(store, CHAIN, "here", Duration::from_secs(600))
