@@ -160,6 +160,7 @@ async fn an_empty_block_costs_the_same_with_one_contract_and_with_thousands() {
                     contracts: &read,
                     branch: 0,
                     archived: true,
+                    intent: None,
                 };
                 let block = async {
                     share(&store, &contracts).await;
