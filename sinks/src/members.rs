@@ -3,7 +3,7 @@
 //! A member's coverage is its own rows, and those of its cohort from one block on. So a block costs one row however many contracts
 //! there are. A contract registered later joins a cohort that lacks what it lacks, whose gaps are filled as any others, and moves
 //! to the first cohort once it has caught up. Who shares with whom changes nothing of what is covered; see
-//! docs/decisions/0011-contracts-that-advance-together.md.
+//! docs/decisions/0012-contracts-that-advance-together.md.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
