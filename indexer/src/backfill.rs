@@ -63,6 +63,12 @@ impl Plan {
         }
         Some(*range.start()..=last)
     }
+
+    /// Takes back what could not be read of a range that was handed out.
+    fn give_back(&self, rest: RangeInclusive<u64>) {
+        let mut ranges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ranges.push_front(rest);
+    }
 }
 
 /// Number of blocks in `ranges`.
@@ -170,10 +176,9 @@ impl Worker {
             let Some(range) = self.plan.take(longest) else {
                 return Ok(());
             };
-            let mut rest = Some(range);
-            while let Some(range) = rest {
-                rest = retry::persist(cancel, "a backfill span", || self.write(range.clone())).await?;
-            }
+            let rest = retry::persist(cancel, "a backfill span", || self.write(range.clone())).await?;
+            // Cut anew, by what the blocks are known to hold by now.
+            rest.into_iter().for_each(|rest| self.plan.give_back(rest));
         }
     }
 
@@ -210,5 +215,7 @@ mod tests {
         }
         assert_eq!(taken, [0..=3, 4..=7, 8..=9, 20..=20, 30..=33, 34..=34]);
         assert_eq!(count(&taken), 16);
+        plan.give_back(6..=7);
+        assert_eq!((plan.take(4), plan.take(4)), (Some(6..=7), None));
     }
 }

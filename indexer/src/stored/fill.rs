@@ -172,7 +172,9 @@ async fn take(pipeline: &Pipeline, piece: &Piece, proof: Proof) -> Result<(), Er
         let filter = Filter::whole_only(&piece.unread);
         let mut rest = piece.range.clone();
         while !rest.is_empty() {
-            let mut span = pipeline.endpoints.range_span(rest.clone(), &filter, proof).await?;
+            let longest = pipeline.endpoints.suggested_range().clamp(1, LONGEST_SPAN);
+            let next = *rest.start()..=*rest.end().min(&(rest.start() + longest - 1));
+            let mut span = pipeline.endpoints.range_span(next, &filter, proof).await?;
             span.shorten(pipeline.span_rows);
             let _holding = pipeline.held.hold(span.rows());
             let step = Move::Backfill { branch };
