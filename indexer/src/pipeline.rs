@@ -17,7 +17,6 @@ use sinks::{checkpoint, cohorts};
 use tokio::sync::Notify;
 use tracing::{debug, instrument};
 
-use crate::archive::queue::Waiting;
 use crate::archive::{Archive, ArchiveError};
 use crate::endpoints::{Filter, Pool};
 use crate::error::Error;
@@ -186,8 +185,6 @@ impl Pipeline {
         );
         self.committed.notify_one();
         self.count(facts);
-        let waiting = Waiting::all(self.chain, &facts.blocks, &facts.faults);
-        self.archive.queue(&self.store).add(&waiting).await?;
         Ok(applied)
     }
 

@@ -268,8 +268,8 @@ pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkEr
         });
     }
     let contracts: Vec<Address> = contracts.iter().map(|(contract, _)| *contract).collect();
-    forget_faults(&mut tx, &name, range, &contracts).await?;
-    faults::apply(&mut tx, facts, |_| true).await?;
+    let faulty = faulty(&mut tx, facts, &name, &contracts).await?;
+    faults::replace_of(&mut tx, facts, SOURCE, &faulty).await?;
     let shares = |family| known.members().shares(family, &contracts, range).rows(&contracts);
     let mut rows = shares(Family::Abi);
     if archived {
@@ -282,20 +282,19 @@ pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkEr
     Ok(tx.commit().await?)
 }
 
-/// Drops the faults of `contracts` in `range`. There are few of them, and the contracts may be many.
-async fn forget_faults(
+/// Those of `contracts` with faults in the range of `facts`. There are few of them, and the contracts may be many.
+async fn faulty(
     db: &mut PgConnection,
+    facts: &Facts,
     chain: &str,
-    range: &RangeInclusive<u64>,
     contracts: &[Address],
-) -> Result<(), SinkError> {
-    let (low, high) = (Position::floor(*range.start()), Position::floor(range.end() + 1));
+) -> Result<Vec<String>, SinkError> {
     let mut faulty: Vec<String> = sqlx::query_scalar(FAULTY)
         .bind(chain)
-        .bind(low)
-        .bind(high)
+        .bind(Position::floor(*facts.range.start()))
+        .bind(Position::floor(facts.range.end() + 1))
         .bind(SOURCE)
-        .fetch_all(&mut *db)
+        .fetch_all(db)
         .await?;
     let contracts: FxHashSet<Address> = contracts.iter().copied().collect();
     faulty.retain(|contract| {
@@ -303,17 +302,7 @@ async fn forget_faults(
             .parse()
             .is_ok_and(|contract: Address| contracts.contains(&contract))
     });
-    if !faulty.is_empty() {
-        sqlx::query(FORGET_FAULTS)
-            .bind(chain)
-            .bind(low)
-            .bind(high)
-            .bind(faulty)
-            .bind(SOURCE)
-            .execute(db)
-            .await?;
-    }
-    Ok(())
+    Ok(faulty)
 }
 
 async fn check_branch(db: &mut PgConnection, chain: ChainId, name: &str, branch: i64) -> Result<(), SinkError> {
@@ -378,9 +367,6 @@ const EDITION: &str = "select edition from indexer_service.abi_edition";
 
 const FAULTY: &str = "select distinct contract::text from indexer_service.decode_faults
     where chain_id = $1 and id >= $2 and id < $3 and source = $4";
-
-const FORGET_FAULTS: &str = "delete from indexer_service.decode_faults
-    where chain_id = $1 and id >= $2 and id < $3 and contract = any($4) and source = $5";
 
 #[cfg(test)]
 mod tests {

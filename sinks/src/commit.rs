@@ -341,8 +341,7 @@ pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Repl
     undo(&mut tx, &chain, undone).await?;
     write(&mut tx, &batch).await?;
     judge(&mut tx, &batch).await?;
-    faults::revert(&mut tx, facts).await?;
-    faults::apply(&mut tx, facts, |fault| {
+    faults::replace(&mut tx, facts, |fault| {
         basis.holds(facts, fault.source, &[fault.contract], fault.block_number)
     })
     .await?;

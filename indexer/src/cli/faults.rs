@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::Context;
 use super::output::Writer;
-use crate::archive::queue::Waiting;
 use crate::daemon::assembly::Assignment;
 use crate::database;
 use crate::error::{Error, Exit, Failure};
@@ -197,7 +196,7 @@ fn row(fault: &Recorded) -> Vec<String> {
     ]
 }
 
-/// Puts every fault that is meant into the queue, at its front, and works through it.
+/// Makes every fault that is meant due at once, before all others, and works through them.
 async fn retry_all(which: &Which, context: &Context, stores: &Stores) -> Result<(), Failure> {
     let store = &stores.database.store;
     let chains = match which.chain {
@@ -248,22 +247,16 @@ async fn retry_all(which: &Which, context: &Context, stores: &Stores) -> Result<
 
 /// Tries one page and returns how many of its faults remain.
 async fn try_page(bench: &Bench, page: &[Recorded], context: &Context) -> Result<u64, Failure> {
-    let mut waiting: Vec<Waiting> = page
-        .iter()
-        .map(|fault| Waiting {
-            chain: bench.chain,
-            event_id: fault.id,
-            reason: fault.reason.clone(),
-        })
-        .collect();
-    waiting.dedup_by_key(|waiting| waiting.event_id);
-    let queue = bench.archive.queue(&bench.store);
-    queue.urge(&waiting).await.map_err(Error::from)?;
+    let mut ids: Vec<Uuid> = page.iter().map(|fault| fault.id).collect();
+    ids.dedup();
+    faults::urge(&bench.store, bench.chain, &ids)
+        .await
+        .map_err(Error::from)?;
     loop {
         if context.cancel.is_cancelled() {
             return Err(Failure::new(
                 Exit::Interrupted,
-                "stopped: what waits in the queue is tried by the daemon",
+                "stopped: what was not tried yet is tried by the daemon",
             ));
         }
         let tried = retry::persist(&context.cancel, "a retry of faults", || stored::drain(bench)).await?;
@@ -272,7 +265,6 @@ async fn try_page(bench: &Bench, page: &[Recorded], context: &Context) -> Result
         }
     }
     // What a daemon took meanwhile it tries too; tried twice is tried.
-    let ids: Vec<Uuid> = waiting.iter().map(|waiting| waiting.event_id).collect();
     stored::retry(bench, &ids).await?;
     let left = faults::remaining(&bench.store, bench.chain, &ids)
         .await

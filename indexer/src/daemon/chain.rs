@@ -10,6 +10,7 @@ use sinks::{checkpoint, wash};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, instrument, warn};
+use uuid::Uuid;
 
 use crate::backfill::{self, Progress};
 use crate::error::{Class, Error};
@@ -23,6 +24,9 @@ const GAP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long currencies are left alone that no endpoint could ask what they are.
 const CURRENCY_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often a page of the processing queue is compared with the faults it shows.
+const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 
 /// A chain as the daemon runs it.
 pub struct ChainTask {
@@ -124,14 +128,24 @@ impl ChainTask {
         }
         let bench = pipeline.bench();
         let mut leading = self.leading.clone();
+        let (mut led, mut compared, mut due) = (false, Uuid::nil(), Instant::now());
         loop {
             let ended = filled.is_cancelled();
-            if ended || *leading.borrow_and_update() {
+            let leads = *leading.borrow_and_update();
+            if leads && !led {
+                stored::refill_queue(&bench).await;
+            }
+            led = leads;
+            if ended || leads {
                 if self.fill_contracts(cancel).await? > 0 {
                     // What was read may have told of upgrades.
                     continue;
                 }
                 retry::persist(cancel, "trying faults again", || stored::drain(&bench)).await?;
+                if due <= Instant::now() {
+                    compared = stored::compare_queue(&bench, compared).await;
+                    due = Instant::now() + QUEUE_PAUSE;
+                }
             }
             if ended {
                 return Ok(());

@@ -13,7 +13,7 @@ use sinks::intents::Intent;
 
 pub use fill::fill;
 pub use reader::Interpreter;
-pub use retry::{Bench, Retried, drain, retry};
+pub use retry::{Bench, Retried, compare_queue, drain, refill_queue, retry};
 
 /// Where the logs of a reading come from.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,6 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{Followed, Origin, timeline};
-use crate::archive::queue::Waiting;
 use crate::archive::{Archive, Note, log_id};
 use crate::error::Error;
 use crate::registry;
@@ -106,8 +105,6 @@ impl Interpreter {
             },
         };
         abis::finish(&self.store, &finished).await?;
-        let waiting = Waiting::all(self.chain, &facts.blocks, &facts.faults);
-        self.archive.queue(&self.store).add(&waiting).await?;
         Ok(facts.faults)
     }
 

@@ -1,6 +1,5 @@
 //! Another try for logs at fault: their blocks decoded once more from the archive, by today's decoders and ABIs.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -11,16 +10,16 @@ use sinks::abis::SOURCE;
 use sinks::coverage::{self, Wanted};
 use sinks::store::Store;
 use sinks::{checkpoint, faults};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{Interpreter, Origin};
 use crate::archive::Archive;
-use crate::archive::queue::{Outcome, Taken};
 use crate::endpoints::Pool;
 use crate::error::Error;
 use crate::pipeline::{self, ARCHIVE_SOURCE};
 
-/// Entries of the queue taken at a time.
+/// Faults taken at a time.
 const BATCH: i64 = 500;
 /// Blocks between two faults that are still decoded in one go.
 const NEAR: u64 = 8;
@@ -51,38 +50,55 @@ pub struct Retried {
     pub remaining: u64,
 }
 
-/// Takes what is due from the queue, tries it once more, and notes what became of it; nothing at all where nothing was due.
+/// Tries once more what is due, and decides when what remains is tried next; nothing at all where nothing was due.
 ///
 /// # Errors
 /// Whatever the archive or the store answers; what was taken is taken again later.
 pub async fn drain(bench: &Bench) -> Result<Retried, Error> {
-    let queue = bench.archive.queue(&bench.store);
-    let taken = queue.take(bench.chain, BATCH).await?;
+    let last_final = checkpoint::last_final(&bench.store, bench.chain).await?;
+    let taken = faults::take(&bench.store, bench.chain, last_final, BATCH).await?;
     if taken.is_empty() {
         return Ok(Retried::default());
     }
-    let ids: Vec<Uuid> = taken.iter().map(|taken| taken.event_id).collect();
+    let mut ids: Vec<Uuid> = taken.iter().map(|taken| taken.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
     retry(bench, &ids).await?;
-    let left: BTreeMap<Uuid, String> = faults::remaining(&bench.store, bench.chain, &ids)
-        .await?
-        .into_iter()
-        .map(|left| (left.id, left.reason))
-        .collect();
-    for one in &taken {
-        let outcome = left
-            .get(&one.event_id)
-            .map_or(Outcome::Done, |reason| Outcome::Again(reason.clone()));
-        queue.settle(bench.chain, one, &outcome).await?;
+    faults::settle(&bench.store, bench.chain, &taken).await?;
+    let left = faults::remaining(&bench.store, bench.chain, &ids).await?;
+    if let Err(error) = bench.archive.queue(&bench.store).update(bench.chain, &ids, &left).await {
+        warn!(%error, chain = %bench.chain, "failed to show what became of faults in the processing queue");
     }
-    Ok(told(&taken, &left))
+    let remaining = left.len() as u64;
+    Ok(Retried {
+        mended: ids.len() as u64 - remaining,
+        remaining,
+    })
 }
 
-fn told(taken: &[Taken], left: &BTreeMap<Uuid, String>) -> Retried {
-    let remaining = taken.iter().filter(|taken| left.contains_key(&taken.event_id)).count() as u64;
-    Retried {
-        mended: taken.len() as u64 - remaining,
-        remaining,
+/// Shows in the processing queue what waits for another try.
+pub async fn refill_queue(bench: &Bench) {
+    if let Err(error) = bench
+        .archive
+        .queue(&bench.store)
+        .refill(&bench.store, bench.chain)
+        .await
+    {
+        warn!(%error, chain = %bench.chain, "failed to show in the processing queue what waits");
     }
+}
+
+/// Takes out of the processing queue what does not wait any more, a page of entries behind `after`; returns where the next begins.
+pub async fn compare_queue(bench: &Bench, after: Uuid) -> Uuid {
+    let compared = bench
+        .archive
+        .queue(&bench.store)
+        .compare(&bench.store, bench.chain, after)
+        .await;
+    compared.unwrap_or_else(|error| {
+        warn!(%error, chain = %bench.chain, "failed to compare the processing queue with the faults");
+        after
+    })
 }
 
 /// Decodes the blocks of these logs once more, as far as the archive covers them; facts only of final blocks, which nobody undoes.

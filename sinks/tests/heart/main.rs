@@ -11,6 +11,7 @@ mod market;
 mod open;
 mod proxies;
 mod replay;
+mod retries;
 mod schema;
 #[path = "../scratch/mod.rs"]
 mod scratch;
