@@ -144,6 +144,7 @@ impl Daemon<'_> {
         server: Option<(TcpListener, Router)>,
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
+        let publishing = self.publisher_options()?;
         let mut watch = Watch::start(&self.stores.database).await?;
         let mut crew = Crew::new(cancel.child_token(), &assignments);
         let finite = !assignments.is_empty() && assignments.iter().all(|assignment| assignment.until.is_some());
@@ -159,7 +160,7 @@ impl Daemon<'_> {
         if !crew.stop.is_cancelled() && (finite || crew.running.is_empty()) {
             refused?;
         }
-        self.start_services(server, &mut crew);
+        self.start_services(server, publishing, &mut crew);
         let mut review = tokio::time::interval(REVIEW_INTERVAL);
         let mut outcome = Ok(());
         loop {

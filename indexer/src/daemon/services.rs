@@ -1,6 +1,7 @@
 //! What runs beside the chains: the server, the publisher, and the reports of both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use futures::FutureExt;
@@ -9,32 +10,48 @@ use sinks::publisher::{self, Publisher};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, info, warn};
 
 use super::{Crew, Daemon, Ended};
 use crate::endpoints::{self, EndpointHealth};
 use crate::error::{Exit, Failure};
-use crate::health::{self, EndpointSample, Health};
+use crate::health::{self, EndpointSample, Health, TaskHealth};
 
 impl Daemon<'_> {
-    pub(super) fn start_services(&self, server: Option<(TcpListener, Router)>, crew: &mut Crew) {
+    /// How to publish; none without a broker.
+    ///
+    /// # Errors
+    /// A broker's address that cannot be used whatever becomes of the broker.
+    pub(super) fn publisher_options(&self) -> Result<Option<publisher::Options>, Failure> {
+        let Some(url) = &self.config.broker.url else {
+            return Ok(None);
+        };
+        let mut options = publisher::Options::new(url.expose(), self.holder.clone());
+        options.exchange.clone_from(&self.config.broker.exchange);
+        options.unroutable = self.config.broker.unroutable;
+        options
+            .check()
+            .map_err(|error| Failure::new(Exit::Broker, error.to_string()))?;
+        Ok(Some(options))
+    }
+
+    /// Starts the server and the publisher.
+    pub(super) fn start_services(
+        &self,
+        server: Option<(TcpListener, Router)>,
+        options: Option<publisher::Options>,
+        crew: &mut Crew,
+    ) {
         let stop = &crew.stop;
         if let Some((listener, router)) = server {
             crew.tasks
                 .spawn(health::server::serve(listener, router, stop.clone()).map(Ended::Service));
         }
-        let Some(url) = &self.config.broker.url else { return };
-        let mut options = publisher::Options::new(url.expose(), self.holder.clone());
-        options.exchange.clone_from(&self.config.broker.exchange);
-        options.unroutable = self.config.broker.unroutable;
+        let Some(options) = options else { return };
         let store = self.stores.database.store.clone();
         let (publisher, status) = Publisher::new(store, options, Arc::clone(&self.stores.committed));
-        let paid = publisher.run(stop.clone());
-        let broken = |error: publisher::PublisherError| Failure::new(Exit::Broker, error.to_string());
-        crew.tasks
-            .spawn(paid.map(move |result| Ended::Service(result.map_err(broken))));
-        crew.tasks
-            .spawn(report_publisher(status, self.health.clone(), stop.clone()));
+        let health = self.health.clone();
+        crew.tasks.spawn(publish(publisher, status, health, stop.clone()));
     }
 
     /// Carries into the metrics what nobody tells by itself: endpoints, and messages owed.
@@ -44,9 +61,30 @@ impl Daemon<'_> {
                 self.health.metrics.endpoint(*chain, &sample(&endpoint));
             }
         }
+        self.expire_messages().await;
         match outbox::depth(&self.stores.database.store).await {
             Ok(messages) => self.health.metrics.outbox_depth(messages),
             Err(error) => warn!(%error, "failed to look at the outbox"),
+        }
+    }
+}
+
+impl Daemon<'_> {
+    /// Without a broker, drops the messages that were kept long enough.
+    async fn expire_messages(&self) {
+        let broker = &self.config.broker;
+        if broker.url.is_some() || broker.retention_hours == 0 {
+            return;
+        }
+        let keep = Duration::from_secs(3_600 * u64::from(broker.retention_hours));
+        match outbox::expire(&self.stores.database.store, keep).await {
+            Ok(0) => {}
+            Ok(messages) => info!(
+                messages,
+                hours = broker.retention_hours,
+                "dropped messages that no broker took"
+            ),
+            Err(error) => warn!(%error, "failed to drop messages that no broker took"),
         }
     }
 }
@@ -68,13 +106,27 @@ fn sample(endpoint: &EndpointHealth) -> EndpointSample {
     }
 }
 
-/// Carries the publisher's status into metrics and `/readyz`.
-async fn report_publisher(
-    mut status: watch::Receiver<publisher::Status>,
+/// Publishes until stopped. An error that no further attempt would mend ends the publisher alone: chains are indexed without it, and
+/// `/readyz` says why messages wait.
+async fn publish(
+    publisher: Publisher,
+    status: watch::Receiver<publisher::Status>,
     health: Health,
     stop: CancellationToken,
 ) -> Ended {
     let task = health.readiness.task("publisher");
+    let published = publisher.run(stop.clone());
+    let (outcome, ()) = tokio::join!(published, report_publisher(status, &health, &task));
+    if let Err(error) = outcome {
+        error!(%error, "publishing ended, messages stay in the outbox until the next start");
+        task.failing(format!("publishing ended: {error}"));
+        stop.cancelled().await;
+    }
+    Ended::Service(Ok(()))
+}
+
+/// Carries the publisher's status into metrics and `/readyz`, for as long as the publisher runs.
+async fn report_publisher(mut status: watch::Receiver<publisher::Status>, health: &Health, task: &TaskHealth) {
     let mut told = publisher::Status::default();
     loop {
         let now = status.borrow_and_update().clone();
@@ -87,9 +139,8 @@ async fn report_publisher(
             None => task.ok(),
         }
         told = now;
-        tokio::select! {
-            () = stop.cancelled() => return Ended::Service(Ok(())),
-            changed = status.changed() => if changed.is_err() { return Ended::Service(Ok(())) },
+        if status.changed().await.is_err() {
+            return;
         }
     }
 }

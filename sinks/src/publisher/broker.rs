@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use decoders::block::ChainId;
 use futures::future::{join_all, poll_immediate, try_join_all};
 use lapin::message::BasicReturnMessage;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind, PublisherConfirm};
 use rustc_hash::FxHashSet;
 
+use super::claims::Claims;
 use super::message::{Message, SCHEMA_VERSION};
 use super::{Options, PublisherError};
 
@@ -40,6 +43,8 @@ pub(super) struct Broker {
     exchange: ShortString,
     content_type: ShortString,
     app: ShortString,
+    /// The chains this connection may publish.
+    pub(super) claims: Claims,
 }
 
 impl Broker {
@@ -58,6 +63,7 @@ impl Broker {
             exchange,
             content_type: "application/json".into(),
             app: "nft-indexer".into(),
+            claims: Claims::default(),
         })
     }
 
@@ -69,6 +75,37 @@ impl Broker {
     /// Whether the broker stopped taking messages because it runs out of memory or disk.
     pub(super) fn blocked(&self) -> bool {
         self.connection.status().blocked()
+    }
+
+    /// Makes this connection the only one that publishes `chain`, until it ends; false while another one does.
+    ///
+    /// The broker itself keeps the lock: an exclusive queue is its connection's alone, and gone once that connection is. Whatever
+    /// an earlier publisher had under way, in a paused process or a proxy, was taken before that, or never will be.
+    pub(super) async fn lock(&self, chain: ChainId, lock: &str) -> Result<bool, PublisherError> {
+        let declared = async {
+            // A refusal ends the channel it came on.
+            let channel = self.connection.create_channel().await?;
+            let exclusive = QueueDeclareOptions {
+                exclusive: true,
+                ..QueueDeclareOptions::default()
+            };
+            match channel
+                .queue_declare(name(lock)?, exclusive, FieldTable::default())
+                .await
+            {
+                Ok(_) => Ok(true),
+                Err(error) if is_locked(&error) => Ok(false),
+                Err(error) => Err(PublisherError::Lock {
+                    chain,
+                    queue: lock.to_owned(),
+                    reason: error,
+                }),
+            }
+        };
+        let locked = tokio::time::timeout(CONNECT_TIMEOUT, declared).await;
+        locked.map_err(|_| PublisherError::Silent {
+            seconds: CONNECT_TIMEOUT.as_secs(),
+        })?
     }
 
     /// Publishes `messages` in order and waits until each one is confirmed, returned or refused.
@@ -149,10 +186,15 @@ impl Broker {
     }
 }
 
+/// `url` as the protocol's library reads it.
+pub(super) fn address(url: &str) -> Result<AMQPUri, PublisherError> {
+    // The parser's complaint may repeat the password, so it is not shown.
+    url.parse().map_err(|_| PublisherError::Address)
+}
+
 /// Opens a connection, within [`CONNECT_TIMEOUT`].
 pub(super) async fn connect(url: &str) -> Result<Connection, PublisherError> {
-    // The parser's complaint may repeat the password, so it is not shown.
-    let mut uri: AMQPUri = url.parse().map_err(|_| PublisherError::Address)?;
+    let mut uri = address(url)?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT);
     let place = format!("{}:{}", uri.authority.host, uri.authority.port);
     let properties = ConnectionProperties::default().with_connection_name("nft-indexer".into());
@@ -190,6 +232,14 @@ pub(super) async fn declare(channel: &Channel, exchange: ShortString) -> lapin::
 /// `text` as a name in the protocol, which holds 255 bytes.
 pub(super) fn name(text: &str) -> Result<ShortString, PublisherError> {
     ShortString::try_new(text.to_owned()).map_err(|_| PublisherError::Name(text.to_owned()))
+}
+
+/// Whether the broker refused a queue because it is another connection's.
+fn is_locked(error: &lapin::Error) -> bool {
+    let lapin::ErrorKind::ProtocolError(error) = error.kind() else {
+        return false;
+    };
+    matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::RESOURCELOCKED))
 }
 
 fn id_of(message: &BasicReturnMessage) -> Option<String> {

@@ -1,5 +1,7 @@
 //! What can go wrong on the way to the broker.
 
+use decoders::block::ChainId;
+
 use crate::error::{Class, SinkError};
 
 /// Why publishing stopped, or could not start.
@@ -33,17 +35,25 @@ pub enum PublisherError {
     /// The connection or channel failed.
     #[error("rabbitmq: {0}")]
     Broker(#[from] lapin::Error),
+    /// The broker refused the lock of a chain.
+    #[error("rabbitmq refused the queue {queue}, which keeps other publishers from {chain}: {reason}")]
+    Lock {
+        /// The chain.
+        chain: ChainId,
+        /// The queue that is the lock.
+        queue: String,
+        /// What the broker said.
+        reason: lapin::Error,
+    },
+    /// Another publisher took a chain over: whatever this connection still had under way must not come after it.
+    #[error("another publisher took {chain} over: giving up the connection")]
+    ClaimLost {
+        /// The chain.
+        chain: ChainId,
+    },
     /// A queue could not take a message.
     #[error("rabbitmq refused a message with the routing key {0}: a queue is full or has lost its majority")]
     Refused(String),
-    /// A stored body cannot be written as JSON.
-    #[error("outbox row {seq} has a body that cannot be sent: {reason}")]
-    Body {
-        /// The row's sequence number.
-        seq: i64,
-        /// What is wrong with it.
-        reason: serde_json::Error,
-    },
     /// PostgreSQL failed.
     #[error(transparent)]
     Store(#[from] SinkError),
@@ -63,8 +73,10 @@ impl PublisherError {
             | PublisherError::Silent { .. }
             | PublisherError::Lost
             | PublisherError::Broker(_)
+            | PublisherError::Lock { .. }
+            | PublisherError::ClaimLost { .. }
             | PublisherError::Refused(_) => Class::Transient,
-            PublisherError::Address | PublisherError::Name(_) | PublisherError::Body { .. } => Class::Fatal,
+            PublisherError::Address | PublisherError::Name(_) => Class::Fatal,
             PublisherError::Store(error) => error.class(),
         }
     }

@@ -18,7 +18,6 @@ pub(super) struct Lane {
     window: usize,
     held_until: Option<Instant>,
     hold: Duration,
-    claimed: Option<Instant>,
 }
 
 impl Default for Lane {
@@ -27,7 +26,6 @@ impl Default for Lane {
             window: 1,
             held_until: None,
             hold: HOLD.0,
-            claimed: None,
         }
     }
 }
@@ -46,17 +44,6 @@ impl Lane {
     /// Rows to read now, at most `most`.
     pub(super) fn window(&self, most: usize) -> usize {
         self.window.min(most).max(1)
-    }
-
-    /// Whether the claim on the chain must be renewed before anything is sent.
-    pub(super) fn claim_is_old(&self, seconds: f64) -> bool {
-        self.claimed
-            .is_none_or(|claimed| claimed.elapsed().as_secs_f64() > seconds / 3.0)
-    }
-
-    /// The claim was renewed just now.
-    pub(super) fn claimed(&mut self) {
-        self.claimed = Some(Instant::now());
     }
 
     /// Notes how a batch ended: `rows` paid, and whether a message no queue asks for holds the chain up.

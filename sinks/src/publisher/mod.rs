@@ -6,6 +6,7 @@
 
 mod broker;
 mod cancel;
+mod claims;
 mod error;
 mod lane;
 mod message;
@@ -26,6 +27,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use decoders::block::ChainId;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::broker::Broker;
 pub use self::error::PublisherError;
@@ -80,6 +82,15 @@ impl Options {
             poll_interval: Duration::from_secs(1),
             holder: holder.into(),
         }
+    }
+}
+
+impl Options {
+    /// Whether the address and the exchange's name can be used at all, without asking the broker.
+    pub fn check(&self) -> Result<(), PublisherError> {
+        broker::address(&self.url)?;
+        broker::name(&claims::lock_name(&self.exchange, Uuid::nil()))?;
+        Ok(())
     }
 }
 
@@ -157,14 +168,20 @@ impl Publisher {
         tracing::info!(exchange = self.options.exchange, "publisher connected");
         self.status.send_modify(|status| status.state = State::Working);
         self.lanes.values_mut().for_each(Lane::restart);
+        let ended = self.work(&broker, cancel).await;
+        // Whatever ended it: the locks of this connection go with it, and another one waits for them.
+        broker.close().await;
+        ended
+    }
+
+    async fn work(&mut self, broker: &Broker, cancel: &CancellationToken) -> Result<(), PublisherError> {
         while !cancel.is_cancelled() {
-            match self.round(&broker, cancel).await? {
-                Ended::Paid(0) => self.rest(&broker, cancel).await?,
+            match self.round(broker, cancel).await? {
+                Ended::Paid(0) => self.rest(broker, cancel).await?,
                 Ended::Paid(_) => {}
                 Ended::Stopped => return Ok(()),
             }
         }
-        broker.close().await;
         Ok(())
     }
 
@@ -177,6 +194,7 @@ impl Publisher {
             lanes,
             ..
         } = self;
+        broker.claims.renew(store, options).await?;
         let chains = owed::chains(store).await?;
         status.send_if_modified(|status| status.forget_but(&chains));
         let mut paid = 0;

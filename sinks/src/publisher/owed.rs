@@ -1,23 +1,29 @@
 //! The reading side of the outbox: what is owed, joined with the facts it tells of, and the receipt once it is paid.
 
+use std::time::Duration;
+
 use decoders::block::ChainId;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::PublisherError;
 use super::cancel::Cancel;
+use super::claims::lock_name;
 use super::message::{Fact, Message, Told, retraction};
 use super::order::Order;
 use super::sale::Sale;
 use super::transfer::Transfer;
+use super::{Options, PublisherError};
 use crate::store::Store;
 
-/// One outbox row; no message when its fact was undone before the row was paid.
+/// No rows: what a publisher reads was not read before.
+pub(super) const NONE_SEEN: &str = "{}";
+
+/// One outbox row; no message when its fact was undone before the row was paid, a reason when its body cannot be sent.
 #[derive(Clone, Debug)]
 pub(super) struct Owed {
     pub(super) seq: i64,
-    pub(super) message: Option<Message>,
+    pub(super) message: Result<Option<Message>, String>,
 }
 
 /// Chains with unpaid rows. Skips from chain to chain along the index instead of reading every row.
@@ -37,28 +43,38 @@ pub(super) async fn chains(store: &Store) -> Result<Vec<ChainId>, PublisherError
     Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
-/// Up to `limit` unpaid rows of `chain` with a number above `after` that is not among `but`, in order.
+/// Up to `limit` unpaid rows of `chain` with a number above `after` that is not among `seen`, in order. `seen` is a multirange as
+/// PostgreSQL writes it.
 pub(super) async fn rows(
     store: &Store,
     chain: ChainId,
     after: i64,
-    but: &[i64],
+    seen: &str,
     limit: usize,
 ) -> Result<Vec<Owed>, PublisherError> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "select seq, kind, fact_id, body from indexer_service.outbox
-          where chain_id = $1 and seq > $2 and seq <> all($3)
-          order by seq
-          limit $4",
-    )
-    .bind(chain.to_string())
-    .bind(after)
-    .bind(but)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(&store.pool)
-    .await?;
+    let rows: Vec<Row> = sqlx::query_as(ROWS)
+        .bind(chain.to_string())
+        .bind(after)
+        .bind(seen)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&store.pool)
+        .await?;
     let messages = announced(store, chain, &rows).await?;
-    rows.into_iter().map(|row| row.owed(chain, &messages)).collect()
+    Ok(rows.into_iter().map(|row| row.owed(chain, &messages)).collect())
+}
+
+/// Which transactions are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(super) struct Snapshot {
+    /// Every transaction below has ended.
+    pub(super) oldest: i64,
+    /// No transaction at or above has begun.
+    pub(super) next: i64,
+}
+
+/// Which transactions are under way now.
+pub(super) async fn snapshot(store: &Store) -> Result<Snapshot, PublisherError> {
+    Ok(sqlx::query_as(SNAPSHOT).fetch_one(&store.pool).await?)
 }
 
 /// The messages of the facts that `rows` announce, as far as they stand: one statement per kind among them.
@@ -101,61 +117,66 @@ pub(super) struct Receipt {
     pub(super) skipped: i64,
 }
 
-/// Deletes the paid rows `seqs` and moves the cursor, in one statement.
+/// Deletes the paid rows `seqs` and moves the cursor, in one statement, unless another publisher holds the chain's claim now.
 pub(super) async fn settle(
     store: &Store,
     chain: ChainId,
-    exchange: &str,
+    options: &Options,
     seqs: &[i64],
     receipt: Receipt,
 ) -> Result<(), PublisherError> {
-    sqlx::query(
-        "with paid as (delete from indexer_service.outbox where chain_id = $1 and seq = any($3))
-         insert into indexer_service.publisher_cursors as c (chain_id, exchange, last_seq, published, unroutable, skipped)
-         values ($1, $2, $4, $5, $6, $7)
-         on conflict (chain_id, exchange) do update
-            set last_seq = greatest(c.last_seq, excluded.last_seq),
-                published = c.published + excluded.published,
-                unroutable = c.unroutable + excluded.unroutable,
-                skipped = c.skipped + excluded.skipped,
-                updated_at = now()",
-    )
-    .bind(chain.to_string())
-    .bind(exchange)
-    .bind(seqs)
-    .bind(seqs.last().copied().unwrap_or_default())
-    .bind(receipt.published)
-    .bind(receipt.unroutable)
-    .bind(receipt.skipped)
-    .execute(&store.pool)
-    .await?;
-    Ok(())
+    let settled: i64 = sqlx::query_scalar(SETTLE)
+        .bind(chain.to_string())
+        .bind(&options.exchange)
+        .bind(&options.holder)
+        .bind(seqs)
+        .bind(seqs.last().copied().unwrap_or_default())
+        .bind(receipt.published)
+        .bind(receipt.unroutable)
+        .bind(receipt.skipped)
+        .fetch_one(&store.pool)
+        .await?;
+    if settled == 1 {
+        Ok(())
+    } else {
+        Err(PublisherError::ClaimLost { chain })
+    }
 }
 
-/// Claims the chain's outbox for `holder` for the next `seconds`; false while another publisher holds it.
-///
-/// Two publishers on one chain would send its messages twice and out of order.
+/// Claims the chain's outbox for `holder`, for as long as `lasts`, and returns the name of its lock at the broker; nothing while
+/// another publisher holds the claim.
 pub(super) async fn claim(
     store: &Store,
     chain: ChainId,
     exchange: &str,
     holder: &str,
-    seconds: f64,
-) -> Result<bool, PublisherError> {
-    let claimed = sqlx::query(
-        "insert into indexer_service.publisher_cursors as c (chain_id, exchange, last_seq, holder, held_until)
-         values ($1, $2, 0, $3, now() + make_interval(secs => $4))
-         on conflict (chain_id, exchange) do update
-            set holder = excluded.holder, held_until = excluded.held_until
-          where c.holder is null or c.holder = excluded.holder or c.held_until < now()",
-    )
-    .bind(chain.to_string())
-    .bind(exchange)
-    .bind(holder)
-    .bind(seconds)
-    .execute(&store.pool)
-    .await?;
-    Ok(claimed.rows_affected() == 1)
+    lasts: Duration,
+) -> Result<Option<String>, PublisherError> {
+    let lock: Option<Uuid> = sqlx::query_scalar(CLAIM)
+        .bind(chain.to_string())
+        .bind(exchange)
+        .bind(holder)
+        .bind(lasts.as_secs_f64())
+        .fetch_optional(&store.pool)
+        .await?;
+    Ok(lock.map(|lock| lock_name(exchange, lock)))
+}
+
+/// Holds every claim of `holder` for as long as `lasts` from now, and returns the chains. A claim that ran out and that no other
+/// publisher took is still its holder's.
+pub(super) async fn renew(
+    store: &Store,
+    exchange: &str,
+    holder: &str,
+    lasts: Duration,
+) -> Result<Vec<ChainId>, PublisherError> {
+    let names: Vec<String> = sqlx::query_scalar(RENEW)
+        .bind(exchange)
+        .bind(holder)
+        .bind(lasts.as_secs_f64())
+        .fetch_all(&store.pool)
+        .await?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 /// Gives up every claim of `holder`, so that another publisher need not wait for them to end.
@@ -177,15 +198,43 @@ struct Row {
 }
 
 impl Row {
-    fn owed(self, chain: ChainId, messages: &FxHashMap<Uuid, Message>) -> Result<Owed, PublisherError> {
+    fn owed(self, chain: ChainId, messages: &FxHashMap<Uuid, Message>) -> Owed {
         let Row { seq, fact_id, body, .. } = self;
         let message = match body {
-            Some(told) => {
-                Some(retraction(told, chain, fact_id).map_err(|reason| PublisherError::Body { seq, reason })?)
-            }
+            Some(told) => retraction(told, chain, fact_id)
+                .map(Some)
+                .map_err(|reason| format!("outbox row {seq} of {chain} has a body that cannot be sent: {reason}")),
             // Two rows may tell of one fact: what was undone and came again.
-            None => messages.get(&fact_id).cloned(),
+            None => Ok(messages.get(&fact_id).cloned()),
         };
-        Ok(Owed { seq, message })
+        Owed { seq, message }
     }
 }
+
+// The claim is locked first, so that none is taken between the look at it and the commit.
+const SETTLE: &str = "with mine as (
+        update indexer_service.publisher_cursors
+           set last_seq = greatest(last_seq, $5), published = published + $6, unroutable = unroutable + $7,
+               skipped = skipped + $8, updated_at = now()
+         where chain_id = $1 and exchange = $2 and holder = $3
+        returning chain_id
+    ), paid as (
+        delete from indexer_service.outbox where seq = any($4) and chain_id = (select chain_id from mine)
+    )
+    select count(*) from mine";
+
+const CLAIM: &str =
+    "insert into indexer_service.publisher_cursors as c (chain_id, exchange, last_seq, holder, held_until)
+    values ($1, $2, 0, $3, now() + make_interval(secs => $4))
+    on conflict (chain_id, exchange) do update set holder = excluded.holder, held_until = excluded.held_until
+    where c.holder is null or c.holder = excluded.holder or c.held_until < now()
+    returning c.lock";
+
+const RENEW: &str = "update indexer_service.publisher_cursors set held_until = now() + make_interval(secs => $3)
+    where exchange = $1 and holder = $2 returning chain_id::text";
+
+const ROWS: &str = "select seq, kind, fact_id, body from indexer_service.outbox
+    where chain_id = $1 and seq > $2 and not $3::text::int8multirange @> seq order by seq limit $4";
+
+const SNAPSHOT: &str = "select pg_snapshot_xmin(s)::text::bigint as oldest, pg_snapshot_xmax(s)::text::bigint as next
+    from pg_current_snapshot() s";

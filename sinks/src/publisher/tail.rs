@@ -1,6 +1,6 @@
 //! Watching messages go by, for `indexer tail`: from the broker through a queue of one's own, or from the outbox without a broker.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use alloy_primitives::Address;
@@ -11,7 +11,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 
 use super::message::Message;
-use super::owed::Owed;
+use super::owed::{Owed, Snapshot};
 use super::{PublisherError, broker, owed};
 use crate::store::Store;
 
@@ -19,8 +19,6 @@ use crate::store::Store;
 const UNREAD: u16 = 1_000;
 /// Rows read from the outbox at a time.
 const PAGE: usize = 1_000;
-/// How far behind the newest number a row may still appear: numbers are given out before transactions commit.
-const LATE: i64 = 10_000;
 
 /// Which messages to show; every field left out means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -173,15 +171,17 @@ impl Reader {
             Some(chain) => vec![chain],
             None => owed::chains(&self.store).await?,
         };
+        // Before the rows: of a transaction that has ended by now, what follows shows every one.
+        let snapshot = owed::snapshot(&self.store).await?;
         let mut rows = Vec::new();
         for chain in chains {
-            let cursor = self.cursors.entry(chain).or_insert_with(|| Cursor {
-                from: self.after,
-                seen: BTreeSet::new(),
-            });
-            let seen: Vec<i64> = cursor.seen.iter().copied().collect();
-            let new = owed::rows(&self.store, chain, cursor.from, &seen, PAGE).await?;
+            let cursor = self.cursors.entry(chain).or_insert_with(|| Cursor::new(self.after));
+            cursor.date(snapshot);
+            let new = owed::rows(&self.store, chain, cursor.from, &cursor.seen(), PAGE).await?;
             new.iter().for_each(|row| cursor.pass(row.seq));
+            if new.len() < PAGE {
+                cursor.close(snapshot);
+            }
             rows.extend(new);
         }
         rows.sort_by_key(|row| row.seq);
@@ -189,7 +189,10 @@ impl Reader {
     }
 
     fn show(&self, row: Owed) -> Option<Seen> {
-        let message = row.message.filter(|message| self.filter.admits(message))?;
+        let message = row
+            .message
+            .unwrap_or_default()
+            .filter(|message| self.filter.admits(message))?;
         Some(Seen {
             seq: Some(row.seq),
             routing_key: message.routing_key,
@@ -199,18 +202,70 @@ impl Reader {
 }
 
 /// How far one chain's rows were read: everything up to `from`, and beyond it what was seen.
+///
+/// Numbers are given out before transactions commit, so one that is missing stays open until every transaction that could fill it in
+/// has ended, however many rows that has and however long it takes.
+#[derive(Debug)]
 struct Cursor {
     from: i64,
-    seen: BTreeSet<i64>,
+    /// Numbers above `from`: the first of each run, and the one behind its last.
+    seen: BTreeMap<i64, i64>,
+    /// Numbers, and the first transaction that had not begun when they were the newest.
+    dated: VecDeque<(i64, i64)>,
+    newest: i64,
 }
 
 impl Cursor {
-    /// Notes a row as seen. The newest [`LATE`] numbers stay open, because a transaction under way may still fill them in.
+    fn new(from: i64) -> Self {
+        Cursor {
+            from,
+            seen: BTreeMap::new(),
+            dated: VecDeque::new(),
+            newest: from,
+        }
+    }
+
+    /// What was seen, as PostgreSQL writes it.
+    fn seen(&self) -> String {
+        let runs = self.seen.iter().map(|(first, end)| format!("[{first},{end})"));
+        format!("{{{}}}", runs.collect::<Vec<_>>().join(","))
+    }
+
+    /// Notes a row as seen.
     fn pass(&mut self, seq: i64) {
-        self.seen.insert(seq);
-        let newest = self.seen.last().copied().unwrap_or(seq);
-        self.from = self.from.max(newest - LATE);
-        self.seen = self.seen.split_off(&(self.from + 1));
+        let (mut first, mut end) = (seq, seq + 1);
+        if let Some((before, reaches)) = self.seen.range(..=seq).next_back().map(|(first, end)| (*first, *end))
+            && reaches >= seq
+        {
+            (first, end) = (before, end.max(reaches));
+        }
+        if let Some(reaches) = self.seen.remove(&end) {
+            end = reaches;
+        }
+        self.seen.insert(first, end);
+        self.newest = self.newest.max(seq);
+    }
+
+    /// Notes that whatever fills in a number up to the newest has begun by now.
+    fn date(&mut self, snapshot: Snapshot) {
+        if self.dated.back().map_or(self.from, |(number, _)| *number) < self.newest {
+            self.dated.push_back((self.newest, snapshot.next));
+        }
+    }
+
+    /// Closes the numbers that nothing can fill in any more, once all rows that stood after `snapshot` are seen.
+    fn close(&mut self, snapshot: Snapshot) {
+        while let Some((number, next)) = self.dated.front().copied()
+            && next <= snapshot.oldest
+        {
+            self.dated.pop_front();
+            self.from = number;
+        }
+        let open = self.seen.split_off(&(self.from + 1));
+        let crossing = std::mem::replace(&mut self.seen, open).into_values().next_back();
+        if let Some(end) = crossing.filter(|end| *end > self.from + 1) {
+            self.seen.insert(self.from + 1, end);
+        }
     }
 }
 
@@ -230,15 +285,27 @@ mod tests {
         assert_eq!(filter.binding(), format!("eip155.1.mint.0x{}", "ab".repeat(20)));
     }
 
+    fn snapshot(oldest: i64, next: i64) -> Snapshot {
+        Snapshot { oldest, next }
+    }
+
     #[test]
-    fn a_cursor_keeps_the_newest_numbers_open() {
-        let mut cursor = Cursor {
-            from: 3,
-            seen: BTreeSet::new(),
-        };
-        for seq in [4, LATE, LATE + 5, 9] {
+    fn a_cursor_keeps_numbers_open_while_a_transaction_may_fill_them_in() {
+        let mut cursor = Cursor::new(3);
+        for seq in [5, 9, 6, 8, 20_000, 4] {
             cursor.pass(seq);
         }
-        assert_eq!((cursor.from, cursor.seen), (5, BTreeSet::from([9, LATE, LATE + 5])));
+        assert_eq!(cursor.seen(), "{[4,7),[8,10),[20000,20001)}");
+        // Transaction 70 may hold number 7; it is the oldest one for a while.
+        cursor.date(snapshot(70, 80));
+        cursor.close(snapshot(70, 80));
+        cursor.pass(20_001);
+        cursor.date(snapshot(70, 90));
+        cursor.close(snapshot(79, 90));
+        assert_eq!(cursor.from, 3);
+        cursor.close(snapshot(80, 95));
+        assert_eq!((cursor.from, cursor.seen()), (20_000, "{[20001,20002)}".to_owned()));
+        cursor.close(snapshot(95, 95));
+        assert_eq!((cursor.from, cursor.seen()), (20_001, "{}".to_owned()));
     }
 }

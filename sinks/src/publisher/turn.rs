@@ -9,12 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::broker::{Broker, Verdict};
 use super::lane::{Lane, Outcome, outcome};
 use super::message::Message;
+use super::owed::NONE_SEEN;
 use super::status::{State, Status};
-use super::{Options, PublisherError, owed};
+use super::{Options, PublisherError, claims, owed};
 use crate::store::Store;
 
-/// How long a publisher's claim on a chain lasts without being renewed, in seconds.
-const CLAIM_SECONDS: f64 = 10.0;
 /// How long a chain with a long backlog may go on before another has its turn. The next turn starts at the front of what is
 /// owed, and so finds rows of transactions that committed late.
 const TURN: Duration = Duration::from_secs(1);
@@ -50,6 +49,8 @@ struct Batch {
     messages: Vec<Option<Message>>,
     /// Whether there may be more rows behind it.
     full: bool,
+    /// Why the row behind it cannot be sent.
+    broken: Option<String>,
 }
 
 /// A batch the broker has spoken on, not written down yet.
@@ -61,7 +62,7 @@ struct Settlement {
 impl Turn<'_> {
     /// Pays what the chain owes until nothing is left, the turn is over, or something is in the way.
     pub(super) async fn take(&self, lane: &mut Lane) -> Result<Ended, PublisherError> {
-        if lane.waits() || !self.claim(lane).await? {
+        if lane.waits() || !self.claim().await? {
             return Ok(Ended::Paid(0));
         }
         let started = Instant::now();
@@ -69,6 +70,11 @@ impl Turn<'_> {
         let mut unsettled = None;
         let mut next = self.read(0, lane.window(self.options.batch)).await?;
         while let Some(batch) = next.take() {
+            if let Some(reason) = batch.broken.filter(|_| batch.seqs.is_empty()) {
+                lane.paid(0, true);
+                self.status.send_modify(|status| status.block(self.chain, reason));
+                break;
+            }
             let more = batch.full && started.elapsed() < TURN && !self.cancel.is_cancelled();
             let last = batch.seqs.last().copied().filter(|_| more);
             let messages: Vec<&Message> = batch.messages.iter().flatten().collect();
@@ -94,18 +100,24 @@ impl Turn<'_> {
     }
 
     /// Makes sure that no other publisher is at work on the chain; false when one is.
-    async fn claim(&self, lane: &mut Lane) -> Result<bool, PublisherError> {
-        if lane.claim_is_old(CLAIM_SECONDS) {
-            let Options { exchange, holder, .. } = self.options;
-            if !owed::claim(self.store, self.chain, exchange, holder, CLAIM_SECONDS).await? {
-                // What holds the chain up is now the other publisher's to report.
-                self.status
-                    .send_if_modified(|status| status.held.remove(&self.chain.0).is_some());
-                return Ok(false);
-            }
-            lane.claimed();
+    async fn claim(&self) -> Result<bool, PublisherError> {
+        let claims = &self.broker.claims;
+        claims.renew(self.store, self.options).await?;
+        if claims.hold(self.chain) {
+            return Ok(true);
         }
-        Ok(true)
+        let Some(lock) = claims::claim(self.store, self.chain, self.options).await? else {
+            // What holds the chain up is now the other publisher's to report.
+            self.status.send_if_modified(|status| status.leave(self.chain));
+            return Ok(false);
+        };
+        let locked = self.broker.lock(self.chain, &lock).await?;
+        if locked {
+            claims.add(self.chain);
+        }
+        self.status
+            .send_if_modified(|status| status.wait_for_lock(self.chain, !locked));
+        Ok(locked)
     }
 
     /// Settles the batch before, then reads the next one, above `last`. One connection, one statement after the other.
@@ -123,10 +135,28 @@ impl Turn<'_> {
     }
 
     async fn read(&self, after: i64, limit: usize) -> Result<Option<Batch>, PublisherError> {
-        let rows = owed::rows(self.store, self.chain, after, &[], limit).await?;
+        let rows = owed::rows(self.store, self.chain, after, NONE_SEEN, limit).await?;
         let full = rows.len() == limit;
-        let (seqs, messages): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.seq, row.message)).unzip();
-        Ok(Some(Batch { seqs, messages, full }).filter(|batch| !batch.seqs.is_empty()))
+        let mut batch = Batch {
+            seqs: Vec::with_capacity(rows.len()),
+            messages: Vec::with_capacity(rows.len()),
+            full,
+            broken: None,
+        };
+        for row in rows {
+            match row.message {
+                Ok(message) => {
+                    batch.seqs.push(row.seq);
+                    batch.messages.push(message);
+                }
+                // What comes before it is sent; what comes behind it must wait.
+                Err(reason) => {
+                    (batch.full, batch.broken) = (false, Some(reason));
+                    break;
+                }
+            }
+        }
+        Ok(Some(batch).filter(|batch| !batch.seqs.is_empty() || batch.broken.is_some()))
     }
 
     /// Writes a batch down as paid, and gives back the routing key of a message that was refused in it.
@@ -136,13 +166,13 @@ impl Turn<'_> {
         };
         if outcome.rows > 0 {
             let paid = &seqs[..outcome.rows];
-            owed::settle(self.store, self.chain, &self.options.exchange, paid, outcome.receipt).await?;
+            owed::settle(self.store, self.chain, self.options, paid, outcome.receipt).await?;
         }
         self.status.send_modify(|status| status.record(self.chain, &outcome));
         Ok(outcome.refused)
     }
 
-    /// Sends `messages` and waits for the broker's word on each, watching for a blocked broker meanwhile.
+    /// Sends `messages` and waits for the broker's word on each, renewing the claims and watching for a blocked broker meanwhile.
     ///
     /// `None` when asked to stop and the broker did not answer in time: the rows stay owed.
     async fn deliver(&self, messages: &[&Message]) -> Result<Option<Vec<Verdict>>, PublisherError> {
@@ -152,6 +182,7 @@ impl Turn<'_> {
             tokio::time::sleep(FAREWELL).await;
         });
         let started = Instant::now();
+        let mut keeping = std::pin::pin!(self.keep_claims());
         loop {
             tokio::select! {
                 verdicts = &mut sending => {
@@ -159,6 +190,7 @@ impl Turn<'_> {
                     return verdicts.map(Some);
                 }
                 () = &mut stopping => return Ok(None),
+                lost = &mut keeping => return Err(lost),
                 () = tokio::time::sleep(BLOCKED_CHECK) => {}
             }
             if self.broker.blocked() {
@@ -167,6 +199,16 @@ impl Turn<'_> {
                 return Err(PublisherError::Silent {
                     seconds: CONFIRM_TIMEOUT.as_secs(),
                 });
+            }
+        }
+    }
+
+    /// Renews the claims for as long as it is polled; ends when one is lost.
+    async fn keep_claims(&self) -> PublisherError {
+        loop {
+            tokio::time::sleep(claims::RENEWAL).await;
+            if let Err(lost) = self.broker.claims.renew(self.store, self.options).await {
+                return lost;
             }
         }
     }

@@ -11,6 +11,7 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -206,6 +207,8 @@ enum Mode {
     Whole,
     /// Nothing comes back from the broker.
     Mute,
+    /// Nothing reaches the broker, and it does not hear that the client left either.
+    Held,
     /// Every connection ends at once.
     Cut,
 }
@@ -214,6 +217,7 @@ enum Mode {
 pub(crate) struct Wire {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
+    held: watch::Sender<usize>,
 }
 
 impl Wire {
@@ -221,12 +225,14 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, watched) = watch::channel(Mode::Whole);
+        let held = watch::Sender::new(0);
+        let count = held.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, watched.clone()));
+                tokio::spawn(relay(client, watched.clone(), count.clone()));
             }
         });
-        Wire { address, mode }
+        Wire { address, mode, held }
     }
 
     /// The broker's address by way of this wire.
@@ -241,6 +247,20 @@ impl Wire {
         self.mode.send_replace(Mode::Mute);
     }
 
+    pub(crate) fn hold(&self) {
+        self.held.send_replace(0);
+        self.mode.send_replace(Mode::Held);
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        *self.mode.borrow() == Mode::Held
+    }
+
+    /// Waits until `bytes` or more are held back.
+    pub(crate) async fn until_held(&self, bytes: usize) {
+        self.held.subscribe().wait_for(|held| *held >= bytes).await.unwrap();
+    }
+
     pub(crate) fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
     }
@@ -250,25 +270,63 @@ impl Wire {
     }
 }
 
-async fn relay(client: TcpStream, mut mode: watch::Receiver<Mode>) {
+async fn relay(client: TcpStream, mut mode: watch::Receiver<Mode>, held: watch::Sender<usize>) {
     let url = url();
     let place = url.split_once('@').unwrap().1.split('/').next().unwrap();
     let broker = TcpStream::connect(place).await.unwrap();
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_broker, mut to_broker) = broker.into_split();
-    let answers = mode.clone();
-    let out = async move { tokio::io::copy(&mut from_client, &mut to_broker).await };
-    let back = async move {
-        let mut buffer = vec![0; 65_536];
-        while let Ok(length @ 1..) = from_broker.read(&mut buffer).await {
-            if *answers.borrow() == Mode::Whole && to_client.write_all(&buffer[..length]).await.is_err() {
-                return;
-            }
-        }
-    };
+    let (from_client, to_client) = client.into_split();
+    let (from_broker, to_broker) = broker.into_split();
+    let out = forward(from_client, to_broker, mode.clone(), held);
+    let back = answer(from_broker, to_client, mode.clone());
     tokio::select! {
         _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
-        _ = out => {}
+        () = out => {}
         () = back => {}
+    }
+}
+
+/// Carries what the client says to the broker; what is held back, and its end, once it is not any more.
+async fn forward(
+    mut client: OwnedReadHalf,
+    mut broker: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    held: watch::Sender<usize>,
+) {
+    let (mut buffer, mut waiting, mut left) = (vec![0; 65_536], Vec::new(), false);
+    while !left || !waiting.is_empty() {
+        tokio::select! {
+            read = client.read(&mut buffer), if !left => {
+                let length = read.unwrap_or(0);
+                left = length == 0;
+                waiting.extend_from_slice(&buffer[..length]);
+                if *mode.borrow() == Mode::Held {
+                    held.send_modify(|held| *held += length);
+                }
+            }
+            changed = mode.changed() => changed.unwrap(),
+        }
+        if *mode.borrow() != Mode::Held {
+            if broker.write_all(&waiting).await.is_err() {
+                return;
+            }
+            waiting.clear();
+        }
+    }
+    mode.wait_for(|mode| *mode != Mode::Held).await.unwrap();
+}
+
+/// Carries what the broker says to the client, for as long as the broker keeps the connection.
+async fn answer(mut broker: OwnedReadHalf, mut client: OwnedWriteHalf, mode: watch::Receiver<Mode>) {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(length @ 1..) = broker.read(&mut buffer).await {
+        let now = *mode.borrow();
+        let written = match now {
+            Mode::Mute => Ok(()),
+            _ => client.write_all(&buffer[..length]).await,
+        };
+        // While the wire is held, the broker does not hear of a client that left.
+        if written.is_err() && now != Mode::Held {
+            return;
+        }
     }
 }

@@ -47,20 +47,24 @@ pub(crate) async fn begin_transfers(store: &Store, chain: u64, number: u64, coun
     begin(store, chain, number, count, "transfer").await
 }
 
-async fn begin(store: &Store, chain: u64, number: u64, count: usize, kind: &str) -> Uncommitted {
-    let chain = ChainId(chain);
-    let block_hash = B256::left_padding_from(&number.to_be_bytes());
+/// The ids of the first `count` facts of block `number`.
+pub(crate) fn ids(chain: u64, number: u64, count: usize) -> Vec<Uuid> {
     let position = |log_index| Position {
-        chain,
+        chain: ChainId(chain),
         block_number: number,
-        block_hash,
+        block_hash: B256::left_padding_from(&number.to_be_bytes()),
         log_index,
         item: 0,
         kind: RecordKind::Transfer,
     };
-    let ids: Vec<Uuid> = (0..u32::try_from(count).unwrap())
+    (0..u32::try_from(count).unwrap())
         .map(|log_index| position(log_index).id())
-        .collect();
+        .collect()
+}
+
+async fn begin(store: &Store, chain: u64, number: u64, count: usize, kind: &str) -> Uncommitted {
+    let ids = ids(chain, number, count);
+    let chain = ChainId(chain);
     let mut transaction = store.pool.begin().await.unwrap();
     sqlx::query("select catalog_service.ensure_chain($1)")
         .bind(chain.to_string())
@@ -123,8 +127,8 @@ pub(crate) async fn undo(store: &Store, chain: u64, ids: &[Uuid]) {
     }
 }
 
-/// Rows not paid yet.
-pub(crate) async fn owed(store: &Store) -> i64 {
+/// Rows not published yet.
+pub(crate) async fn pending(store: &Store) -> i64 {
     sqlx::query_scalar("select count(*) from indexer_service.outbox")
         .fetch_one(&store.pool)
         .await
@@ -137,6 +141,21 @@ pub(crate) async fn cursor(store: &Store) -> (i64, i64, i64, i64) {
         .fetch_one(&store.pool)
         .await
         .unwrap()
+}
+
+/// Ends the claim of whoever holds it, until `holder` does.
+pub(crate) async fn claimed_by(store: &Store, holder: &str) {
+    loop {
+        let now: Option<String> = sqlx::query_scalar("select holder from indexer_service.publisher_cursors")
+            .fetch_one(&store.pool)
+            .await
+            .unwrap();
+        if now.as_deref() == Some(holder) {
+            return;
+        }
+        expire_claims(store).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 /// Lets every claim end now.

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod broker;
+mod consumer;
 mod ledger;
 mod publisher;
 #[path = "../scratch/mod.rs"]

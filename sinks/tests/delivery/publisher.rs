@@ -16,21 +16,21 @@ use tokio_util::sync::CancellationToken;
 use crate::{broker, ledger, scratch};
 
 /// A publisher at work.
-struct Running {
-    status: watch::Receiver<Status>,
+pub(crate) struct Running {
+    pub(crate) status: watch::Receiver<Status>,
     cancel: CancellationToken,
-    task: JoinHandle<Result<(), PublisherError>>,
+    pub(crate) task: JoinHandle<Result<(), PublisherError>>,
 }
 
 impl Running {
-    fn start(store: &Store, options: Options) -> Self {
+    pub(crate) fn start(store: &Store, options: Options) -> Self {
         let (publisher, status) = Publisher::new(store.clone(), options, Arc::new(Notify::new()));
         let cancel = CancellationToken::new();
         let task = tokio::spawn(publisher.run(cancel.clone()));
         Running { status, cancel, task }
     }
 
-    async fn until(&mut self, what: &str, reached: impl FnMut(&Status) -> bool) -> Status {
+    pub(crate) async fn until(&mut self, what: &str, reached: impl FnMut(&Status) -> bool) -> Status {
         let waited = tokio::time::timeout(Duration::from_secs(60), self.status.wait_for(reached)).await;
         waited
             .unwrap_or_else(|_| panic!("never {what}"))
@@ -38,7 +38,7 @@ impl Running {
             .clone()
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.cancel.cancel();
         tokio::time::timeout(Duration::from_secs(60), self.task)
             .await
@@ -48,7 +48,7 @@ impl Running {
     }
 }
 
-fn options(url: &str, exchange: &str) -> Options {
+pub(crate) fn options(url: &str, exchange: &str) -> Options {
     Options {
         exchange: exchange.into(),
         poll_interval: Duration::from_millis(50),
@@ -83,7 +83,7 @@ async fn transfers_arrive_once_in_order_persistent_with_the_facts_ids() {
                 "from": ledger::ALICE, "to": ledger::BOB, "quantity": "1", "standard": "erc721",
             })
         );
-        assert_eq!(ledger::owed(&store).await, 0);
+        assert_eq!(ledger::pending(&store).await, 0);
         assert_eq!(ledger::cursor(&store).await, (250, 250, 0, 0));
         running.stop().await;
         consumer.delete().await;
@@ -135,7 +135,7 @@ async fn with_no_queue_bound_messages_stay_owed_until_one_is() {
             cause.contains("no queue is bound") && cause.contains("eip155.1.transfer"),
             "{cause}"
         );
-        assert_eq!(ledger::owed(&store).await, 40);
+        assert_eq!(ledger::pending(&store).await, 40);
         let consumer = Consumer::bind(&exchange, "eip155.1.#").await;
         running
             .until("published", |status| {
@@ -179,7 +179,44 @@ async fn a_held_chain_does_not_hold_up_another() {
                 .collect::<Vec<_>>(),
             ids
         );
-        assert_eq!(ledger::owed(&store).await, 5);
+        assert_eq!(ledger::pending(&store).await, 5);
+        running.stop().await;
+        consumer.delete().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_sent_holds_up_its_own_chain_and_says_so() {
+    scratch::with_store(1, |store| async move {
+        let exchange = scratch::unique("events");
+        let consumer = Consumer::bind(&exchange, "#").await;
+        let before = ledger::transfers(&store, 1, 100, 20).await;
+        let spoilt = ledger::transfers(&store, 1, 101, 1).await;
+        ledger::undo(&store, 1, &spoilt).await;
+        sqlx::query("update indexer_service.outbox set body = '{\"kind\": \"transfer\"}' where body is not null")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        let behind = ledger::transfers(&store, 1, 102, 3).await;
+        let other = ledger::transfers(&store, 137, 100, 30).await;
+        let mut running = Running::start(&store, options(&broker::url(), &exchange));
+        let status = running
+            .until("held up", |status| status.published == 50 && status.trouble().is_some())
+            .await;
+        let cause = status.trouble().unwrap();
+        assert!(cause.contains("eip155:1 has a body that cannot be sent"), "{cause}");
+        let seen: HashSet<_> = consumer.take(50).await.iter().map(|message| message.id).collect();
+        assert_eq!(seen, before.into_iter().chain(other).collect());
+        sqlx::query("delete from indexer_service.outbox where body is not null")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        running
+            .until("mended", |status| status.published == 53 && status.trouble().is_none())
+            .await;
+        let seen: Vec<_> = consumer.take(3).await.iter().map(|message| message.id).collect();
+        assert_eq!(seen, behind);
         running.stop().await;
         consumer.delete().await;
     })
@@ -214,7 +251,7 @@ async fn dropping_what_nobody_asks_for_counts_it_and_keeps_the_rest() {
                 .collect::<Vec<_>>(),
             wanted
         );
-        assert_eq!(ledger::owed(&store).await, 0);
+        assert_eq!(ledger::pending(&store).await, 0);
         running.stop().await;
         consumer.delete().await;
     })
@@ -234,7 +271,7 @@ async fn what_a_full_queue_refuses_stays_owed_until_there_is_room() {
         let refused = |status: &Status| status.trouble().is_some_and(|cause| cause.contains("refused"));
         running.until("refused", refused).await;
         assert!(
-            ledger::owed(&store).await >= 23,
+            ledger::pending(&store).await >= 23,
             "a refused message was counted as paid"
         );
         let consumer = queue.consume().await;
@@ -430,7 +467,7 @@ async fn killed_at_any_moment_nothing_is_lost_and_order_holds() {
             ledger::expire_claims(&store).await;
         }
         let mut running = Running::start(&store, options(&broker::url(), &exchange));
-        while ledger::owed(&store).await > 0 {
+        while ledger::pending(&store).await > 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         eprintln!("{MESSAGES} messages over five lives in {:?}", started.elapsed());
