@@ -99,8 +99,7 @@ const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, bl
            marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity
     from catalog_service.order_closings where chain_id = $1 and id >= $2 and id < $3";
 
-const MAKE_UNDONE: &str =
-    "create temp table if not exists undone_closings (like catalog_service.order_closings) on commit delete rows";
+const MAKE_UNDONE: &str = "select indexer_service.make_undone('undone_closings', 'catalog_service.order_closings')";
 
 const TAKE_ABOVE: &str = "with taken as (
         delete from catalog_service.order_closings where chain_id = $1 and id >= $2 returning *

@@ -106,25 +106,49 @@ fn class_of(error: &sqlx::Error) -> Class {
         // What the driver makes of a connection that ends within a message or a handshake. A server that speaks something else
         // for good was refused when the database was opened.
         sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Class::Transient,
+        // The server ended the transaction behind the driver's back.
+        sqlx::Error::BeginFailed => Class::Transient,
         sqlx::Error::PoolClosed => Class::Cancelled,
-        sqlx::Error::Database(refusal) => refusal.code().map_or(Class::Fatal, |code| class_of_state(&code)),
+        sqlx::Error::Database(refusal) => refusal
+            .code()
+            .map_or(Class::Fatal, |code| class_of_refusal(&code, refusal.message())),
         _ => Class::Fatal,
     }
 }
 
-/// The class of an SQLSTATE (PostgreSQL documentation, appendix A).
+/// The class of what a server refused. A plan made before a migration is made anew by the next try, on another connection.
+fn class_of_refusal(code: &str, message: &str) -> Class {
+    if code == "0A000" && message.contains("cached plan") {
+        return Class::Transient;
+    }
+    class_of_state(code)
+}
+
+/// The class of an SQLSTATE (PostgreSQL documentation, appendix A): what an operator or the server itself can end while the
+/// process waits is tried again; what a statement or a row is to blame for is not.
 fn class_of_state(code: &str) -> Class {
     match code {
+        // The database was dropped: it does not come back with what it held.
+        "57P04" => Class::Fatal,
         // Unique violation: two writers on one range; the coverage tells the slower one that it is done.
         "23505" => Class::Transient,
-        // Serialization failure, deadlock, lock timeout.
-        "40001" | "40P01" | "55P03" => Class::Transient,
-        // Shut down, crashed, starting up, connection slots taken.
-        "57P01" | "57P02" | "57P03" | "53300" => Class::Transient,
-        // The session was ended because a stopped process held a transaction open: nothing of it stands.
-        "25P03" => Class::Transient,
-        _ if code.starts_with("08") => Class::Transient,
-        _ => Class::Fatal,
+        // A server demoted to a standby; a transaction or a session that idled too long or ran too long, and what such a transaction
+        // answers afterwards.
+        "25006" | "25P02" | "25P03" | "25P04" => Class::Transient,
+        // A statement prepared on a connection that a pooler has exchanged since.
+        "26000" => Class::Transient,
+        // Objects in use, not in the state a statement needs, locked for longer than it may wait.
+        "55000" | "55006" | "55P03" => Class::Transient,
+        // A snapshot that is too old.
+        "72000" => Class::Transient,
+        _ => match code.get(..2).unwrap_or_default() {
+            // Connections; logins, which an operator may be about to change; transactions rolled back (serialization, deadlock).
+            "08" | "28" | "40" => Class::Transient,
+            // Disk, memory or connection slots are used up; an operator steps in: shut down, starting up, cancelled by a timeout;
+            // errors of the system around the server, such as of its disk.
+            "53" | "57" | "58" => Class::Transient,
+            _ => Class::Fatal,
+        },
     }
 }
 
@@ -134,12 +158,20 @@ mod tests {
 
     #[test]
     fn states_that_pass_are_transient_and_the_unknown_is_fatal() {
-        for code in ["23505", "40001", "40P01", "57P01", "57P03", "53300", "08006", "08P01"] {
+        for code in [
+            "23505", "25006", "25P02", "25P03", "26000", "28P01", "40001", "40P01", "53100", "53200", "53300", "53400",
+            "55P03", "57014", "57P01", "57P02", "57P03", "57P05", "58000", "58030", "08006", "08P01",
+        ] {
             assert_eq!(class_of_state(code), Class::Transient, "{code}");
         }
-        for code in ["23503", "23514", "42P01", "22003", "XX000", ""] {
+        for code in [
+            "22003", "23503", "23514", "3D000", "42501", "42P01", "57P04", "XX000", "XX001", "", "é",
+        ] {
             assert_eq!(class_of_state(code), Class::Fatal, "{code}");
         }
+        let replanned = "cached plan must not change result type";
+        assert_eq!(class_of_refusal("0A000", replanned), Class::Transient);
+        assert_eq!(class_of_refusal("0A000", "cannot do that"), Class::Fatal);
     }
 
     #[test]

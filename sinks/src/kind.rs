@@ -41,7 +41,7 @@ pub(crate) struct Table {
     /// Reads the blocks from $2 up to below $3: the first columns of `copy`, as many as a decoder decides.
     pub(crate) stored: &'static str,
     /// Makes the temporary table of what is taken back. It is kept by the connection and emptied by every commit, so that no
-    /// catalog rows are made per rewind.
+    /// catalog rows are made per rewind; a migration beside this process has it made anew.
     pub(crate) make_undone: &'static str,
     /// Moves what stands at $2 and above there.
     pub(crate) take_above: &'static str,

@@ -73,8 +73,7 @@ const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, bl
            token_number, token, standard, quantity, currency_address, price_raw, starts_at, expires_at, taker, nonce, escrowed, auction
     from catalog_service.order_facts where chain_id = $1 and id >= $2 and id < $3";
 
-const MAKE_UNDONE: &str =
-    "create temp table if not exists undone_orders (like catalog_service.order_facts) on commit delete rows";
+const MAKE_UNDONE: &str = "select indexer_service.make_undone('undone_orders', 'catalog_service.order_facts')";
 
 const TAKE_ABOVE: &str = "with taken as (
         delete from catalog_service.order_facts where chain_id = $1 and id >= $2 returning *

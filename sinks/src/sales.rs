@@ -112,8 +112,7 @@ const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, bl
            fee_recipients, fee_amounts, fee_kinds, order_hash, bundle_id, bundle_size, flags
     from catalog_service.sale_facts where chain_id = $1 and id >= $2 and id < $3";
 
-const MAKE_UNDONE: &str = "create temp table if not exists undone_sales
-    (like catalog_service.sale_facts) on commit delete rows";
+const MAKE_UNDONE: &str = "select indexer_service.make_undone('undone_sales', 'catalog_service.sale_facts')";
 
 const TAKE_ABOVE: &str = "with taken as (
         delete from catalog_service.sale_facts where chain_id = $1 and id >= $2 returning *

@@ -49,8 +49,8 @@ const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, bl
            contract, token_id, token, from_addr, to_addr, quantity, standard, kind
     from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 and id < $3";
 
-const MAKE_UNDONE: &str = "create temp table if not exists undone_transfers
-    (like catalog_service.ownership_transfers) on commit delete rows";
+const MAKE_UNDONE: &str =
+    "select indexer_service.make_undone('undone_transfers', 'catalog_service.ownership_transfers')";
 
 const TAKE_ABOVE: &str = "with taken as (
         delete from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 returning *
