@@ -66,6 +66,7 @@ conformance!(
     a_context_is_kept_with_its_span,
     a_context_goes_with_its_logs,
     a_context_may_come_later,
+    what_one_document_cannot_hold_is_kept_all_the_same,
 );
 
 async fn with_mongo<Running: Future<Output = ()> + Send + 'static>(test: fn(Place) -> Running) {
@@ -560,6 +561,43 @@ async fn a_context_may_come_later(archive: Place) {
     // What could not be had again stays while its log does.
     archive.put(&bare).await.unwrap();
     assert_eq!(archive.read(CHAIN, 7..=9).await.unwrap(), read);
+}
+
+/// Bytes of a chain that are hard to compress, such as no document of MongoDB holds as text.
+fn huge(seed: u8) -> Bytes {
+    let mut rng = ChaCha8Rng::from_seed([seed; 32]);
+    let mut bytes = vec![0; 9 << 20];
+    rng.fill(&mut bytes[..]);
+    bytes.into()
+}
+
+async fn what_one_document_cannot_hold_is_kept_all_the_same(archive: Place) {
+    let mut wanted = with_context(span(50..=53, 1, 3));
+    wanted.logs[4].data = huge(1);
+    let hash = *wanted.context.envelopes.keys().min().unwrap();
+    wanted.context.envelopes.get_mut(&hash).unwrap().input = huge(2);
+    wanted
+        .context
+        .answers
+        .insert(call(3, Some(50)), Answer::Returned(huge(3)));
+    assert_eq!(archive.put(&wanted).await.unwrap(), 12);
+    let read = archive.read(CHAIN, 50..=53).await.unwrap();
+    assert!(read.logs == wanted.logs, "a log reads back otherwise");
+    assert!(
+        read.context.envelopes == wanted.context.envelopes,
+        "a transaction reads back otherwise"
+    );
+    assert!(
+        held(&archive, 50).await == wanted.context.answers,
+        "an answer reads back otherwise"
+    );
+    assert_eq!(archive.put(&wanted).await.unwrap(), 0, "a repeat writes nothing");
+
+    // The same bytes on another branch, where the first one's go.
+    let mut other = span(51..=53, 2, 3);
+    other.logs[4].data = huge(1);
+    archive.put(&other).await.unwrap();
+    assert!(archive.read(CHAIN, 51..=53).await.unwrap().logs == other.logs);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod document;
 mod mongo;
 mod mongo_context;
 mod note;
+mod parts;
 mod postgres;
 mod postgres_context;
 pub mod queue;
@@ -67,6 +68,9 @@ pub enum ArchiveError {
     /// A PostgreSQL operation failed.
     #[error("raw events in postgresql: {0}")]
     Postgres(#[from] SinkError),
+    /// MongoDB cannot write for now.
+    #[error("mongodb cannot write now: {0}")]
+    Busy(String),
     /// MongoDB took a command and did not carry it out.
     #[error("mongodb refused to write: {0}")]
     Refused(String),
@@ -100,7 +104,7 @@ impl ArchiveError {
     /// What a caller should do about it.
     pub fn class(&self) -> Class {
         match self {
-            ArchiveError::Unreachable { .. } | ArchiveError::Silent { .. } => Class::Transient,
+            ArchiveError::Unreachable { .. } | ArchiveError::Silent { .. } | ArchiveError::Busy(_) => Class::Transient,
             ArchiveError::Mongo(error) => mongo::class(error),
             ArchiveError::Postgres(error) => error.class(),
             ArchiveError::Address(_)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use alloy_primitives::Address;
 use decoders::block::{Answers, Call, ChainId, Envelopes, Span};
 use mongodb::bson::{Document, RawDocumentBuf, doc, serialize_to_bson};
-use mongodb::error::{Error, ErrorKind};
+use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
 use mongodb::{Client, Collection, Cursor};
 use sinks::error::{Class, SinkError};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::change::{Asked, Change, Merge, batches};
 use super::mongo_context::MongoContext;
+use super::parts::Parts;
 use super::{ArchiveError, Bounds, Gatherer, block_of, document, ids, passes};
 
 /// The collection's name.
@@ -40,6 +41,7 @@ const DUPLICATE_KEY: i32 = 11_000;
 pub struct MongoArchive {
     pub(super) events: Collection<RawDocumentBuf>,
     context: MongoContext,
+    parts: Parts,
     /// Where the fences are.
     store: Store,
 }
@@ -68,6 +70,7 @@ impl MongoArchive {
         let archive = MongoArchive {
             events: database.collection(COLLECTION),
             context: MongoContext::new(&database),
+            parts: Parts::new(&database),
             store: store.clone(),
         };
         archive.ping().await.map_err(|error| ArchiveError::Unreachable {
@@ -154,6 +157,8 @@ impl MongoArchive {
             if !passes(&fences, block, document::writer_of(stored)) {
                 continue;
             }
+            let whole = self.parts.join(stored).await?;
+            let stored = whole.as_deref().unwrap_or(stored);
             let Some(record) = document::decode(stored) else {
                 return Err(ArchiveError::Corrupt {
                     chain,
@@ -201,7 +206,8 @@ impl MongoArchive {
         let mut cursor = self.scan(span.chain, &span.range, &[]).await?;
         let mut merge = Merge::new(span, ids, asked);
         while in_time(cursor.advance()).await? {
-            let stored = cursor.current();
+            let whole = self.parts.join(cursor.current()).await?;
+            let stored = whole.as_deref().unwrap_or_else(|| cursor.current());
             if let Some(id) = document::id_of(stored) {
                 merge.stored(id, document::decode(stored).as_ref());
             }
@@ -245,13 +251,8 @@ impl MongoArchive {
         let mut documents = Vec::with_capacity(run.len());
         for index in run {
             let log = &span.logs[*index];
-            documents.push(document::encode(
-                span.chain,
-                ids[*index],
-                block_of(span, log)?,
-                log,
-                writer,
-            ));
+            let document = document::encode(span.chain, ids[*index], block_of(span, log)?, log, writer);
+            documents.push(self.parts.cut(document).await?);
         }
         let known = match in_time(self.events.insert_many(documents).ordered(false)).await {
             Ok(_) => 0,
@@ -275,7 +276,14 @@ pub(super) async fn update_each<T: Send + Sync>(
     let database = collection.client().database(&collection.namespace().db);
     let answer = in_time(database.run_command(command)).await?;
     if let Some(errors) = answer.get("writeErrors") {
-        return Err(ArchiveError::Refused(errors.to_string().chars().take(500).collect()));
+        let text = errors.to_string().chars().take(500).collect();
+        let codes = errors.as_array().into_iter().flatten();
+        let mut codes = codes.filter_map(|error| error.as_document()?.get_i32("code").ok());
+        return Err(if codes.any(is_passing) {
+            ArchiveError::Busy(text)
+        } else {
+            ArchiveError::Refused(text)
+        });
     }
     if answer.contains_key("writeConcernError") {
         // It may still stand; writing it again is harmless.
@@ -321,7 +329,11 @@ pub(super) fn class(error: &Error) -> Class {
         ErrorKind::Io(_)
         | ErrorKind::ServerSelection { .. }
         | ErrorKind::ConnectionPoolCleared { .. }
-        | ErrorKind::DnsResolve { .. } => Class::Transient,
+        | ErrorKind::DnsResolve { .. }
+        // A login that worked when the archive was opened: an operator is about to change it.
+        | ErrorKind::Authentication { .. }
+        | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => Class::Transient,
+        ErrorKind::Write(WriteFailure::WriteError(failure)) if is_passing(failure.code) => Class::Transient,
         // A write that a majority did not confirm in time may still stand; putting it again is harmless.
         ErrorKind::InsertMany(failure) if failure.write_concern_error.is_some() => Class::Transient,
         _ if [
@@ -335,13 +347,22 @@ pub(super) fn class(error: &Error) -> Class {
         {
             Class::Transient
         }
-        ErrorKind::Command(failure) if RETRYABLE_CODES.contains(&failure.code) => Class::Transient,
+        ErrorKind::InsertMany(failure) if failure.write_errors.iter().flatten().any(|error| is_passing(error.code)) => Class::Transient,
+        ErrorKind::Command(failure) if is_passing(failure.code) => Class::Transient,
         _ => Class::Fatal,
     }
 }
 
-/// Command errors that pass by themselves: a stepping-down or recovering server, an interrupted or overloaded one.
-const RETRYABLE_CODES: [i32; 15] = [6, 7, 43, 50, 64, 89, 91, 134, 189, 237, 262, 9001, 10107, 11600, 13435];
+/// Whether an error of this code passes: of a server that steps down, recovers, is interrupted or overloaded, or waits for an operator,
+/// because its disk or memory is full.
+fn is_passing(code: i32) -> bool {
+    PASSING_CODES.contains(&code)
+}
+
+const PASSING_CODES: [i32; 27] = [
+    6, 7, 18, 24, 43, 46, 50, 64, 89, 91, 112, 133, 134, 146, 189, 202, 237, 262, 9001, 10058, 10107, 11600, 11601,
+    11602, 13435, 13436, 14031,
+];
 
 /// What the driver said, in one line.
 fn reason(error: &ArchiveError) -> String {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::context::{self, Kept};
 use super::mongo::{BATCH_BYTES, BATCH_LOGS, duplicates, in_time};
+use super::parts::Parts;
 use super::{ArchiveError, Bounds, document, passes};
 
 /// Name of the collection of transactions; `_id` is that of the transaction's first log.
@@ -26,6 +27,7 @@ const ANSWERS: &str = "raw_answers";
 pub(super) struct MongoContext {
     transactions: Collection<RawDocumentBuf>,
     answers: Collection<RawDocumentBuf>,
+    parts: Parts,
 }
 
 impl MongoContext {
@@ -33,6 +35,7 @@ impl MongoContext {
         MongoContext {
             transactions: database.collection(TRANSACTIONS),
             answers: database.collection(ANSWERS),
+            parts: Parts::new(database),
         }
     }
 
@@ -42,7 +45,7 @@ impl MongoContext {
         let kept = context::transactions(span, ids);
         for run in context::runs(&kept, BATCH_LOGS, BATCH_BYTES) {
             let documents = run.iter().map(|kept| transaction(&name, chain, kept, writer)).collect();
-            insert(&self.transactions, documents).await?;
+            self.insert(&self.transactions, documents).await?;
         }
         for run in context::answers(span).chunks(BATCH_LOGS) {
             let replaced: Vec<Binary> = run
@@ -58,9 +61,26 @@ impl MongoContext {
                 .iter()
                 .map(|(call, answer)| answer_document(&name, chain, call, answer, writer))
                 .collect();
-            insert(&self.answers, documents).await?;
+            self.insert(&self.answers, documents).await?;
         }
         Ok(())
+    }
+
+    async fn insert(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        documents: Vec<RawDocumentBuf>,
+    ) -> Result<(), ArchiveError> {
+        let mut cut = Vec::with_capacity(documents.len());
+        for document in documents {
+            cut.push(self.parts.cut(document).await?);
+        }
+        match in_time(collection.insert_many(cut).ordered(false)).await {
+            Ok(_) => Ok(()),
+            // What is there already says the same.
+            Err(ArchiveError::Mongo(error)) => duplicates(&error).map(drop).ok_or_else(|| error.into()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes what hangs on `stale` logs of the span's range.
@@ -107,6 +127,8 @@ impl MongoContext {
             if !passes(fences, block, document::writer_of(stored)) {
                 continue;
             }
+            let whole = self.parts.join(stored).await?;
+            let stored = whole.as_deref().unwrap_or(stored);
             let Some((hash, envelope)) = read_transaction(stored) else {
                 return Err(ArchiveError::Corrupt {
                     chain,
@@ -131,7 +153,8 @@ impl MongoContext {
             let keys: Vec<Binary> = by_key.keys().map(|key| key_value(key.to_vec())).collect();
             let mut cursor = in_time(self.answers.find(doc! { "_id": { "$in": keys } })).await?;
             while in_time(cursor.advance()).await? {
-                let stored = cursor.current();
+                let whole = self.parts.join(cursor.current()).await?;
+                let stored = whole.as_deref().unwrap_or_else(|| cursor.current());
                 let key = stored.get_binary("_id").ok().and_then(|id| id.bytes.try_into().ok());
                 let call = key.and_then(|key: [u8; ANSWER_KEY]| by_key.get(&key));
                 let passed = |call: &&&Call| {
@@ -144,15 +167,6 @@ impl MongoContext {
             }
         }
         Ok(answers)
-    }
-}
-
-async fn insert(collection: &Collection<RawDocumentBuf>, documents: Vec<RawDocumentBuf>) -> Result<(), ArchiveError> {
-    match in_time(collection.insert_many(documents).ordered(false)).await {
-        Ok(_) => Ok(()),
-        // What is there already says the same.
-        Err(ArchiveError::Mongo(error)) => duplicates(&error).map(drop).ok_or_else(|| error.into()),
-        Err(error) => Err(error),
     }
 }
 
