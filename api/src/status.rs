@@ -45,8 +45,10 @@ pub struct ChainStatus {
     pub observed_at: Option<DateTime<Utc>>,
     /// Whether a daemon holds the chain, and until when.
     pub held_until: Option<DateTime<Utc>>,
-    /// Messages owed and not yet published.
+    /// Messages not published yet.
     pub outbox: i64,
+    /// Messages dropped unpublished, because there was no broker for as long as they are kept.
+    pub outbox_expired: i64,
     /// What was applied, by source.
     pub coverage: BTreeMap<String, SourceCoverage>,
 }
@@ -146,6 +148,7 @@ fn chain_of(row: &sqlx::postgres::PgRow) -> Result<ChainStatus, sqlx::Error> {
         observed_at: row.try_get("observed_at")?,
         held_until: row.try_get("held_until")?,
         outbox: row.try_get("outbox")?,
+        outbox_expired: row.try_get("outbox_expired")?,
         coverage: BTreeMap::new(),
     })
 }
@@ -154,11 +157,11 @@ const CHAINS: &str = "
     select c.caip2, c.name, c.enabled, c.start_block, p.last_block, p.last_block_hash, p.updated_at,
            p.head_block, p.safe_block, p.finalized_block, p.observed_at,
            case when l.holder is not null and l.expires_at > now() then l.expires_at end as held_until,
-           coalesce(o.owed, 0) as outbox
+           coalesce(greatest(o.written - o.removed, 0), 0) as outbox, coalesce(o.expired, 0) as outbox_expired
     from chain_registry_service.chains c
     left join indexer_service.indexer_checkpoints p on p.chain_id = c.caip2
     left join indexer_service.chain_leases l on l.chain_id = c.caip2
-    left join (select chain_id, count(*) as owed from indexer_service.outbox group by chain_id) o on o.chain_id = c.caip2
+    left join indexer_service.outbox_totals o on o.chain_id = c.caip2
     order by c.chain_numeric";
 
 // Wanted is what lies between the first block asked for and the checkpoint; before there is one, the finalized block.

@@ -210,6 +210,7 @@ async fn commit(
     .await?;
     judge(&mut tx, &batch).await?;
     cover(&mut tx, store, &sources, known).await?;
+    outbox::count(&mut tx, &batch).await?;
     // A writer that is late is refused for that, before its branch is compared with anything.
     if let Some(intent) = intent {
         intents::finish(&mut tx, intent, &facts.range).await?;
@@ -262,6 +263,7 @@ pub async fn rewind(
     checkpoint::advance(&mut tx, Some(from), ancestor, lease).await?;
     let undone = revert_from(&mut tx, &name, ancestor.number + 1).await?;
     seams::stand(&mut tx, &name, ancestor).await?;
+    outbox::count_undone(&mut tx, &name, None).await?;
     tx.commit().await?;
     Ok(undone)
 }
@@ -285,6 +287,7 @@ pub async fn disown(store: &Store, from: Option<BlockRef>, first: u64, lease: &L
     coverage::exclude(&mut tx, &name).await?;
     checkpoint::stay(&mut tx, from, lease).await?;
     let undone = revert_from(&mut tx, &name, first).await?;
+    outbox::count_undone(&mut tx, &name, None).await?;
     tx.commit().await?;
     Ok(undone)
 }
@@ -348,6 +351,7 @@ pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Repl
     if let Some(intent) = basis.intent() {
         intents::finish(&mut tx, intent, &facts.range).await?;
     }
+    outbox::count_undone(&mut tx, &chain, Some(&batch)).await?;
     tx.commit().await?;
     Ok(Replaced {
         retracted: undone.total(),

@@ -1,5 +1,7 @@
 //! Messages owed: a lean row per fact, a row with its body per fact undone. The publisher pays them.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -32,6 +34,40 @@ pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), Sin
     Ok(())
 }
 
+/// Counts what [`apply`] wrote for `batch`. Last of all: writers of one chain wait for each other here.
+pub(crate) async fn count(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+    let written = announced(batch);
+    if written > 0 {
+        sqlx::query(COUNT)
+            .bind(&batch.chain_name)
+            .bind(written)
+            .execute(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Counts what [`revert`] wrote, and what [`apply`] did in the same transaction for `batch`.
+pub(crate) async fn count_undone(
+    db: &mut PgConnection,
+    chain: &str,
+    batch: Option<&Batch<'_>>,
+) -> Result<(), SinkError> {
+    sqlx::query(COUNT_UNDONE)
+        .bind(chain)
+        .bind(batch.map_or(0, announced))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+fn announced(batch: &Batch<'_>) -> i64 {
+    fn of<F: Kind>(rows: &[Row<'_, F>]) -> usize {
+        rows.iter().filter(|row| row.fact.announced().is_some()).count()
+    }
+    (of(&batch.transfers) + of(&batch.sales) + of(&batch.orders) + of(&batch.closings)) as i64
+}
+
 /// A fact to be announced.
 struct Owed {
     id: Uuid,
@@ -62,12 +98,85 @@ fn add<F: Kind>(owed: &mut Vec<Owed>, rows: &[Row<'_, F>]) {
     owed.extend(rows.iter().filter_map(announced));
 }
 
-/// Messages owed, at most: numbers given to transactions that failed count too.
+/// Messages not published yet, of all chains.
 pub async fn depth(store: &Store) -> Result<i64, SinkError> {
     Ok(sqlx::query_scalar(DEPTH).fetch_one(&store.pool).await?)
 }
 
-const DEPTH: &str = "select coalesce(max(seq) - min(seq) + 1, 0) from indexer_service.outbox";
+/// Drops the messages that were written longer than `keep` ago, of chains that no publisher has had in its hands since, and returns how
+/// many. For an outbox without a broker, which nothing else empties.
+pub async fn expire(store: &Store, keep: Duration) -> Result<u64, SinkError> {
+    let seconds = keep.as_secs_f64();
+    sqlx::query(MARK).bind(seconds / MARKS).execute(&store.pool).await?;
+    let horizon: Option<i64> = sqlx::query_scalar(HORIZON).bind(seconds).fetch_one(&store.pool).await?;
+    let Some(horizon) = horizon else { return Ok(0) };
+    let mut expired = 0;
+    loop {
+        let mut tx = store.pool.begin().await?;
+        let dropped: Vec<(String, i64)> = sqlx::query_as(EXPIRE)
+            .bind(horizon)
+            .bind(seconds)
+            .bind(EXPIRED_AT_ONCE)
+            .fetch_all(&mut *tx)
+            .await?;
+        for (chain, messages) in &dropped {
+            sqlx::query(NOTE_EXPIRED)
+                .bind(chain)
+                .bind(messages)
+                .execute(&mut *tx)
+                .await?;
+            expired += messages.cast_unsigned();
+        }
+        tx.commit().await?;
+        if dropped.is_empty() {
+            break;
+        }
+    }
+    sqlx::query(FORGET_MARKS).bind(horizon).execute(&store.pool).await?;
+    Ok(expired)
+}
+
+/// Marks within the time messages are kept: how exactly it is kept to.
+const MARKS: f64 = 100.0;
+/// Messages of one chain dropped with one statement.
+const EXPIRED_AT_ONCE: i64 = 20_000;
+
+const DEPTH: &str =
+    "select coalesce(sum(greatest(written - removed, 0)), 0)::bigint from indexer_service.outbox_totals";
+
+const COUNT: &str = "insert into indexer_service.outbox_totals as t (chain_id, written) values ($1, $2)
+    on conflict (chain_id) do update set written = t.written + excluded.written";
+
+const COUNT_UNDONE: &str = "insert into indexer_service.outbox_totals as t (chain_id, written)
+    select $1, $2 + count(*) from undone
+    on conflict (chain_id) do update set written = t.written + excluded.written";
+
+// Also once nothing was written since: what the last mark covers expires all the same.
+const MARK: &str = "insert into indexer_service.outbox_marks (seq)
+    select pg_sequence_last_value(pg_get_serial_sequence('indexer_service.outbox', 'seq')::regclass) as newest
+     where pg_sequence_last_value(pg_get_serial_sequence('indexer_service.outbox', 'seq')::regclass) is not null
+       and not exists (select from indexer_service.outbox_marks where marked_at > now() - make_interval(secs => $1))
+    on conflict do nothing";
+
+const HORIZON: &str =
+    "select max(seq) from indexer_service.outbox_marks where marked_at <= now() - make_interval(secs => $1)";
+
+const EXPIRE: &str = "with old as (
+        select t.chain_id, o.seq from indexer_service.outbox_totals t
+        cross join lateral (select seq from indexer_service.outbox
+                             where chain_id = t.chain_id and seq <= $1 order by seq limit $3) o
+        where not exists (select from indexer_service.publisher_cursors c
+                           where c.chain_id = t.chain_id
+                             and greatest(c.updated_at, c.held_until) > now() - make_interval(secs => $2))
+    ), gone as (
+        delete from indexer_service.outbox o using old where o.chain_id = old.chain_id and o.seq = old.seq
+        returning o.chain_id
+    )
+    select chain_id::text, count(*) from gone group by chain_id";
+
+const NOTE_EXPIRED: &str = "update indexer_service.outbox_totals set expired = expired + $2 where chain_id = $1";
+
+const FORGET_MARKS: &str = "delete from indexer_service.outbox_marks where seq < $1";
 
 const COPY: &str = "copy indexer_service.outbox (chain_id, block_number, kind, fact_id) from stdin (format binary)";
 

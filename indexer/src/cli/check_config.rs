@@ -41,10 +41,8 @@ pub async fn execute(args: &CheckConfigArgs, context: &Context) -> Result<(), Fa
         "archive:  {}",
         place(&config.archive.url, "a table of the database")
     ))?;
-    writer.line(format_args!(
-        "broker:   {}",
-        place(&config.broker.url, "none, the outbox is kept")
-    ))?;
+    let without = format!("none, messages are {}", config.broker.retention().unwrap_or_default());
+    writer.line(format_args!("broker:   {}", place(&config.broker.url, &without)))?;
     writer.line(format_args!("api:      http://{}", config.api.listen))?;
     writer.line(format_args!("chains:   {}, {enabled} enabled", config.chains.len()))
 }

@@ -79,9 +79,16 @@ async fn report(args: &StatusArgs, context: &Context, store: &Store) -> Result<(
         });
     }
     if args.json {
-        return context.writer.json(&json!({ "chains": chains }));
+        let broker = &context.config.broker;
+        let retention = broker.url.is_none().then_some(broker.retention_hours);
+        return context
+            .writer
+            .json(&json!({ "chains": chains, "outbox_retention_hours": retention }));
     }
-    chains.iter().try_for_each(|chain| show(context.writer, chain))
+    let retention = context.config.broker.retention();
+    chains
+        .iter()
+        .try_for_each(|chain| show(context.writer, chain, retention.as_deref()))
 }
 
 /// What the endpoints of an enabled chain say when asked now.
@@ -115,7 +122,7 @@ impl From<EndpointHealth> for EndpointReport {
     }
 }
 
-fn show(writer: Writer, chain: &ChainReport) -> Result<(), Failure> {
+fn show(writer: Writer, chain: &ChainReport, retention: Option<&str>) -> Result<(), Failure> {
     let stored = &chain.stored;
     let number = |block: Option<i64>| block.map_or_else(|| "-".to_owned(), |block| block.to_string());
     let checkpoint = stored.checkpoint.as_ref().map(|block| block.number);
@@ -126,12 +133,16 @@ fn show(writer: Writer, chain: &ChainReport) -> Result<(), Failure> {
         if stored.enabled { "" } else { " (disabled)" }
     ))?;
     writer.line(format_args!(
-        "  head {}  checkpoint {}  lag {}  finalized {}  messages owed {}",
+        "  head {}  checkpoint {}  lag {}  finalized {}  messages pending {}{}",
         number(stored.head),
         number(checkpoint),
         number(stored.lag_blocks),
         number(stored.finalized),
-        stored.outbox
+        stored.outbox,
+        retention.map_or_else(String::new, |kept| format!(
+            " ({kept}, {} dropped)",
+            stored.outbox_expired
+        ))
     ))?;
     for (source, coverage) in &stored.coverage {
         let gaps: Vec<String> = coverage

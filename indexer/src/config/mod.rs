@@ -81,6 +81,19 @@ pub struct BrokerConfig {
     pub exchange: String,
     /// What to do with a message that no queue asks for: `hold` or `drop`.
     pub unroutable: Unroutable,
+    /// How long messages are kept in the outbox while there is no broker; zero keeps them for good.
+    pub retention_hours: u32,
+}
+
+impl BrokerConfig {
+    /// How long messages are kept while there is no broker, in words; nothing with one, which has them all.
+    pub fn retention(&self) -> Option<String> {
+        match (&self.url, self.retention_hours) {
+            (Some(_), _) => None,
+            (None, 0) => Some("kept in the outbox for good".to_owned()),
+            (None, hours) => Some(format!("kept in the outbox for {hours} h")),
+        }
+    }
 }
 
 /// `[api]`.
@@ -354,6 +367,7 @@ impl Default for BrokerConfig {
             url: None,
             exchange: "indexer.events".to_owned(),
             unroutable: Unroutable::default(),
+            retention_hours: 168,
         }
     }
 }

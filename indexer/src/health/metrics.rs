@@ -164,7 +164,7 @@ impl Metrics {
             endpoint: EndpointFamilies::register(&registry),
             outbox_depth: kept(
                 &registry,
-                IntGauge::with_opts(opts("outbox_depth", "Messages owed and not confirmed")),
+                IntGauge::with_opts(opts("outbox_depth", "Messages written and not yet published")),
             ),
             publisher_confirmed: kept(
                 &registry,

@@ -8,6 +8,7 @@ use indexer::pipeline::everything;
 use rand::RngExt;
 use serde_json::Value;
 use sinks::coverage;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testchain::simulation::Settings;
 use uuid::Uuid;
 
@@ -100,6 +101,68 @@ async fn a_database_that_falls_silent_is_noticed() {
     chain
         .assert_true(&database.store, 0, "after a silence of the database")
         .await;
+}
+
+/// A standby that a failover made of the primary refuses to write; a server whose disk is slow cancels what takes too long. Neither
+/// ends the process, and both are named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_demoted_or_cancels_statements_is_waited_for() {
+    let mut chain = Chain::start(Settings::small(177), 40, FINALIZED_DEPTH).await;
+    let database = Database::new().await;
+    let exchange = unique("events");
+    let consumer = Consumer::bind(&exchange, "#").await;
+    let setup = Setup {
+        broker: Some((broker::url(), exchange)),
+        ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
+    };
+    let program = Program::new(&setup);
+    let mut process = program.start(&["run"]);
+    chain.indexed(&database.store, 0, "before the failover").await;
+    process.ready().await;
+
+    let settings = [
+        ("default_transaction_read_only", "on", "read-only transaction"),
+        ("statement_timeout", "1", "statement timeout"),
+        ("default_transaction_read_only", "on", "read-only transaction"),
+    ];
+    for (setting, value, cause) in settings {
+        set(&database, &format!("set {setting} = {value}")).await;
+        chain.grow(4);
+        process.unready(cause).await;
+        set(&database, &format!("reset {setting}")).await;
+        chain.indexed(&database.store, 0, setting).await;
+        process.ready().await;
+    }
+    assert!(process.stop().await.success(), "it stops well");
+    process.assert_no_panic();
+    chain.assert_true(&database.store, 0, "after failovers").await;
+    consumer.delete().await;
+}
+
+/// Changes a setting of the database for every client, those that are connected included.
+async fn set(database: &Database, change: &str) {
+    let mut admin = PgConnection::connect_with(&database.store.pool.connect_options())
+        .await
+        .unwrap();
+    sqlx::raw_sql("set default_transaction_read_only = off; set statement_timeout = 0")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let name: String = sqlx::query_scalar("select current_database()::text")
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("alter database \"{name}\" {change}")))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()",
+    )
+    .bind(name)
+    .execute(&mut admin)
+    .await
+    .unwrap();
 }
 
 /// What PostgreSQL does to its clients when it is shut down.

@@ -66,7 +66,7 @@ async fn what_a_killed_publisher_had_on_the_wire_does_not_come_after_its_retract
 
         ledger::undo(&store, 1, &under_way).await;
         let mut second = start(&store, &other, &exchange, "second", 1);
-        second.until("taken over", |status| status.published == 5).await;
+        second.until("taken over", |status| status.published >= 5).await;
         wire.restore();
         let last = ledger::transfers(&store, 1, 102, 1).await;
         let mut standing = Standing::default();
@@ -100,20 +100,23 @@ async fn a_publisher_that_lost_its_claim_gives_up_its_connection_and_writes_noth
         };
         first.until("given up", gave_up).await;
         ledger::undo(&store, 1, &under_way).await;
-        second.until("taken over", |status| status.published == 5).await;
+        second.until("taken over", |status| status.published >= 5).await;
         wire.restore();
         let last = ledger::transfers(&store, 1, 102, 1).await;
         let mut standing = Standing::default();
         standing.apply(&consumer.until(last[0]).await);
         standing.apply(&consumer.drain().await);
         assert_eq!(standing.0, facts(&store).await);
-        assert_eq!(
-            ledger::cursor(&store).await.1,
-            26,
-            "what the first sent late was counted"
-        );
+        while ledger::pending(&store).await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let statuses = [first.status.clone(), second.status.clone()];
         first.stop().await;
         second.stop().await;
+        // The first may have had the chain again by then.
+        let by_each: u64 = statuses.iter().map(|status| status.borrow().published).sum();
+        let counted = ledger::cursor(&store).await.1;
+        assert_eq!(counted, by_each.cast_signed(), "what the first sent late was counted");
         consumer.delete().await;
     })
     .await;

@@ -5,6 +5,7 @@ mod books;
 mod cohorts;
 mod commit;
 mod currency;
+mod depth;
 mod judging;
 mod laws;
 mod market;
