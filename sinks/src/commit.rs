@@ -215,14 +215,7 @@ async fn commit(
     if let Some(intent) = intent {
         intents::finish(&mut tx, intent, &facts.range).await?;
     }
-    if let Move::Head { from, lease } = step {
-        let last = facts
-            .blocks
-            .last()
-            .expect("a head move was checked to hold all its blocks");
-        checkpoint::keep(&mut tx, &chain, &facts.blocks).await?;
-        checkpoint::advance(&mut tx, from, last.block_ref(), lease).await?;
-    }
+    advance(&mut tx, facts, &chain, step).await?;
     seams::check(&mut tx, facts).await?;
     seams::keep(&mut tx, facts, &step).await?;
     tx.commit().await?;
@@ -235,6 +228,19 @@ async fn commit(
         faults: refused,
         skipped: (told(facts) - batch.len()) as u64,
     })
+}
+
+/// Moves the checkpoint to the last block of `facts`, at the head.
+async fn advance(db: &mut PgConnection, facts: &Facts, chain: &str, step: Move<'_>) -> Result<(), SinkError> {
+    let Move::Head { from, lease } = step else {
+        return Ok(());
+    };
+    let last = facts
+        .blocks
+        .last()
+        .expect("a head move was checked to hold all its blocks");
+    checkpoint::keep(&mut *db, chain, &facts.blocks).await?;
+    checkpoint::advance(db, from, last.block_ref(), lease).await
 }
 
 /// Undoes every block of `chain` above `ancestor`, at any depth, and moves the checkpoint from `from` to it.
