@@ -20,6 +20,10 @@ pub struct Settings {
     pub jitter: Duration,
     /// Requests answered with a JSON-RPC internal error.
     pub error_rate: f64,
+    /// Calls answered with a JSON-RPC internal error, each by itself, also inside a batch.
+    pub call_error_rate: f64,
+    /// Every so-and-so-many-th request fails in this way, counted from the first one.
+    pub fail_every: Option<(u64, Failure)>,
     /// Requests never answered.
     pub timeout_rate: f64,
     /// Requests answered with HTTP 429.
@@ -63,6 +67,10 @@ pub struct Settings {
     pub missing_methods: Vec<String>,
     /// Habits, applied to an answer one after the other.
     pub quirks: Vec<Quirk>,
+    /// Methods answered with an internal error, always.
+    pub failing_methods: Vec<String>,
+    /// Whether the answers of a batch come in another order than its calls.
+    pub shuffle_batches: bool,
     /// Messages after which a WebSocket connection is dropped without a closing frame.
     pub socket_drop_rate: f64,
     /// Whether subscriptions stay open but push nothing.
@@ -77,6 +85,8 @@ impl Default for Settings {
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
             error_rate: 0.0,
+            call_error_rate: 0.0,
+            fail_every: None,
             timeout_rate: 0.0,
             too_many_requests_rate: 0.0,
             rate_limit_rate: 0.0,
@@ -98,6 +108,8 @@ impl Default for Settings {
             chain_id: None,
             missing_methods: Vec::new(),
             quirks: Vec::new(),
+            failing_methods: Vec::new(),
+            shuffle_batches: false,
             socket_drop_rate: 0.0,
             mute_subscriptions: false,
             refuse_sockets: false,
@@ -142,6 +154,7 @@ pub enum Failure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Matter {
     Request = 1,
+    Call,
     Jitter,
     Lie,
     EmptyLogs,
@@ -161,6 +174,7 @@ pub struct Faults {
     scripted: Mutex<VecDeque<Failure>>,
     allowance: Mutex<Allowance>,
     decisions: AtomicU64,
+    requests: AtomicU64,
     sockets: watch::Sender<u64>,
 }
 
@@ -187,6 +201,7 @@ impl Faults {
                 at: Instant::now(),
             }),
             decisions: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             sockets: watch::Sender::new(0),
         })
     }
@@ -235,6 +250,13 @@ impl Faults {
         if !self.allowed(settings, calls) {
             return Some(Failure::TooManyRequests);
         }
+        let request = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let due = settings
+            .fail_every
+            .filter(|(every, _)| *every > 0 && request.is_multiple_of(*every));
+        if let Some((_, failure)) = due {
+            return Some(failure);
+        }
         let rates = [
             (settings.timeout_rate, Failure::Timeout),
             (settings.too_many_requests_rate, Failure::TooManyRequests),
@@ -251,6 +273,12 @@ impl Faults {
             }
         }
         None
+    }
+
+    /// Whether one call of an answered request fails by itself.
+    pub(crate) fn call_fails(&self, settings: &Settings, method: &str) -> bool {
+        settings.failing_methods.iter().any(|failing| failing == method)
+            || self.happens_now(settings.call_error_rate, Matter::Call)
     }
 
     /// How long this answer takes.

@@ -15,6 +15,7 @@ pub struct Counters {
     pub(crate) bytes_out: AtomicU64,
     pub(crate) logs: AtomicU64,
     pub(crate) failures: AtomicU64,
+    pub(crate) refused_batches: AtomicU64,
     calls: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -37,6 +38,8 @@ pub struct Counts {
     pub logs: u64,
     /// Requests that failed as a whole by a fault.
     pub failures: u64,
+    /// Batches refused, whole or in part, because they were too long.
+    pub refused_batches: u64,
     /// Calls per method.
     pub calls: BTreeMap<String, u64>,
 }
@@ -61,6 +64,7 @@ impl Counters {
             bytes_out: load(&self.bytes_out),
             logs: load(&self.logs),
             failures: load(&self.failures),
+            refused_batches: load(&self.refused_batches),
             calls: self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use clap::ValueEnum;
+
 use super::Refusal;
 
 /// What an endpoint refuses because it asks for too much. The default refuses nothing.
@@ -17,8 +19,73 @@ pub struct Limits {
     pub response_bytes: Option<usize>,
     /// Most bytes of a request; more is HTTP 413.
     pub body_bytes: Option<usize>,
-    /// Most calls in a batch.
+    /// Most calls in a batch; one takes single calls only.
     pub batch: Option<usize>,
+    /// How a longer batch is refused.
+    pub batch_refusal: BatchRefusal,
+    /// Most addresses in the filter of one `eth_getLogs`.
+    pub addresses: Option<usize>,
+    /// Most topics at one position of the filter of one `eth_getLogs`.
+    pub topics: Option<usize>,
+}
+
+/// What servers do with a batch of more calls than they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BatchRefusal {
+    /// One error for the batch, in words a machine can read.
+    #[default]
+    Stated,
+    /// One error for the batch, "Invalid Request".
+    InvalidRequest,
+    /// HTTP 400 with a JSON-RPC parse error: the server expected an object.
+    ParseError,
+    /// HTTP 500 with a JSON-RPC error.
+    ServerError,
+    /// HTTP 400 and plain text.
+    BadRequest,
+    /// HTTP 413 and plain text.
+    TooLarge,
+    /// HTTP 429 and plain text.
+    TooManyRequests,
+    /// Answers to the calls within the limit, an error without telling words for each of the others.
+    PerCall,
+    /// Answers to the calls within the limit, and nothing of the others.
+    Cut,
+    /// The answer to the first call, as if it had been asked alone.
+    FirstAlone,
+    /// An empty array.
+    Empty,
+}
+
+impl BatchRefusal {
+    /// Every way, for tests that try them all.
+    pub fn all() -> &'static [BatchRefusal] {
+        Self::value_variants()
+    }
+
+    /// The status and the body that refuse the whole batch; `None` where some of its calls are answered.
+    pub(crate) fn whole(self) -> Option<(u16, WholeRefusal)> {
+        let json = |status, code, words: &'static str| Some((status, WholeRefusal::Json(Refusal::new(code, words))));
+        let text = |status, words| Some((status, WholeRefusal::Text(words)));
+        match self {
+            Self::Stated => json(200, -32600, "batch too large"),
+            Self::InvalidRequest => json(200, -32600, "Invalid Request"),
+            Self::ParseError => json(400, -32700, "json: cannot unmarshal array into Go value"),
+            Self::ServerError => json(500, -32700, "unmarshaling request: json: cannot unmarshal array"),
+            Self::BadRequest => text(400, "Bad Request"),
+            Self::TooLarge => text(413, "request entity too large"),
+            Self::TooManyRequests => text(429, "too many requests"),
+            Self::Empty => text(200, "[]"),
+            Self::PerCall | Self::Cut | Self::FirstAlone => None,
+        }
+    }
+}
+
+/// The body of an answer that refuses a whole batch.
+#[derive(Clone, Debug)]
+pub(crate) enum WholeRefusal {
+    Json(Refusal),
+    Text(&'static str),
 }
 
 /// Providers differ in how they say the same thing; these are their words, codes included.
@@ -84,6 +151,36 @@ impl Wording {
                 "{{\"payload\":\"range {asked} is bigger than range limit {granted}\"}}"
             )),
             Self::Timeout => Refusal::new(-32000, "query timeout exceeded"),
+        }
+    }
+
+    /// The refusal of a filter with more than `granted` addresses.
+    pub(crate) fn too_many_addresses(self, granted: usize) -> Refusal {
+        match self {
+            Self::Infura => Refusal::new(-32000, "exceed max addresses or topics per search position"),
+            Self::Alchemy => Refusal::new(
+                -32602,
+                format!("address list is too long, at most {granted} are allowed"),
+            ),
+            Self::Ankr => Refusal::new(-32602, "too many addresses"),
+            Self::QuickNode => Refusal::new(-32602, format!("eth_getLogs is limited to {granted} addresses")),
+            Self::Reth => Refusal::new(-32602, "Invalid params"),
+            Self::Cloudflare => Refusal::new(-32005, "limit exceeded"),
+            Self::Bsc => Refusal::new(-32000, format!("number of addresses exceeds maximum of {granted}")),
+            Self::Tenderly => Refusal::new(-32602, "invalid params").with_data("\"filter is too complex\"".to_owned()),
+            Self::Timeout => Refusal::new(-32000, "query timeout exceeded"),
+        }
+    }
+
+    /// The refusal of a filter with more than `granted` topics at one position.
+    pub(crate) fn too_many_topics(self, granted: usize) -> Refusal {
+        match self {
+            Self::Ankr => Refusal::new(-32602, "too many topics"),
+            Self::Alchemy | Self::QuickNode => {
+                Refusal::new(-32602, format!("at most {granted} topics per position are allowed"))
+            }
+            Self::Bsc => Refusal::new(-32000, format!("number of topics exceeds maximum of {granted}")),
+            other => other.too_many_addresses(granted),
         }
     }
 

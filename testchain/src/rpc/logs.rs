@@ -112,6 +112,7 @@ pub(crate) fn answer(
     out: &mut Vec<u8>,
 ) -> Result<usize, Refusal> {
     let blocks = blocks(view, settings, query)?;
+    within_limits(settings, query)?;
     if lies && view.happens_empty(settings) {
         out.extend_from_slice(b"[]");
         return Ok(0);
@@ -137,6 +138,20 @@ pub(crate) fn answer(
     }
     writer.out.push(b']');
     Ok(writer.sent)
+}
+
+fn within_limits(settings: &Settings, query: &LogQuery) -> Result<(), Refusal> {
+    let limits = &settings.limits;
+    let addresses = query.address.as_ref().map_or(0, |address| address.as_slice().len());
+    if let Some(granted) = limits.addresses.filter(|granted| addresses > *granted) {
+        return Err(limits.wording.too_many_addresses(granted));
+    }
+    let positions = query.topics.iter().flatten().flatten();
+    let topics = positions.map(|topics| topics.as_slice().len()).max().unwrap_or(0);
+    match limits.topics.filter(|granted| topics > *granted) {
+        Some(granted) => Err(limits.wording.too_many_topics(granted)),
+        None => Ok(()),
+    }
 }
 
 fn blocks(view: &View, settings: &Settings, query: &LogQuery) -> Result<Vec<Arc<Block>>, Refusal> {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::limits::{BatchRefusal, WholeRefusal};
 use super::request::{BlockId, Body, Call, Params};
 use super::state::{self, State};
 use super::view::View;
@@ -30,6 +31,8 @@ pub(crate) struct Service {
 pub(crate) enum Turn {
     /// The body to send.
     Answer(Vec<u8>),
+    /// A body that refuses, and the HTTP status it goes under.
+    Refused(u16, Vec<u8>),
     /// The request fails as a whole, in a way the transport has to act out.
     Failed(Failure),
 }
@@ -78,7 +81,52 @@ impl Service {
                 answer.truncate(answer.len() / 2);
                 Turn::Answer(answer)
             }
-            None => Turn::Answer(self.answer(parsed, &settings)),
+            None => self.answer_within(parsed, &settings),
+        }
+    }
+
+    /// Answers a body whose batch may be longer than the endpoint takes.
+    fn answer_within(&self, body: Result<Body<'_>, Refusal>, settings: &Settings) -> Turn {
+        let limit = settings.limits.batch.unwrap_or(usize::MAX);
+        let mut calls = match body {
+            Ok(Body::Batch(calls)) if calls.len() > limit => calls,
+            body => return Turn::Answer(self.answer(body, settings)),
+        };
+        counters::add(&self.counters.refused_batches, 1);
+        let way = settings.limits.batch_refusal;
+        if let Some((status, body)) = way.whole() {
+            let mut out = Vec::new();
+            match body {
+                WholeRefusal::Json(refusal) => write_refusal(&mut out, "null", &refusal),
+                WholeRefusal::Text(text) => out.extend_from_slice(text.as_bytes()),
+            }
+            return Turn::Refused(status, out);
+        }
+        let mut out = Vec::new();
+        if way == BatchRefusal::FirstAlone {
+            calls.truncate(1);
+            calls
+                .into_iter()
+                .for_each(|call| self.answer_parsed(call, settings, &mut out));
+            return Turn::Answer(out);
+        }
+        if way == BatchRefusal::Cut {
+            calls.truncate(limit);
+        }
+        encode::array(&mut out, calls.into_iter().enumerate(), |out, (place, call)| {
+            let call = match call {
+                Ok(call) if place >= limit => return write_refusal(out, call.id.get(), &Refusal::internal()),
+                call => call,
+            };
+            self.answer_parsed(call, settings, out);
+        });
+        Turn::Answer(out)
+    }
+
+    fn answer_parsed(&self, call: Result<Call<'_>, Refusal>, settings: &Settings, out: &mut Vec<u8>) {
+        match call {
+            Ok(call) => self.answer_call(&call, settings, out),
+            Err(refusal) => write_refusal(out, "null", &refusal),
         }
     }
 
@@ -90,13 +138,12 @@ impl Service {
         let mut out = Vec::with_capacity(512);
         match body {
             Ok(Body::One(call)) => self.answer_call(&call, settings, &mut out),
-            Ok(Body::Batch(calls)) if settings.limits.batch.is_some_and(|limit| calls.len() > limit) => {
-                write_refusal(&mut out, "null", &Refusal::invalid_request("batch too large"));
+            Ok(Body::Batch(mut calls)) => {
+                if settings.shuffle_batches {
+                    calls.reverse();
+                }
+                encode::array(&mut out, calls, |out, call| self.answer_parsed(call, settings, out));
             }
-            Ok(Body::Batch(calls)) => encode::array(&mut out, calls, |out, call| match call {
-                Ok(call) => self.answer_call(&call, settings, out),
-                Err(refusal) => write_refusal(out, "null", &refusal),
-            }),
             Err(refusal) => write_refusal(&mut out, "null", &refusal),
         }
         out
@@ -209,6 +256,9 @@ impl Question<'_> {
         let method = &*call.method;
         if self.settings.missing_methods.iter().any(|missing| missing == method) {
             return Err(Refusal::unknown_method(method));
+        }
+        if self.service.faults.call_fails(self.settings, method) {
+            return Err(Refusal::internal());
         }
         let params = Params::parse(call.params)?;
         match method {

@@ -85,7 +85,7 @@ impl Session<'_> {
             return self.send(socket, answer).await;
         }
         match service.turn(body).await {
-            Turn::Answer(answer) => self.send(socket, answer).await,
+            Turn::Answer(answer) | Turn::Refused(_, answer) => self.send(socket, answer).await,
             Turn::Failed(_) => Err(Gone),
         }
     }

@@ -51,6 +51,11 @@ async fn answer(service: &Service, body: &Bytes) -> Response {
             add(&service.counters.bytes_out, answer.len());
             ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
         }
+        Turn::Refused(status, body) => {
+            add(&service.counters.bytes_out, body.len());
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
         Turn::Failed(Failure::TooManyRequests) => {
             let mut response = (StatusCode::TOO_MANY_REQUESTS, "too many requests").into_response();
             if let Some(seconds) = settings.retry_after_s {

@@ -334,3 +334,39 @@ async fn a_wrong_chain_and_missing_methods() {
         .unwrap_err();
     assert_eq!(refused["code"], -32601);
 }
+
+#[tokio::test]
+async fn every_third_request_and_every_call_of_a_method_fails() {
+    let endpoint = endpoint_with(Settings {
+        fail_every: Some((3, Failure::Internal)),
+        failing_methods: vec!["eth_getLogs".to_owned()],
+        ..Settings::default()
+    })
+    .await;
+    let mut outcomes = Vec::new();
+    for _ in 0..6 {
+        outcomes.push(endpoint.client.call("eth_chainId", json!([])).await.is_ok());
+    }
+    assert_eq!(outcomes, [true, true, false, true, true, false]);
+    endpoint.faults.change(|settings| settings.fail_every = None);
+    let failed = endpoint.client.call("eth_getLogs", json!([{}])).await;
+    assert_eq!(failed.expect_err("it always fails")["code"], -32603);
+}
+
+#[tokio::test]
+async fn calls_of_one_batch_fail_by_themselves_and_come_in_another_order() {
+    let endpoint = endpoint_with(Settings {
+        call_error_rate: 0.3,
+        shuffle_batches: true,
+        ..Settings::default()
+    })
+    .await;
+    let batch: Vec<Value> = (0..100)
+        .map(|id| json!({"id": id, "method": "eth_chainId", "params": []}))
+        .collect();
+    let answers = endpoint.client.send(&Value::Array(batch)).await;
+    let answers = answers.as_array().expect("a batch is answered by a list");
+    assert_eq!((answers.len(), &answers[0]["id"]), (100, &json!(99)));
+    let failed = answers.iter().filter(|answer| answer.get("error").is_some()).count();
+    assert!((15..=45).contains(&failed), "{failed} of 100");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use testchain::faults::Settings;
-use testchain::rpc::limits::{Limits, Wording};
+use testchain::rpc::limits::{BatchRefusal, Limits, Wording};
 
 use crate::chain::{Endpoint, endpoint_with};
 
@@ -154,4 +154,61 @@ async fn every_wording_refuses_both_ways() {
             assert!(refused["code"].is_i64() && refused["message"].is_string(), "{refused}");
         }
     }
+}
+
+#[tokio::test]
+async fn batches_are_refused_in_every_way_and_single_calls_are_answered() {
+    for way in BatchRefusal::all() {
+        let endpoint = limited(Limits {
+            batch: Some(2),
+            batch_refusal: *way,
+            ..Limits::default()
+        })
+        .await;
+        let batch = json!([1, 2, 3].map(|id| json!({"id": id, "method": "eth_chainId", "params": []})));
+        let answer = endpoint.client.post(batch.to_string()).await.expect("an answer");
+        let (status, answer) = (answer.status().as_u16(), answer.text().await.expect("a body"));
+        let answered = |item: &Value| item["result"] == "0x1";
+        let answers: Vec<bool> = match serde_json::from_str::<Value>(&answer) {
+            Ok(Value::Array(items)) => items.iter().map(answered).collect(),
+            Ok(item) => vec![answered(&item)],
+            Err(_) => Vec::new(),
+        };
+        let expected: (u16, &[bool]) = match way {
+            BatchRefusal::Stated | BatchRefusal::InvalidRequest => (200, &[false]),
+            BatchRefusal::ParseError => (400, &[false]),
+            BatchRefusal::ServerError => (500, &[false]),
+            BatchRefusal::BadRequest => (400, &[]),
+            BatchRefusal::TooLarge => (413, &[]),
+            BatchRefusal::TooManyRequests => (429, &[]),
+            BatchRefusal::PerCall => (200, &[true, true, false]),
+            BatchRefusal::Cut => (200, &[true, true]),
+            BatchRefusal::FirstAlone => (200, &[true]),
+            BatchRefusal::Empty => (200, &[]),
+        };
+        assert_eq!((status, answers.as_slice()), expected, "{way:?}");
+        assert_eq!(endpoint.server.counts().refused_batches, 1, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn filters_with_too_many_addresses_or_topics() {
+    let endpoint = limited(Limits {
+        addresses: Some(2),
+        topics: Some(1),
+        ..Limits::default()
+    })
+    .await;
+    let (one, other) = (format!("0x{:040x}", 1), format!("0x{:040x}", 2));
+    let topic = format!("0x{:064x}", 1);
+    let ask = |filter: Value| endpoint.client.call("eth_getLogs", json!([filter]));
+    let words = json!("exceed max addresses or topics per search position");
+    for filter in [
+        json!({"fromBlock": "0x0", "toBlock": "0x1", "address": [one, other, one]}),
+        json!({"fromBlock": "0x0", "toBlock": "0x1", "topics": [[topic, topic]]}),
+    ] {
+        assert_eq!(ask(filter).await.expect_err("beyond the limit")["message"], words);
+    }
+    let within = json!({"fromBlock": "0x0", "toBlock": "0x1", "address": [one, other], "topics": [[topic]]});
+    ask(within).await.expect("within the limit");
 }

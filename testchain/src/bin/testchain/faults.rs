@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use testchain::faults::{Faults, LogFaults, Settings};
-use testchain::rpc::limits::{Limits, Wording};
+use testchain::faults::{Failure, Faults, LogFaults, Settings};
+use testchain::rpc::limits::{BatchRefusal, Limits, Wording};
 
 /// What the endpoint does wrong. Rates are probabilities from 0 to 1.
 #[derive(Debug, Args)]
@@ -23,6 +23,21 @@ pub(crate) struct FaultArguments {
     /// Requests answered with an internal error.
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     error_rate: f64,
+    /// Calls answered with an internal error, each by itself, also inside a batch.
+    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    call_error_rate: f64,
+    /// Answer every so-and-so-many-th request with an internal error.
+    #[arg(long, value_name = "REQUESTS")]
+    fail_every: Option<u64>,
+    /// Answer this method with an internal error, always. May be repeated.
+    #[arg(long, value_name = "METHOD")]
+    failing_method: Vec<String>,
+    /// Answer that this method does not exist. May be repeated.
+    #[arg(long, value_name = "METHOD")]
+    missing_method: Vec<String>,
+    /// Answer the calls of a batch in another order.
+    #[arg(long)]
+    shuffle_batches: bool,
     /// Requests never answered.
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     timeout_rate: f64,
@@ -86,6 +101,18 @@ pub(crate) struct FaultArguments {
     /// Most bytes of a request.
     #[arg(long, value_name = "BYTES")]
     max_body_bytes: Option<usize>,
+    /// Most calls in a batch.
+    #[arg(long, value_name = "CALLS")]
+    max_batch: Option<usize>,
+    /// How a longer batch is refused.
+    #[arg(long, value_enum, default_value = "stated")]
+    batch_refusal: BatchRefusal,
+    /// Most addresses in the filter of one eth_getLogs.
+    #[arg(long, value_name = "ADDRESSES")]
+    max_addresses: Option<usize>,
+    /// Most topics at one position of the filter of one eth_getLogs.
+    #[arg(long, value_name = "TOPICS")]
+    max_topics: Option<usize>,
     /// Whose words limits are refused in.
     #[arg(long, value_enum, default_value = "infura")]
     limit_wording: LimitWording,
@@ -126,13 +153,22 @@ impl FaultArguments {
             wording: self.limit_wording.into(),
             block_range: self.max_block_range,
             results: self.max_results,
+            response_bytes: None,
             body_bytes: self.max_body_bytes,
-            ..Limits::default()
+            batch: self.max_batch,
+            batch_refusal: self.batch_refusal,
+            addresses: self.max_addresses,
+            topics: self.max_topics,
         };
         let settings = Settings {
             latency: Duration::from_millis(self.latency_ms),
             jitter: Duration::from_millis(self.jitter_ms),
             error_rate: self.error_rate,
+            call_error_rate: self.call_error_rate,
+            fail_every: self.fail_every.map(|every| (every, Failure::Internal)),
+            failing_methods: self.failing_method.clone(),
+            missing_methods: self.missing_method.clone(),
+            shuffle_batches: self.shuffle_batches,
             timeout_rate: self.timeout_rate,
             too_many_requests_rate: self.too_many_requests_rate,
             rate_limit_rate: self.rate_limit_rate,
