@@ -1,15 +1,17 @@
 //! One question to the pool: who is asked, when it is asked again, and when to give up.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
 use super::call::Call;
 use super::endpoint::{Endpoint, Forms, Refused};
+use super::exchange::Progress;
 use super::pool::Inner;
 use super::refusal::{Hint, Refusal};
 use super::wire::{Body, Unread};
@@ -17,8 +19,12 @@ use super::wire::{Body, Unread};
 /// Answers longer than this are read on a blocking thread.
 const LONG: usize = 256 << 10;
 /// First and longest wait between two rounds.
-const WAIT: Duration = Duration::from_millis(100);
+const WAIT: Duration = Duration::from_millis(20);
+/// How much longer each wait is than the one before: the first ones get over a hiccup, the last ones over an outage.
+const WAIT_FACTOR: f32 = 3.0;
 const WAIT_LONGEST: Duration = Duration::from_secs(5);
+/// Rounds of a question that has another way.
+const SPARED_ROUNDS: usize = 2;
 /// Longest wait for a paused endpoint to come back within one question.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A request is slow after this many times its endpoint's median, but not sooner than this.
@@ -42,6 +48,33 @@ pub(super) struct Ask {
     pub(super) heavy: bool,
     /// Endpoints to leave out while there are others.
     pub(super) shun: Vec<i32>,
+    /// Each call stands for itself: where one has no answer the reader is given an error in its place.
+    pub(super) each: bool,
+    /// When none answers the whole question, what an endpoint has answered of it is read, with errors in place of the rest.
+    pub(super) in_part: bool,
+}
+
+impl Ask {
+    /// A question of the ordinary kind.
+    pub(super) fn of(calls: Vec<Call>, what: String, patience: Duration) -> Self {
+        Ask {
+            calls,
+            what,
+            patience,
+            block: None,
+            span: None,
+            receipts: false,
+            heavy: false,
+            shun: Vec::new(),
+            each: false,
+            in_part: false,
+        }
+    }
+
+    /// Whether the refusal is about the range asked for, which can be split.
+    pub(super) fn is_too_wide(&self, refusal: &Refusal) -> bool {
+        matches!(refusal, Refusal::TooMuch(_)) && self.span.is_some_and(|blocks| blocks > 1)
+    }
 }
 
 /// An answer that passed, and who gave it.
@@ -165,6 +198,39 @@ impl Tally {
     }
 }
 
+/// What each endpoint has answered of one question, until one has answered it all.
+#[derive(Default)]
+struct Kept(Mutex<BTreeMap<i32, Progress>>);
+
+impl Kept {
+    fn take(&self, id: i32) -> Option<Progress> {
+        self.lock().remove(&id)
+    }
+
+    fn put(&self, id: i32, progress: Progress) {
+        if progress.is_worth_keeping() {
+            self.lock().insert(id, progress);
+        }
+    }
+
+    /// Calls answered so far.
+    fn answers(&self) -> usize {
+        self.lock().values().map(Progress::answers).sum()
+    }
+
+    /// The endpoint that has answered most, and what.
+    fn most(&self) -> Option<(i32, Progress)> {
+        let mut kept = self.lock();
+        let (id, _) = kept.iter().max_by_key(|(_, progress)| progress.answers())?;
+        let id = *id;
+        kept.remove_entry(&id)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Progress>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Inner {
     /// Asks until an endpoint's answer passes `read`, every endpoint has given a definite answer, or the rounds are over.
     pub(super) async fn ask<T, R>(&self, ask: &Ask, read: R) -> Result<Served<T>, Trouble>
@@ -187,17 +253,22 @@ impl Inner {
         let waits = ExponentialBuilder::new()
             .with_min_delay(WAIT)
             .with_max_delay(WAIT_LONGEST)
-            .with_jitter();
-        let mut waits = waits.with_max_times(self.options.rounds.saturating_sub(1)).build();
+            .with_factor(WAIT_FACTOR)
+            .with_jitter()
+            .with_max_times(self.options.rounds.saturating_sub(1));
+        let mut pauses = waits.build();
         let (mut causes, mut rejections) = (Vec::new(), 0);
+        let kept = Kept::default();
+        let (mut most, mut rounds) = (0, 0);
         loop {
+            rounds += 1;
             let mut tried = Vec::new();
             let mut tally = Tally {
                 receipts: ask.receipts,
                 ..Tally::default()
             };
             while let Some(endpoint) = self.pick(ask, &tried) {
-                match self.race(endpoint, ask, &read, &mut tried, &mut tally).await {
+                match self.race(endpoint, (ask, &kept), &read, &mut tried, &mut tally).await {
                     (by, Ok(value)) => return Ok(Served { value, by }),
                     (by, Err(refused)) => {
                         debug!(endpoint = %by.name, ask = %ask.what, refusal = ?refused.refusal, detail = %refused.detail, "endpoint gave no usable answer");
@@ -212,6 +283,9 @@ impl Inner {
             if let Some(trouble) = tally.settled().or_else(|| self.hopeless(ask)) {
                 return Err(trouble);
             }
+            if rounds >= SPARED_ROUNDS && self.can_spare(ask) {
+                return Err(Trouble::Unsupported);
+            }
             let partly = tally.partly();
             // What fails twice over will hardly pass the third time, and there are other ways: parts of the range, logs for receipts.
             rejections += usize::from(tally.rejected > 0 && tally.rejected == tally.asked);
@@ -221,7 +295,15 @@ impl Inner {
             if !tally.causes.is_empty() {
                 causes = tally.causes;
             }
-            let Some(wait) = waits.next() else {
+            // A round that brought a part of the answer was no failure.
+            if kept.answers() > most {
+                most = kept.answers();
+                pauses = waits.build();
+            }
+            let Some(wait) = pauses.next() else {
+                if let Some(served) = self.in_part(ask, &kept, &read).await {
+                    return Ok(served);
+                }
                 return Err(partly.unwrap_or_else(|| Trouble::Unreachable(self.excuses(&causes))));
             };
             count(&self.counts.retries);
@@ -233,11 +315,23 @@ impl Inner {
         }
     }
 
+    /// What one endpoint has answered of a question that none answers as a whole.
+    async fn in_part<T, R>(&self, ask: &Ask, kept: &Kept, read: &R) -> Option<Served<T>>
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        let (id, progress) = kept.most().filter(|_| ask.in_part)?;
+        let by = Arc::clone(self.endpoints().iter().find(|endpoint| endpoint.id == id)?);
+        let value = self.read(&by, ask, read, progress.into_bodies()).await.ok()?;
+        Some(Served { value, by })
+    }
+
     /// One request, and a second one elsewhere when it is slow. The first good answer wins.
     async fn race<T, R>(
         &self,
         first: Arc<Endpoint>,
-        ask: &Ask,
+        (ask, kept): (&Ask, &Kept),
         read: &R,
         tried: &mut Vec<i32>,
         tally: &mut Tally,
@@ -251,7 +345,11 @@ impl Inner {
         let slow = slow_after(&first, ask.patience);
         let suspect = Arc::clone(&first);
         let run = async |endpoint: Arc<Endpoint>| {
-            let answer = self.attempt_once(&endpoint, ask, read).await;
+            let mut progress = kept.take(endpoint.id).unwrap_or_else(|| Progress::new(&ask.calls));
+            let answer = self.attempt(&endpoint, ask, read, &mut progress).await;
+            if answer.is_err() {
+                kept.put(endpoint.id, progress);
+            }
             (endpoint, answer)
         };
         let mut one = Box::pin(run(first));
@@ -264,11 +362,9 @@ impl Inner {
             () = sleep(slow) => {}
         }
         let Some(second) = self.hedge(ask, tried) else {
-            return one.await;
+            return self.no_longer(suspect, ask, slow, one).await;
         };
         tried.push(second.id);
-        // The slow request may never be waited for; its endpoint is not to look fast because of that.
-        suspect.vitals().received(slow, 0);
         let mut two = Box::pin(run(second));
         let ((by, answer), rest) = tokio::select! {
             answer = &mut one => (answer, &mut two),
@@ -279,7 +375,35 @@ impl Inner {
                 tally.note(&by, refused);
                 rest.await
             }
-            answer => (by, answer),
+            answer => {
+                if by.id != suspect.id {
+                    suspect.vitals().overtaken(slow, Instant::now());
+                }
+                (by, answer)
+            }
+        }
+    }
+
+    /// Waits on for an endpoint that is slow, but not much longer where the question has another way.
+    async fn no_longer<T>(
+        &self,
+        slow_one: Arc<Endpoint>,
+        ask: &Ask,
+        slow: Duration,
+        answer: impl Future<Output = (Arc<Endpoint>, Result<T, Refused>)>,
+    ) -> (Arc<Endpoint>, Result<T, Refused>) {
+        if !self.can_spare(ask) {
+            return answer.await;
+        }
+        let wait = slow * SLOW_FACTOR;
+        match timeout(wait, answer).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                slow_one.vitals().overtaken(slow + wait, Instant::now());
+                let detail = format!("no answer within {:.1} s", (slow + wait).as_secs_f64());
+                let refused = slow_one.refused(Refusal::Timeout, &detail);
+                (slow_one, Err(refused))
+            }
         }
     }
 
@@ -289,22 +413,43 @@ impl Inner {
         if hedges.load(Ordering::Relaxed) > 5 + requests.load(Ordering::Relaxed) / 10 {
             return None;
         }
-        let second = self
-            .pick(ask, tried)
-            .filter(|endpoint| !ask.shun.contains(&endpoint.id) && !endpoint.vitals().is_shunned(Instant::now()))?;
+        // One that does not have the block yet answers as if it were empty.
+        let is_behind = |endpoint: &Endpoint| {
+            ask.block
+                .zip(endpoint.vitals().head)
+                .is_some_and(|(block, head)| block > head)
+        };
+        let second = self.pick(ask, tried).filter(|endpoint| {
+            !ask.shun.contains(&endpoint.id) && !is_behind(endpoint) && !endpoint.vitals().is_shunned(Instant::now())
+        })?;
         count(hedges);
         Some(second)
     }
 
-    /// One request to one endpoint, with its answer read and checked, and the endpoint's record kept.
+    /// One question to one endpoint, with its answer read and checked, and the endpoint's record kept.
     pub(super) async fn attempt_once<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, read: &R) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        self.attempt(endpoint, ask, read, &mut Progress::new(&ask.calls)).await
+    }
+
+    /// The same, going on where an earlier attempt left off.
+    async fn attempt<T, R>(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        ask: &Ask,
+        read: &R,
+        progress: &mut Progress,
+    ) -> Result<T, Refused>
     where
         T: Send + 'static,
         R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
     {
         let _permit = endpoint.gate.enter().await;
         let _trial = Trial::of(endpoint);
-        let answer = self.exchange(endpoint, ask, read).await;
+        let answer = self.exchange(endpoint, ask, read, progress).await;
         match &answer {
             Ok(_) => endpoint.succeeded(),
             Err(refused) => {
@@ -323,53 +468,61 @@ impl Inner {
         answer
     }
 
-    async fn exchange<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, read: &R) -> Result<T, Refused>
+    async fn exchange<T, R>(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        ask: &Ask,
+        read: &R,
+        progress: &mut Progress,
+    ) -> Result<T, Refused>
     where
         T: Send + 'static,
         R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
     {
         endpoint.check_chain(self.chain, self.options.request_timeout).await?;
-        loop {
-            let answer = self.in_either_form(endpoint, ask, read).await;
-            let Err(mut refused) = answer else { return answer };
-            if self.smaller_batch(endpoint, ask, &refused.refusal) {
-                continue;
-            }
-            if refused.refusal == Refusal::Elsewhere {
-                refused.refusal = Refusal::Lie;
-            }
-            // A range that takes too long is a range that is too long.
-            if refused.refusal == Refusal::Timeout && ask.span.is_some_and(|blocks| blocks > 1) {
-                refused.refusal = Refusal::TooMuch(None);
-            }
-            match (refused.refusal, ask.span) {
-                (Refusal::TooMuch(hint), Some(blocks)) => {
-                    let next = endpoint.vitals().log_range.refused(blocks, hint);
-                    refused.refusal = Refusal::TooMuch(Some(Hint::Try(next)));
-                }
-                (Refusal::Unsupported, _) if ask.receipts => endpoint.vitals().no_receipts = true,
-                (refusal, _) if ask.receipts => endpoint.vitals().had_no_receipts(&refusal, Instant::now()),
-                _ => {}
-            }
-            return Err(refused);
+        let answer = self.in_either_form(endpoint, ask, read, progress).await;
+        let Err(mut refused) = answer else { return answer };
+        if refused.refusal == Refusal::Elsewhere {
+            refused.refusal = Refusal::Lie;
         }
+        // A range that takes too long is a range that is too long.
+        if refused.refusal == Refusal::Timeout && ask.span.is_some_and(|blocks| blocks > 1) {
+            refused.refusal = Refusal::TooMuch(None);
+        }
+        match (refused.refusal, ask.span) {
+            (Refusal::TooMuch(hint), Some(blocks)) => {
+                let next = endpoint.vitals().log_range.refused(blocks, hint);
+                refused.refusal = Refusal::TooMuch(Some(Hint::Try(next)));
+            }
+            (Refusal::Unsupported, _) if ask.receipts => endpoint.vitals().no_receipts = true,
+            (refusal, _) if ask.receipts => endpoint.vitals().had_no_receipts(&refusal, Instant::now()),
+            _ => {}
+        }
+        Err(refused)
     }
 
     /// Asks for blocks in the form the endpoint answers: by hash or by height. Where one is refused the other is tried, and what
     /// worked is what it is asked from then on.
-    async fn in_either_form<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, read: &R) -> Result<T, Refused>
+    async fn in_either_form<T, R>(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        ask: &Ask,
+        read: &R,
+        progress: &mut Progress,
+    ) -> Result<T, Refused>
     where
         T: Send + 'static,
         R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
     {
         let forms = endpoint.forms(&ask.calls, false);
-        let refused = match self.in_form(endpoint, ask, &forms, read).await {
+        let refused = match self.in_form(endpoint, (ask, &forms), read, progress).await {
             Err(refused) if forms.are_two() && may_be_the_form(&refused.refusal) => refused,
             answer => return answer,
         };
         let forms = endpoint.forms(&ask.calls, true);
         debug!(endpoint = %endpoint.name, ask = %ask.what, detail = %refused.detail, "asking in another form");
-        let answer = self.in_form(endpoint, ask, &forms, read).await;
+        let mut anew = Progress::new(&forms.calls);
+        let answer = self.in_form(endpoint, (ask, &forms), read, &mut anew).await;
         match answer {
             Ok(value) => {
                 endpoint.keep_forms(&forms);
@@ -380,16 +533,22 @@ impl Inner {
         }
     }
 
-    async fn in_form<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, forms: &Forms, read: &R) -> Result<T, Refused>
+    async fn in_form<T, R>(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        (ask, forms): (&Ask, &Forms),
+        read: &R,
+        progress: &mut Progress,
+    ) -> Result<T, Refused>
     where
         T: Send + 'static,
         R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
     {
-        let bodies = endpoint.exchange(&forms.calls, ask.patience).await?;
-        let method = ask.calls.last().map_or("", |call| call.method);
-        let answer = off_thread(bodies, read.clone(), ask.heavy).await;
-        answer.map_err(|unread| {
-            let mut refused = endpoint.unread(method, unread);
+        progress.take_form(&forms.calls);
+        endpoint.advance(progress, ask).await?;
+        let whole = std::mem::replace(progress, Progress::new(&ask.calls));
+        let answer = self.read(endpoint, ask, read, whole.into_bodies()).await;
+        answer.map_err(|mut refused| {
             if refused.refusal == Refusal::Elsewhere && forms.names_heights() {
                 refused.refusal = Refusal::Absent;
             }
@@ -397,15 +556,21 @@ impl Inner {
         })
     }
 
-    /// Halves the batches of an endpoint that finds them too large. `false` when that is no help.
-    fn smaller_batch(&self, endpoint: &Endpoint, ask: &Ask, refusal: &Refusal) -> bool {
-        let mut vitals = endpoint.vitals();
-        let sent = ask.calls.len().min(vitals.batch);
-        if !matches!(refusal, Refusal::BatchTooLarge | Refusal::TooMuch(_)) || sent <= 1 {
-            return false;
-        }
-        vitals.batch = sent / 2;
-        true
+    async fn read<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, read: &R, bodies: Vec<Body>) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
+    {
+        let method = ask.calls.last().map_or("", |call| call.method);
+        let read = read.clone();
+        // Reading what is heavy takes long, however short it is.
+        let bytes = if ask.heavy {
+            usize::MAX
+        } else {
+            bodies.iter().map(Body::len).sum()
+        };
+        let value = off_thread(bytes, move || read(&bodies)).await;
+        value.map_err(|unread| endpoint.unread(method, unread))
     }
 }
 
@@ -444,15 +609,15 @@ impl Drop for Trial<'_> {
     }
 }
 
-async fn off_thread<T, R>(bodies: Vec<Body>, read: R, heavy: bool) -> Result<T, Unread>
-where
-    T: Send + 'static,
-    R: Fn(&[Body]) -> Result<T, Unread> + Send + 'static,
-{
-    if !heavy && bodies.iter().map(|body| body.bytes.len()).sum::<usize>() <= LONG {
-        return read(&bodies);
+/// Reads an answer of so many bytes, on a blocking thread where they are many.
+pub(super) async fn off_thread<T: Send + 'static>(
+    bytes: usize,
+    read: impl FnOnce() -> Result<T, Unread> + Send + 'static,
+) -> Result<T, Unread> {
+    if bytes <= LONG {
+        return read();
     }
-    let reading = tokio::task::spawn_blocking(move || read(&bodies));
+    let reading = tokio::task::spawn_blocking(read);
     reading
         .await
         .unwrap_or_else(|error| Err(Unread::Malformed(error.to_string())))

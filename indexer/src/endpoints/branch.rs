@@ -1,14 +1,14 @@
 //! The headers of a range: linked, and on the branch that more than one endpoint knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::B256;
 use decoders::block::BlockRef;
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -17,8 +17,10 @@ use super::call::Call;
 use super::endpoint::Endpoint;
 use super::error::Wanted;
 use super::header;
+use super::pieces::cut;
 use super::pool::{Inner, check_wanted};
 use super::proof::Judged;
+use super::reach::Reach;
 use super::seal::Rules;
 use super::vitals::Available;
 use super::wire::{Body, Reply, Unread, replies};
@@ -58,20 +60,19 @@ impl From<Trouble> for Broken {
 }
 
 impl Inner {
-    /// Every header of the range, linked; and the last one known to a second endpoint.
-    pub(super) async fn headers(&self, range: &RangeInclusive<u64>, shun: &[i32]) -> Result<Vec<Judged>, Broken> {
-        let size = u64::try_from(self.options.batch.max(1)).unwrap_or(1);
-        let (start, end) = (*range.start(), *range.end());
-        let count = (end - start) / size + 1;
-        let parts = (0..count).map(|part| {
-            let first = start + part * size;
-            first..=end.min(first.saturating_add(size - 1))
-        });
-        let runs: Vec<Run> = stream::iter(parts)
-            .map(|part| self.run(part, shun))
-            .buffered(UNDER_WAY)
-            .try_collect()
-            .await?;
+    /// The headers of the range as far as it can be read, linked; and the last one known to a second endpoint.
+    pub(super) async fn headers(
+        &self,
+        range: &RangeInclusive<u64>,
+        shun: &[i32],
+        reach: &Reach,
+    ) -> Result<Vec<Judged>, Broken> {
+        let mut runs = self.runs(range, shun, reach).await?;
+        runs.sort_by_key(|run| run.headers.first().map(|judged| judged.header.block.number));
+        for run in &mut runs {
+            run.headers.retain(|judged| reach.holds(judged.header.block.number));
+        }
+        runs.retain(|run| !run.headers.is_empty());
         for pair in runs.windows(2) {
             let [below, above] = pair else { continue };
             let (Some(last), Some(first)) = (below.headers.last(), above.headers.first()) else {
@@ -88,32 +89,87 @@ impl Inner {
         Ok(runs.into_iter().flat_map(|run| run.headers).collect())
     }
 
-    async fn run(&self, part: RangeInclusive<u64>, shun: &[i32]) -> Result<Run, Trouble> {
+    /// The headers in as many answers as it takes. What is missing of an answer is asked for again by itself.
+    async fn runs(&self, range: &RangeInclusive<u64>, shun: &[i32], reach: &Reach) -> Result<Vec<Run>, Trouble> {
+        let size = u64::try_from(self.options.batch.max(1)).unwrap_or(1);
+        let mut queue: VecDeque<RangeInclusive<u64>> = VecDeque::from([range.clone()]);
+        let mut under_way = FuturesUnordered::new();
+        let mut runs = Vec::new();
+        loop {
+            while under_way.len() < UNDER_WAY {
+                let Some(next) = queue.pop_front() else { break };
+                let (part, rest) = cut(&next, size);
+                if let Some(rest) = rest {
+                    queue.push_front(rest);
+                }
+                if reach.holds(*part.start()) {
+                    under_way.push(self.run(part, shun));
+                }
+            }
+            let Some((part, answer)) = under_way.next().await else {
+                return Ok(runs);
+            };
+            let blocks = part.end() - part.start() + 1;
+            match answer {
+                Ok(read) => {
+                    for hole in holes(&part, &read).into_iter().rev() {
+                        queue.push_front(hole);
+                    }
+                    runs.extend(read);
+                }
+                // One header that nobody can prove is no reason to do without those below it.
+                Err(Trouble::Unproven { .. }) if blocks > 1 => {
+                    let (front, back) = cut(&part, blocks / 2);
+                    back.into_iter().for_each(|back| queue.push_front(back));
+                    queue.push_front(front);
+                }
+                // The range ends above the chain: the caller's mistake, or the endpoints are behind.
+                Err(trouble @ Trouble::Absent) => return Err(trouble),
+                Err(trouble) => reach.end(*part.start(), trouble)?,
+            }
+        }
+    }
+
+    async fn run(&self, part: RangeInclusive<u64>, shun: &[i32]) -> (RangeInclusive<u64>, Result<Vec<Run>, Trouble>) {
         let ask = Ask {
             block: Some(*part.end()),
             shun: shun.to_vec(),
+            each: true,
+            in_part: true,
             ..self.question(
                 part.clone().map(Call::header_at).collect(),
                 Wanted::Range(part.clone()).to_string(),
             )
         };
-        let served = self
-            .ask_sealed(&ask, |agreed| {
-                let (rules, part) = (Arc::clone(&self.rules), part.clone());
-                move |bodies: &[Body]| {
-                    let replies = replies(bodies)?;
-                    let mut headers: Vec<Judged> = Vec::with_capacity(replies.len());
-                    for (number, reply) in part.clone().zip(&replies) {
-                        headers.push(linked(number, reply, headers.last(), &rules, agreed)?);
+        let served = self.ask_sealed(&ask, |agreed| {
+            let (rules, part) = (Arc::clone(&self.rules), part.clone());
+            move |bodies: &[Body]| {
+                let replies = replies(bodies)?;
+                // Headers without a gap between them.
+                let mut runs: Vec<Vec<Judged>> = Vec::new();
+                let mut cause = Unread::Absent;
+                for (number, reply) in part.clone().zip(&replies) {
+                    let run = runs.last_mut().filter(|run| follows(run, number));
+                    match linked(number, reply, run.as_deref().and_then(|run| run.last()), &rules, agreed) {
+                        Ok(judged) => match run {
+                            Some(run) => run.push(judged),
+                            None => runs.push(vec![judged]),
+                        },
+                        Err(unread @ (Unread::Refused(_) | Unread::Absent | Unread::Malformed(_))) => cause = unread,
+                        Err(unread) => return Err(unread),
                     }
-                    Ok(headers)
                 }
-            })
-            .await?;
-        Ok(Run {
-            headers: served.value,
-            by: served.by,
-        })
+                if runs.is_empty() { Err(cause) } else { Ok(runs) }
+            }
+        });
+        let runs = served.await.map(|served| {
+            let run = |headers| Run {
+                headers,
+                by: Arc::clone(&served.by),
+            };
+            served.value.into_iter().map(run).collect()
+        });
+        (part, runs)
     }
 
     /// Asks a second endpoint for the hash of the last block, so that one endpoint alone on its branch is noticed.
@@ -124,8 +180,9 @@ impl Inner {
             ..self.question(vec![Call::header_at(number)], format!("block {number}"))
         };
         let mut tried = vec![by.id];
+        let now = Instant::now();
         // One that does not answer is no witness.
-        while let Some(other) = self.pick(&ask, &tried) {
+        while let Some(other) = self.pick(&ask, &tried).filter(|other| !other.vitals().failing(now)) {
             tried.push(other.id);
             match self.hash_at(&other, &ask).await {
                 Some(hash) if hash == last.header.block.hash => return Ok(()),
@@ -248,6 +305,29 @@ impl Inner {
             }
         }
     }
+}
+
+/// Whether the block stands on top of the run.
+fn follows(run: &[Judged], number: u64) -> bool {
+    run.last().is_some_and(|last| last.header.block.number + 1 == number)
+}
+
+/// The blocks of `part` that are in none of its runs, which are in order.
+fn holes(part: &RangeInclusive<u64>, runs: &[Run]) -> Vec<RangeInclusive<u64>> {
+    let (mut next, mut holes) = (*part.start(), Vec::new());
+    let ends = runs
+        .iter()
+        .filter_map(|run| run.headers.first().zip(run.headers.last()));
+    for (first, last) in ends.map(|(first, last)| (first.header.block.number, last.header.block.number)) {
+        if next < first {
+            holes.push(next..=first - 1);
+        }
+        next = last + 1;
+    }
+    if next <= *part.end() {
+        holes.push(next..=*part.end());
+    }
+    holes
 }
 
 fn linked(

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, hex};
 use decoders::block::{self, BlockRef};
@@ -20,6 +21,17 @@ pub(super) struct Call {
     params: String,
     /// The same question about a block by its height, where the call names the block by its hash. Not every server answers both.
     by_number: Option<Box<Call>>,
+    /// What the logs asked for are, where they can be asked for in parts.
+    filter: Option<Arc<Parts>>,
+}
+
+/// An `eth_getLogs` that can be split by the contracts and the topics it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
+    /// The members of the filter object that name the blocks.
+    blocks: String,
+    topics: Vec<B256>,
+    addresses: Vec<Address>,
 }
 
 impl Call {
@@ -29,6 +41,7 @@ impl Call {
             method,
             params,
             by_number,
+            filter: None,
         }
     }
 
@@ -116,12 +129,62 @@ impl Call {
     }
 
     fn logs(blocks: &str, filter: &Filter) -> Vec<Self> {
-        let whole = (!filter.whole.is_empty()).then(|| filter_json(&[], &filter.whole));
-        std::iter::once(filter_json(&filter.topics, &filter.addresses))
+        let whole = (!filter.whole.is_empty()).then(|| (Vec::new(), filter.whole.clone()));
+        std::iter::once((filter.topics.clone(), filter.addresses.clone()))
             .chain(whole)
-            .map(|filter| Call::new("eth_getLogs", format!("[{{{blocks}{filter}}}]")))
+            .map(|(topics, addresses)| {
+                Self::of_parts(Parts {
+                    blocks: blocks.to_owned(),
+                    topics,
+                    addresses,
+                })
+            })
             .collect()
     }
+
+    fn of_parts(parts: Parts) -> Self {
+        let (blocks, filter) = (&parts.blocks, filter_json(&parts.topics, &parts.addresses));
+        Call {
+            method: "eth_getLogs",
+            params: format!("[{{{blocks}{filter}}}]"),
+            by_number: None,
+            filter: Some(Arc::new(parts)),
+        }
+    }
+
+    /// Contracts and topics of the filter; none of both for a call without one.
+    pub(super) fn values(&self) -> (usize, usize) {
+        let values = |parts: &Arc<Parts>| (parts.addresses.len(), parts.topics.len());
+        self.filter.as_ref().map_or((0, 0), values)
+    }
+
+    /// Calls that together ask for the same, none with more contracts or topics than these.
+    pub(super) fn within(self, addresses: usize, topics: usize) -> Vec<Self> {
+        let (has_addresses, has_topics) = self.values();
+        let parts = match &self.filter {
+            Some(parts) if has_addresses > addresses || has_topics > topics => parts,
+            _ => return vec![self],
+        };
+        let by_address = chunks(&parts.addresses, addresses);
+        let by_topic = chunks(&parts.topics, topics);
+        let part = |addresses: &[Address], topics: &[B256]| {
+            Self::of_parts(Parts {
+                blocks: parts.blocks.clone(),
+                topics: topics.to_vec(),
+                addresses: addresses.to_vec(),
+            })
+        };
+        let all_topics = |addresses| by_topic.iter().map(move |topics| part(addresses, topics));
+        by_address.iter().flat_map(|addresses| all_topics(addresses)).collect()
+    }
+}
+
+/// At most `size` values each; no values mean any and stay together.
+fn chunks<T>(values: &[T], size: usize) -> Vec<&[T]> {
+    if values.is_empty() {
+        return vec![values];
+    }
+    values.chunks(size.max(1)).collect()
 }
 
 fn filter_json(topics: &[B256], addresses: &[Address]) -> String {
@@ -147,16 +210,17 @@ fn push_all(json: &mut String, all: impl IntoIterator<Item = impl std::fmt::Disp
 }
 
 /// The request text of `calls` under the ids from `id` on: one object, or a batch.
-pub(super) fn request(calls: &[Call], id: u64) -> String {
+pub(super) fn request<'a>(calls: impl IntoIterator<Item = &'a Call>, id: u64) -> String {
     let one = |(call, id): (&Call, u64)| {
         format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{}","params":{}}}"#,
             call.method, call.params
         )
     };
-    match calls {
-        [call] => one((call, id)),
-        calls => format!("[{}]", calls.iter().zip(id..).map(one).collect::<Vec<_>>().join(",")),
+    let calls: Vec<String> = calls.into_iter().zip(id..).map(one).collect();
+    match <[String; 1]>::try_from(calls) {
+        Ok([call]) => call,
+        Err(calls) => format!("[{}]", calls.join(",")),
     }
 }
 
@@ -212,6 +276,35 @@ mod tests {
         );
         assert_eq!(batch[2]["params"], json!(["0xff"]));
         assert_eq!(Call::header_of(B256::ZERO).by_number(), None);
+    }
+
+    #[test]
+    fn a_filter_in_parts_asks_for_every_pair_once_and_for_no_more_than_it_may() {
+        let filter = Filter {
+            topics: (0..5).map(B256::repeat_byte).collect(),
+            addresses: (0..7).map(Address::repeat_byte).collect(),
+            ..Filter::default()
+        };
+        let [call] = Call::logs_in(&(1..=2), &filter).try_into().unwrap();
+        assert_eq!(call.clone().within(7, 5), std::slice::from_ref(&call));
+        let parts = call.within(3, 2);
+        assert_eq!(parts.len(), 3 * 3);
+        let mut pairs = Vec::new();
+        for part in parts.iter().map(|part| part.filter.as_ref().unwrap()) {
+            assert!(part.addresses.len() <= 3 && part.topics.len() <= 2 && part.blocks.contains("fromBlock"));
+            pairs.extend(
+                part.addresses
+                    .iter()
+                    .flat_map(|one| part.topics.iter().map(move |topic| (*one, *topic))),
+            );
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        assert_eq!(pairs.len(), 35);
+        // Every contract, and every topic: not to be split.
+        let [any] = Call::logs_in(&(1..=2), &Filter::default()).try_into().unwrap();
+        assert_eq!(any.clone().within(1, 1), [any]);
+        assert_eq!(Call::header_at(1).within(1, 1), [Call::header_at(1)]);
     }
 
     #[test]

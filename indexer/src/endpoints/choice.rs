@@ -17,18 +17,21 @@ impl Inner {
     /// The next endpoint for a question: it can be asked now, is likely to have the answer, and its turn has come.
     pub(super) fn pick(&self, ask: &Ask, tried: &[i32]) -> Option<Arc<Endpoint>> {
         let now = Instant::now();
+        let spares = self.can_spare(ask);
         let mut best: Vec<Arc<Endpoint>> = Vec::new();
         let mut best_rank = None;
         for endpoint in self.endpoints().iter().filter(|endpoint| !tried.contains(&endpoint.id)) {
             let vitals = endpoint.vitals();
-            if vitals.available(now) != Available::Now || ask.receipts && vitals.spares_receipts(now) {
+            let useless = ask.receipts && (vitals.spares_receipts(now) || spares && vitals.failing(now));
+            if vitals.available(now) != Available::Now || useless {
                 continue;
             }
+            let failing = vitals.failing(now);
             let shunned = ask.shun.contains(&endpoint.id) || vitals.is_shunned(now);
             let stale = ask.block.zip(vitals.head).is_some_and(|(block, head)| block > head);
             let narrow = ask.span.is_some_and(|blocks| blocks > vitals.log_range.blocks());
             drop(vitals);
-            let rank = (shunned, stale, endpoint.priority(), narrow);
+            let rank = (shunned, failing, stale, endpoint.priority(), narrow);
             if best_rank.is_none_or(|best| rank < best) {
                 best_rank = Some(rank);
                 best.clear();
@@ -50,10 +53,24 @@ impl Inner {
         if wrong.len() == endpoints.len() {
             return Some(Trouble::WrongChain(wrong.join("; ")));
         }
-        let now = Instant::now();
-        let useless =
-            |endpoint: &Arc<Endpoint>| endpoint.vitals().spares_receipts(now) || wrong_chain(endpoint).is_some();
+        let (spares, now) = (self.can_spare(ask), Instant::now());
+        let useless = |endpoint: &Arc<Endpoint>| {
+            let vitals = endpoint.vitals();
+            let useless = vitals.spares_receipts(now) || spares && vitals.failing(now);
+            drop(vitals);
+            useless || wrong_chain(endpoint).is_some()
+        };
         (ask.receipts && endpoints.iter().all(useless)).then_some(Trouble::Unsupported)
+    }
+
+    /// Whether the question needs no answer of an endpoint that fails: where one that answers has no receipts, its logs will do.
+    pub(super) fn can_spare(&self, ask: &Ask) -> bool {
+        let now = Instant::now();
+        let answers = |endpoint: &Arc<Endpoint>| {
+            let vitals = endpoint.vitals();
+            vitals.spares_receipts(now) && !vitals.failing(now) && vitals.available(now) == Available::Now
+        };
+        ask.receipts && self.endpoints().iter().any(answers)
     }
 
     /// Whether an endpoint that was not asked will be back in a moment.

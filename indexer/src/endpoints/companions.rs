@@ -20,6 +20,7 @@ use super::error::{EndpointError, Wanted};
 use super::log::check_order;
 use super::pool::Inner;
 use super::proof::{Judged, Want};
+use super::reach::Reach;
 use super::receipt;
 use super::settings::Filter;
 use super::wire::{Reply, Unread};
@@ -58,12 +59,16 @@ impl Inner {
         if want.filter.draws.is_none() || span.logs.is_empty() {
             return Ok(());
         }
-        let mut headers = match self.headers(&span.range, &[]).await {
+        let reach = Reach::default();
+        let mut headers = match self.headers(&span.range, &[], &reach).await {
             Ok(headers) => headers,
             Err(Broken::Trouble(trouble)) => return Err(self.error(trouble, &Wanted::Range(span.range.clone()))),
             // They do not agree what these blocks are.
             Err(Broken::Branch(_)) => return Ok(()),
         };
+        if let Some((_, trouble)) = reach.ended() {
+            return Err(self.error(trouble, &Wanted::Range(span.range.clone())));
+        }
         headers.retain(|judged| span.block(judged.header.block.number) == Some(&judged.header.block));
         span.context.whole = self
             .accompany(&headers, &mut span.logs, &FxHashSet::default(), &want)

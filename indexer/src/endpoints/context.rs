@@ -35,6 +35,8 @@ pub(super) enum Told<V> {
     Unproven(V),
     /// The endpoint does not have it.
     Missing,
+    /// The endpoint failed at it, though it answered others.
+    Failed,
     /// It contradicts what is known; how. Unlike an answer that is refused as a whole it costs the others of its batch nothing.
     False(String),
 }
@@ -84,6 +86,8 @@ struct Gathered<K, V> {
     unproven: FxHashMap<K, V>,
     /// One falsehood of each endpoint that told some.
     lies: FxHashMap<i32, String>,
+    /// An endpoint failed at some, and may not do so again.
+    failed: bool,
 }
 
 impl Inner {
@@ -162,10 +166,12 @@ impl Inner {
             found: FxHashMap::default(),
             unproven: FxHashMap::default(),
             lies: FxHashMap::default(),
+            failed: false,
         };
         let mut shun = Vec::new();
         let mut left = self.pass(keys, kind, &mut shun, &mut gathered).await?;
-        if !left.is_empty() && self.endpoints().iter().any(|endpoint| !shun.contains(&endpoint.id)) {
+        let others = self.endpoints().iter().any(|endpoint| !shun.contains(&endpoint.id));
+        if !left.is_empty() && (others || gathered.failed) {
             left = self.pass(&left, kind, &mut shun, &mut gathered).await?;
         }
         left.retain(|key| !gathered.unproven.contains_key(key));
@@ -177,6 +183,7 @@ impl Inner {
             mut found,
             unproven,
             lies,
+            ..
         } = gathered;
         for (key, value) in unproven {
             found.entry(key).or_insert(value);
@@ -231,6 +238,10 @@ impl Inner {
                         left.push(key);
                     }
                     Told::Missing => left.push(key),
+                    Told::Failed => {
+                        gathered.failed = true;
+                        left.push(key);
+                    }
                     Told::False(reason) => {
                         let by = batch.by.map(|by| gathered.lies.entry(by));
                         by.map(|entry| entry.or_insert(reason));
@@ -284,6 +295,7 @@ impl Inner {
             block: keys.iter().filter_map(kind.height).max(),
             heavy: kind.heavy,
             shun,
+            each: true,
             ..self.question(
                 keys.iter().map(kind.call).collect(),
                 format!("{} {}", keys.len(), kind.what),
@@ -293,7 +305,15 @@ impl Inner {
         let read = move |bodies: &[Body]| {
             let replies = replies(bodies)?;
             let told = asked.iter().zip(&replies).map(|(key, reply)| (kind.read)(key, reply));
-            told.collect::<Result<Vec<_>, _>>()
+            let mut told: Vec<Result<Told<V>, Unread>> = told.collect();
+            // One that failed costs the others nothing, unless all did.
+            let failed = |told: &Result<Told<V>, Unread>| matches!(told, Err(Unread::Refused(_)));
+            if !told.iter().all(failed) {
+                told.iter_mut()
+                    .filter(|told| failed(told))
+                    .for_each(|told| *told = Ok(Told::Failed));
+            }
+            told.into_iter().collect::<Result<Vec<_>, _>>()
         };
         let served = self.ask(&ask, read).await?;
         Ok(Batch {

@@ -10,8 +10,10 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use super::ask::{Ask, off_thread};
 use super::call::{Call, request};
 use super::error::EndpointError;
+use super::exchange::is_final;
 use super::gate::Gate;
 use super::health::EndpointHealth;
 use super::redact::{Redactor, redacted};
@@ -20,7 +22,10 @@ use super::settings::{EndpointSettings, PoolOptions};
 use super::socket::{Announcements, Socket};
 use super::transport::{Received, Transport, Unsent};
 use super::vitals::{ChainCheck, Vitals};
-use super::wire::{Body, Quantity, Unread, refusal_in, single};
+use super::wire::{Body, Quantity, Reply, RpcError, Unread, alone, batch, refusal_in, replies};
+
+/// Answers longer than this are no errors.
+const LONGEST_ERROR: usize = 64 << 10;
 
 /// Why an endpoint gave no usable answer; `detail` is clean of secrets.
 #[derive(Clone, Debug)]
@@ -45,6 +50,19 @@ impl Forms {
     pub(super) fn are_two(&self) -> bool {
         !(self.by_number.is_empty() && self.by_hash.is_empty())
     }
+}
+
+impl Refused {
+    pub(super) fn by_size(self, by_size: bool) -> Failed {
+        Failed { refused: self, by_size }
+    }
+}
+
+/// A request that brought no answer.
+pub(super) struct Failed {
+    pub(super) refused: Refused,
+    /// A smaller one might bring some.
+    pub(super) by_size: bool,
 }
 
 /// The operator's settings, which may change while requests are under way.
@@ -155,13 +173,16 @@ impl Endpoint {
         }
     }
 
+    /// What an error that answered `method` means.
+    pub(super) fn refused_by(&self, method: &str, error: &RpcError, status: u16) -> Refused {
+        let detail = format!("{} (code {})", error.message, error.code);
+        self.refused(classify(method, error, status), &detail)
+    }
+
     /// What an unreadable answer to `method` means.
     pub(super) fn unread(&self, method: &str, unread: Unread) -> Refused {
         match unread {
-            Unread::Refused(error) => self.refused(
-                classify(method, &error, 200),
-                &format!("{} (code {})", error.message, error.code),
-            ),
+            Unread::Refused(error) => self.refused_by(method, &error, 200),
             Unread::Malformed(text) => self.refused(Refusal::Malformed, &format!("unreadable answer: {text}")),
             Unread::Absent => self.refused(Refusal::Absent, "does not have it"),
             Unread::Lie(text) => self.refused(Refusal::Lie, &text),
@@ -175,10 +196,10 @@ impl Endpoint {
         if self.vitals().is_right_chain(Instant::now()) {
             return Ok(());
         }
-        let bodies = self.exchange(&[Call::chain_id()], patience).await?;
-        let found = bodies
-            .first()
-            .map_or(Err(Unread::Absent), |body| single::<Quantity>(&body.bytes));
+        let ask = Ask::of(vec![Call::chain_id()], "its chain id".to_owned(), patience);
+        let bodies = self.request(&[(0, Call::chain_id())], &ask).await;
+        let bodies: Vec<Body> = bodies.map_err(|failed| failed.refused)?.into_iter().flatten().collect();
+        let found = replies(&bodies).and_then(|replies| replies.first().ok_or(Unread::Absent)?.read::<Quantity>());
         let found = found.map_err(|unread| self.unread("eth_chainId", unread))?.0;
         self.serves(ChainId(found), chain)
     }
@@ -226,29 +247,21 @@ impl Endpoint {
         vitals.by_number.retain(|method| !forms.by_hash.contains(method));
     }
 
-    /// Sends `calls` in as few batches as the endpoint takes, and returns the bytes that answer them.
-    pub(super) async fn exchange(&self, calls: &[Call], patience: Duration) -> Result<Vec<Body>, Refused> {
-        let mut bodies = Vec::new();
-        for part in calls.chunks(self.batch()) {
-            bodies.push(self.exchange_one(part, patience).await?);
-        }
-        Ok(bodies)
-    }
-
     /// Calls per batch: what the endpoint takes and its rate limit allows at once.
-    fn batch(&self) -> usize {
+    pub(super) fn batch(&self) -> usize {
         let allowed = self.tuning().rate.map_or(usize::MAX, |rate| {
             usize::try_from(burst(rate).get()).unwrap_or(usize::MAX)
         });
-        self.vitals().batch.min(allowed).max(1)
+        self.vitals().batch.count().min(allowed).max(1)
     }
 
-    fn longest(&self, calls: &[Call]) -> usize {
-        let sum = |sum: usize, call: &Call| sum.saturating_add(call.longest());
+    fn longest(&self, calls: &[(usize, Call)]) -> usize {
+        let sum = |sum: usize, (_, call): &(usize, Call)| sum.saturating_add(call.longest());
         calls.iter().fold(0, sum).min(self.cap)
     }
 
-    async fn exchange_one(&self, calls: &[Call], patience: Duration) -> Result<Body, Refused> {
+    /// Sends `calls` in one request. Those that a batch does not answer are missing from its answers.
+    pub(super) async fn request(&self, calls: &[(usize, Call)], ask: &Ask) -> Result<Vec<Option<Body>>, Failed> {
         let count = calls.len();
         let limiter = self.tuning().limiter.clone();
         if let (Some(limiter), Some(cells)) = (limiter, u32::try_from(count).ok().and_then(NonZeroU32::new)) {
@@ -260,48 +273,75 @@ impl Endpoint {
             .fetch_add(u64::try_from(count).unwrap_or(1), Ordering::Relaxed);
         self.vitals().requests += 1;
         let sent = Instant::now();
-        let Received {
-            status,
-            retry_after,
-            bytes,
-        } = match timeout(
-            patience,
-            self.transport.send(request(calls, id), id, count, self.longest(calls)),
-        )
-        .await
-        {
+        let text = request(calls.iter().map(|(_, call)| call), id);
+        let received = match timeout(ask.patience, self.transport.send(text, id, count, self.longest(calls))).await {
             Err(_) => {
-                let detail = format!("no answer within {:.1} s", patience.as_secs_f64());
-                return Err(self.refused(Refusal::Timeout, &detail));
+                let detail = format!("no answer within {:.1} s", ask.patience.as_secs_f64());
+                return Err(self.refused(Refusal::Timeout, &detail).by_size(true));
             }
             Ok(Err(Unsent::TooLarge)) => {
                 // Nothing true is that long where the caller did not ask for much.
-                let is_absurd = count == 1 && calls.iter().all(|call| call.longest() < usize::MAX);
+                let is_absurd = count == 1 && calls.iter().all(|(_, call)| call.longest() < usize::MAX);
                 let refusal = if is_absurd {
                     Refusal::Malformed
                 } else {
                     Refusal::TooMuch(None)
                 };
-                return Err(self.refused(refusal, "answer too long"));
+                return Err(self.refused(refusal, "answer too long").by_size(!is_absurd));
             }
-            Ok(Err(Unsent::Network(text))) => return Err(self.refused(Refusal::Unavailable, &text)),
+            Ok(Err(Unsent::Network(text))) => return Err(self.refused(Refusal::Unavailable, &text).by_size(false)),
             Ok(Ok(received)) => received,
         };
-        self.vitals().received(sent.elapsed(), bytes.len());
-        if (200..300).contains(&status) {
-            return Ok(Body { id, count, bytes });
+        self.vitals().received(sent.elapsed(), received.bytes.len());
+        let method = calls.last().map_or("", |(_, call)| call.method);
+        if !(200..300).contains(&received.status) {
+            return self.with_status(method, received, count);
         }
-        let method = calls.last().map_or("", |call| call.method);
+        let bytes = received.bytes;
+        if count > 1 {
+            let bodies = off_thread(bytes.len(), move || batch(&bytes, id, count)).await;
+            return bodies.map_err(|unread| self.unread(method, unread).by_size(true));
+        }
+        // What is long is no error; where nothing else is lost with it, its reader finds out whether it is whole.
+        if bytes.len() > LONGEST_ERROR && ask.calls.len() == 1 {
+            return Ok(vec![Some(Body::Alone(bytes))]);
+        }
+        let opened = off_thread(bytes.len(), move || {
+            let error = match alone(&bytes)? {
+                Reply::Error(error) => Some(error),
+                Reply::Value(_) | Reply::Null => None,
+            };
+            Ok((Body::Alone(bytes), error))
+        });
+        match opened.await {
+            Ok((_, Some(error))) if !is_final(&classify(method, &error, 200)) => {
+                Err(self.refused_by(method, &error, 200).by_size(true))
+            }
+            Ok((body, _)) => Ok(vec![Some(body)]),
+            Err(unread) => Err(self.unread(method, unread).by_size(true)),
+        }
+    }
+
+    /// An answer under a status that means failure.
+    fn with_status(&self, method: &str, received: Received, count: usize) -> Result<Vec<Option<Body>>, Failed> {
+        let Received {
+            status,
+            retry_after,
+            bytes,
+        } = received;
         let error = refusal_in(&bytes);
         let refusal = match error.as_ref().map(|error| classify(method, error, status)) {
             // Some servers put what the contract said under a status of their own.
-            Some(Refusal::Reverted) => return Ok(Body { id, count, bytes }),
+            Some(Refusal::Reverted) if count == 1 => return Ok(vec![Some(Body::Alone(bytes))]),
             None => of_status(status, retry_after),
             Some(Refusal::RateLimited(None)) => Refusal::RateLimited(retry_after),
             Some(refusal) => refusal,
         };
+        // A gateway whose server is away says nothing about the request.
+        let is_gateway = error.is_none() && matches!(status, 502..=504 | 520..=530);
         let text = error.map_or_else(|| String::from_utf8_lossy(&bytes).into_owned(), |error| error.message);
-        Err(self.refused(refusal, &format!("http {status}: {text}")))
+        let refused = self.refused(refusal, &format!("http {status}: {text}"));
+        Err(refused.by_size(!is_gateway))
     }
 
     /// Counts a success.

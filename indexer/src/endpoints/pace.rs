@@ -1,17 +1,21 @@
-//! How much one endpoint is asked for at once: blocks per `eth_getLogs`, calls per batch.
+//! How much one endpoint is asked for at once: blocks per `eth_getLogs`, calls per batch, addresses and topics per filter. Each has
+//! a pace of its own, because each is refused for its own reasons.
 
 use super::refusal::Hint;
 
 /// Blocks of the first `eth_getLogs` to an endpoint nothing is known about.
-const FIRST_RANGE: f64 = 500.0;
+const FIRST_RANGE: u64 = 500;
 /// Full-sized answers after which a size once refused is tried again.
 const WALL_PATIENCE: u32 = 64;
+/// Refusals without a clear word, none of that size answered in between, after which the size is what is refused. Fewer may be the
+/// failures that every endpoint has now and then.
+const EVIDENCE: u32 = 3;
 /// Logs in one answer from which on the range grows no further.
 const ENOUGH_LOGS: usize = 10_000;
 
-/// The adaptive `eth_getLogs` range of one endpoint.
+/// A size that adapts to what an endpoint takes.
 #[derive(Clone, Debug)]
-pub(super) struct LogRange {
+pub(super) struct Pace {
     current: f64,
     /// A limit the endpoint stated, or the pool's.
     ceiling: u64,
@@ -19,36 +23,42 @@ pub(super) struct LogRange {
     wall: Option<u64>,
     /// Full-sized answers since the last refusal.
     answers: u32,
+    /// The smallest size that may have been refused, and how often.
+    doubt: Option<(u64, u32)>,
 }
 
-impl LogRange {
-    pub(super) fn new(ceiling: u64) -> Self {
+impl Pace {
+    pub(super) fn new(first: u64, ceiling: u64) -> Self {
         let ceiling = ceiling.max(1);
-        LogRange {
-            current: FIRST_RANGE.min(float(ceiling)),
+        Pace {
+            current: float(first.clamp(1, ceiling)),
             ceiling,
             wall: None,
             answers: 0,
+            doubt: None,
         }
     }
 
-    /// Blocks to ask for next.
-    pub(super) fn blocks(&self) -> u64 {
+    /// What to ask for next.
+    pub(super) fn size(&self) -> u64 {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "clamped to a positive 64-bit range"
         )]
-        let blocks = self.current as u64;
-        blocks.clamp(1, self.ceiling)
+        let size = self.current as u64;
+        size.clamp(1, self.ceiling)
     }
 
-    /// `blocks` were answered with `logs`.
-    pub(super) fn answered(&mut self, blocks: u64, logs: usize) {
-        if logs > ENOUGH_LOGS * 2 {
-            let share = ENOUGH_LOGS as f64 * 1.5 / logs as f64;
-            self.current = self.current.min((float(blocks) * share).max(1.0));
-        } else if logs < ENOUGH_LOGS && blocks >= self.blocks() {
+    /// The same for what is counted in memory.
+    pub(super) fn count(&self) -> usize {
+        usize::try_from(self.size()).unwrap_or(usize::MAX)
+    }
+
+    /// A question of this size was answered.
+    pub(super) fn answered(&mut self, size: u64) {
+        self.doubt = self.doubt.filter(|(doubted, _)| size < *doubted);
+        if size >= self.size() {
             self.grow();
         }
     }
@@ -71,26 +81,81 @@ impl LogRange {
         self.current = grown.min(float(most)).max(self.current.min(float(most)));
     }
 
+    /// `size` was refused; `next` may fit.
+    pub(super) fn refused(&mut self, size: u64, next: u64) {
+        self.answers = 0;
+        self.doubt = None;
+        self.wall = Some(self.wall.map_or(size, |wall| wall.min(size)));
+        self.current = self.current.min(float(next.max(1)));
+    }
+
+    /// Questions of `size` and more failed so many `times` without a word about their size, and `next` may fit.
+    pub(super) fn doubted(&mut self, size: u64, next: u64, times: u32) {
+        // What was sent before the last refusal was known says nothing new.
+        if size > self.size() {
+            return;
+        }
+        let before = self.doubt.map_or(0, |(_, times)| times);
+        let times = before.saturating_add(times);
+        if times < EVIDENCE {
+            self.doubt = Some((size, times));
+        } else {
+            self.refused(size, next);
+        }
+    }
+
+    /// At most this from now on.
+    fn limit(&mut self, limit: u64) {
+        self.ceiling = self.ceiling.min(limit.max(1));
+    }
+}
+
+/// The blocks per `eth_getLogs` of one endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct LogRange(Pace);
+
+impl LogRange {
+    pub(super) fn new(ceiling: u64) -> Self {
+        LogRange(Pace::new(FIRST_RANGE, ceiling))
+    }
+
+    /// Blocks to ask for next.
+    pub(super) fn blocks(&self) -> u64 {
+        self.0.size()
+    }
+
+    /// `blocks` were answered with `logs`.
+    pub(super) fn answered(&mut self, blocks: u64, logs: usize) {
+        if logs > ENOUGH_LOGS * 2 {
+            let share = ENOUGH_LOGS as f64 * 1.5 / logs as f64;
+            self.0.current = self.0.current.min((float(blocks) * share).max(1.0));
+        } else if logs < ENOUGH_LOGS {
+            self.0.answered(blocks);
+        }
+    }
+
     /// `blocks` were refused: the size to try next, smaller than `blocks` unless that was one.
     pub(super) fn refused(&mut self, blocks: u64, hint: Option<Hint>) -> u64 {
-        self.answers = 0;
-        self.wall = Some(self.wall.map_or(blocks, |wall| wall.min(blocks)));
         let next = match hint {
             Some(Hint::Limit(limit)) if limit < blocks => {
-                self.ceiling = self.ceiling.min(limit.max(1));
+                self.0.limit(limit);
                 limit
             }
             Some(Hint::Try(size)) if size < blocks => size,
-            _ => blocks / 2,
+            _ => {
+                let half = (blocks / 2).max(1);
+                self.0.doubted(blocks, half, 1);
+                return half;
+            }
         }
         .max(1);
-        self.current = self.current.min(float(next));
+        self.0.refused(blocks, next);
         next
     }
 }
 
 fn float(number: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "ranges are far below 2^53")]
+    #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53, or without limit")]
     let float = number as f64;
     float
 }
@@ -98,6 +163,7 @@ fn float(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_range_doubles_until_refused_then_grows_slowly() {
@@ -106,7 +172,7 @@ mod tests {
         range.answered(500, 10);
         range.answered(1_000, 10);
         assert_eq!(range.blocks(), 2_000);
-        assert_eq!(range.refused(2_000, None), 1_000);
+        assert_eq!(range.refused(2_000, Some(Hint::Try(1_000))), 1_000);
         range.answered(1_000, 10);
         assert_eq!(range.blocks(), 1_051);
     }
@@ -133,12 +199,34 @@ mod tests {
     }
 
     #[test]
-    fn useless_hints_halve() {
+    fn refusals_without_a_word_halve_once_they_are_more_than_chance() {
         let mut range = LogRange::new(10_000);
         assert_eq!(range.refused(500, Some(Hint::Limit(500))), 250);
-        assert_eq!(range.refused(250, Some(Hint::Try(9_000))), 125);
+        assert_eq!((range.refused(250, None), range.blocks()), (125, 500));
+        assert_eq!((range.refused(125, None), range.blocks()), (62, 62));
         assert_eq!(range.refused(1, None), 1);
         assert_eq!(range.refused(0, Some(Hint::Limit(0))), 1);
+    }
+
+    #[test]
+    fn failures_between_answers_of_the_same_size_shrink_nothing() {
+        let mut pace = Pace::new(100, 100);
+        for _ in 0..50 {
+            pace.doubted(100, 50, 2);
+            pace.answered(50);
+            pace.answered(100);
+            assert_eq!(pace.size(), 100);
+        }
+        // Smaller answers are no evidence for the larger size.
+        for _ in 0..EVIDENCE {
+            pace.doubted(100, 50, 1);
+            pace.answered(50);
+        }
+        assert_eq!(pace.size(), 50 + 3);
+        for _ in 0..WALL_PATIENCE * 2 {
+            pace.answered(pace.size());
+        }
+        assert_eq!(pace.size(), 100);
     }
 
     #[test]
@@ -146,5 +234,26 @@ mod tests {
         let mut range = LogRange::new(10_000);
         range.answered(500, 150_000);
         assert_eq!(range.blocks(), 50);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_the_size_stays_within_its_limits_and_recovers(
+            events in proptest::collection::vec((0_u8..3, 1_u64..200, 0_u32..5), 0..60),
+        ) {
+            let mut pace = Pace::new(100, 100);
+            for (event, size, times) in events {
+                match event {
+                    0 => pace.answered(size),
+                    1 => pace.refused(size, size / 2),
+                    _ => pace.doubted(size, size / 2, times),
+                }
+                prop_assert!((1..=100).contains(&pace.size()));
+            }
+            for _ in 0..200 {
+                pace.answered(pace.size());
+            }
+            prop_assert_eq!(pace.size(), 100);
+        }
     }
 }

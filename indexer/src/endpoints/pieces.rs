@@ -17,6 +17,7 @@ use super::error::Wanted;
 use super::log::Logs;
 use super::pool::Inner;
 use super::proof::{Finding, Judged, Want, inspect, place_behind};
+use super::reach::Reach;
 use super::refusal::Hint;
 use super::wire::{Body, replies, single};
 
@@ -56,12 +57,14 @@ pub(super) struct Sifted {
 }
 
 impl Inner {
-    /// The logs of the range, in as many `eth_getLogs` as the endpoints need. Refused ranges are split at once.
+    /// The logs of the range as far as it can be read, in as many `eth_getLogs` as the endpoints need. Refused ranges are split at
+    /// once.
     pub(super) async fn pieces(
         &self,
         range: &RangeInclusive<u64>,
         want: &Arc<Want>,
         shun: &[i32],
+        reach: &Reach,
     ) -> Result<Vec<Piece>, Trouble> {
         let mut queue = VecDeque::from([range.clone()]);
         let mut under_way = FuturesUnordered::new();
@@ -73,7 +76,9 @@ impl Inner {
                 if let Some(rest) = rest {
                     queue.push_front(rest);
                 }
-                under_way.push(self.piece(now, want, shun));
+                if reach.holds(*now.start()) {
+                    under_way.push(self.piece(now, want, shun));
+                }
             }
             let Some((asked, answer)) = under_way.next().await else {
                 break;
@@ -105,7 +110,8 @@ impl Inner {
                     }
                     queue.push_front(front);
                 }
-                Err(trouble) => return Err(trouble),
+                Err(trouble @ Trouble::Unsupported) => return Err(trouble),
+                Err(trouble) => reach.end(*asked.start(), trouble)?,
             }
         }
         pieces.sort_by_key(|piece| *piece.range.start());
@@ -133,7 +139,7 @@ impl Inner {
         let read = move |bodies: &[Body]| {
             let mut logs: Logs = match bodies {
                 // One answer may be large: it is read without a step between.
-                [body] if body.count == 1 => single(&body.bytes)?,
+                [Body::Alone(bytes)] => single(bytes)?,
                 bodies => Logs::joined(&replies(bodies)?)?,
             };
             logs.check(&within, &filter.set)?;
@@ -152,7 +158,7 @@ impl Inner {
 }
 
 /// The first `size` blocks of a range, and the rest.
-fn cut(range: &RangeInclusive<u64>, size: u64) -> (RangeInclusive<u64>, Option<RangeInclusive<u64>>) {
+pub(super) fn cut(range: &RangeInclusive<u64>, size: u64) -> (RangeInclusive<u64>, Option<RangeInclusive<u64>>) {
     let (start, end) = (*range.start(), *range.end());
     let last = start.saturating_add(size.max(1) - 1).min(end);
     (start..=last, (last < end).then(|| last + 1..=end))

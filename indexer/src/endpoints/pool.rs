@@ -169,10 +169,11 @@ impl Pool {
         Box::pin(self.inner.block_span(block, filter, wanted)).await
     }
 
-    /// The blocks of a range with their matching logs, proven as far as `wanted` and the chain allow.
+    /// The blocks of a range with their matching logs, proven as far as `wanted` and the chain allow. Where a part of the range
+    /// cannot be read, the span ends before it: the rest is to be asked for again.
     ///
     /// # Errors
-    /// [`EndpointError::NotFound`] when a block of the range is not there yet.
+    /// [`EndpointError::NotFound`] when a block of the range is not there yet; others when the first block cannot be read.
     pub async fn range_span(
         &self,
         range: RangeInclusive<u64>,
@@ -365,17 +366,7 @@ impl Inner {
 
     /// A question of the ordinary kind.
     pub(super) fn question(&self, calls: Vec<Call>, what: String) -> Ask {
-        let patience = self.options.request_timeout;
-        Ask {
-            calls,
-            what,
-            patience,
-            block: None,
-            span: None,
-            receipts: false,
-            heavy: false,
-            shun: Vec::new(),
-        }
+        Ask::of(calls, what, self.options.request_timeout)
     }
 
     /// Asks with `read(false)`; when every answer fails its checks, and the chain's header rule may be the cause, asks

@@ -316,12 +316,18 @@ impl Inner {
         }
     }
 
-    /// The logs of several blocks by their receipts, asked for in one batch.
-    pub(super) async fn all_by_receipts(&self, blocks: &[Judged], want: &Arc<Want>) -> Result<Vec<Settled>, Trouble> {
+    /// The logs of several blocks by their receipts, asked for in one batch; `None` where those of a block were not had.
+    pub(super) async fn all_by_receipts(
+        &self,
+        blocks: &[Judged],
+        want: &Arc<Want>,
+    ) -> Result<Vec<Option<Settled>>, Trouble> {
         let calls = blocks.iter().map(|judged| Call::receipts_of(judged.header.reference()));
         let ask = Ask {
             block: blocks.iter().map(|judged| judged.header.block.number).max(),
             receipts: true,
+            each: true,
+            in_part: true,
             patience: self.options.logs_timeout,
             ..self.question(calls.collect(), format!("the receipts of {} blocks", blocks.len()))
         };
@@ -329,12 +335,30 @@ impl Inner {
         let read = move |bodies: &[Body]| {
             let replies = replies(bodies)?;
             let read = |(judged, reply): (&Judged, &Reply<'_>)| read_receipts(reply.json()?, judged, &want);
-            asked.iter().zip(&replies).map(read).collect::<Result<Vec<_>, _>>()
+            let mut settled = Vec::with_capacity(asked.len());
+            let mut cause = Unread::Absent;
+            for one in asked.iter().zip(&replies).map(read) {
+                match one {
+                    Ok(one) => settled.push(Some(one)),
+                    Err(unread @ (Unread::Refused(_) | Unread::Absent | Unread::Malformed(_))) => {
+                        cause = unread;
+                        settled.push(None);
+                    }
+                    Err(unread) => return Err(unread),
+                }
+            }
+            if settled.iter().any(Option::is_some) {
+                Ok(settled)
+            } else {
+                Err(cause)
+            }
         };
         let Served { value: settled, by } = self.ask(&ask, read).await?;
         by.vitals().had_receipts();
         for (settled, judged) in settled.iter().zip(blocks) {
-            self.note_level(settled, judged);
+            if let Some(settled) = settled {
+                self.note_level(settled, judged);
+            }
         }
         Ok(settled)
     }

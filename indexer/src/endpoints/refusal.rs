@@ -20,6 +20,8 @@ pub(super) enum Refusal {
     TooMuch(Option<Hint>),
     /// Too many calls in one batch.
     BatchTooLarge,
+    /// Too many values at some position of a filter: ask for fewer of them.
+    FilterTooLarge(Position),
     /// Too many requests: wait, or ask elsewhere.
     RateLimited(Option<Duration>),
     /// The contract called refused; every endpoint would say so.
@@ -48,6 +50,15 @@ pub(super) enum Refusal {
     WrongChain,
     /// Anything else.
     Failed,
+}
+
+/// Where a filter holds too many values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    Addresses,
+    Topics,
+    /// It does not say.
+    Any,
 }
 
 /// What the endpoint would accept instead.
@@ -85,6 +96,8 @@ pub(super) fn classify(method: &str, error: &RpcError, status: u16) -> Refusal {
         Refusal::BatchTooLarge
     } else if says(PRUNED) || error.code == 4444 {
         Refusal::Pruned
+    } else if let Some(position) = (method == "eth_getLogs").then(|| filter_position(&text)).flatten() {
+        Refusal::FilterTooLarge(position)
     } else if bulky && (says(TOO_MUCH) || error.code == -32005 || status == 413) {
         Refusal::TooMuch(hint(&text))
     } else if matches!(status, 401..=403) {
@@ -261,6 +274,37 @@ const TOO_MUCH: &[&str] = &[
     "canceled",
     "resource limit",
     "out of memory",
+];
+
+/// The position of a filter that a refusal is about; `None` where it may be about blocks or logs.
+fn filter_position(text: &str) -> Option<Position> {
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
+    let (addresses, topics) = (says(&["address"]), says(&["topic"]));
+    if !says(FILTER_TOO_LARGE) || says(&["range", "block", "results"]) {
+        return None;
+    }
+    match (addresses, topics) {
+        (true, false) => Some(Position::Addresses),
+        (false, true) => Some(Position::Topics),
+        (true, true) => Some(Position::Any),
+        (false, false) => says(&["filter"]).then_some(Position::Any),
+    }
+}
+
+const FILTER_TOO_LARGE: &[&str] = &[
+    "exceed",
+    "too many",
+    "too long",
+    "too large",
+    "too big",
+    "too complex",
+    "max",
+    "limit",
+    "at most",
+    "up to",
+    "no more than",
+    "more than",
+    "number of",
 ];
 
 /// Words that make a following number a limit.

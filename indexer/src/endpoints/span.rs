@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use decoders::block::{Block, BlockRef, Context, Log, Proof, Span};
+use decoders::block::{BlockRef, Context, Log, Proof, Span};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -20,9 +20,10 @@ use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
 use super::header;
 use super::log::Logs;
-use super::pieces::{Compared, Sifted, Suspect, sift, sift_blooms};
+use super::pieces::{Compared, Piece, Sifted, Suspect, sift, sift_blooms};
 use super::pool::Inner;
 use super::proof::{Corrected, Finding, Judged, Settled, Want, inspect, logs_of_block, read_receipts};
+use super::reach::Reach;
 use super::seal::Rules;
 use super::settings::Filter;
 use super::wire::{Body, Reply, Unread, replies};
@@ -246,40 +247,80 @@ impl Inner {
         wanted: Proof,
         shun: &[i32],
     ) -> Result<Ranged, Broken> {
+        let reach = Reach::default();
         let by_receipts = wanted == Proof::Receipts && !self.rules.opaque() && self.receipts_known();
-        let (headers, pieces) = if by_receipts {
-            (self.headers(range, shun).await?, None)
+        let (mut headers, pieces) = if by_receipts {
+            (self.headers(range, shun, &reach).await?, None)
         } else {
             let pieces = async {
-                match self.pieces(range, want, shun).await {
+                match self.pieces(range, want, shun, &reach).await {
                     // Where no endpoint knows `eth_getLogs`, receipts have to do.
                     Err(Trouble::Unsupported) => Ok(None),
                     pieces => pieces.map(Some).map_err(Broken::from),
                 }
             };
-            futures::try_join!(self.headers(range, shun), pieces)?
+            futures::try_join!(self.headers(range, shun, &reach), pieces)?
         };
-        let blocks: Vec<Block> = headers.iter().map(|judged| judged.header.block).collect();
-        let parent_hash = headers.first().map(|judged| judged.header.parent_hash);
+        headers.retain(|judged| reach.holds(judged.header.block.number));
         let unproven = headers.iter().filter(|judged| !judged.proven).count();
         self.counts
             .opaque
             .fetch_add(u64::try_from(unproven).unwrap_or(0), Ordering::Relaxed);
         let headers = Arc::new(headers);
+        let blooms = || sift_blooms(&headers, want);
         let sifted = match pieces {
-            None => self.prove_together(&headers, sift_blooms(&headers, want), want).await?,
-            Some(pieces) => {
-                let (headers, want) = (Arc::clone(&headers), Arc::clone(want));
-                let sifting = tokio::task::spawn_blocking(move || sift(&headers, pieces, &want, wanted));
-                sifting.await.map_err(|error| Trouble::Unreachable(error.to_string()))?
-            }
+            Some(pieces) => self.sifted(&headers, pieces, want, wanted).await?,
+            None => match self.prove_together(&headers, blooms(), want, by_receipts).await {
+                // By their logs then, many blocks at a time, or else block by block.
+                Err(Trouble::Unsupported) => match self.pieces(range, want, shun, &reach).await {
+                    Ok(pieces) => self.sifted(&headers, pieces, want, wanted).await?,
+                    Err(Trouble::Unsupported) => self.prove_together(&headers, blooms(), want, false).await?,
+                    Err(trouble) => return Err(trouble.into()),
+                },
+                sifted => sifted?,
+            },
         };
-        let (Settled { logs, proof, .. }, whole) = self.settle_all(&headers, sifted, want).await?;
+        let settled = self.settle_all(&headers, sifted, want, &reach).await?;
+        self.as_far_as_read(range, (headers, settled), &reach, wanted)
+    }
+
+    async fn sifted(
+        &self,
+        headers: &Arc<Vec<Judged>>,
+        pieces: Vec<Piece>,
+        want: &Arc<Want>,
+        wanted: Proof,
+    ) -> Result<Sifted, Trouble> {
+        let (headers, want) = (Arc::clone(headers), Arc::clone(want));
+        let sifting = tokio::task::spawn_blocking(move || sift(&headers, pieces, &want, wanted));
+        sifting.await.map_err(|error| Trouble::Unreachable(error.to_string()))
+    }
+
+    /// The span, up to the first block that could not be read.
+    fn as_far_as_read(
+        &self,
+        range: &RangeInclusive<u64>,
+        (mut headers, (settled, mut whole)): (Arc<Vec<Judged>>, (Settled, FxHashSet<u64>)),
+        reach: &Reach,
+        wanted: Proof,
+    ) -> Result<Ranged, Broken> {
+        let Settled { mut logs, proof, .. } = settled;
+        let (start, mut end) = (*range.start(), *range.end());
+        if let Some((first, trouble)) = reach.ended() {
+            if first <= start {
+                return Err(trouble.into());
+            }
+            debug!(chain = %self.chain, start, first, end, ?trouble, "a span is read in part");
+            end = first - 1;
+            Arc::make_mut(&mut headers).retain(|judged| judged.header.block.number <= end);
+            logs.retain(|log| log.block_number <= end);
+            whole.retain(|number| *number <= end);
+        }
         let span = Span {
             chain: self.chain,
-            range: range.clone(),
-            parent_hash,
-            blocks,
+            range: start..=end,
+            parent_hash: headers.first().map(|judged| judged.header.parent_hash),
+            blocks: headers.iter().map(|judged| judged.header.block).collect(),
             logs,
             proof: proof.min(wanted),
             context: Context::default(),
@@ -289,13 +330,23 @@ impl Inner {
 
     /// Whether an endpoint may know `eth_getBlockReceipts`.
     fn receipts_known(&self) -> bool {
-        let now = Instant::now();
-        let endpoints = self.endpoints();
-        endpoints.iter().any(|endpoint| !endpoint.vitals().spares_receipts(now))
+        let (endpoints, now) = (self.endpoints(), Instant::now());
+        let mut knowing = endpoints
+            .iter()
+            .filter(|endpoint| !endpoint.vitals().spares_receipts(now));
+        // One that fails is not waited for where another answers without.
+        let answers = |endpoint: &Arc<Endpoint>| !endpoint.vitals().failing(now);
+        knowing.any(answers) || !endpoints.iter().any(answers)
     }
 
     /// Asks for the receipts of many blocks in batches. Where a batch fails, each of its blocks is left to be settled by itself.
-    async fn prove_together(&self, headers: &[Judged], sifted: Sifted, want: &Arc<Want>) -> Result<Sifted, Trouble> {
+    async fn prove_together(
+        &self,
+        headers: &[Judged],
+        sifted: Sifted,
+        want: &Arc<Want>,
+        or_logs: bool,
+    ) -> Result<Sifted, Trouble> {
         let (mut together, mut alone) = (Vec::new(), Vec::new());
         for suspect in sifted.suspects {
             let is_provable = headers[suspect.place].proven;
@@ -318,6 +369,10 @@ impl Inner {
             match answer {
                 Ok(settled) => {
                     for (suspect, block) in suspects.iter().zip(settled) {
+                        let Some(block) = block else {
+                            failed.push(suspect.place);
+                            continue;
+                        };
                         proven.whole.insert(headers[suspect.place].header.block.number);
                         proven.proof = proven.proof.min(block.proof);
                         proven.logs.extend(block.logs);
@@ -326,6 +381,7 @@ impl Inner {
                 Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => {
                     return Err(trouble);
                 }
+                Err(trouble @ Trouble::Unsupported) if or_logs => return Err(trouble),
                 Err(_) => failed.extend(suspects.iter().map(|suspect| suspect.place)),
             }
         }
@@ -345,6 +401,7 @@ impl Inner {
         headers: &[Judged],
         sifted: Sifted,
         want: &Arc<Want>,
+        reach: &Reach,
     ) -> Result<(Settled, FxHashSet<u64>), Trouble> {
         let Sifted {
             mut logs,
@@ -357,7 +414,7 @@ impl Inner {
         let mut wrong: BTreeMap<i32, (Arc<Endpoint>, Vec<u64>)> = BTreeMap::new();
         while !suspects.is_empty() {
             done.extend(suspects.iter().map(|suspect| suspect.place));
-            for (place, by, block) in self.settle_each(headers, suspects, want).await? {
+            for (place, by, block) in self.settle_each(headers, suspects, want, reach).await? {
                 let number = headers[place].header.block.number;
                 let is_wrong = by.is_some() && block.corrected != Corrected::No;
                 for answer in answers.iter_mut().filter(|answer| answer.places.contains(&place)) {
@@ -384,24 +441,32 @@ impl Inner {
         headers: &[Judged],
         suspects: Vec<Suspect>,
         want: &Arc<Want>,
+        reach: &Reach,
     ) -> Result<Vec<(usize, Option<Arc<Endpoint>>, Settled)>, Trouble> {
         let settling = suspects.into_iter().map(|suspect| {
             let judged = &headers[suspect.place];
             async move {
+                let number = judged.header.block.number;
+                if !reach.holds(number) {
+                    return Ok(None);
+                }
                 if suspect.by.is_some() {
                     count(&self.counts.suspects);
                     debug!(chain = %self.chain, block = %judged.header.reference(), reason = suspect.reason, "logs are asked for again");
                 }
                 let first = suspect.by.as_ref().map(|by| (suspect.logs.as_slice(), by));
-                let settled = self.settle(judged, want, first).await?;
-                Ok::<_, Trouble>((suspect.place, suspect.by, settled))
+                match self.settle(judged, want, first).await {
+                    Ok(settled) => Ok(Some((suspect.place, suspect.by, settled))),
+                    Err(trouble) => reach.end(number, trouble).map(|()| None),
+                }
             }
         });
         let settling: Vec<BoxFuture<'_, _>> = settling.map(FutureExt::boxed).collect();
-        stream::iter(settling)
+        let settled: Vec<Option<_>> = stream::iter(settling)
             .buffer_unordered(BLOCKS_UNDER_WAY)
             .try_collect()
-            .await
+            .await?;
+        Ok(settled.into_iter().flatten().collect())
     }
 
     /// One answer, one blame, however many blocks it was wrong about.

@@ -6,11 +6,13 @@ use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
 use super::health::EndpointState;
-use super::pace::LogRange;
+use super::pace::{LogRange, Pace};
 use super::refusal::Refusal;
 
 /// Failures in a row that open the circuit.
 const FAILURES: u32 = 5;
+/// First time that nothing waits for an endpoint that can do without it, after an answer did not come in time.
+const SILENT: Duration = Duration::from_secs(2);
 /// First and longest time a circuit stays open.
 const OPEN: Duration = Duration::from_millis(500);
 const OPEN_LONGEST: Duration = Duration::from_secs(60);
@@ -30,8 +32,6 @@ const QUARANTINE: Duration = Duration::from_secs(60);
 const CHAIN_KNOWN: Duration = Duration::from_secs(15);
 /// Trust below which a liar is shunned.
 const DISTRUST: f64 = 0.2;
-/// Good answers after which batches grow again.
-const BATCH_PATIENCE: u32 = 50;
 /// Answers the median latency is taken over.
 const LATENCIES: usize = 32;
 
@@ -49,6 +49,53 @@ pub(super) enum ChainCheck {
     },
 }
 
+/// Values an endpoint takes at each position of a filter.
+#[derive(Clone, Debug)]
+pub(super) struct FilterPace {
+    pub(super) addresses: Pace,
+    pub(super) topics: Pace,
+    /// No filter was answered lately, however narrow.
+    pub(super) in_vain: bool,
+}
+
+impl FilterPace {
+    /// A question was answered whose widest filter had so many contracts and topics.
+    pub(super) fn answered(&mut self, (addresses, topics): (usize, usize)) {
+        if addresses + topics > 0 {
+            self.in_vain = false;
+            self.addresses.answered(u64::try_from(addresses).unwrap_or(u64::MAX));
+            self.topics.answered(u64::try_from(topics).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// A filter of `failed` width was refused, the narrowest of so many, and one of `answered` width was answered.
+    pub(super) fn settle(&mut self, failed: (usize, usize), answered: (usize, usize), is_stated: bool, times: u32) {
+        self.in_vain = false;
+        let pairs = [
+            (&mut self.addresses, failed.0, answered.0),
+            (&mut self.topics, failed.1, answered.1),
+        ];
+        for (pace, failed, answered) in pairs.into_iter().filter(|(_, failed, answered)| answered < failed) {
+            let (failed, answered) = (failed as u64, answered as u64);
+            if is_stated {
+                pace.refused(failed, answered);
+            } else {
+                pace.doubted(failed, answered, times);
+            }
+        }
+    }
+}
+
+impl Default for FilterPace {
+    fn default() -> Self {
+        FilterPace {
+            addresses: Pace::new(u64::MAX, u64::MAX),
+            topics: Pace::new(u64::MAX, u64::MAX),
+            in_vain: false,
+        }
+    }
+}
+
 /// When an endpoint can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Available {
@@ -60,6 +107,8 @@ pub(super) enum Available {
 pub(super) struct Vitals {
     pub(super) chain: ChainCheck,
     failed_in_row: u32,
+    /// Nothing waits for it until then that can do without it.
+    spared_until: Option<Instant>,
     openings: u32,
     open_until: Option<Instant>,
     /// It lied: it is asked last until then.
@@ -86,11 +135,10 @@ pub(super) struct Vitals {
     /// Blocks behind the chain's head at the last look, when that is too many.
     behind: Option<u64>,
     pub(super) log_range: LogRange,
-    /// Most calls it takes in one batch.
-    pub(super) batch: usize,
-    most_batch: usize,
-    /// Good answers since the batch last grew.
-    batch_patience: u32,
+    /// Calls it takes in one batch.
+    pub(super) batch: Pace,
+    /// Values it takes at each position of a filter.
+    pub(super) filter: FilterPace,
     /// It does not know `eth_getBlockReceipts`.
     pub(super) no_receipts: bool,
     /// Questions for receipts that failed in a row, and how long it is spared them after too many.
@@ -105,9 +153,11 @@ pub(super) struct Vitals {
 
 impl Vitals {
     pub(super) fn new(log_range: u64, batch: usize) -> Self {
+        let batch = u64::try_from(batch).unwrap_or(u64::MAX);
         Vitals {
             chain: ChainCheck::Unchecked,
             failed_in_row: 0,
+            spared_until: None,
             openings: 0,
             open_until: None,
             shunned_until: None,
@@ -128,9 +178,8 @@ impl Vitals {
             head_at: None,
             behind: None,
             log_range: LogRange::new(log_range),
-            batch: batch.max(1),
-            most_batch: batch.max(1),
-            batch_patience: 0,
+            batch: Pace::new(batch, batch),
+            filter: FilterPace::default(),
             no_receipts: false,
             receipts_failed: 0,
             receipts_spared: 0,
@@ -228,18 +277,15 @@ impl Vitals {
         self.healthy();
         self.pauses = 0;
         self.trust = (self.trust + 0.02).min(1.0);
-        self.batch_patience += 1;
-        if self.batch < self.most_batch && self.batch_patience >= BATCH_PATIENCE {
-            self.batch_patience = 0;
-            self.batch = (self.batch + self.batch.div_ceil(4)).min(self.most_batch);
-        }
         if self.errors < 0.05 && self.trust > 0.95 && self.behind.is_none() {
             self.reason = None;
         }
     }
 
-    fn healthy(&mut self) {
+    /// It answers, whatever the answer.
+    pub(super) fn healthy(&mut self) {
         self.failed_in_row = 0;
+        self.spared_until = None;
         self.openings = 0;
         self.open_until = None;
         self.shunned_until = None;
@@ -252,6 +298,7 @@ impl Vitals {
         match refusal {
             Refusal::TooMuch(_)
             | Refusal::BatchTooLarge
+            | Refusal::FilterTooLarge(_)
             | Refusal::Reverted
             | Refusal::Absent
             | Refusal::Elsewhere
@@ -284,13 +331,38 @@ impl Vitals {
             }
             Refusal::Timeout | Refusal::Unavailable | Refusal::Malformed | Refusal::Failed => {
                 self.blame(detail);
-                self.failed_in_row += 1;
-                if self.failed_in_row >= FAILURES || self.open_until.is_some() {
-                    self.open_longer(now, OPEN);
-                }
+                self.failed_again(*refusal == Refusal::Timeout, now);
             }
             Refusal::WrongChain => self.reason = Some(detail.to_owned()),
         }
+    }
+
+    fn failed_again(&mut self, silent: bool, now: Instant) {
+        self.failed_in_row += 1;
+        if silent {
+            self.spared_until = Some(now + doubled(SILENT, self.failed_in_row - 1).min(OPEN_LONGEST));
+        }
+        if self.failed_in_row >= FAILURES || self.open_until.is_some() {
+            self.open_longer(now, OPEN);
+        }
+    }
+
+    /// Another endpoint answered while this one was silent for `waited`, and its answer is no longer waited for.
+    pub(super) fn overtaken(&mut self, waited: Duration, now: Instant) {
+        // It is not to look fast because of that.
+        self.received(waited, 0);
+        self.reason = Some(format!("no answer within {:.1} s", waited.as_secs_f64()));
+        self.failed_again(true, now);
+    }
+
+    /// Whether it has just fallen silent, or its circuit is open: nothing waits for it that has another way.
+    pub(super) fn failing(&self, now: Instant) -> bool {
+        self.open_until.max(self.spared_until).is_some_and(|until| until > now)
+    }
+
+    /// A request failed whose question goes on at once.
+    pub(super) fn stumbled(&mut self, detail: &str) {
+        self.blame(detail);
     }
 
     fn blame(&mut self, detail: &str) {
@@ -399,6 +471,19 @@ mod tests {
         assert_eq!(vitals.available(later), Available::From(later + OPEN * 2));
         vitals.succeeded();
         assert_eq!(vitals.available(later), Available::Now);
+    }
+
+    #[test]
+    fn one_that_falls_silent_is_spared_for_a_while_and_one_answer_ends_it() {
+        let (mut vitals, now) = (vitals(), Instant::now());
+        vitals.refused(&Refusal::Failed, "internal error", now);
+        assert!(!vitals.failing(now));
+        vitals.overtaken(Duration::from_secs(1), now);
+        assert!(vitals.failing(now) && vitals.failing(now + SILENT));
+        assert!(!vitals.failing(now + SILENT * 2));
+        assert_eq!(vitals.available(now), Available::Now);
+        vitals.succeeded();
+        assert!(!vitals.failing(now));
     }
 
     #[test]

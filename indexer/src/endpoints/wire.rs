@@ -362,12 +362,28 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// The bytes that answered the calls from `first` on, `count` of them, under the ids from `id` on.
+/// The answer to one call.
 #[derive(Clone, Debug)]
-pub(super) struct Body {
-    pub(super) id: u64,
-    pub(super) count: usize,
-    pub(super) bytes: Vec<u8>,
+pub(super) enum Body {
+    /// Every byte of the answer to a request for it alone, not looked into yet.
+    Alone(Vec<u8>),
+    /// The value in the answer to a batch.
+    Value(Box<RawValue>),
+    /// `null` in the answer to a batch.
+    Null,
+    /// An error, in the answer to a batch or in place of an answer that never came.
+    Error(RpcError),
+}
+
+impl Body {
+    /// Bytes held.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Body::Alone(bytes) => bytes.len(),
+            Body::Value(raw) => raw.get().len(),
+            Body::Null | Body::Error(_) => 0,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -401,40 +417,54 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// The answers to all calls of `bodies`, in the order of the calls, whatever the order they came in.
+/// The answers to all calls, opened.
 pub(super) fn replies(bodies: &[Body]) -> Result<Vec<Reply<'_>>, Unread> {
-    let mut all = Vec::with_capacity(bodies.iter().map(|body| body.count).sum());
-    for body in bodies {
-        if first_byte(&body.bytes) == Some(b'[') {
-            batch(body, &mut all)?;
-            continue;
-        }
-        let reply = serde_json::from_slice::<Item<'_>>(&body.bytes)?.reply();
-        match reply {
-            Reply::Error(error) if body.count > 1 => return Err(Unread::Refused(error)),
-            _ if body.count > 1 => return Err(Unread::Malformed("one answer to a batch".to_owned())),
-            reply => all.push(reply),
-        }
-    }
-    Ok(all)
+    bodies.iter().map(reply).collect()
 }
 
-fn batch<'a>(body: &'a Body, all: &mut Vec<Reply<'a>>) -> Result<(), Unread> {
-    let mut slots: Vec<Option<Reply<'_>>> = vec![None; body.count];
-    // One answer too many is kept, so that it is seen; a million of them would fill memory.
-    for item in bounded::<Item<'_>>(&body.bytes, body.count + 1)? {
-        let slot = item.id.0.and_then(|id| usize::try_from(id.checked_sub(body.id)?).ok());
-        match (slot.and_then(|slot| slots.get_mut(slot)), item) {
-            (Some(slot @ None), item) => *slot = Some(item.reply()),
+fn reply(body: &Body) -> Result<Reply<'_>, Unread> {
+    match body {
+        Body::Alone(bytes) => alone(bytes),
+        Body::Value(raw) => Ok(Reply::Value(raw)),
+        Body::Null => Ok(Reply::Null),
+        Body::Error(error) => Ok(Reply::Error(error.clone())),
+    }
+}
+
+/// The answer to a request of one call; some servers put it into an array.
+pub(super) fn alone(bytes: &[u8]) -> Result<Reply<'_>, Unread> {
+    if first_byte(bytes) != Some(b'[') {
+        return Ok(serde_json::from_slice::<Item<'_>>(bytes)?.reply());
+    }
+    let mut items = bounded::<Item<'_>>(bytes, 2)?;
+    match (items.pop(), items.is_empty()) {
+        (Some(item), true) => Ok(item.reply()),
+        _ => Err(Unread::Malformed("not one answer to one call".to_owned())),
+    }
+}
+
+/// The answers to a batch of the `count` calls under the ids from `id` on, in the order of the calls whatever the order they came
+/// in; `None` for a call without one.
+pub(super) fn batch(bytes: &[u8], id: u64, count: usize) -> Result<Vec<Option<Body>>, Unread> {
+    let mut slots: Vec<Option<Body>> = vec![None; count];
+    let items = match first_byte(bytes) {
+        // One answer too many is kept, so that it is seen; a million of them would fill memory.
+        Some(b'[') => bounded::<Item<'_>>(bytes, count + 1)?,
+        // An error for all of them, or the answer to one.
+        _ => vec![serde_json::from_slice::<Item<'_>>(bytes)?],
+    };
+    for item in items {
+        let slot = item.id.0.and_then(|of| usize::try_from(of.checked_sub(id)?).ok());
+        match (slot.and_then(|slot| slots.get_mut(slot)), item.reply()) {
+            (Some(slot @ None), Reply::Value(raw)) => *slot = Some(Body::Value(raw.to_owned())),
+            (Some(slot @ None), Reply::Null) => *slot = Some(Body::Null),
+            (Some(slot @ None), Reply::Error(error)) => *slot = Some(Body::Error(error)),
             (Some(Some(_)), _) => return Err(Unread::Malformed("two answers to one call of a batch".to_owned())),
-            (None, Item { error: Some(error), .. }) => return Err(Unread::Refused(RpcError::of(error))),
+            (None, Reply::Error(error)) => return Err(Unread::Refused(error)),
             (None, _) => return Err(Unread::Malformed("an answer to no call of the batch".to_owned())),
         }
     }
-    for slot in slots {
-        all.push(slot.ok_or_else(|| Unread::Malformed("a batch with answers missing".to_owned()))?);
-    }
-    Ok(())
+    Ok(slots)
 }
 
 /// The first `most` members of a JSON array; the others are passed over.
@@ -467,14 +497,6 @@ fn bounded<'a, T: Deserialize<'a>>(bytes: &'a [u8], most: usize) -> serde_json::
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn body(count: usize, text: &str) -> Body {
-        Body {
-            id: 7,
-            count,
-            bytes: text.as_bytes().to_vec(),
-        }
-    }
 
     #[test]
     fn quantities_are_hex_of_at_most_64_bits() {
@@ -548,30 +570,45 @@ mod tests {
         let endless = format!("[{}{{}}]", "{},".repeat(1_000_000));
         assert_eq!(bounded::<Item<'_>>(endless.as_bytes(), 3).unwrap().len(), 3);
         assert!(bounded::<Item<'_>>(b"[{},{},{}", 2).is_err());
-        assert!(replies(&[body(2, &endless)]).is_err());
+        assert!(batch(endless.as_bytes(), 7, 2).is_err());
     }
 
     #[test]
     fn batches_are_put_in_order_by_id() {
-        let out_of_order = [body(2, r#"[{"id":8,"result":"0x2"},{"id":"7","result":"0x1"}]"#)];
-        let numbers: Vec<u64> = replies(&out_of_order)
+        let out_of_order = br#"[{"id":8,"result":"0x2"},{"id":"7","result":"0x1"}]"#;
+        let bodies: Vec<Body> = batch(out_of_order, 7, 2).unwrap().into_iter().flatten().collect();
+        let numbers: Vec<u64> = replies(&bodies)
             .unwrap()
             .iter()
             .map(|reply| reply.read::<Quantity>().unwrap().0)
             .collect();
         assert_eq!(numbers, [1, 2]);
         for bad in [
-            r#"[{"id":7,"result":"0x1"}]"#,
             r#"[{"id":7,"result":"0x1"},{"id":7,"result":"0x1"}]"#,
             r#"[{"id":7,"result":"0x1"},{"id":9,"result":"0x1"}]"#,
             r#"[{"id":null,"error":{"code":-32600,"message":"batch too large"}}]"#,
             r#"{"id":null,"error":{"code":-32600,"message":"batch too large"}}"#,
-            r#"{"id":7,"result":"0x1"}"#,
             "[",
             "",
         ] {
-            assert!(replies(&[body(2, bad)]).is_err(), "{bad}");
+            assert!(batch(bad.as_bytes(), 7, 2).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_batch_answered_in_part_holds_what_was_answered() {
+        for part in [
+            r#"[{"id":8,"result":"0x2"}]"#,
+            r#"{"id":8,"result":"0x2"}"#,
+            r#"[{"id":8,"result":"0x2"},{"id":7,"error":{"code":1}}]"#,
+            "[]",
+        ] {
+            let slots = batch(part.as_bytes(), 7, 2).unwrap();
+            assert!(!matches!(slots[0], Some(Body::Value(_))), "{part}");
+            assert_eq!(matches!(slots[1], Some(Body::Value(_))), part != "[]", "{part}");
+        }
+        assert!(replies(&[Body::Alone(br#"[{"id":1,"result":"0x1"}]"#.to_vec())]).is_ok());
+        assert!(replies(&[Body::Alone(b"[]".to_vec())]).is_err());
     }
 
     proptest! {
@@ -579,13 +616,14 @@ mod tests {
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             drop(single::<Word>(&bytes));
             drop(refusal_in(&bytes));
-            drop(replies(&[Body { id: 0, count: 2, bytes }]));
+            drop(batch(&bytes, 0, 2));
+            drop(replies(&[Body::Alone(bytes)]));
         }
 
         #[test]
         fn any_json_like_text_is_read_without_panic(text in r#"[\[\]{}",:0-9a-fx]{0,60}"#) {
             drop(single::<Quantity>(text.as_bytes()));
-            drop(replies(&[body(1, &text)]));
+            drop(replies(&[Body::Alone(text.clone().into_bytes())]));
             quantity(&text);
         }
     }

@@ -7,6 +7,7 @@ mod context;
 mod fixtures;
 mod limits;
 mod odd;
+mod progress;
 mod sockets;
 mod truth;
 mod world;
