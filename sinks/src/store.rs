@@ -31,6 +31,9 @@ const BUILD_INDEXES: &str = "select catalog_service.build_indexes($1)";
 /// Currencies remembered; more are asked for again.
 const CURRENCIES_KNOWN: usize = 100_000;
 
+/// By which ABIs logs were read, and the edition of that.
+type InForce = (i64, Arc<Timelines>);
+
 /// The one handle to PostgreSQL. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -43,7 +46,7 @@ pub struct Store {
     /// Who shares rows of coverage, as last read.
     members: Arc<Mutex<FxHashMap<ChainId, Arc<Members>>>>,
     /// By which ABIs logs were read, as last read, and the edition of that.
-    timelines: Arc<Mutex<FxHashMap<ChainId, (i64, Arc<Timelines>)>>>,
+    timelines: Arc<Mutex<FxHashMap<ChainId, InForce>>>,
     /// Currencies known to have a row, those of lately.
     currencies: Arc<Mutex<FxHashSet<(ChainId, Address)>>>,
 }
@@ -127,7 +130,7 @@ impl Store {
     }
 
     /// By which ABIs logs were read when it was last read, and the edition of that.
-    pub(crate) fn known_timelines(&self, chain: ChainId) -> Option<(i64, Arc<Timelines>)> {
+    pub(crate) fn known_timelines(&self, chain: ChainId) -> Option<InForce> {
         let known = self.timelines.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&chain).cloned()
     }
