@@ -23,6 +23,8 @@ use crate::servers::Servers;
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long a command beside the daemons may take once everything is well again.
 const TOOL_ENDS: Duration = Duration::from_secs(180);
+/// The broker gives a connection up after twice this without a sign of life.
+const HEARTBEAT_S: u64 = 3;
 /// Where an added contract stands; nothing is there.
 const CONTRACT: &str = "0x7777777777777777777777777777777777777777";
 
@@ -87,7 +89,9 @@ impl Stage {
         if let Some(mongo) = &mongo {
             setup = setup.archived_in(mongo);
         }
-        setup.broker = Some((crate::scratch::service("TEST_AMQP_URL"), consumer.exchange.clone()));
+        // With the usual heartbeat the broker would keep a held connection, and what it guards, for longer than a schedule lasts.
+        let broker = format!("{}?heartbeat={HEARTBEAT_S}", crate::scratch::service("TEST_AMQP_URL"));
+        setup.broker = Some((broker, consumer.exchange.clone()));
         setup.lease_ttl_ms = plan.lease_ttl_ms;
         setup.pipeline = format!("integrity_backfill = {:?}", plan.integrity_backfill);
         let mut hosts = Vec::new();
