@@ -1,10 +1,15 @@
 //! A machine that the program runs on: configuration, connections of its own, one daemon.
 
+use std::time::{Duration, Instant};
+
 use url::Url;
 
 use crate::harness::program::{Process, Program, Setup};
 use crate::harness::wire::Wire;
 use crate::plan::{Line, Server};
+
+/// How long a supervisor waits before it starts a daemon again.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// One machine.
 pub(crate) struct Host {
@@ -20,6 +25,8 @@ pub(crate) struct Host {
     /// Whether it was asked to end.
     asked: bool,
     stopped: bool,
+    /// When it last ended by itself.
+    ended: Option<Instant>,
     /// Whether a connection of this host, or a server, failed since the daemon was started: then it may end while it starts.
     excused: bool,
 }
@@ -56,6 +63,7 @@ impl Host {
             wanted: false,
             asked: false,
             stopped: false,
+            ended: None,
             excused: false,
         }
     }
@@ -141,17 +149,18 @@ impl Host {
 
     /// Starts a daemon again that ended; what is wrong about its end, if anything is.
     pub(crate) fn watch(&mut self) -> Option<String> {
+        if self.daemon.is_none() && self.wanted && self.ended.is_some_and(|ended| ended.elapsed() > RESTART) {
+            self.start();
+        }
         let daemon = self.daemon.as_mut()?;
         let status = daemon.ended()?;
         daemon.assert_no_panic();
         let (began, log) = (daemon.log().contains("\"following\""), daemon.log());
         let asked = self.asked && status.success();
         self.daemon = None;
-        if self.wanted {
-            self.start();
-        }
-        // A daemon that starts may end for want of a server (a supervisor starts it again); one that runs must not.
-        let starts = self.excused && !began && status.code().is_some_and(|code| (4..=7).contains(&code));
+        self.ended = Some(Instant::now());
+        // A daemon that starts may end for want of a server or a chain (a supervisor starts it again); one that runs must not.
+        let starts = self.excused && !began && status.code().is_some_and(|code| matches!(code, 4..=7 | 10));
         let last = log.lines().rfind(|line| !line.starts_with('{')).unwrap_or("nothing");
         (!starts && !asked).then(|| format!("daemon {} ended with {status}, saying {last}", self.number))
     }

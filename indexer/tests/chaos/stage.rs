@@ -239,6 +239,7 @@ impl Stage {
         let of_chain = ["--chain", &chain];
         match edit {
             Edit::Enable(enabled) => {
+                self.hosts.iter_mut().for_each(Host::excuse);
                 self.command(&["registry", "chains", "set", &chain, "--enabled", &enabled.to_string()]);
             }
             Edit::Activate { endpoint, active } => {
@@ -316,7 +317,7 @@ impl Stage {
     }
 
     /// Looks after the daemons.
-    fn watch(&mut self) {
+    pub(crate) fn watch(&mut self) {
         for host in &mut self.hosts {
             self.outcome.failures.extend(host.watch());
         }
@@ -353,14 +354,6 @@ impl Stage {
             self.hosts[daemon].start();
         }
         healed
-    }
-
-    /// Looks after the daemons while everything is waited for.
-    pub(crate) fn look(&mut self) {
-        self.watch();
-        for daemon in 0..DAEMONS {
-            self.hosts[daemon].start();
-        }
     }
 
     /// Counts what the endpoints were asked.

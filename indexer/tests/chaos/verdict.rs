@@ -55,7 +55,7 @@ impl Stage {
 
     async fn settles(&mut self, healed: Instant) -> bool {
         while healed.elapsed() < RECOVERY {
-            self.look();
+            self.watch();
             if matches!(self.pending().await, Ok(None)) {
                 return true;
             }
