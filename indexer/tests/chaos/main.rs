@@ -25,7 +25,7 @@ mod shrink;
 mod stage;
 mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ fn chaos() {
                 println!("smallest failing schedule found: {}", smallest.json());
             }
         }
-        if began.elapsed() >= Duration::from_secs(seconds) {
+        if setting("CHAOS_SCHEDULE").is_none() && began.elapsed() >= Duration::from_secs(seconds) {
             break;
         }
     }
@@ -63,17 +63,24 @@ fn chaos() {
     assert!(!failed, "at least one schedule failed");
 }
 
-/// The plan of a file, or one for each seed from `first` on.
+/// The plan of a file, those of a folder, or one for each seed from `first` on.
 fn plans(first: u64) -> Box<dyn Iterator<Item = Plan>> {
-    match setting("CHAOS_SCHEDULE") {
-        Some(path) => {
-            let text = std::fs::read_to_string(PathBuf::from(path)).expect("the schedule can be read");
-            Box::new(std::iter::once(
-                serde_json::from_str(&text).expect("a schedule as this program printed it"),
-            ))
+    match setting("CHAOS_SCHEDULE").map(PathBuf::from) {
+        Some(path) if path.is_dir() => {
+            let files = std::fs::read_dir(path).expect("the folder can be read");
+            let mut paths: Vec<PathBuf> = files.map(|file| file.expect("and its entries").path()).collect();
+            paths.sort();
+            Box::new(paths.into_iter().map(|path| written(&path)))
         }
+        Some(path) => Box::new(std::iter::once(written(&path))),
         None => Box::new((first..).map(Plan::draw)),
     }
+}
+
+/// A plan that was written down.
+fn written(path: &Path) -> Plan {
+    let text = std::fs::read_to_string(path).expect("the schedule can be read");
+    serde_json::from_str(&text).expect("a schedule as this program printed it")
 }
 
 fn setting(name: &str) -> Option<String> {
