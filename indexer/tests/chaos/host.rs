@@ -1,5 +1,6 @@
 //! A machine that the program runs on: configuration, connections of its own, one daemon.
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use url::Url;
@@ -8,6 +9,8 @@ use crate::harness::program::{Process, Program, Setup};
 use crate::harness::wire::Wire;
 use crate::plan::{Line, Server};
 
+/// Number of the signal that asks a process to end.
+const SIGTERM: i32 = 15;
 /// How long a supervisor waits before it starts a daemon again.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -94,7 +97,8 @@ impl Host {
     /// Asks the daemon to end.
     pub(crate) fn terminate(&mut self) {
         self.wanted = false;
-        self.asked |= self.signal("TERM");
+        // A second signal would end it at once.
+        self.asked = self.asked || self.signal("TERM");
     }
 
     /// Pauses the daemon; whether there was one.
@@ -156,7 +160,8 @@ impl Host {
         let status = daemon.ended()?;
         daemon.assert_no_panic();
         let (began, log) = (daemon.log().contains("\"following\""), daemon.log());
-        let asked = self.asked && status.success();
+        // A process that has not come to listen to signals yet is ended by them.
+        let asked = self.asked && (status.success() || !began && status.signal() == Some(SIGTERM));
         self.daemon = None;
         self.ended = Some(Instant::now());
         // A daemon that starts may end for want of a server or a chain (a supervisor starts it again); one that runs must not.
