@@ -18,6 +18,9 @@ const LOGS: &str = "eth_getLogs";
 const BY_HASH: &str = "eth_getBlockByHash";
 const BY_NUMBER: &str = "eth_getBlockByNumber";
 
+/// Changes the log in this place of an answer.
+type Bend = fn(usize, &mut Value);
+
 /// A chain behind one endpoint with these habits.
 async fn world(quirks: Vec<Quirk>) -> World {
     let world = World::new(LAST + 1, 1).await;
@@ -183,7 +186,7 @@ async fn receipts_of_other_transactions_prove_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_of_other_transactions_are_asked_for_elsewhere() {
-    let wrong: [(&str, fn(usize, &mut Value)); 3] = [
+    let wrong: [(&str, Bend); 3] = [
         ("of a transaction the block does not have", |place, log| {
             set(log, "transactionHash", format!("0x{:064x}", place + 1))
         }),
@@ -379,7 +382,7 @@ async fn odd_words_in_logs_are_read_for_what_they_mean() {
     let zero = |place: usize, log: &mut Value| {
         for member in ["transactionIndex", "logIndex"] {
             if log[member] == "0x0" {
-                set(log, member, if place % 2 == 0 { "0x" } else { "0x0000" });
+                set(log, member, if place.is_multiple_of(2) { "0x" } else { "0x0000" });
             }
         }
     };
