@@ -38,14 +38,14 @@ async fn the_status_of_a_chain_whose_endpoints_are_missing_or_wrong_says_so_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_is_taken_ends_a_run_with_3() {
+async fn an_address_that_is_taken_ends_a_run_with_11() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let chain = Chain::start(Settings::small(162), 5, 2).await;
     let mut setup = Setup::embedded(chain.id(), &[chain.server.http_url()]);
     setup.listen = address.clone();
     let program = Program::new(&setup);
-    program.fails(&["run"], 3, &[&address, "api.listen"]).await;
+    program.fails(&["run"], 11, &[&address, "api.listen"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,6 +33,7 @@ async fn fill(pool: &PgPool) {
              ('eip155:1', '0x' || repeat('11', 20), 5, 3, 1), ('eip155:1', '0x' || repeat('22', 20), 1, 1, 0)",
         "select catalog_service.ensure_chain('eip155:1')",
         "insert into indexer_service.outbox (chain_id, block_number, kind, fact_id) values ('eip155:1', 200, 'mint', gen_random_uuid())",
+        "insert into indexer_service.outbox_totals (chain_id, written) values ('eip155:1', 1)",
     ];
     for statement in statements {
         sqlx::query(statement).execute(pool).await.unwrap();

@@ -190,7 +190,7 @@ fn a_bad_configuration_ends_with_3_whatever_the_command() {
         &["registry", "chains", "list"],
         &["demo", "--once"],
         &["tail"],
-        &["bind-queue"],
+        &["bind-queue", "nft"],
         &["api"],
     ];
     for command in commands {
@@ -275,10 +275,10 @@ fn a_missing_database_ends_with_4_for_every_command_that_needs_one() {
 }
 
 #[test]
-fn an_address_that_is_taken_ends_with_3() {
+fn an_address_that_is_taken_ends_with_11() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    Place::with(DEAD).fails(&["api", "--listen", &address], 3, &[&address, "api.listen"]);
+    Place::with(DEAD).fails(&["api", "--listen", &address], 11, &[&address, "api.listen"]);
 }
 
 #[test]

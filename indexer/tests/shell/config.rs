@@ -102,7 +102,7 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
         ("[broker]\nurl = \"http://h\"", &["broker.url:", "amqp://…"]),
         (
             "[api]\nlisten = \"localhost\"",
-            &["c.toml:2: api.listen:", "socket address"],
+            &["c.toml:2: api.listen:", "127.0.0.1:8080"],
         ),
         (
             "[log]\nformat = \"xml\"",
