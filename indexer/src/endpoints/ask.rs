@@ -516,7 +516,7 @@ impl Inner {
     {
         let forms = endpoint.forms(&ask.calls, false);
         let refused = match self.in_form(endpoint, (ask, &forms), read, progress).await {
-            Err(refused) if forms.are_two() && may_be_the_form(&refused.refusal) => refused,
+            Err(refused) if forms.are_two() && may_be_the_form(&refused.refusal) && self.binds(ask) => refused,
             answer => return answer,
         };
         let forms = endpoint.forms(&ask.calls, true);
@@ -531,6 +531,12 @@ impl Inner {
             Err(other) if matches!(other.refusal, Refusal::TooMuch(_) | Refusal::Lie) => Err(other),
             Err(_) => Err(refused),
         }
+    }
+
+    /// Whether an answer by height is bound to the block that was asked for. Where headers cannot be recomputed, that an endpoint
+    /// knows a block by its hash is all that stands for it.
+    fn binds(&self, ask: &Ask) -> bool {
+        !self.rules.opaque() || ask.calls.iter().all(|call| call.method != "eth_getBlockByHash")
     }
 
     async fn in_form<T, R>(

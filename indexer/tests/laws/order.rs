@@ -8,6 +8,7 @@ use decoders::fact::Facts;
 use futures::future::try_join_all;
 use rand::RngExt;
 use rand::seq::SliceRandom;
+use sinks::checkpoint;
 use sinks::commit::{self, Move};
 use sinks::digest::digest;
 use sinks::error::{Class, SinkError};
@@ -149,15 +150,26 @@ async fn follow(store: &Store, chain: &Chain, stand: u64) {
     for number in stand..chain.blocks.len() as u64 {
         let facts = chain.facts(&(number..=number));
         let step = Move::Head { from, lease: &lease };
-        persist(async || commit::apply(store, &facts, step).await)
-            .await
-            .unwrap();
+        loop {
+            match persist(async || commit::apply(store, &facts, step).await).await {
+                // As the follower does: what workers wrote above the head is taken back, and the head writes it.
+                Err(SinkError::CoveredAhead { .. }) => {
+                    let disowned = persist(async || commit::disown(store, from, number, &lease).await).await;
+                    disowned.unwrap();
+                }
+                applied => {
+                    applied.unwrap();
+                    break;
+                }
+            }
+        }
         from = facts.blocks.last().map(|block| block.block_ref());
     }
 }
 
 async fn apply(store: &Store, chain: &Chain, range: &RangeInclusive<u64>) -> Result<(), SinkError> {
-    commit::apply(store, &chain.facts(range), Move::Backfill { branch: 0 })
+    let branch = checkpoint::branch(store, chain.id()).await?;
+    commit::apply(store, &chain.facts(range), Move::Backfill { branch })
         .await
         .map(drop)
 }
