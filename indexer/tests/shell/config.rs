@@ -147,7 +147,7 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
         ),
         (
             &format!("{chain}[[chains.endpoints]]\nurl = \"https://h/\"\nauth_type = \"url\""),
-            &["c.toml:7:", "neither path nor query"],
+            &["c.toml:6:", "neither path nor query"],
         ),
         (
             &format!("{chain}{currency}{currency}"),
