@@ -287,26 +287,30 @@ impl Stretch<'_> {
     }
 }
 
-/// Gives every decoder of the set `transaction.decoder` its turn.
+/// Gives every decoder of the set `transaction.decoder` its turn. Logs whose place no id can hold stand last; they are faults, and
+/// the transaction is read as if it ended before them.
 fn decode_transaction(transaction: Transaction<'_>, events: &mut Events) {
-    let in_range = transaction.logs.iter().all(has_position);
+    let placed = transaction.logs.partition_point(has_position);
+    let (logs, behind) = transaction.logs.split_at(placed);
+    let (claims, claims_behind) = transaction.claims.split_at(placed);
     let mut waiting = transaction.decoder;
     while waiting != 0 {
         let index = waiting.trailing_zeros();
         waiting &= waiting - 1;
         let decoder = &DECODERS[index as usize];
-        let transaction = Transaction {
+        let part = |logs, claims| Transaction {
+            logs,
+            claims,
             decoder: 1 << index,
             ..transaction
         };
         events.turn(decoder.name);
-        if in_range {
-            (decoder.decode)(&transaction, events);
-        } else {
-            transaction
-                .claimed()
-                .for_each(|log| events.settle(log, Err(Refusal(reason::POSITION_OUT_OF_RANGE))));
+        if !logs.is_empty() {
+            (decoder.decode)(&part(logs, claims), events);
         }
+        part(behind, claims_behind)
+            .claimed()
+            .for_each(|log| events.settle(log, Err(Refusal(reason::POSITION_OUT_OF_RANGE))));
     }
 }
 

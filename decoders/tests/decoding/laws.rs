@@ -503,6 +503,13 @@ fn a_position_beyond_an_id_is_a_fault() {
             [reason::POSITION_OUT_OF_RANGE]
         );
     }
+    // The other logs of its transaction are decoded all the same.
+    let behind = Log {
+        log_index: decoders::id::MAX_LOG_INDEX + 1,
+        ..good.clone()
+    };
+    let facts = decode(&logs::span(1, vec![good.clone(), behind]));
+    assert_eq!((facts.transfers.len(), facts.faults.len()), (1, 1));
     let last = Log {
         block_number: decoders::id::MAX_BLOCK,
         log_index: decoders::id::MAX_LOG_INDEX,
