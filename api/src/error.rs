@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tracing::error;
@@ -15,27 +16,54 @@ pub enum ApiError {
     /// Nothing is known of what was asked for.
     #[error("{0} is not known")]
     NotFound(String),
+    /// More is asked than may be asked at once, or of a size that takes too long.
+    #[error("too much is asked at once, try again later")]
+    Busy,
     /// The database failed.
     #[error("failed to read the database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+}
+
+/// PostgreSQL ended a statement that took longer than it may.
+const STATEMENT_TIMEOUT: &str = "57014";
+/// Seconds after which another try is worth while: once some requests are done, or once a database may be back.
+const BUSY_PAUSE: u32 = 1;
+const AWAY_PAUSE: u32 = 5;
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        if code.as_deref() == Some(STATEMENT_TIMEOUT) {
+            return ApiError::Busy;
+        }
+        ApiError::Database(error)
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (code, text) = match &self {
-            ApiError::BadRequest(text) => (StatusCode::BAD_REQUEST, text.clone()),
-            ApiError::NotFound(_) => (StatusCode::NOT_FOUND, self.to_string()),
+        let text = match &self {
+            ApiError::BadRequest(text) => return answer(StatusCode::BAD_REQUEST, text),
+            ApiError::NotFound(_) => return answer(StatusCode::NOT_FOUND, &self.to_string()),
+            ApiError::Busy => return unavailable(BUSY_PAUSE, &self.to_string()),
             ApiError::Database(cause) => {
                 // The cause is the operator's business, not the client's.
                 error!(error = %cause, "failed to answer a request");
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the database does not answer, try again later".to_owned(),
-                )
+                "the database does not answer, try again later"
             }
         };
-        (code, Json(json!({ "error": text }))).into_response()
+        unavailable(AWAY_PAUSE, text)
     }
+}
+
+fn unavailable(pause_seconds: u32, text: &str) -> Response {
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(RETRY_AFTER, pause_seconds.into());
+    response
+}
+
+fn answer(code: StatusCode, text: &str) -> Response {
+    (code, Json(json!({ "error": text }))).into_response()
 }
 
 /// The answer to a path that is not served.

@@ -1,21 +1,33 @@
 //! Where every chain stands.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{PgPool, Row};
+use tokio::time::timeout;
 
 use crate::error::ApiError;
 
 /// Gaps shown per source; their number of blocks counts all of them.
-const SHOWN_GAPS: i64 = 50;
+const SHOWN_GAPS: i32 = 50;
+/// How long the database may take before what was read last is answered instead.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Answers of this age are given again, so that a crowd of askers costs what one does.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// Every chain of the registry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
+    /// When it was read.
+    pub as_of: DateTime<Utc>,
+    /// Why it is not of this moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<&'static str>,
     /// By chain number.
     pub chains: Vec<ChainStatus>,
 }
@@ -60,17 +72,20 @@ pub struct CheckpointBlock {
     pub number: i64,
     /// Hash.
     pub hash: String,
+    /// Time of the block; absent where it is not kept any more.
+    pub time: Option<DateTime<Utc>>,
     /// When it moved last.
     pub updated_at: DateTime<Utc>,
 }
 
-/// What was applied of one source, between the chain's first wanted block and its checkpoint.
+/// What was applied of one source, between the first block wanted of it and the checkpoint or the finalized block, whichever is
+/// higher.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SourceCoverage {
     /// Blocks applied.
     pub covered_blocks: i64,
-    /// Blocks missing.
-    pub missing_blocks: i64,
+    /// Blocks missing; absent while neither checkpoint nor finalized block is known.
+    pub missing_blocks: Option<i64>,
     /// The lowest gaps.
     pub gaps: Vec<Gap>,
 }
@@ -85,42 +100,102 @@ pub struct Gap {
 }
 
 /// `GET /v1/status`.
-pub(crate) async fn answer(State(pool): State<PgPool>) -> Result<Json<Status>, ApiError> {
-    Ok(Json(read(&pool).await?))
+pub(crate) async fn answer(State(board): State<Arc<Board>>) -> Result<Json<Status>, ApiError> {
+    board.status().await.map(Json)
+}
+
+/// Where every chain stands, as last read: what is answered while the database does not.
+#[derive(Debug)]
+pub struct Board {
+    pool: PgPool,
+    last: Mutex<Option<Status>>,
+    /// Held by the one who reads.
+    reading: tokio::sync::Mutex<()>,
+}
+
+impl Board {
+    pub(crate) fn new(pool: PgPool) -> Board {
+        Board {
+            pool,
+            last: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Where every chain stands: now, or when the database last answered. It is answered soon in either case.
+    ///
+    /// # Errors
+    /// The database does not answer and never did.
+    pub async fn status(&self) -> Result<Status, ApiError> {
+        let read = async {
+            let _reading = self.reading.lock().await;
+            // Whoever held it before may have read what this call came for.
+            if let Some(last) = self.last().filter(|last| age(last) < FRESH) {
+                return Ok(last);
+            }
+            let status = read(&self.pool, &BTreeMap::new()).await?;
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(status.clone());
+            Ok(status)
+        };
+        let (error, stale) = match timeout(PATIENCE, read).await {
+            Ok(Ok(status)) => return Ok(status),
+            Ok(Err(error)) => (error, "the database cannot be read"),
+            Err(_) => (ApiError::Busy, "the database did not answer in time"),
+        };
+        let stale = Some(stale);
+        self.last().map(|last| Status { stale, ..last }).ok_or(error)
+    }
+
+    /// What was read last, however long ago.
+    pub fn last(&self) -> Option<Status> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn age(status: &Status) -> Duration {
+    (Utc::now() - status.as_of).to_std().unwrap_or_default()
 }
 
 /// Reads where every chain of the registry stands, as of one moment.
-pub async fn read(pool: &PgPool) -> Result<Status, ApiError> {
+///
+/// `finalized` adds what is known of finalized blocks beside the tables, by the chain's name.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn read(pool: &PgPool, finalized: &BTreeMap<String, i64>) -> Result<Status, ApiError> {
+    let as_of = Utc::now();
+    let (named, heights): (Vec<&str>, Vec<i64>) =
+        finalized.iter().map(|(name, height)| (name.as_str(), *height)).unzip();
     let mut transaction = pool.begin().await?;
     sqlx::query("set transaction isolation level repeatable read, read only")
         .execute(&mut *transaction)
         .await?;
     let rows = sqlx::query(CHAINS).fetch_all(&mut *transaction).await?;
     let mut chains = rows.iter().map(chain_of).collect::<Result<Vec<_>, sqlx::Error>>()?;
-    for row in sqlx::query(COVERAGE).fetch_all(&mut *transaction).await? {
+    let coverage = sqlx::query(COVERAGE)
+        .bind(decoders::sources())
+        .bind(&named)
+        .bind(&heights);
+    for row in coverage.bind(SHOWN_GAPS).fetch_all(&mut *transaction).await? {
         let name: String = row.try_get("chain_id")?;
-        let Some(chain) = chains.iter_mut().find(|chain| chain.chain == name) else {
-            continue;
-        };
-        let source = SourceCoverage {
-            covered_blocks: row.try_get("covered_blocks")?,
-            missing_blocks: row.try_get("missing_blocks")?,
-            gaps: Vec::new(),
-        };
-        chain.coverage.insert(row.try_get("source")?, source);
-    }
-    for row in sqlx::query(GAPS).bind(SHOWN_GAPS).fetch_all(&mut *transaction).await? {
-        let (name, source): (String, String) = (row.try_get("chain_id")?, row.try_get("source")?);
-        let chain = chains.iter_mut().find(|chain| chain.chain == name);
-        if let Some(coverage) = chain.and_then(|chain| chain.coverage.get_mut(&source)) {
-            coverage.gaps.push(Gap {
-                from: row.try_get("gap_from")?,
-                to: row.try_get("gap_to")?,
-            });
+        if let Some(chain) = chains.iter_mut().find(|chain| chain.chain == name) {
+            chain.coverage.insert(row.try_get("source")?, coverage_of(&row)?);
         }
     }
     transaction.commit().await?;
-    Ok(Status { chains })
+    let stale = None;
+    Ok(Status { as_of, stale, chains })
+}
+
+fn coverage_of(row: &sqlx::postgres::PgRow) -> Result<SourceCoverage, sqlx::Error> {
+    let from: Option<Vec<i64>> = row.try_get("gaps_from")?;
+    let to: Option<Vec<i64>> = row.try_get("gaps_to")?;
+    let gaps = from.unwrap_or_default().into_iter().zip(to.unwrap_or_default());
+    Ok(SourceCoverage {
+        covered_blocks: row.try_get("covered_blocks")?,
+        missing_blocks: row.try_get("missing_blocks")?,
+        gaps: gaps.map(|(from, to)| Gap { from, to }).collect(),
+    })
 }
 
 fn chain_of(row: &sqlx::postgres::PgRow) -> Result<ChainStatus, sqlx::Error> {
@@ -130,6 +205,7 @@ fn chain_of(row: &sqlx::postgres::PgRow) -> Result<ChainStatus, sqlx::Error> {
         (Some(number), Some(hash), Some(updated_at)) => Some(CheckpointBlock {
             number,
             hash,
+            time: row.try_get("block_time")?,
             updated_at,
         }),
         _ => None,
@@ -155,45 +231,54 @@ fn chain_of(row: &sqlx::postgres::PgRow) -> Result<ChainStatus, sqlx::Error> {
 
 const CHAINS: &str = "
     select c.caip2, c.name, c.enabled, c.start_block, p.last_block, p.last_block_hash, p.updated_at,
-           p.head_block, p.safe_block, p.finalized_block, p.observed_at,
+           b.block_time, p.head_block, p.safe_block, p.finalized_block, p.observed_at,
            case when l.holder is not null and l.expires_at > now() then l.expires_at end as held_until,
            coalesce(greatest(o.written - o.removed, 0), 0) as outbox, coalesce(o.expired, 0) as outbox_expired
     from chain_registry_service.chains c
     left join indexer_service.indexer_checkpoints p on p.chain_id = c.caip2
+    left join indexer_service.indexer_blocks b on b.chain_id = c.caip2 and b.number = p.last_block
     left join indexer_service.chain_leases l on l.chain_id = c.caip2
     left join indexer_service.outbox_totals o on o.chain_id = c.caip2
     order by c.chain_numeric";
 
-// Wanted is what lies between the first block asked for and the checkpoint; before there is one, the finalized block.
+// Of a chain read whole every decoder and the archive are wanted, else each registered contract from its start block on; what was
+// covered beside that is shown too. Up to where is known once there is a checkpoint or a finalized block.
 const COVERAGE: &str = "
-    with covered as (
-        select chain_id, source, range_agg(covered) as covered
+    with wanted as (
+        select c.caip2::text as chain_id, s.source
+        from chain_registry_service.chains c cross join unnest($1::text[] || '{archive}'::text[]) as s (source)
+        where c.scope = 'all'
+        union
+        select c.caip2, k.address
+        from chain_registry_service.chains c join chain_registry_service.chain_contracts k on k.chain_id = c.id
+        where c.scope = 'contracts'
+    ), covered as (
+        select chain_id::text as chain_id, source, range_agg(covered) as covered
         from indexer_service.source_coverage group by chain_id, source
+    ), known as (
+        select chain_id, source, coalesce(v.covered, '{}'::int8multirange) as covered
+        from wanted w full join covered v using (chain_id, source)
+    ), starts as (
+        select c.caip2::text as chain_id, p.prefix || k.address as source, k.start_block
+        from chain_registry_service.chains c
+        join chain_registry_service.chain_contracts k on k.chain_id = c.id
+        cross join (values (''), ('logs:'), ('abi:')) as p (prefix)
+    ), sources as (
+        select w.chain_id, w.source, w.covered, greatest(c.start_block, k.start_block) as first_block,
+               greatest(p.last_block, p.finalized_block, f.finalized) as last_block
+        from known w
+        join chain_registry_service.chains c on c.caip2 = w.chain_id
+        left join starts k on k.chain_id = w.chain_id and k.source = w.source
+        left join indexer_service.indexer_checkpoints p on p.chain_id = w.chain_id
+        left join unnest($2::text[], $3::int8[]) as f (chain_id, finalized) on f.chain_id = w.chain_id
     )
-    select v.chain_id, v.source,
-           (select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(v.covered) r) as covered_blocks,
-           (select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(
-               int8multirange(int8range(c.start_block, greatest(c.start_block, coalesce(p.last_block, p.finalized_block, -1) + 1)))
-               - v.covered) r) as missing_blocks
-    from covered v
-    join chain_registry_service.chains c on c.caip2 = v.chain_id
-    left join indexer_service.indexer_checkpoints p on p.chain_id = v.chain_id";
-
-const GAPS: &str = "
-    with covered as (
-        select chain_id, source, range_agg(covered) as covered
-        from indexer_service.source_coverage group by chain_id, source
-    )
-    select v.chain_id, v.source, g.gap_from, g.gap_to
-    from covered v
-    join chain_registry_service.chains c on c.caip2 = v.chain_id
-    left join indexer_service.indexer_checkpoints p on p.chain_id = v.chain_id
-    cross join lateral (
-        select lower(r) as gap_from, upper(r) - 1 as gap_to
-        from unnest(
-            int8multirange(int8range(c.start_block, greatest(c.start_block, coalesce(p.last_block, p.finalized_block, -1) + 1)))
-            - v.covered) r
-        order by 1
-        limit $1
-    ) g
-    order by v.chain_id, v.source, g.gap_from";
+    select s.chain_id, s.source, missing.blocks as missing_blocks, missing.gaps_from, missing.gaps_to,
+           (select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(s.covered) r) as covered_blocks
+    from sources s
+    left join lateral (
+        select coalesce(sum(upper(r) - lower(r)), 0)::bigint as blocks,
+               coalesce((array_agg(lower(r) order by r))[:$4], '{}') as gaps_from,
+               coalesce((array_agg(upper(r) - 1 order by r))[:$4], '{}') as gaps_to
+        from unnest(int8multirange(int8range(s.first_block, greatest(s.first_block, s.last_block + 1))) - s.covered) r
+    ) missing on s.last_block is not null
+    where s.last_block is not null or not isempty(s.covered)";

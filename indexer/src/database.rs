@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use api::{Limits, Readers};
 use backon::{ExponentialBuilder, Retryable};
 use sinks::store::Store;
 use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tracing::warn;
 
-use crate::config::{Config, DatabaseUrl, ServiceUrl};
+use crate::config::{ApiConfig, Config, DatabaseUrl, ServiceUrl};
 use crate::error::{Exit, Failure};
 
 /// How long a task may wait for a connection to a server: also how long a server that went away goes unnoticed.
@@ -42,18 +43,101 @@ impl Database {
         answer
     }
 
+    /// What API requests read through: connections of their own. The embedded database has one connection, so there they take turns
+    /// on it one at a time, and a writer never waits for more than one of them.
+    pub fn readers(&self, api: &ApiConfig) -> Readers {
+        let time = Duration::from_millis(api.request_timeout_ms);
+        let (requests, connections) = (api.max_requests as usize, api.max_connections);
+        if self.is_embedded() {
+            let running = 1;
+            return Readers::new(
+                self.store.pool.clone(),
+                Limits {
+                    requests,
+                    running,
+                    time,
+                },
+            );
+        }
+        let options = (*self.store.pool.connect_options()).clone();
+        let milliseconds = api.request_timeout_ms.to_string();
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(time)
+            .after_connect(move |connection, _| {
+                let milliseconds = milliseconds.clone();
+                Box::pin(async move {
+                    sqlx::query(READ_ONLY)
+                        .bind(milliseconds)
+                        .execute(connection)
+                        .await
+                        .map(drop)
+                })
+            })
+            .connect_lazy_with(options.application_name("indexer-api"));
+        let running = connections as usize;
+        Readers::new(
+            pool,
+            Limits {
+                requests,
+                running,
+                time,
+            },
+        )
+    }
+
+    /// What finds out why this database does not answer.
+    pub fn diagnosis(&self) -> Diagnosis {
+        let options = (!self.is_embedded()).then(|| (*self.store.pool.connect_options()).clone());
+        Diagnosis { options }
+    }
+
     /// Closes every connection, then stops the embedded server.
     ///
     /// It has no outcome of its own: whatever a server was sent it keeps whole or not at all, so one that does not close well is
     /// logged and left, and what the command came to stands.
     pub async fn close(self) {
-        if tokio::time::timeout(FAREWELL, self.store.pool.close()).await.is_err() {
+        let closed = tokio::time::timeout(FAREWELL, self.store.pool.close()).await;
+        if closed.is_err() {
             warn!("the database does not close its connections, leaving them");
-            return;
         }
         #[cfg(feature = "embedded")]
-        if let Some(server) = self.embedded {
+        if let Some(server) = self.embedded.filter(|_| closed.is_ok()) {
             server.stop().await;
+        }
+    }
+}
+
+/// For connections that API requests read through.
+const READ_ONLY: &str =
+    "select set_config('statement_timeout', $1, false), set_config('default_transaction_read_only', 'on', false),
+    set_config('idle_in_transaction_session_timeout', $1, false)";
+
+/// How long a server may take to accept a connection before it counts as one that does not answer.
+const DIAGNOSIS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Finds out why a database does not answer: a pool only says that it timed out.
+#[derive(Clone, Debug)]
+pub struct Diagnosis {
+    /// How to connect; none to the embedded database.
+    options: Option<PgConnectOptions>,
+}
+
+impl Diagnosis {
+    /// The cause, in one line.
+    pub async fn cause(&self) -> String {
+        let Some(options) = &self.options else {
+            return "the embedded PostgreSQL does not answer in time: it is at work on something long".to_owned();
+        };
+        let place = format!("PostgreSQL at {}:{}", options.get_host(), options.get_port());
+        let connecting = <sqlx::PgConnection as sqlx::Connection>::connect_with(options);
+        match tokio::time::timeout(DIAGNOSIS_TIMEOUT, connecting).await {
+            // It is dropped, which tells the server all the same.
+            Ok(Ok(_)) => format!("{place} accepts connections and answers none in time: it is overloaded"),
+            Ok(Err(sqlx::Error::Io(error))) => format!("{place} cannot be reached: {error}"),
+            Ok(Err(sqlx::Error::Database(error))) => format!("{place} cannot be used: {}", error.message()),
+            Ok(Err(error)) => format!("{place} cannot be used: {error}"),
+            Err(_) => format!("{place} does not answer"),
         }
     }
 }

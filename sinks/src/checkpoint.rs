@@ -71,7 +71,8 @@ pub async fn observed(store: &Store, chain: ChainId) -> Result<Option<Observatio
     }))
 }
 
-/// Stores what was observed, and forgets the blocks below the finalized one: nothing undoes them any more.
+/// Stores what was observed, and forgets the blocks below the finalized one: nothing undoes them any more. The checkpoint's own
+/// block is kept, because its time says how far behind the chain is.
 pub async fn observe(store: &Store, chain: ChainId, observation: &Observation) -> Result<(), SinkError> {
     sqlx::query(OBSERVE)
         .bind(chain.to_string())
@@ -222,7 +223,8 @@ const READ: &str =
 const DOUBTED: &str = "select doubted_block from indexer_service.indexer_checkpoints where chain_id = $1";
 
 const OBSERVE: &str = "with pruned as (
-        delete from indexer_service.indexer_blocks where chain_id = $1 and number < $4
+        delete from indexer_service.indexer_blocks b where chain_id = $1 and number < $4
+          and number < coalesce((select last_block from indexer_service.indexer_checkpoints where chain_id = $1), $4)
     )
     insert into indexer_service.indexer_checkpoints (chain_id, head_block, safe_block, finalized_block, observed_at)
     values ($1, $2, $3, $4, now())

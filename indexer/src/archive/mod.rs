@@ -63,8 +63,11 @@ pub enum ArchiveError {
         seconds: u64,
     },
     /// A MongoDB operation failed.
-    #[error("raw events in mongodb: {0}")]
+    #[error("raw events in mongodb: {}", mongo::reason(.0))]
     Mongo(#[from] mongodb::error::Error),
+    /// MongoDB carried an operation out and did not confirm it as asked: it may still stand.
+    #[error("mongodb did not confirm what it wrote: {0}")]
+    Unconfirmed(String),
     /// A PostgreSQL operation failed.
     #[error("raw events in postgresql: {0}")]
     Postgres(#[from] SinkError),
@@ -104,7 +107,10 @@ impl ArchiveError {
     /// What a caller should do about it.
     pub fn class(&self) -> Class {
         match self {
-            ArchiveError::Unreachable { .. } | ArchiveError::Silent { .. } | ArchiveError::Busy(_) => Class::Transient,
+            ArchiveError::Unreachable { .. }
+            | ArchiveError::Silent { .. }
+            | ArchiveError::Busy(_)
+            | ArchiveError::Unconfirmed(_) => Class::Transient,
             ArchiveError::Mongo(error) => mongo::class(error),
             ArchiveError::Postgres(error) => error.class(),
             ArchiveError::Address(_)
@@ -125,6 +131,14 @@ impl Archive {
             return Ok(Archive::Postgres(PostgresArchive::new(store.clone())));
         }
         MongoArchive::connect(url, database, store).await.map(Archive::Mongo)
+    }
+
+    /// Asks MongoDB for a sign of life; a table of PostgreSQL is as well as its database.
+    pub async fn probe(&self) -> Result<(), ArchiveError> {
+        match self {
+            Archive::Mongo(archive) => archive.ping().await,
+            Archive::Postgres(_) => Ok(()),
+        }
     }
 
     /// `mongodb` or `postgresql`, for logs and the status page.

@@ -75,7 +75,10 @@ impl MongoArchive {
         };
         archive.ping().await.map_err(|error| ArchiveError::Unreachable {
             hosts,
-            reason: reason(&error),
+            reason: match &error {
+                ArchiveError::Mongo(error) => reason(error),
+                error => error.to_string(),
+            },
         })?;
         Ok(archive)
     }
@@ -285,10 +288,12 @@ pub(super) async fn update_each<T: Send + Sync>(
             ArchiveError::Refused(text)
         });
     }
-    if answer.contains_key("writeConcernError") {
+    if let Some(error) = answer.get("writeConcernError") {
         // It may still stand; writing it again is harmless.
-        let seconds = ANSWER_TIMEOUT.as_secs();
-        return Err(ArchiveError::Silent { seconds });
+        let message = error.as_document().and_then(|error| error.get_str("errmsg").ok());
+        return Err(ArchiveError::Unconfirmed(
+            message.unwrap_or("no cause was named").to_owned(),
+        ));
     }
     Ok(())
 }
@@ -365,15 +370,29 @@ const PASSING_CODES: [i32; 27] = [
 ];
 
 /// What the driver said, in one line.
-fn reason(error: &ArchiveError) -> String {
-    match error {
-        ArchiveError::Mongo(error) => match error.kind.as_ref() {
-            ErrorKind::ServerSelection { .. } => format!("no answer within {} s", SELECTION_TIMEOUT.as_secs()),
-            ErrorKind::Authentication { .. } => "the login was refused".into(),
-            kind => kind.to_string().replace('\n', " "),
-        },
-        other => other.to_string(),
+pub(super) fn reason(error: &Error) -> String {
+    match error.kind.as_ref() {
+        ErrorKind::ServerSelection { message, .. } => no_server(message),
+        ErrorKind::Authentication { .. } => "the login was refused".into(),
+        ErrorKind::Io(error) => format!("the connection broke: {error}"),
+        kind => kind.to_string().replace('\n', " "),
     }
+}
+
+/// Why no server could be used: of the driver's picture of them all, each server's address and the error it was last left with.
+fn no_server(picture: &str) -> String {
+    let servers = picture.split("Address: ").skip(1).filter_map(|server| {
+        let address = server.split(',').next()?;
+        let (_, error) = server.split_once("Error: ")?;
+        let error = error.split(", labels:").next()?.trim_start_matches("Kind: ");
+        Some(format!("{address}: {error}"))
+    });
+    let causes: Vec<String> = servers.collect();
+    let seconds = SELECTION_TIMEOUT.as_secs();
+    if causes.is_empty() {
+        return format!("no server that can be used was found within {seconds} s");
+    }
+    format!("no server can be used ({})", causes.join("; "))
 }
 
 /// The driver's complaint about an address, unless the address holds a password it might repeat.

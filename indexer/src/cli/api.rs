@@ -33,11 +33,14 @@ pub async fn execute(args: &ApiArgs, context: &Context) -> Result<(), Failure> {
         // A server that is waited for must not keep the process from stopping.
         () = context.cancel.cancelled() => return Ok(()),
     };
-    let health = Health::new();
-    let probe = health.readiness.task("database");
-    let router = server::router(&health, Some(api::router(database.store.pool.clone())));
-    let watch = health::watch_database(database.store.pool.clone(), probe, context.cancel.clone());
-    let (served, ()) = tokio::join!(server::serve(listener, router, context.cancel.clone()), watch);
+    let readers = database.readers(&context.config.api);
+    let health = Health::new().reading(readers.board());
+    let (probe, diagnosis) = (health.readiness.task("database"), database.diagnosis());
+    let router = server::router(&health, Some(api::router(readers.clone())));
+    tokio::join!(
+        server::serve(listener, router, context.cancel.clone()),
+        health::watch_database(readers.board(), &diagnosis, probe, &context.cancel)
+    );
     database.close().await;
-    served
+    Ok(())
 }

@@ -209,7 +209,8 @@ impl Bench<'_> {
         let assignment = self.assignment(&server.ws_url(), Some(99 + blocks)).await?;
         let chain = assignment.entry.chain.chain;
         let health = Health::new();
-        let checkpoint = health.metrics.chain(chain).checkpoint;
+        // Blocks 0 to N are N + 1: none is applied twice on a chain that never reorganises.
+        let applied = health.metrics.chain(chain).blocks;
         let daemon = Daemon {
             config: self.config,
             stores: self.stores,
@@ -221,13 +222,13 @@ impl Bench<'_> {
         let follow = daemon.run(vec![assignment], Some(&selected), None, &self.context.cancel);
         let watch = async {
             let mut taken = Vec::new();
-            reached(&checkpoint, 99).await;
+            reached(&applied, 100).await;
             for number in 100..100 + blocks {
                 let next = simulation.next_block();
                 let due = Instant::now() + interval;
                 let appeared = Instant::now();
                 ledger.extend(vec![next]);
-                reached(&checkpoint, i64::try_from(number).unwrap_or(i64::MAX)).await;
+                reached(&applied, number + 1).await;
                 taken.push(appeared.elapsed());
                 tokio::time::sleep_until(due.into()).await;
             }
@@ -266,9 +267,9 @@ impl Bench<'_> {
     }
 }
 
-/// Waits until the follower stands on `number`; a millisecond is finer than any commit.
-async fn reached(checkpoint: &prometheus::IntGauge, number: i64) {
-    while checkpoint.get() < number {
+/// Waits until `blocks` are applied; a millisecond is finer than any commit.
+async fn reached(applied: &prometheus::IntCounter, blocks: u64) {
+    while applied.get() < blocks {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

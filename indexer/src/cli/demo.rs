@@ -120,7 +120,8 @@ struct Demo<'a> {
 
 impl Demo<'_> {
     async fn run(&self, once: bool, cancel: &CancellationToken) -> Result<(), Failure> {
-        let health = Health::new();
+        let readers = self.stores.database.readers(&self.config.api);
+        let health = Health::new().reading(readers.board());
         let index = self.index(health.clone(), cancel);
         if once {
             return index.await;
@@ -131,14 +132,18 @@ impl Demo<'_> {
             Err(_) => server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?,
         };
         let address = listener.local_addr().unwrap_or(self.config.api.listen);
-        let router = server::router(&health, Some(api::router(self.stores.database.store.pool.clone())));
+        let router = server::router(&health, Some(api::router(readers)));
         let index = async {
             index.await?;
             self.writer.line(format_args!(
                 "\nserving http://{address}/v1/status and http://{address}/metrics until Ctrl-C"
             ))
         };
-        tokio::try_join!(server::serve(listener, router, cancel.clone()), index).map(|((), ())| ())
+        let serve = async {
+            server::serve(listener, router, cancel.clone()).await;
+            Ok(())
+        };
+        tokio::try_join!(serve, index).map(|((), ())| ())
     }
 
     /// Indexes what the recording still has to give, then says what there is.

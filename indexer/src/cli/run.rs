@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use api::Readers;
 use clap::Args;
 use decoders::block::ChainId;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::config::EndpointUrl;
 use crate::daemon::assembly::Assignment;
 use crate::daemon::{self, Daemon};
 use crate::error::{Exit, Failure};
-use crate::health::{Health, server};
+use crate::health::{self, Health, server};
 use crate::registry;
 use crate::stores::Stores;
 
@@ -60,19 +62,36 @@ pub async fn execute(args: &RunArgs, context: &Context) -> Result<(), Failure> {
 
 async fn run(args: &RunArgs, context: &Context, stores: &Stores, listener: TcpListener) -> Result<(), Failure> {
     let assignments = assignments(args, stores).await?;
-    let health = Health::new();
-    let router = server::router(&health, Some(api::router(stores.database.store.pool.clone())));
+    let readers = stores.database.readers(&context.config.api);
+    let health = Health::new().reading(readers.board());
+    let router = server::router(&health, Some(api::router(readers.clone())));
     let daemon = Daemon {
         config: &context.config,
         stores,
-        health,
+        health: health.clone(),
         progress: Arc::default(),
         holder: daemon::holder(),
     };
     let selected = (!args.chains.is_empty()).then_some(args.chains.as_slice());
-    daemon
-        .run(assignments, selected, Some((listener, router)), &context.cancel)
-        .await
+    let ended = CancellationToken::new();
+    let follow = async {
+        let followed = daemon.run(assignments, selected, Some((listener, router)), &context.cancel);
+        let outcome = Box::pin(followed).await;
+        ended.cancel();
+        outcome
+    };
+    let (outcome, ()) = tokio::join!(follow, watch_stores(stores, &readers, &health, &ended));
+    outcome
+}
+
+/// Reports whether the stores answer, until `ended`.
+async fn watch_stores(stores: &Stores, readers: &Readers, health: &Health, ended: &CancellationToken) {
+    let (database, archive) = (health.readiness.task("database"), health.readiness.task("archive"));
+    let diagnosis = stores.database.diagnosis();
+    tokio::join!(
+        health::watch_database(readers.board(), &diagnosis, database, ended),
+        health::watch_archive(&stores.archive, archive, ended)
+    );
 }
 
 /// What the command line and the registry together say is to be followed.

@@ -1,8 +1,11 @@
 //! `indexer status`: where every chain stands.
 
+use std::collections::BTreeMap;
+
 use api::status::ChainStatus;
 use clap::Args;
-use decoders::block::ChainIdError;
+use decoders::block::ChainId;
+use futures::future::join_all;
 use serde::Serialize;
 use serde_json::json;
 use sinks::store::Store;
@@ -64,20 +67,28 @@ struct EndpointReport {
 
 async fn report(args: &StatusArgs, context: &Context, store: &Store) -> Result<(), Failure> {
     registry::seed(store, &context.config).await?;
-    let status = api::status::read(&store.pool).await;
-    let status = status.map_err(|error| Failure::new(Exit::Database, format!("failed to read the status: {error}")))?;
-    let mut chains = Vec::with_capacity(status.chains.len());
-    for stored in status.chains {
-        let (endpoints, endpoints_error) = match asked(&stored, context, store).await {
-            Ok(endpoints) => (endpoints, None),
-            Err(failure) => (Vec::new(), Some(failure.message)),
-        };
-        chains.push(ChainReport {
-            stored,
-            endpoints,
-            endpoints_error,
-        });
+    let entries = registry::chains(store).await?;
+    let enabled: Vec<ChainId> = entries
+        .iter()
+        .filter(|entry| entry.enabled)
+        .map(|entry| entry.chain)
+        .collect();
+    let mut seen: BTreeMap<String, Result<Seen, Failure>> = BTreeMap::new();
+    let mut finalized: BTreeMap<String, i64> = BTreeMap::new();
+    let asked = enabled.iter().map(|chain| asked(*chain, context, store));
+    for (chain, asked) in enabled.iter().zip(join_all(asked).await) {
+        if let Ok(seen) = &asked {
+            finalized.insert(chain.to_string(), seen.finalized);
+        }
+        seen.insert(chain.to_string(), asked);
     }
+    let status = api::status::read(&store.pool, &finalized).await;
+    let status = status.map_err(|error| Failure::new(Exit::Database, format!("failed to read the status: {error}")))?;
+    let report = |stored: ChainStatus| {
+        let seen = seen.remove(&stored.chain);
+        ChainReport::of(stored, seen)
+    };
+    let chains: Vec<ChainReport> = status.chains.into_iter().map(report).collect();
     if args.json {
         let broker = &context.config.broker;
         let retention = broker.url.is_none().then_some(broker.retention_hours);
@@ -91,22 +102,50 @@ async fn report(args: &StatusArgs, context: &Context, store: &Store) -> Result<(
         .try_for_each(|chain| show(context.writer, chain, retention.as_deref()))
 }
 
-/// What the endpoints of an enabled chain say when asked now.
-async fn asked(stored: &ChainStatus, context: &Context, store: &Store) -> Result<Vec<EndpointReport>, Failure> {
-    if !stored.enabled {
-        return Ok(Vec::new());
+/// What the endpoints of a chain say when asked now.
+struct Seen {
+    endpoints: Vec<EndpointReport>,
+    head: i64,
+    finalized: i64,
+}
+
+impl ChainReport {
+    /// What is stored of a chain, with a head of now where one was `seen`: a daemon that stopped stored none since.
+    fn of(mut stored: ChainStatus, seen: Option<Result<Seen, Failure>>) -> ChainReport {
+        let (endpoints, endpoints_error) = match seen {
+            Some(Ok(seen)) => {
+                stored.head = stored.head.max(Some(seen.head));
+                (seen.endpoints, None)
+            }
+            Some(Err(failure)) => (Vec::new(), Some(failure.message)),
+            None => (Vec::new(), None),
+        };
+        let checkpoint = stored.checkpoint.as_ref().map(|block| block.number);
+        let lag = stored.head.zip(checkpoint).map(|(head, block)| (head - block).max(0));
+        stored.lag_blocks = lag;
+        ChainReport {
+            stored,
+            endpoints,
+            endpoints_error,
+        }
     }
-    let chain = stored
-        .chain
-        .parse()
-        .map_err(|error: ChainIdError| Failure::new(Exit::Registry, error.to_string()))?;
+}
+
+async fn asked(chain: ChainId, context: &Context, store: &Store) -> Result<Seen, Failure> {
     let assignment = Assignment {
         entry: registry::load_chain(store, chain).await?,
         endpoints: Vec::new(),
         until: None,
     };
-    let health = assignment.probe(&context.config, &context.cancel).await?;
-    Ok(health.into_iter().map(EndpointReport::from).collect())
+    let (heads, health) = Box::pin(assignment.probe(&context.config, &context.cancel)).await?;
+    let depth = assignment.follower_settings(&context.config).finality_depth;
+    let by_depth = heads.latest.number.saturating_sub(depth);
+    let finalized = heads.finalized.map_or(by_depth, |block| block.number);
+    Ok(Seen {
+        endpoints: health.into_iter().map(EndpointReport::from).collect(),
+        head: i64::try_from(heads.latest.number).unwrap_or(i64::MAX),
+        finalized: i64::try_from(finalized).unwrap_or(i64::MAX),
+    })
 }
 
 impl From<EndpointHealth> for EndpointReport {
@@ -114,7 +153,12 @@ impl From<EndpointHealth> for EndpointReport {
         EndpointReport {
             id: health.id,
             url: health.url,
-            state: health.state.as_str(),
+            // One exchange tells no more than whether there was an answer.
+            state: if health.failing {
+                "unreachable"
+            } else {
+                health.state.as_str()
+            },
             head: health.head,
             latency_ms: health.latency_p50.map(|latency| latency.as_millis()),
             reason: health.reason,
@@ -152,10 +196,10 @@ fn show(writer: Writer, chain: &ChainReport, retention: Option<&str>) -> Result<
             .map(|gap| format!("{}-{}", gap.from, gap.to))
             .collect();
         let more = if coverage.gaps.len() > SHOWN_GAPS { ", …" } else { "" };
-        let gaps = if gaps.is_empty() {
-            "no gaps".to_owned()
-        } else {
-            format!("{} missing: {}{more}", coverage.missing_blocks, gaps.join(", "))
+        let gaps = match coverage.missing_blocks {
+            None => "gaps not known: no head was seen yet".to_owned(),
+            Some(0) => "no gaps".to_owned(),
+            Some(missing) => format!("{missing} missing: {}{more}", gaps.join(", ")),
         };
         writer.line(format_args!("  {source}: {} blocks, {gaps}", coverage.covered_blocks))?;
     }

@@ -103,6 +103,15 @@ pub struct ApiConfig {
     /// Address and port to listen on; port 0 takes a free one.
     #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
+    /// Database connections that requests read through; on the embedded database they take turns on the one there is.
+    #[serde(deserialize_with = "value::within::<_, _, 1, 100>")]
+    pub max_connections: u32,
+    /// Requests answered at once, those that wait for a connection included; further ones get 503.
+    #[serde(deserialize_with = "value::within::<_, _, 1, 10_000>")]
+    pub max_requests: u32,
+    /// How long a request may take.
+    #[serde(deserialize_with = "value::within::<_, _, 100, 600_000>")]
+    pub request_timeout_ms: u64,
 }
 
 /// How log lines are written.
@@ -376,6 +385,9 @@ impl Default for ApiConfig {
     fn default() -> Self {
         ApiConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            max_connections: 4,
+            max_requests: 64,
+            request_timeout_ms: 5_000,
         }
     }
 }

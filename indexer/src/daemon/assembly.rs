@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::config::{self, Config, EndpointUrl, Scope};
-use crate::endpoints::{self, EndpointHealth, EndpointSettings, Filter, Pool, PoolOptions};
+use crate::endpoints::{self, EndpointHealth, EndpointSettings, Filter, Heads, Pool, PoolOptions};
 use crate::error::{Error, Exit, Failure};
 use crate::follower::FollowerSettings;
 use crate::health::Metrics;
@@ -130,7 +130,11 @@ impl Assignment {
     ///
     /// # Errors
     /// No endpoint answers, or they serve another chain.
-    pub async fn probe(&self, config: &Config, cancel: &CancellationToken) -> Result<Vec<EndpointHealth>, Failure> {
+    pub async fn probe(
+        &self,
+        config: &Config,
+        cancel: &CancellationToken,
+    ) -> Result<(Heads, Vec<EndpointHealth>), Failure> {
         let options = PoolOptions {
             rounds: 1,
             hedge: false,
@@ -144,8 +148,8 @@ impl Assignment {
             cancel.clone(),
         );
         let pool = pool.await.map_err(Error::from)?;
-        pool.heads().await.map_err(Error::from)?;
-        Ok(pool.health())
+        let heads = pool.heads().await.map_err(Error::from)?;
+        Ok((heads, pool.health()))
     }
 
     /// The reader of the chain's contracts with stored ABIs.

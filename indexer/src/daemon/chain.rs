@@ -42,6 +42,10 @@ pub struct ChainTask {
     pub progress: Arc<Progress>,
     /// Where `/readyz` hears of gap filling.
     pub gap_health: TaskHealth,
+    /// Where `/readyz` hears whether the head gets on while the chain does.
+    pub head_health: TaskHealth,
+    /// Where `/readyz` hears of endpoints that the head waits for.
+    pub endpoint_health: TaskHealth,
 }
 
 impl ChainTask {
@@ -70,15 +74,20 @@ impl ChainTask {
         };
         let read = async { unless_cancelled(self.read_contracts(cancel, &filled).await) };
         let judge = async { unless_cancelled(self.judge_again(cancel, &followed).await) };
+        let watch = async {
+            self.watch_head(cancel, &followed).await;
+            Ok(())
+        };
         let learn = async { unless_cancelled(self.learn_currencies(cancel, &filled).await) };
         let tasks = tokio::try_join!(
             Box::pin(follow),
             Box::pin(fill),
             Box::pin(read),
             Box::pin(judge),
-            Box::pin(learn)
+            Box::pin(learn),
+            Box::pin(watch)
         );
-        tasks.map(|((), (), (), (), ())| ())
+        tasks.map(|((), (), (), (), (), ())| ())
     }
 
     /// Asks the contracts of currencies that nobody told of, until there are none and the gaps are filled.

@@ -2,6 +2,7 @@
 
 pub mod assembly;
 pub mod chain;
+mod progress;
 mod reconcile;
 mod services;
 
@@ -229,6 +230,8 @@ impl Daemon<'_> {
             },
             progress: Arc::clone(&self.progress),
             gap_health: self.health.readiness.task(format!("gaps {chain}")),
+            head_health: self.health.readiness.task(format!("head {chain}")),
+            endpoint_health: self.health.readiness.task(format!("endpoints {chain}")),
         };
         info!(%chain, endpoints = endpoints.health().len(), "following");
         let token = cancel.clone();

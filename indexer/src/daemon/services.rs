@@ -45,7 +45,7 @@ impl Daemon<'_> {
         let stop = &crew.stop;
         if let Some((listener, router)) = server {
             crew.tasks
-                .spawn(health::server::serve(listener, router, stop.clone()).map(Ended::Service));
+                .spawn(health::server::serve(listener, router, stop.clone()).map(|()| Ended::Service(Ok(()))));
         }
         let Some(options) = options else { return };
         let store = self.stores.database.store.clone();
@@ -54,7 +54,7 @@ impl Daemon<'_> {
         crew.tasks.spawn(publish(publisher, status, health, stop.clone()));
     }
 
-    /// Carries into the metrics what nobody tells by itself: endpoints, and messages owed.
+    /// Carries into the metrics how endpoints stand, and drops messages that were kept long enough.
     pub(super) async fn report(&self, crew: &Crew) {
         for (chain, task) in &crew.running {
             for endpoint in task.endpoints.health() {
@@ -62,10 +62,6 @@ impl Daemon<'_> {
             }
         }
         self.expire_messages().await;
-        match outbox::depth(&self.stores.database.store).await {
-            Ok(messages) => self.health.metrics.outbox_depth(messages),
-            Err(error) => warn!(%error, "failed to look at the outbox"),
-        }
     }
 }
 

@@ -271,8 +271,8 @@ impl Endpoint {
         let id = self
             .next_id
             .fetch_add(u64::try_from(count).unwrap_or(1), Ordering::Relaxed);
-        self.vitals().requests += 1;
         let sent = Instant::now();
+        self.vitals().asked(sent);
         let text = request(calls.iter().map(|(_, call)| call), id);
         let received = match timeout(ask.patience, self.transport.send(text, id, count, self.longest(calls))).await {
             Err(_) => {
@@ -280,6 +280,7 @@ impl Endpoint {
                 return Err(self.refused(Refusal::Timeout, &detail).by_size(true));
             }
             Ok(Err(Unsent::TooLarge)) => {
+                self.vitals().responded();
                 // Nothing true is that long where the caller did not ask for much.
                 let is_absurd = count == 1 && calls.iter().all(|(_, call)| call.longest() < usize::MAX);
                 let refusal = if is_absurd {
@@ -289,7 +290,10 @@ impl Endpoint {
                 };
                 return Err(self.refused(refusal, "answer too long").by_size(!is_absurd));
             }
-            Ok(Err(Unsent::Network(text))) => return Err(self.refused(Refusal::Unavailable, &text).by_size(false)),
+            Ok(Err(Unsent::Network(text))) => {
+                self.vitals().responded();
+                return Err(self.refused(Refusal::Unavailable, &text).by_size(false));
+            }
             Ok(Ok(received)) => received,
         };
         self.vitals().received(sent.elapsed(), received.bytes.len());
@@ -370,6 +374,8 @@ impl Endpoint {
             error_rate: vitals.error_rate(),
             head: vitals.head,
             in_flight,
+            silent: vitals.silent(Instant::now()),
+            failing: vitals.failed_last(),
             requests: vitals.requests,
             failures: vitals.failures,
             lies: vitals.lies,

@@ -46,6 +46,10 @@ pub struct EndpointHealth {
     pub head: Option<u64>,
     /// Requests under way.
     pub in_flight: usize,
+    /// How long requests have been under way without any answer; absent while it answers or is not asked.
+    pub silent: Option<Duration>,
+    /// Whether its last request failed.
+    pub failing: bool,
     /// Requests sent, retries and hedges included; a batch is one.
     pub requests: u64,
     /// Requests that failed.

@@ -30,6 +30,7 @@ pub(super) struct Piece {
     logs: Option<Logs>,
     by: Option<Arc<Endpoint>>,
 }
+
 /// A block whose logs are to be settled.
 pub(super) struct Suspect {
     pub(super) place: usize,
@@ -163,6 +164,7 @@ pub(super) fn cut(range: &RangeInclusive<u64>, size: u64) -> (RangeInclusive<u64
     let last = start.saturating_add(size.max(1) - 1).min(end);
     (start..=last, (last < end).then(|| last + 1..=end))
 }
+
 /// At level `receipts`: blocks whose proven bloom excludes the filter hold nothing; the others are settled one by one.
 pub(super) fn sift_blooms(headers: &[Judged], want: &Want) -> Sifted {
     let open = |judged: &Judged| !judged.proven || want.may_match(&judged.header);
@@ -184,78 +186,105 @@ pub(super) fn sift_blooms(headers: &[Judged], want: &Want) -> Sifted {
 
 /// Compares every block's logs with its header.
 pub(super) fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: Proof) -> Sifted {
-    let mut sifted = Sifted {
-        logs: Vec::new(),
-        suspects: Vec::new(),
-        proof: Proof::Receipts,
-        whole: FxHashSet::default(),
-        answers: Vec::new(),
+    let mut sieve = Sieve {
+        headers,
+        want,
+        wanted,
+        checker: Checker::default(),
+        at: 0,
+        sifted: Sifted {
+            logs: Vec::new(),
+            suspects: Vec::new(),
+            proof: Proof::Receipts,
+            whole: FxHashSet::default(),
+            answers: Vec::new(),
+        },
     };
-    let mut checker = Checker::default();
-    let mut at = 0;
-    for Piece { range, logs, by } in pieces {
-        let (whole, first_place, mut is_wrong) = (logs.is_some(), at, false);
+    for piece in pieces {
+        sieve.piece(piece);
+    }
+    sieve.sifted
+}
+
+/// One pass over the headers of a span, in order, beside the pieces of its logs.
+struct Sieve<'a> {
+    headers: &'a [Judged],
+    want: &'a Want,
+    wanted: Proof,
+    checker: Checker,
+    /// The place of the next header.
+    at: usize,
+    sifted: Sifted,
+}
+
+impl<'a> Sieve<'a> {
+    fn piece(&mut self, Piece { range, logs, by }: Piece) {
+        let (is_sent, first_place, mut is_wrong) = (logs.is_some(), self.at, false);
         let Logs {
             logs, blocks, wrong, ..
         } = logs.unwrap_or_default();
         let (mut rest, mut named) = (logs.into_iter().peekable(), blocks.into_iter().peekable());
-        while let Some(judged) = headers
-            .get(at)
-            .filter(|judged| range.contains(&judged.header.block.number))
-        {
+        while let Some(judged) = self.next_within(&range) {
             let number = judged.header.block.number;
             let block = named.next_if(|block| block.number == number);
-            let first = sifted.logs.len();
+            let first = self.sifted.logs.len();
             while let Some(log) = rest.next_if(|log| log.block_number == number) {
-                sifted.logs.push(log);
+                self.sifted.logs.push(log);
             }
             while named.next_if(|block| block.number == number).is_some() {}
-            place_behind(&mut sifted.logs[first..], &judged.header);
-            let elsewhere = block.is_some_and(|block| block.hash != judged.header.block.hash);
-            let finding = if elsewhere {
+            place_behind(&mut self.sifted.logs[first..], &judged.header);
+            let is_elsewhere = block.is_some_and(|block| block.hash != judged.header.block.hash);
+            let finding = if is_elsewhere {
                 Finding::Wrong("its logs name another block")
-            } else if !whole {
+            } else if !is_sent {
                 Finding::Wrong("its endpoint does not send its logs")
             } else if let Some(reason) = wrong.get(&number) {
                 Finding::Wrong(reason)
             } else {
-                inspect(judged, &sifted.logs[first..], want, &mut checker)
+                inspect(judged, &self.sifted.logs[first..], self.want, &mut self.checker)
             };
-            let reason = match finding {
-                Finding::Fine(proof) => {
-                    sifted.proof = sifted.proof.min(proof);
-                    at += 1;
-                    continue;
-                }
-                Finding::Doubtful(_) if wanted == Proof::Chained => {
-                    sifted.proof = Proof::Chained;
-                    at += 1;
-                    continue;
-                }
-                Finding::Doubtful(reason) => reason,
-                Finding::Wrong(reason) => {
-                    // The chain may have moved between two requests: logs of another block are no lie about this one.
-                    is_wrong |= whole && !elsewhere;
-                    reason
-                }
-            };
-            let logs = sifted.logs.split_off(first);
-            sifted.suspects.push(Suspect {
-                place: at,
-                logs,
-                by: by.clone().filter(|_| !elsewhere),
-                reason,
-            });
-            at += 1;
+            // The chain may have moved between two requests: logs of another block are no lie about this one.
+            is_wrong |= is_sent && !is_elsewhere && matches!(finding, Finding::Wrong(_));
+            if let Some(reason) = self.accept(finding) {
+                let by = by.clone().filter(|_| !is_elsewhere);
+                self.suspect(first, by, reason);
+            }
+            self.at += 1;
         }
-        sifted.answers.extend(by.map(|by| Compared {
+        self.sifted.answers.extend(by.map(|by| Compared {
             by,
-            places: first_place..at,
+            places: first_place..self.at,
             is_wrong,
         }));
     }
-    sifted
+
+    fn next_within(&self, range: &RangeInclusive<u64>) -> Option<&'a Judged> {
+        let next = self.headers.get(self.at);
+        next.filter(|judged| range.contains(&judged.header.block.number))
+    }
+
+    /// Lowers the span's proof to that of a block whose logs are good enough; the reason why they are not, otherwise.
+    fn accept(&mut self, finding: Finding) -> Option<&'static str> {
+        match finding {
+            Finding::Fine(proof) => self.sifted.proof = self.sifted.proof.min(proof),
+            Finding::Doubtful(_) if self.wanted == Proof::Chained => self.sifted.proof = Proof::Chained,
+            Finding::Doubtful(reason) | Finding::Wrong(reason) => return Some(reason),
+        }
+        None
+    }
+
+    /// Sets the logs of the block at hand, from `first` on, aside to be settled.
+    fn suspect(&mut self, first: usize, by: Option<Arc<Endpoint>>, reason: &'static str) {
+        let logs = self.sifted.logs.split_off(first);
+        self.sifted.suspects.push(Suspect {
+            place: self.at,
+            logs,
+            by,
+            reason,
+        });
+    }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

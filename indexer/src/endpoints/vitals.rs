@@ -119,6 +119,8 @@ pub(super) struct Vitals {
     pub(super) trial: bool,
     pauses: u32,
     paused_until: Option<Instant>,
+    /// When the first request was sent that nothing came back after.
+    asked: Option<Instant>,
     latencies: Vec<Duration>,
     next_latency: usize,
     /// Smoothed share of failures.
@@ -165,6 +167,7 @@ impl Vitals {
             trial: false,
             pauses: 0,
             paused_until: None,
+            asked: None,
             latencies: Vec::new(),
             next_latency: 0,
             errors: 0.0,
@@ -261,9 +264,35 @@ impl Vitals {
         self.trial
     }
 
+    /// A request was sent at `now`.
+    pub(super) fn asked(&mut self, now: Instant) {
+        self.requests += 1;
+        self.asked.get_or_insert(now);
+    }
+
+    /// It has given a sign of life, if only to refuse.
+    pub(super) fn responded(&mut self) {
+        self.asked = None;
+    }
+
+    /// How long requests have gone without any sign of life.
+    pub(super) fn silent(&self, now: Instant) -> Option<Duration> {
+        self.asked.map(|asked| now.saturating_duration_since(asked))
+    }
+
+    /// Whether its last request failed.
+    pub(super) fn failed_last(&self) -> bool {
+        self.failed_in_row > 0 || self.open_until.is_some()
+    }
+
     /// Bytes came back after `latency`.
     pub(super) fn received(&mut self, latency: Duration, bytes: usize) {
+        self.responded();
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.took(latency);
+    }
+
+    fn took(&mut self, latency: Duration) {
         if self.latencies.len() < LATENCIES {
             self.latencies.push(latency);
         } else {
@@ -350,7 +379,7 @@ impl Vitals {
     /// Another endpoint answered while this one was silent for `waited`, and its answer is no longer waited for.
     pub(super) fn overtaken(&mut self, waited: Duration, now: Instant) {
         // It is not to look fast because of that.
-        self.received(waited, 0);
+        self.took(waited);
         self.reason = Some(format!("no answer within {:.1} s", waited.as_secs_f64()));
         self.failed_again(true, now);
     }

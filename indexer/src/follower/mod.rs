@@ -7,7 +7,7 @@ pub mod ancestor;
 pub mod decision;
 
 use std::ops::RangeInclusive;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use decoders::block::{BlockRef, Proof, Span};
 use sinks::checkpoint::{self, Observation};
@@ -23,7 +23,7 @@ use tracing::{info, instrument, warn};
 
 use crate::endpoints::Heads;
 use crate::error::{Class, Error};
-use crate::health::TaskHealth;
+use crate::health::{TaskHealth, WaitsFor};
 use crate::pipeline::Pipeline;
 use crate::retry;
 use decision::{Step, decide};
@@ -236,8 +236,12 @@ impl Follower {
     }
 
     async fn look_and_step(&self, memory: &mut Memory) -> Result<Outcome, Error> {
+        self.health
+            .begins(WaitsFor::Endpoints, "asking the endpoints for the head");
         let heads = self.pipeline.endpoints.heads().await?;
         let finalized = self.finalized(&heads).await?;
+        self.health
+            .begins(WaitsFor::Stores, "looking up where the tables stand");
         self.observe(&heads, finalized, memory).await?;
         let outcome = self.step(&heads, finalized, &memory.lease).await?;
         self.judge(&outcome, memory);
@@ -277,7 +281,6 @@ impl Follower {
 
     async fn observe(&self, heads: &Heads, finalized: BlockRef, memory: &mut Memory) -> Result<(), Error> {
         let seen = (heads.latest.block_ref(), finalized);
-        self.pipeline.metrics.heads(heads.latest.number, finalized.number);
         if memory.seen != Some(seen) {
             let observation = Observation {
                 head: heads.latest.number,
@@ -343,6 +346,7 @@ impl Follower {
         {
             return self.rewind(from, lease).await;
         }
+        self.reads(&(block.number..=block.number));
         let span = self.pipeline.read_block(block, self.settings.proof).await?;
         self.write(from, &span, lease).await
     }
@@ -354,6 +358,7 @@ impl Follower {
         heads: &Heads,
         lease: &Lease,
     ) -> Result<Outcome, Error> {
+        self.reads(&range);
         let one_block = *range.start() == heads.latest.number;
         let span = if one_block {
             if heads.latest_parent != from.hash {
@@ -371,17 +376,22 @@ impl Follower {
         self.write(Some(from), &span, lease).await
     }
 
+    fn reads(&self, range: &RangeInclusive<u64>) {
+        let (first, last) = (range.start(), range.end());
+        let what = format!("reading blocks {first} to {last} from the endpoints");
+        self.health.begins(WaitsFor::Endpoints, what);
+    }
+
     async fn write(&self, from: Option<BlockRef>, span: &Span, lease: &Lease) -> Result<Outcome, Error> {
+        let (first, last) = (span.range.start(), span.range.end());
+        let what = format!("writing blocks {first} to {last} to the archive and the tables");
+        self.health.begins(WaitsFor::Stores, what);
         let applied = match self.pipeline.write(span, Move::Head { from, lease }).await {
             Err(Error::Sink(SinkError::CoveredAhead { .. })) => {
                 return self.disown(from, *span.range.start(), lease).await;
             }
             applied => applied?,
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = Duration::from_secs(span.blocks.last().map_or(0, |block| block.time));
-        let age = now.saturating_sub(time).as_secs_f64();
-        self.pipeline.metrics.stands(*span.range.end(), age);
         info!(
             block = *span.range.end(),
             blocks = span.blocks.len(),
@@ -420,6 +430,8 @@ impl Follower {
     }
 
     async fn rewind(&self, from: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
+        let what = format!("looking for the block below {from} that is still on the chain");
+        self.health.begins(WaitsFor::Endpoints, what);
         let ancestor = ancestor::find(&self.pipeline, self.settings.start_block, from.number).await?;
         if ancestor == from {
             return Err(Error::Stalled(format!(

@@ -1,10 +1,15 @@
 //! Every number a running process tells, by the names docs/METRICS.md explains.
 
+use std::sync::{Mutex, PoisonError};
+
+use api::status::ChainStatus;
+use chrono::{DateTime, Utc};
 use decoders::block::ChainId;
 use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// Seconds a commit or a fetch may take, from a block on loopback to a large span far away.
@@ -16,9 +21,10 @@ const SECONDS: &[f64] = &[
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Held while what is stored is set and read: chains that are gone leave no numbers behind.
+    scrape: Mutex<()>,
     chain: ChainFamilies,
     endpoint: EndpointFamilies,
-    outbox_depth: IntGauge,
     publisher_confirmed: IntCounter,
     publisher_failed: IntCounter,
 }
@@ -26,11 +32,7 @@ pub struct Metrics {
 /// Families with a `chain` label.
 #[derive(Debug)]
 struct ChainFamilies {
-    head: IntGaugeVec,
-    checkpoint: IntGaugeVec,
-    finalized: IntGaugeVec,
-    lag_blocks: IntGaugeVec,
-    lag_seconds: GaugeVec,
+    stored: StoredFamilies,
     events: IntCounterVec,
     blocks: IntCounterVec,
     reorgs: IntCounterVec,
@@ -42,6 +44,18 @@ struct ChainFamilies {
     transactions: IntCounterVec,
     calls: IntCounterVec,
     receipts: IntCounterVec,
+}
+
+/// Families with a `chain` label that say what is stored: whichever daemon leads the chain, and however long nothing was stored.
+#[derive(Debug)]
+struct StoredFamilies {
+    head: IntGaugeVec,
+    checkpoint: IntGaugeVec,
+    finalized: IntGaugeVec,
+    lag_blocks: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    observed_seconds: GaugeVec,
+    outbox_depth: IntGaugeVec,
 }
 
 /// Families with the labels `chain` and `endpoint`.
@@ -91,16 +105,6 @@ pub struct EndpointSample {
 /// The metrics of one chain, looked up once.
 #[derive(Clone, Debug)]
 pub struct ChainMetrics {
-    /// `indexer_head_block`.
-    pub head: IntGauge,
-    /// `indexer_checkpoint_block`.
-    pub checkpoint: IntGauge,
-    /// `indexer_finalized_block`.
-    pub finalized: IntGauge,
-    /// `indexer_lag_blocks`.
-    pub lag_blocks: IntGauge,
-    /// `indexer_lag_seconds`.
-    pub lag_seconds: Gauge,
     /// `indexer_blocks_applied_total`.
     pub blocks: IntCounter,
     /// `indexer_reorgs_total`.
@@ -125,20 +129,6 @@ pub struct ChainMetrics {
 }
 
 impl ChainMetrics {
-    /// Tells where the endpoints see the chain's head and its finalized block.
-    pub fn heads(&self, head: u64, finalized: u64) {
-        self.head.set(gauge(head));
-        self.finalized.set(gauge(finalized));
-        self.lag_blocks.set((self.head.get() - self.checkpoint.get()).max(0));
-    }
-
-    /// Tells where the follower stands: a height, and the age of that block in seconds.
-    pub fn stands(&self, checkpoint: u64, age_seconds: f64) {
-        self.checkpoint.set(gauge(checkpoint));
-        self.lag_blocks.set((self.head.get() - self.checkpoint.get()).max(0));
-        self.lag_seconds.set(age_seconds);
-    }
-
     /// Counts `count` events of `kind` (`mint`, `burn`, `transfer`, `sale`, `listing`, `offer`, `cancel`) in `indexer_events_total`.
     pub fn events(&self, kind: &str, count: u64) {
         self.events
@@ -159,13 +149,20 @@ impl Metrics {
     pub fn new() -> Self {
         let registry = Registry::new();
         let chain = ChainFamilies::register(&registry);
+        let build = gauges(
+            &registry,
+            "build_info",
+            "The program that runs; always 1",
+            &["version", "embedded"],
+        );
+        let embedded = if cfg!(feature = "embedded") { "yes" } else { "no" };
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), embedded]).set(1);
+        registry
+            .register(Box::new(ProcessCollector::for_self()))
+            .expect("names of process metrics differ from ours");
         Metrics {
             chain,
             endpoint: EndpointFamilies::register(&registry),
-            outbox_depth: kept(
-                &registry,
-                IntGauge::with_opts(opts("outbox_depth", "Messages written and not yet published")),
-            ),
             publisher_confirmed: kept(
                 &registry,
                 IntCounter::with_opts(opts("publisher_confirmed_total", "Messages the broker confirmed")),
@@ -177,6 +174,7 @@ impl Metrics {
                     "Messages the broker refused or returned",
                 )),
             ),
+            scrape: Mutex::default(),
             registry,
         }
     }
@@ -187,11 +185,6 @@ impl Metrics {
         let chain = chain.to_string();
         let label = [chain.as_str()];
         ChainMetrics {
-            head: families.head.with_label_values(&label),
-            checkpoint: families.checkpoint.with_label_values(&label),
-            finalized: families.finalized.with_label_values(&label),
-            lag_blocks: families.lag_blocks.with_label_values(&label),
-            lag_seconds: families.lag_seconds.with_label_values(&label),
             blocks: families.blocks.with_label_values(&label),
             reorgs: families.reorgs.with_label_values(&label),
             rewound_blocks: families.rewound_blocks.with_label_values(&label),
@@ -245,9 +238,45 @@ impl Metrics {
         }
     }
 
-    /// Tells how many messages are owed.
-    pub fn outbox_depth(&self, messages: i64) {
-        self.outbox_depth.set(messages);
+    /// The text Prometheus reads, with where `chains` stand by the tables, seen at `now`. What is not known is not shown.
+    ///
+    /// # Errors
+    /// None that a process of ours has seen: what is registered can be encoded.
+    pub fn render(&self, chains: &[ChainStatus], now: DateTime<Utc>) -> Result<String, prometheus::Error> {
+        let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        self.chain.stored.forget();
+        for chain in chains.iter().filter(|chain| chain.enabled) {
+            self.stored(chain, now);
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    fn stored(&self, chain: &ChainStatus, now: DateTime<Utc>) {
+        let families = &self.chain.stored;
+        let label = [chain.chain.as_str()];
+        let checkpoint = chain.checkpoint.as_ref();
+        let heights = [
+            (&families.head, chain.head),
+            (&families.checkpoint, checkpoint.map(|block| block.number)),
+            (&families.finalized, chain.finalized),
+            (&families.lag_blocks, chain.lag_blocks),
+            (&families.outbox_depth, Some(chain.outbox)),
+        ];
+        for (family, height) in heights {
+            if let Some(height) = height {
+                family.with_label_values(&label).set(height);
+            }
+        }
+        // The block's own time is kept as long as it can be undone, and where nothing was applied after it.
+        let applied = checkpoint.map(|block| block.time.unwrap_or(block.updated_at));
+        for (family, since) in [
+            (&families.lag_seconds, applied),
+            (&families.observed_seconds, chain.observed_at),
+        ] {
+            if let Some(since) = since {
+                family.with_label_values(&label).set(seconds_between(since, now));
+            }
+        }
     }
 
     /// Counts messages the broker confirmed.
@@ -258,11 +287,6 @@ impl Metrics {
     /// Counts messages the broker refused or returned.
     pub fn publish_failed(&self, messages: u64) {
         self.publisher_failed.inc_by(messages);
-    }
-
-    /// The text Prometheus reads.
-    pub fn render(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
 
@@ -330,19 +354,7 @@ impl ChainFamilies {
     fn register(registry: &Registry) -> Self {
         let chain = ["chain"];
         ChainFamilies {
-            head: gauges(registry, "head_block", "Highest block an endpoint told of", &chain),
-            checkpoint: gauges(registry, "checkpoint_block", "Block the follower stands on", &chain),
-            finalized: gauges(
-                registry,
-                "finalized_block",
-                "Highest block that cannot be undone",
-                &chain,
-            ),
-            lag_blocks: gauges(registry, "lag_blocks", "Head minus checkpoint", &chain),
-            lag_seconds: kept(
-                registry,
-                GaugeVec::new(opts("lag_seconds", "Age of the checkpoint's block"), &chain),
-            ),
+            stored: StoredFamilies::register(registry),
             events: counters(registry, "events_total", "Events applied, by kind", &["chain", "kind"]),
             blocks: counters(registry, "blocks_applied_total", "Blocks applied", &chain),
             reorgs: counters(
@@ -391,6 +403,55 @@ impl ChainFamilies {
             ),
         }
     }
+}
+
+impl StoredFamilies {
+    fn register(registry: &Registry) -> Self {
+        let chain = ["chain"];
+        let seconds = |name, help| kept(registry, GaugeVec::new(opts(name, help), &chain));
+        StoredFamilies {
+            head: gauges(
+                registry,
+                "head_block",
+                "Highest block that endpoints were last seen to have",
+                &chain,
+            ),
+            checkpoint: gauges(registry, "checkpoint_block", "Block the follower stands on", &chain),
+            finalized: gauges(
+                registry,
+                "finalized_block",
+                "Highest block that cannot be undone",
+                &chain,
+            ),
+            lag_blocks: gauges(registry, "lag_blocks", "Head minus checkpoint", &chain),
+            lag_seconds: seconds("lag_seconds", "Age of the checkpoint's block"),
+            observed_seconds: seconds("head_observed_seconds", "Time since a head was last stored"),
+            outbox_depth: gauges(registry, "outbox_depth", "Messages not published yet", &chain),
+        }
+    }
+}
+
+impl StoredFamilies {
+    /// Shows no chain any more.
+    fn forget(&self) {
+        for heights in [
+            &self.head,
+            &self.checkpoint,
+            &self.finalized,
+            &self.lag_blocks,
+            &self.outbox_depth,
+        ] {
+            heights.reset();
+        }
+        for seconds in [&self.lag_seconds, &self.observed_seconds] {
+            seconds.reset();
+        }
+    }
+}
+
+/// Seconds from `since` to `now`; zero where clocks disagree.
+fn seconds_between(since: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
+    (now - since).to_std().unwrap_or_default().as_secs_f64()
 }
 
 /// A height as a gauge holds it.

@@ -1,17 +1,22 @@
 //! The operator's view of a running process: liveness, readiness with causes, metrics.
 
 mod metrics;
+mod patience;
 mod readiness;
 pub mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use api::status::{Board, ChainStatus, Status};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::Archive;
+use crate::database::Diagnosis;
+
 pub use metrics::{ChainMetrics, EndpointSample, EndpointState, Metrics};
-pub use readiness::{Readiness, TaskHealth};
+pub use readiness::{Readiness, TaskHealth, WaitsFor};
 
 /// What every task reports to.
 #[derive(Clone, Debug)]
@@ -20,6 +25,8 @@ pub struct Health {
     pub metrics: Arc<Metrics>,
     /// Whether each task does its work, and if not, why.
     pub readiness: Readiness,
+    /// Where every chain stands by the tables.
+    board: Option<Arc<Board>>,
 }
 
 impl Health {
@@ -28,7 +35,24 @@ impl Health {
         Health {
             metrics: Arc::new(Metrics::new()),
             readiness: Readiness::default(),
+            board: None,
         }
+    }
+
+    /// The same, with metrics that say where every chain stands by `board`.
+    #[must_use]
+    pub fn reading(self, board: &Arc<Board>) -> Self {
+        Health {
+            board: Some(Arc::clone(board)),
+            ..self
+        }
+    }
+
+    /// Where every chain stands by the tables. While the database does not answer it is what it said last, and nothing before.
+    pub async fn chains(&self) -> Vec<ChainStatus> {
+        let Some(board) = &self.board else { return Vec::new() };
+        // `/readyz` names the cause.
+        board.status().await.map(|status| status.chains).unwrap_or_default()
     }
 }
 
@@ -38,19 +62,56 @@ impl Default for Health {
     }
 }
 
-/// How often an otherwise idle process asks whether its database is there.
-const DATABASE_PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a store is asked for a sign of life, and how often while it gives none.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+const REPEATED_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the archive may take to give one.
+const ARCHIVE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks the database for a sign of life until cancelled, and reports it as `probe`.
-pub async fn watch_database(pool: PgPool, probe: TaskHealth, cancel: CancellationToken) {
+/// Keeps `board` up to date until cancelled, and reports as `probe` whether the database answers; where not, why.
+pub async fn watch_database(board: &Board, diagnosis: &Diagnosis, probe: TaskHealth, cancel: &CancellationToken) {
     loop {
-        match sqlx::query("select 1").execute(&pool).await {
-            Ok(_) => probe.ok(),
-            Err(error) => probe.failing(format!("PostgreSQL does not answer: {error}")),
-        }
+        let pause = match board.status().await {
+            Ok(Status { stale: None, .. }) => {
+                probe.ok();
+                PROBE_INTERVAL
+            }
+            Ok(_) | Err(_) => {
+                probe.failing(diagnosis.cause().await);
+                REPEATED_PROBE_INTERVAL
+            }
+        };
         tokio::select! {
             () = cancel.cancelled() => return,
-            () = tokio::time::sleep(DATABASE_PROBE_INTERVAL) => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Reports as `probe` whether the archive answers, until cancelled.
+pub async fn watch_archive(archive: &Archive, probe: TaskHealth, cancel: &CancellationToken) {
+    loop {
+        let cause = match timeout(ARCHIVE_PATIENCE, archive.probe()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => {
+                let seconds = ARCHIVE_PATIENCE.as_secs();
+                Some(format!("{} did not answer within {seconds} s", archive.name()))
+            }
+        };
+        let pause = match cause {
+            Some(cause) => {
+                probe.failing(cause);
+                REPEATED_PROBE_INTERVAL
+            }
+            None => {
+                probe.ok();
+                PROBE_INTERVAL
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

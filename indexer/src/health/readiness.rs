@@ -15,8 +15,25 @@ pub struct Readiness {
 struct Report {
     cause: Option<String>,
     at: Instant,
+    /// What it began last.
+    step: Option<Step>,
     /// How old the report may become before silence is a cause of its own.
     patience: Option<Duration>,
+}
+
+/// What a step needs to get on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// The chain's endpoints.
+    Endpoints,
+    /// The database or the archive.
+    Stores,
+}
+
+#[derive(Clone, Debug)]
+struct Step {
+    waits_for: WaitsFor,
+    what: String,
 }
 
 impl Report {
@@ -24,7 +41,8 @@ impl Report {
         let silent = self.at.elapsed();
         let overdue = || {
             let overdue = self.patience.is_some_and(|patience| silent > patience);
-            overdue.then(|| format!("stuck in one step for {} s", silent.as_secs()))
+            let step = self.step.as_ref().map_or("starting", |step| step.what.as_str());
+            overdue.then(|| format!("stuck for {} s: {step}", silent.as_secs()))
         };
         self.cause.clone().or_else(overdue)
     }
@@ -88,10 +106,47 @@ impl TaskHealth {
         self.report(Some(cause.into()), self.patience);
     }
 
+    /// The task begins `what`, which reads after "stuck for a minute: ". It is no report: what it said last stands.
+    pub fn begins(&self, waits_for: WaitsFor, what: impl Into<String>) {
+        let what = what.into();
+        self.change(|report| {
+            report.at = Instant::now();
+            report.step = Some(Step { waits_for, what });
+        });
+    }
+
+    /// Endpoints answer: a task that waits for them gets on.
+    pub fn endpoints_answer(&self) {
+        self.change(|report| {
+            let waits = report.step.as_ref().map(|step| step.waits_for);
+            if waits == Some(WaitsFor::Endpoints) {
+                report.at = Instant::now();
+            }
+        });
+    }
+
+    /// Why the task is not ready, as it says itself or as its silence does.
+    pub fn cause(&self) -> Option<String> {
+        self.readiness.lock().get(&self.name).and_then(Report::cause)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Report)) {
+        if let Some(report) = self.readiness.lock().get_mut(&self.name) {
+            change(report);
+        }
+    }
+
     fn report(&self, cause: Option<String>, patience: Option<Duration>) {
+        let mut tasks = self.readiness.lock();
+        let step = tasks.get(&self.name).and_then(|report| report.step.clone());
         let at = Instant::now();
-        let report = Report { cause, at, patience };
-        self.readiness.lock().insert(self.name.clone(), report);
+        let report = Report {
+            cause,
+            at,
+            step,
+            patience,
+        };
+        tasks.insert(self.name.clone(), report);
     }
 }
 
@@ -128,6 +183,9 @@ mod tests {
         task.ok();
         std::thread::sleep(Duration::from_millis(20));
         assert!(readiness.causes()["chain eip155:1"].starts_with("stuck"));
+        task.begins(WaitsFor::Endpoints, "reading block 7");
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(readiness.causes()["chain eip155:1"].ends_with("reading block 7"));
         task.rests();
         std::thread::sleep(Duration::from_millis(20));
         assert!(readiness.causes().is_empty());

@@ -1,7 +1,8 @@
 //! The HTTP server: `/healthz`, `/readyz`, `/metrics`, and the API beside them.
 
-use std::future::IntoFuture;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,16 +10,44 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use chrono::Utc;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
 
 use super::Health;
+use super::patience::Patient;
 use crate::error::{Exit, Failure};
 
 /// How long requests under way may take once the process was asked to stop.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// Pause after a connection that could not be accepted: most often files are used up.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What clients may take of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at once; further clients wait to be accepted.
+    pub connections: usize,
+    /// How long a client may take to send the head of a request, also the first one after it connected, and how long to take in
+    /// a piece of the answer.
+    pub silence: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 512,
+            silence: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Takes the address, so that a taken one ends the process before anything else began.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -40,21 +69,68 @@ pub fn router(health: &Health, api: Option<Router>) -> Router {
 }
 
 /// Serves until cancelled; requests under way are answered first, but a client that does not finish is not waited for long.
-pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationToken) -> Result<(), Failure> {
+pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationToken) {
+    serve_within(Limits::default(), listener, router, cancel).await;
+}
+
+/// The same with limits of one's own.
+pub async fn serve_within(limits: Limits, listener: TcpListener, router: Router, cancel: CancellationToken) {
     let address = listener
         .local_addr()
         .map_or_else(|_| "?".to_owned(), |address| address.to_string());
     info!(%address, "listening");
-    let served = axum::serve(listener, router).with_graceful_shutdown(cancel.clone().cancelled_owned());
-    let late = async {
-        cancel.cancelled().await;
-        tokio::time::sleep(FAREWELL).await;
+    let (room, clients) = (Arc::new(Semaphore::new(limits.connections)), TaskTracker::new());
+    let accept = async {
+        loop {
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&room).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((client, _)) => {
+                    let served = converse(client, router.clone(), limits.silence, cancel.clone());
+                    clients.spawn(async move {
+                        served.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    warn!(%error, "failed to accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     };
     tokio::select! {
-        served = served.into_future() => {
-            served.map_err(|error| Failure::new(Exit::Internal, format!("failed to serve on {address}: {error}")))
+        () = cancel.cancelled() => {}
+        () = accept => {}
+    }
+    drop(listener);
+    clients.close();
+    if tokio::time::timeout(FAREWELL, clients.wait()).await.is_err() {
+        debug!("clients that did not finish are left");
+    }
+}
+
+/// Answers the requests of one client until it leaves, falls silent, or the server stops.
+async fn converse(client: TcpStream, router: Router, silence: Duration, cancel: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(silence)
+        .serve_connection(
+            TokioIo::new(Patient::new(client, silence)),
+            TowerToHyperService::new(router),
+        );
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-        () = late => Ok(()),
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a client was left");
     }
 }
 
@@ -69,7 +145,8 @@ async fn readyz(State(health): State<Health>) -> Response {
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
-    match health.metrics.render() {
+    let chains = health.chains().await;
+    match health.metrics.render(&chains, Utc::now()) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -38,6 +38,23 @@ async fn the_status_of_a_chain_whose_endpoints_are_missing_or_wrong_says_so_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_status_names_an_endpoint_that_refuses_and_blocks_that_no_daemon_has_seen() {
+    let chain = Chain::start(Settings::small(165), 200, 4).await;
+    let database = Database::new().await;
+    let endpoints = [chain.server.http_url(), NOBODY.to_owned()];
+    let program = Program::new(&Setup::new(&database, chain.id(), &endpoints));
+    let name = chain.id().to_string();
+    program
+        .run(&["backfill", "--chain", &name, "--from", "0", "--to", "49"])
+        .await;
+    let said = program.run(&["status"]).await;
+    let dead = said.lines().find(|line| line.contains(NOBODY)).unwrap();
+    assert!(dead.contains("unreachable"), "{said}");
+    assert!(!said.contains("no gaps"), "only 50 of 200 blocks are there: {said}");
+    assert!(said.contains("missing: 50-"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_taken_ends_a_run_with_11() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

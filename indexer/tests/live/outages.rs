@@ -46,7 +46,8 @@ async fn a_database_that_goes_away_is_waited_for() {
 
     wire.cut();
     chain.grow(5);
-    process.unready("use the database").await;
+    process.unready("PostgreSQL at 127.0.0.1").await;
+    process.unready("cannot be reached").await;
     wire.restore();
     chain.indexed(&database.store, 0, "after the outage").await;
     process.ready().await;
@@ -93,7 +94,7 @@ async fn a_database_that_falls_silent_is_noticed() {
     process.ready().await;
     wire.mute();
     chain.grow(3);
-    process.unready("stuck in one step").await;
+    process.unready("does not answer").await;
     wire.restore();
     chain.indexed(&database.store, 0, "after the silence").await;
     process.ready().await;
@@ -192,7 +193,12 @@ async fn an_archive_that_goes_away_is_waited_for() {
 
     wire.cut();
     chain.grow(5);
-    process.unready("mongodb").await;
+    process.unready("no server can be used (127.0.0.1").await;
+    assert!(
+        !process.log().contains("Topology"),
+        "it says what is the matter: {}",
+        process.log_end()
+    );
     wire.restore();
     chain.indexed(&database.store, 0, "after the outage").await;
     process.ready().await;
@@ -302,6 +308,112 @@ async fn an_endpoint_that_goes_away_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_falls_silent_is_named() {
+    let mut chain = Chain::start(Settings::small(177), 30, FINALIZED_DEPTH).await;
+    let database = Database::new().await;
+    let wire = Wire::to(&chain.server.http_url()).await;
+    let url = wire.url(&chain.server.http_url());
+    let program = Program::new(&Setup::new(&database, chain.id(), std::slice::from_ref(&url)));
+    let mut process = program.start(&["run"]);
+    chain.indexed(&database.store, 0, "before the silence").await;
+    process.ready().await;
+    wire.mute();
+    chain.grow(3);
+    process
+        .unready(&format!("{} has not answered", url.trim_end_matches('/')))
+        .await;
+    wire.restore();
+    chain.indexed(&database.store, 0, "after the silence").await;
+    process.ready().await;
+    assert!(process.stop().await.success(), "it stops well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_moves_while_its_head_stands_still_is_not_ready_whoever_holds_it() {
+    let mut chain = Chain::start(Settings::small(178), 30, FINALIZED_DEPTH).await;
+    let database = Database::new().await;
+    let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]));
+    let mut process = program.start(&["run"]);
+    chain.indexed(&database.store, 0, "before").await;
+    process.ready().await;
+    // Another daemon takes the chain and does nothing with it.
+    sqlx::query(
+        "update indexer_service.chain_leases set holder = 'hung', token = token + 1, expires_at = now() + interval '1 day'",
+    )
+    .execute(&database.store.pool)
+    .await
+    .unwrap();
+    chain.grow(3);
+    process.unready("stands at block").await;
+    sqlx::query("update indexer_service.chain_leases set expires_at = now()")
+        .execute(&database.store.pool)
+        .await
+        .unwrap();
+    chain.indexed(&database.store, 0, "after").await;
+    process.ready().await;
+    assert!(process.stop().await.success(), "it stops well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_load_on_the_api_holds_up_the_head() {
+    let mut chain = Chain::start(Settings::small(179), 30, FINALIZED_DEPTH).await;
+    let database = Database::new().await;
+    let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]));
+    let mut process = program.start(&["run"]);
+    chain.indexed(&database.store, 0, "before the load").await;
+    process.ready().await;
+    let address = process.address().await;
+    let known = reqwest::get(format!("{address}/v1/status")).await.unwrap();
+    assert_eq!(known.status().as_u16(), 200);
+    // Every request now takes without end, as one does that scans a large table.
+    let mut lock = database.store.pool.begin().await.unwrap();
+    sqlx::query("lock table chain_registry_service.chain_contracts in access exclusive mode")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let url = format!("{address}/v1/collections");
+    let crowd: Vec<_> = (0..100).map(|_| tokio::spawn(reqwest::get(url.clone()))).collect();
+    for _ in 0..10 {
+        chain.grow(1);
+        eventually("the head goes on under load", async || {
+            let stored = sinks::checkpoint::read(&database.store, chain.id()).await.unwrap()?;
+            (stored.block == chain.head()).then_some(())
+        })
+        .await;
+    }
+    let status = reqwest::get(format!("{address}/v1/status")).await.unwrap();
+    assert_eq!(
+        status.status().as_u16(),
+        200,
+        "the status is answered with what is known"
+    );
+    for request in crowd {
+        let answer = request.await.unwrap().unwrap();
+        assert_eq!(answer.status().as_u16(), 503);
+        assert!(answer.headers().contains_key("retry-after"));
+    }
+    lock.rollback().await.unwrap();
+    process.ready().await;
+    assert!(process.stop().await.success(), "it stops well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_true_of_a_standby_and_after_a_start_on_a_quiet_head() {
+    let chain = Chain::start(Settings::small(180), 30, FINALIZED_DEPTH).await;
+    let database = Database::new().await;
+    let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]));
+    let mut first = program.start(&["run"]);
+    chain.indexed(&database.store, 0, "by the first").await;
+    let mut standby = program.start(&["run"]);
+    standby.shows(&chain).await;
+    for process in [&mut first, &mut standby] {
+        assert!(process.stop().await.success(), "it stops well");
+    }
+    let mut again = program.start(&["run"]);
+    again.shows(&chain).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_outlives_an_outage_of_its_database() {
     backfill_without(Lost::Database).await;
 }
@@ -406,6 +518,28 @@ impl Process {
         .await;
         println!("not ready because of {part} after {:?}", began.elapsed());
         assert!(self.ended().is_none(), "it goes on running");
+    }
+
+    /// Waits until its metrics say that it stands at the head of `chain`.
+    async fn shows(&mut self, chain: &Chain) {
+        let address = self.address().await;
+        let (name, head) = (chain.id(), chain.head().number);
+        let lines = [
+            format!("indexer_head_block{{chain=\"{name}\"}} {head}"),
+            format!("indexer_checkpoint_block{{chain=\"{name}\"}} {head}"),
+            format!("indexer_lag_blocks{{chain=\"{name}\"}} 0"),
+            format!("indexer_outbox_depth{{chain=\"{name}\"}}"),
+        ];
+        eventually("metrics say where the chain stands", async || {
+            let text = reqwest::get(format!("{address}/metrics"))
+                .await
+                .unwrap()
+                .text()
+                .await
+                .unwrap();
+            lines.iter().all(|line| text.contains(line)).then_some(())
+        })
+        .await;
     }
 
     /// Waits until a line of the log has `part` in it.

@@ -1,8 +1,10 @@
 //! The read-only API over tables with known rows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
+use api::{Limits, Readers};
 use decoders::block::{Block, ChainId, Context, Proof, Span};
 use decoders::fact::{Closing, ClosingReason, Facts, Nonces, Order, OrderKind, Reach, Standard};
 use decoders::id::{collection_id, token_id};
@@ -103,15 +105,27 @@ async fn fill(pool: &PgPool) {
 struct Served {
     base: String,
     cancel: CancellationToken,
-    task: tokio::task::JoinHandle<Result<(), indexer::error::Failure>>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl Served {
     async fn start(pool: PgPool) -> Self {
+        let limits = Limits {
+            requests: 64,
+            running: 4,
+            time: Duration::from_secs(60),
+        };
+        Served::within(limits, pool).await
+    }
+
+    /// Serves what `pool` reads, within `limits`.
+    async fn within(limits: Limits, pool: PgPool) -> Self {
         let listener = server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let cancel = CancellationToken::new();
-        let router = server::router(&Health::new(), Some(api::router(pool)));
+        let readers = Readers::new(pool, limits);
+        let health = Health::new().reading(readers.board());
+        let router = server::router(&health, Some(api::router(readers)));
         Served {
             base,
             cancel: cancel.clone(),
@@ -160,12 +174,20 @@ async fn the_api_answers_from_the_tables_and_refuses_what_it_cannot_read() {
     bad_input(&served).await;
     summary(&database.store.pool).await;
 
-    // A database that is gone is an answer, too.
+    // A database that is gone is an answer, too; where the chains stood is still known.
+    let before = served.ok("/v1/status").await;
     database.store.pool.close().await;
-    let (code, body) = served.get("/v1/status").await;
+    let (code, body) = served.get("/v1/transfers?chain=eip155:1").await;
     assert_eq!(code, 503, "{body}");
+    let mut after = served.ok("/v1/status").await;
+    assert!(
+        after["stale"].as_str().is_some_and(|why| why.contains("database")),
+        "{after}"
+    );
+    assert_eq!(after["chains"].take(), before["chains"], "what was read last");
+    assert_eq!(after["as_of"], before["as_of"]);
     served.cancel.cancel();
-    served.task.await.unwrap().unwrap();
+    served.task.await.unwrap();
     database.close().await;
 }
 
@@ -600,7 +622,7 @@ async fn listings_and_offers_are_served_by_what_they_are_for_and_by_how_they_sta
     bad_orders(&served).await;
 
     served.cancel.cancel();
-    served.task.await.unwrap().unwrap();
+    served.task.await.unwrap();
     database.close().await;
 }
 
@@ -755,5 +777,64 @@ async fn bad_orders(served: &Served) {
             assert_eq!(code, 400, "{what}{query}: {body}");
             assert!(body["error"].as_str().unwrap().contains(part), "{what}{query}: {body}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_the_limit_and_beyond_the_time_a_request_is_told_to_come_back() {
+    let test = TestDatabase::create().await;
+    let database = filled(&test).await;
+    let pool = &database.store.pool;
+    let limits = Limits {
+        requests: 1,
+        running: 1,
+        time: Duration::from_secs(600),
+    };
+    let patient = Served::within(limits, pool.clone()).await;
+    let time = Duration::from_millis(200);
+    let hasty = Served::within(Limits { time, ..limits }, pool.clone()).await;
+    let (path, told) = ("/v1/collections", "come back later");
+    let mut lock = pool.begin().await.unwrap();
+    let table = "lock table catalog_service.collection_counters in access exclusive mode";
+    sqlx::query(table).execute(&mut *lock).await.unwrap();
+
+    let first = reqwest::get(format!("{}{path}", patient.base));
+    let others = async {
+        waits_for_lock(pool).await;
+        let second = reqwest::get(format!("{}{path}", patient.base)).await.unwrap();
+        assert_eq!(
+            (second.status().as_u16(), second.headers()["retry-after"].as_bytes()),
+            (503, &b"1"[..]),
+            "{told}"
+        );
+        let late = reqwest::get(format!("{}{path}", hasty.base)).await.unwrap();
+        assert_eq!(
+            (late.status().as_u16(), late.headers()["retry-after"].as_bytes()),
+            (503, &b"1"[..]),
+            "{told}"
+        );
+        patient.ok("/v1/status").await;
+        lock.rollback().await.unwrap();
+    };
+    let (first, ()) = tokio::join!(first, others);
+    assert_eq!(
+        first.unwrap().status().as_u16(),
+        200,
+        "the one that was let in is answered"
+    );
+    patient.ok(path).await;
+    for served in [patient, hasty] {
+        served.cancel.cancel();
+        served.task.await.unwrap();
+    }
+    database.close().await;
+}
+
+/// Waits until a statement of this database waits for a lock.
+async fn waits_for_lock(pool: &PgPool) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,10 +1,16 @@
 //! `/healthz`, `/readyz`, `/metrics`, and the names docs/METRICS.md explains.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
+use api::status::{ChainStatus, CheckpointBlock};
+use axum::Router;
+use axum::routing::get;
 use decoders::block::ChainId;
 use indexer::error::Exit;
+use indexer::health::server::Limits;
 use indexer::health::{EndpointSample, EndpointState, Health, server};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -36,10 +42,9 @@ async fn readiness_carries_its_causes_and_the_server_stops_when_cancelled() {
     assert_eq!(get("/readyz").await.0, 200);
     assert_eq!(get("/nothing").await.0, 404);
 
-    health.metrics.chain(ChainId(1)).head.set(7);
     let (code, text) = get("/metrics").await;
     assert_eq!(code, 200);
-    assert!(text.contains("indexer_head_block{chain=\"eip155:1\"} 7"), "{text}");
+    assert!(text.contains("indexer_build_info{"), "{text}");
 
     let taken = server::bind(address).await.unwrap_err();
     assert_eq!(taken.exit, Exit::Address);
@@ -49,7 +54,7 @@ async fn readiness_carries_its_causes_and_the_server_stops_when_cancelled() {
         taken.message
     );
     cancel.cancel();
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
 }
 
 const SAMPLE: EndpointSample = EndpointSample {
@@ -67,10 +72,6 @@ fn touched() -> String {
     let health = Health::new();
     let metrics = &health.metrics;
     let chain = metrics.chain(ChainId(1));
-    for gauge in [&chain.head, &chain.checkpoint, &chain.finalized, &chain.lag_blocks] {
-        gauge.set(1);
-    }
-    chain.lag_seconds.set(0.5);
     for counter in [
         &chain.blocks,
         &chain.reorgs,
@@ -87,10 +88,66 @@ fn touched() -> String {
     for requests in [5, 7, 2] {
         metrics.endpoint(ChainId(1), &EndpointSample { requests, ..SAMPLE });
     }
-    metrics.outbox_depth(4);
     metrics.confirmed(5);
     metrics.publish_failed(6);
-    metrics.render().unwrap()
+    metrics.render(&[standing()], NOW.parse().unwrap()).unwrap()
+}
+
+/// When the chain below is looked at.
+const NOW: &str = "2026-01-01T00:01:00Z";
+
+/// A chain whose head was stored 20 s ago, and whose checkpoint is 50 s old.
+fn standing() -> ChainStatus {
+    ChainStatus {
+        chain: "eip155:1".to_owned(),
+        name: "One".to_owned(),
+        enabled: true,
+        start_block: 0,
+        checkpoint: Some(CheckpointBlock {
+            number: 5,
+            hash: String::new(),
+            time: Some("2026-01-01T00:00:10Z".parse().unwrap()),
+            updated_at: "2026-01-01T00:00:30Z".parse().unwrap(),
+        }),
+        head: Some(9),
+        safe: None,
+        finalized: Some(3),
+        lag_blocks: Some(4),
+        observed_at: Some("2026-01-01T00:00:40Z".parse().unwrap()),
+        held_until: None,
+        outbox: 6,
+        outbox_expired: 0,
+        coverage: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn where_a_chain_stands_is_told_by_the_tables_and_the_clock_and_no_longer_than_it_is_enabled() {
+    let metrics = &Health::new().metrics;
+    let (mut chain, now) = (standing(), NOW.parse().unwrap());
+    let text = metrics.render(std::slice::from_ref(&chain), now).unwrap();
+    for line in [
+        "indexer_head_block{chain=\"eip155:1\"} 9",
+        "indexer_checkpoint_block{chain=\"eip155:1\"} 5",
+        "indexer_lag_blocks{chain=\"eip155:1\"} 4",
+        "indexer_lag_seconds{chain=\"eip155:1\"} 50",
+        "indexer_head_observed_seconds{chain=\"eip155:1\"} 20",
+        "indexer_outbox_depth{chain=\"eip155:1\"} 6",
+    ] {
+        assert!(text.contains(line), "no {line} in {text}");
+    }
+    // Nothing new is stored while a node hangs, and time goes on.
+    let later = now + chrono::TimeDelta::seconds(100);
+    let text = metrics.render(std::slice::from_ref(&chain), later).unwrap();
+    assert!(text.contains("indexer_lag_seconds{chain=\"eip155:1\"} 150"), "{text}");
+    // Nothing is made up of what is not known.
+    chain.checkpoint = None;
+    chain.lag_blocks = None;
+    let text = metrics.render(std::slice::from_ref(&chain), later).unwrap();
+    assert!(!text.contains("indexer_lag_"), "{text}");
+    chain.enabled = false;
+    let text = metrics.render(&[chain], later).unwrap();
+    assert!(!text.contains("eip155:1"), "{text}");
 }
 
 #[test]
@@ -103,11 +160,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/METRICS.md")).unwrap();
     let documented: BTreeSet<&str> = page
         .lines()
-        .filter_map(|line| line.strip_prefix("| `indexer_")?.split('`').next())
-        .collect();
-    let rendered: BTreeSet<&str> = rendered
-        .iter()
-        .filter_map(|name| name.strip_prefix("indexer_"))
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .collect();
     assert_eq!(rendered, documented);
     assert!(
@@ -127,7 +180,39 @@ fn an_endpoint_that_left_is_told_no_more() {
     let health = Health::new();
     health.metrics.forget_endpoint(ChainId(1), 3);
     health.metrics.endpoint(ChainId(1), &SAMPLE);
-    assert!(health.metrics.render().unwrap().contains("endpoint=\"3\""));
+    let render = || health.metrics.render(&[], NOW.parse().unwrap()).unwrap();
+    assert!(render().contains("endpoint=\"3\""));
     health.metrics.forget_endpoint(ChainId(1), 3);
-    assert!(!health.metrics.render().unwrap().contains("endpoint=\"3\""));
+    assert!(!render().contains("endpoint=\"3\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_or_takes_nothing_is_left_and_makes_room_for_others() {
+    let big = Router::new().route("/big", get(async || vec![b'x'; 64 << 20]));
+    let listener = server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits {
+        connections: 1,
+        silence: Duration::from_millis(200),
+    };
+    let cancel = CancellationToken::new();
+    let router = server::router(&Health::new(), Some(big));
+    let served = tokio::spawn(server::serve_within(limits, listener, router, cancel.clone()));
+    let requests: [&[u8]; 4] = [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n",
+    ];
+    for request in requests {
+        let mut stuck = std::net::TcpStream::connect(address).unwrap();
+        stuck.write_all(request).unwrap();
+        // The one place there is taken until the server gives the other client up.
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        let answer = client.get(format!("http://{address}/healthz")).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{}", String::from_utf8_lossy(request));
+        drop(stuck);
+    }
+    cancel.cancel();
+    served.await.unwrap();
 }
