@@ -530,7 +530,10 @@ async fn a_context_is_kept_with_its_span(archive: Place) {
 
 async fn a_context_goes_with_its_logs(archive: Place) {
     let abandoned = with_context(span(20..=40, 1, 5));
-    archive.put(&abandoned).await.unwrap();
+    let mut asked_at_the_fork = abandoned.clone();
+    let at_the_fork = answers(29, &abandoned);
+    asked_at_the_fork.context.answers.extend(at_the_fork.clone());
+    archive.put(&asked_at_the_fork).await.unwrap();
     let standing = with_context(span(30..=40, 2, 5));
     archive.put(&standing).await.unwrap();
     let read = archive.read(CHAIN, 20..=40).await.unwrap();
@@ -541,6 +544,11 @@ async fn a_context_goes_with_its_logs(archive: Place) {
     expected.extend(standing.context.envelopes.clone());
     assert_eq!(read.context.envelopes, expected);
     assert_eq!(held(&archive, 20).await, abandoned.context.answers, "below the fork");
+    assert_eq!(
+        held(&archive, 29).await,
+        at_the_fork,
+        "the block that both branches stand on"
+    );
     assert_eq!(held(&archive, 30).await, standing.context.answers);
 
     // A branch on which nothing is asked of the block.

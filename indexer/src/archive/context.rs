@@ -4,6 +4,8 @@
 //! nothing to find stale. An answer about a height is replaced with what stands at that height; one that holds at every height
 //! stays.
 
+use std::ops::RangeInclusive;
+
 use alloy_primitives::{B256, keccak256};
 use decoders::block::{Answer, Call, Envelope, Span};
 use uuid::Uuid;
@@ -54,11 +56,12 @@ pub(super) fn question(call: &Call) -> B256 {
     keccak256([call.to.as_slice(), &call.input].concat())
 }
 
-/// The height from which answers may be about an abandoned branch, given the stale logs: a question may be about the state
-/// before its block.
-pub(super) fn doubtful_from(stale: &[Uuid]) -> Option<u64> {
+/// The heights of the span whose answers may be about an abandoned branch, given its stale logs. A question may be about the state
+/// before its block; of the state below the span nothing is known to have changed, and who asked for it does not ask again.
+pub(super) fn doubtful(span: &Span, stale: &[Uuid]) -> Option<RangeInclusive<u64>> {
     let lowest = stale.iter().map(|id| decoders::id::block_number_of(*id)).min()?;
-    Some(lowest.saturating_sub(1))
+    let from = lowest.saturating_sub(1).max(*span.range.start());
+    Some(from..=*span.range.end())
 }
 
 /// Cuts transactions into runs of at most `most` and about `bytes` bytes.

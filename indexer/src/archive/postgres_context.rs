@@ -85,11 +85,11 @@ pub(super) async fn forget(connection: &mut PgConnection, span: &Span, stale: &[
         .bind(stale)
         .execute(&mut *connection)
         .await?;
-    if let Some(from) = context::doubtful_from(stale) {
+    if let Some(heights) = context::doubtful(span, stale) {
         sqlx::query("delete from indexer_service.raw_answers where chain_id = $1 and height between $2 and $3")
             .bind(&name)
-            .bind(from.cast_signed())
-            .bind(i64::try_from(*span.range.end()).unwrap_or(i64::MAX))
+            .bind(heights.start().cast_signed())
+            .bind(i64::try_from(*heights.end()).unwrap_or(i64::MAX))
             .execute(connection)
             .await?;
     }

@@ -514,12 +514,12 @@ impl Inner {
         T: Send + 'static,
         R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
     {
-        let forms = endpoint.forms(&ask.calls, false);
+        let forms = endpoint.forms(&ask.calls);
         let refused = match self.in_form(endpoint, (ask, &forms), read, progress).await {
             Err(refused) if forms.are_two() && may_be_the_form(&refused.refusal) && self.binds(ask) => refused,
             answer => return answer,
         };
-        let forms = endpoint.forms(&ask.calls, true);
+        let forms = forms.other(&ask.calls);
         debug!(endpoint = %endpoint.name, ask = %ask.what, detail = %refused.detail, "asking in another form");
         let mut anew = Progress::new(&forms.calls);
         let answer = self.in_form(endpoint, (ask, &forms), read, &mut anew).await;
@@ -536,7 +536,7 @@ impl Inner {
     /// Whether an answer by height is bound to the block that was asked for. Where headers cannot be recomputed, that an endpoint
     /// knows a block by its hash is all that stands for it.
     fn binds(&self, ask: &Ask) -> bool {
-        !self.rules.opaque() || ask.calls.iter().all(|call| call.method != "eth_getBlockByHash")
+        !self.rules.opaque() || !ask.calls.iter().any(Call::is_header_of_hash)
     }
 
     async fn in_form<T, R>(
@@ -598,6 +598,7 @@ fn slow_after(endpoint: &Endpoint, patience: Duration) -> Duration {
     let median = endpoint.vitals().median_latency();
     median.map_or(latest, |median| (median * SLOW_FACTOR).max(SLOW_SOONEST).min(latest))
 }
+
 /// Marks a request to an endpoint whose circuit is open as the one that tries it.
 struct Trial<'a>(Option<&'a Endpoint>);
 

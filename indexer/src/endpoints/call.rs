@@ -55,6 +55,11 @@ impl Call {
         self.by_number.as_deref()
     }
 
+    /// Whether it asks for a block's header by its hash.
+    pub(super) fn is_header_of_hash(&self) -> bool {
+        self.method == "eth_getBlockByHash"
+    }
+
     /// The longest answer it may have, in bytes.
     pub(super) fn longest(&self) -> usize {
         match self.method {

@@ -42,6 +42,32 @@ pub(super) struct Forms {
 }
 
 impl Forms {
+    fn of(calls: &[Call], is_by_number: impl Fn(&str) -> bool) -> Self {
+        let mut forms = Forms {
+            calls: Vec::with_capacity(calls.len()),
+            by_number: Vec::new(),
+            by_hash: Vec::new(),
+        };
+        for call in calls {
+            match call.by_number() {
+                Some(numbered) if is_by_number(call.method) => {
+                    forms.by_number.push(call.method);
+                    forms.calls.push(numbered.clone());
+                }
+                numbered => {
+                    forms.by_hash.extend(numbered.map(|_| call.method));
+                    forms.calls.push(call.clone());
+                }
+            }
+        }
+        forms
+    }
+
+    /// `calls` in the form that this is not. What the endpoint is known to answer may have changed since this was asked.
+    pub(super) fn other(&self, calls: &[Call]) -> Self {
+        Forms::of(calls, |method| !self.by_number.contains(&method))
+    }
+
     /// Whether a block is named by its height, so that another block in the answer may be the chain's doing.
     pub(super) fn names_heights(&self) -> bool {
         !self.by_number.is_empty()
@@ -216,28 +242,10 @@ impl Endpoint {
         Err(self.refused(Refusal::WrongChain, &format!("serves {found}, not {chain}")))
     }
 
-    /// `calls` in the form the endpoint answers as far as is known, or in the `other` one.
-    pub(super) fn forms(&self, calls: &[Call], other: bool) -> Forms {
+    /// `calls` in the form the endpoint answers as far as is known.
+    pub(super) fn forms(&self, calls: &[Call]) -> Forms {
         let vitals = self.vitals();
-        let mut forms = Forms {
-            calls: Vec::with_capacity(calls.len()),
-            by_number: Vec::new(),
-            by_hash: Vec::new(),
-        };
-        for call in calls {
-            let by_number = vitals.by_number.contains(call.method) != other;
-            match call.by_number() {
-                Some(numbered) if by_number => {
-                    forms.by_number.push(call.method);
-                    forms.calls.push(numbered.clone());
-                }
-                numbered => {
-                    forms.by_hash.extend(numbered.map(|_| call.method));
-                    forms.calls.push(call.clone());
-                }
-            }
-        }
-        forms
+        Forms::of(calls, |method| vitals.by_number.contains(method))
     }
 
     /// Remembers that the endpoint answers these forms.

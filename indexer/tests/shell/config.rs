@@ -151,7 +151,7 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
         ),
         (
             &format!("{chain}{currency}{currency}"),
-            &["c.toml:12:", "chains.currencies", "written twice"],
+            &["c.toml:11:", "chains.currencies", "written twice"],
         ),
         (
             "[database]\nurl = \"postgres://u:pw@h:99999/d\"",

@@ -13,6 +13,8 @@ use super::prices::{Price, odd_price};
 use super::{Call, calldata, end, plain_order, sale};
 
 const MARKET: Address = address!("cda72070e455bb31c7690a170224ce43623d0b6f");
+/// Gets the market's part (`getFoundationTreasury()`).
+const TREASURY: Address = address!("67df244584b67e8c51b10ad610aaffa9a402fdb6");
 
 const BUY_PRICE_SET: B256 = b256!("fcc77ea8bdcce862f43b7fb00fe6b0eb90d6aeead27d3800d9257cf7a05f9d96");
 const BUY_PRICE_CANCELED: B256 = b256!("70c7877531c04c7d9caa8a7eca127384f04e8a6ee58b63f778ce5401d8bcae41");
@@ -209,7 +211,7 @@ pub(super) fn accept_offer(stage: &mut Stage<'_>) -> Option<Call> {
 
 /// Enters a sale; what market, creator and seller get of it. The first sale of a token is its creator's.
 fn sell(stage: &mut Stage<'_>, side: Side, lot: &Lot, buyer: Owner, total: U256) -> [U256; 3] {
-    let price = Price::plain(Address::ZERO, total).less(Address::ZERO, PROTOCOL_FEE, Cause::Marketplace);
+    let price = Price::plain(Address::ZERO, total).less(TREASURY, PROTOCOL_FEE, Cause::Marketplace);
     let protocol = price.fees[0].amount;
     let first = stage.permille() < 150;
     let (price, shares) = if first {
