@@ -40,6 +40,9 @@ pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), Sin
 }
 
 // Rows that change nothing are left out, so that the hot collections are not even locked.
+/// The table, without its schema.
+pub(crate) const TABLE: &str = "collections";
+
 const MERGE: &str = "insert into catalog_service.collections as c
         (id, slug, chain_id, contract_address, collection_type, first_position)
     select s.id, s.slug, $1, s.contract, s.standard, s.position

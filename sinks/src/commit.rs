@@ -142,10 +142,18 @@ pub async fn apply_archived(
     let applied = commit(store, facts, step, intent, &mut seen).await;
     match (&applied, seen) {
         (Err(SinkError::Torn { chain, block }), _) => seams::doubt(store, *chain, *block).await?,
-        (Err(error), Some(seen)) if error.is_unique_violation() => explain(store, facts, &seen).await?,
+        (Err(error), Some(seen)) if is_of_a_fact(error) => explain(store, facts, &seen).await?,
         _ => {}
     }
     applied
+}
+
+/// Whether a fact was in the way of a commit. What facts are about, two writers may add at the same moment: `on conflict` names one
+/// of the keys that collections and tokens have, and the other may be met first. Who tries again finds the row.
+fn is_of_a_fact(error: &SinkError) -> bool {
+    error
+        .violated()
+        .is_some_and(|table| table != collections::TABLE && table != tokens::TABLE)
 }
 
 /// Fails where what was in the way of a commit is not another writer's coverage: it stays, so another attempt would end the same.

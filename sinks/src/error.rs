@@ -79,12 +79,12 @@ pub enum SinkError {
 }
 
 impl SinkError {
-    /// Whether a row was there already.
-    pub(crate) fn is_unique_violation(&self) -> bool {
+    /// The table in which a row was there already.
+    pub(crate) fn violated(&self) -> Option<&str> {
         let SinkError::Database(sqlx::Error::Database(refusal)) = self else {
-            return false;
+            return None;
         };
-        refusal.is_unique_violation()
+        refusal.table().filter(|_| refusal.is_unique_violation())
     }
 
     /// What to do about it.

@@ -46,6 +46,9 @@ pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), Sin
 
 // Rows arrive sorted by id, so that two writers lock the tokens they share in one order. A token known already and merely
 // passed on (an ERC-1155 transfer between holders) is left alone. Whoever would delete it waits for this commit.
+/// The table, without its schema.
+pub(crate) const TABLE: &str = "tokens";
+
 const MERGE: &str = "insert into catalog_service.tokens as t
         (id, collection_id, chain_id, contract_address, token_number, token_standard,
          owner_address, owner_position, minted_at, supply)

@@ -563,7 +563,7 @@ async fn what_a_lone_endpoint_always_answers_oddly_is_remembered() {
     let asked = world.servers[0].0.counts();
     assert_eq!(
         asked.calls_of(RECEIPTS),
-        7,
-        "the first block by hash alone, then as it answers"
+        8,
+        "the first block by hash: beside its header, alone and once more; then as it answers"
     );
 }

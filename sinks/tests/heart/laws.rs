@@ -450,3 +450,24 @@ async fn head(store: &Store, world: &World, low: u64, from: Option<BlockRef>, le
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_that_no_source_is_covered_for_ends_a_commit_and_is_not_tried_for_ever() {
+    with_store(1, |store| async move {
+        let world = World::new(1, 20);
+        let facts = world.facts(0..=19);
+        let branch = checkpoint::branch(&store, CHAIN).await.unwrap();
+        apply(&store, &facts, Move::Backfill { branch }).await.unwrap();
+        sqlx::raw_sql("delete from indexer_service.indexer_coverage")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        let refused = apply(&store, &facts, Move::Backfill { branch }).await.unwrap_err();
+        assert_eq!(refused.class(), Class::Fatal, "{refused}");
+        assert!(
+            refused.to_string().contains("no source in this scope is covered for"),
+            "{refused}"
+        );
+    })
+    .await;
+}
