@@ -62,6 +62,7 @@ impl Pipeline {
     pub async fn read_block(&self, block: BlockRef, wanted: Proof) -> Result<HeldSpan, Error> {
         let timer = self.metrics.fetch_seconds.start_timer();
         let mut span = self.endpoints.block_span(block, &self.filter, wanted).await?;
+        self.leave_out_early(&mut span);
         self.complete(&mut span).await?;
         timer.stop_and_record();
         Ok(HeldSpan::new(span, &self.held))
@@ -75,6 +76,7 @@ impl Pipeline {
     pub async fn read_range(&self, range: RangeInclusive<u64>, wanted: Proof) -> Result<HeldSpan, Error> {
         let timer = self.metrics.fetch_seconds.start_timer();
         let mut span = self.endpoints.range_span(range, &self.filter, wanted).await?;
+        self.leave_out_early(&mut span);
         // Blocks may hold more than those before them, by which the range was chosen.
         span.shorten(self.span_rows);
         self.complete(&mut span).await?;
@@ -127,6 +129,16 @@ impl Pipeline {
             cohorts::gather(store, chain, Family::Abi, &followed).await?;
         }
         Ok(())
+    }
+
+    /// Drops what stands below the first block of interest of the followed contract that it was read for.
+    fn leave_out_early(&self, span: &mut Span) {
+        if self.stored.followed().is_empty() {
+            return;
+        }
+        let mut logs = std::mem::take(&mut span.logs);
+        logs.retain(|log| self.filter.is_by_topic(span, log) || self.stored.follows(log));
+        span.logs = logs;
     }
 
     /// Reads what decoding `span` wants beside its logs.

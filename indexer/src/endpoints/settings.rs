@@ -145,7 +145,13 @@ impl Filter {
     /// Whether `span`, asked for with this filter, says everything there is to know of the log: holds it, or tells that there
     /// is none.
     pub fn tells(&self, span: &Span, log: &Log) -> bool {
-        self.matches(log) || (span.context.whole.contains(&log.tx_hash) && self.of_topics(log))
+        self.is_by_topic(span, log) || self.whole.contains(&log.address)
+    }
+
+    /// The same, for another reason than that every log of its contract is asked for.
+    pub fn is_by_topic(&self, span: &Span, log: &Log) -> bool {
+        let address = self.addresses.is_empty() || self.addresses.contains(&log.address);
+        (address || span.context.whole.contains(&log.tx_hash)) && self.of_topics(log)
     }
 
     fn of_topics(&self, log: &Log) -> bool {

@@ -398,6 +398,44 @@ async fn a_proxy_that_tells_no_upgrade_is_read_by_what_the_registry_says_of_each
     told_by_the_registry(None).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_below_a_contracts_first_block_is_left_out_whoever_reads_it_into_mongodb() {
+    told_from_its_first_block_of_interest(Some(MongoDatabase::new())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_below_a_contracts_first_block_is_left_out_whoever_reads_it_into_postgresql() {
+    told_from_its_first_block_of_interest(None).await;
+}
+
+async fn told_from_its_first_block_of_interest(mongo: Option<MongoDatabase>) {
+    let world = World::new(mongo).await;
+    let logger = Logger::deploy(&world.node).await;
+    let mut blocks = Vec::new();
+    for number in 1..=3 {
+        logger.ping(number).await;
+        blocks.push(world.node.head().await.number.to_string());
+    }
+    world.mine(FINALIZED_DEPTH + 8).await;
+    let abi = world.file("one.json", &[event("Ping", &[("one", "uint256", false)])]);
+    let first = ["--abi", &abi, "--start-block", &blocks[1]];
+    world.registry("add", logger.address, &first).await;
+
+    // The history of the chain is read with the contract's logs in it, those of before included.
+    let _daemon = world.program.start(&["run"]);
+    world.at_head("at first").await;
+    let ping = |number: &str| ("Ping(uint256)", json!({ "one": number }));
+    let told = ["2", "3"].map(ping);
+    world
+        .says(logger.address, &told, "from its first block of interest on")
+        .await;
+    world
+        .registry("set", logger.address, &["--start-block", &blocks[0]])
+        .await;
+    let told = ["1", "2", "3"].map(ping);
+    world.says(logger.address, &told, "from an earlier block on").await;
+}
+
 async fn told_by_the_registry(mongo: Option<MongoDatabase>) {
     let world = World::new(mongo).await;
     let proxy = Logger::deploy(&world.node).await;
