@@ -245,7 +245,7 @@ impl<'a> Sieve<'a> {
             };
             // The chain may have moved between two requests: logs of another block are no lie about this one.
             is_wrong |= is_sent && !is_elsewhere && matches!(finding, Finding::Wrong(_));
-            if let Some(reason) = self.accept(finding) {
+            if let Some(reason) = self.accept(&finding) {
                 let by = by.clone().filter(|_| !is_elsewhere);
                 self.suspect(first, by, reason);
             }
@@ -264,11 +264,11 @@ impl<'a> Sieve<'a> {
     }
 
     /// Lowers the span's proof to that of a block whose logs are good enough; the reason why they are not, otherwise.
-    fn accept(&mut self, finding: Finding) -> Option<&'static str> {
+    fn accept(&mut self, finding: &Finding) -> Option<&'static str> {
         match finding {
-            Finding::Fine(proof) => self.sifted.proof = self.sifted.proof.min(proof),
+            Finding::Fine(proof) => self.sifted.proof = self.sifted.proof.min(*proof),
             Finding::Doubtful(_) if self.wanted == Proof::Chained => self.sifted.proof = Proof::Chained,
-            Finding::Doubtful(reason) | Finding::Wrong(reason) => return Some(reason),
+            Finding::Doubtful(reason) | Finding::Wrong(reason) => return Some(*reason),
         }
         None
     }
