@@ -12,7 +12,7 @@ use std::time::Instant;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use decoders::block::{Answer, Answers, Block, Call, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
 use decoders::fact::Facts;
-use indexer::archive::{Archive, ArchiveError};
+use indexer::archive::{Archive, ArchiveError, Note, log_id};
 use mongodb::Client;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -66,6 +66,7 @@ conformance!(
     a_context_is_kept_with_its_span,
     a_context_goes_with_its_logs,
     a_context_may_come_later,
+    who_read_by_an_earlier_edition_and_is_late_changes_no_note,
     what_one_document_cannot_hold_is_kept_all_the_same,
 );
 
@@ -136,6 +137,8 @@ async fn with_embedded<Running: Future<Output = ()> + Send + 'static>(test: fn(P
 struct Place {
     archive: Archive,
     store: Store,
+    /// URL and database of MongoDB, where the archive is there.
+    mongo: Option<(String, String)>,
 }
 
 impl Place {
@@ -143,7 +146,37 @@ impl Place {
         Place {
             archive: Archive::open(url, database, store).await.unwrap(),
             store: store.clone(),
+            mongo: (!url.is_empty()).then(|| (url.to_owned(), database.to_owned())),
         }
+    }
+
+    /// What stands beside archived logs, in their order.
+    async fn notes(&self) -> Vec<Option<String>> {
+        let Some((url, database)) = &self.mongo else {
+            let notes = sqlx::query_scalar("select event_type from indexer_service.raw_events order by id");
+            return notes.fetch_all(&self.store.pool).await.unwrap();
+        };
+        let client = Client::with_uri_str(url).await.unwrap();
+        let events = client
+            .database(database)
+            .collection::<mongodb::bson::Document>("raw_events");
+        let mut events = events
+            .find(mongodb::bson::Document::new())
+            .sort(mongodb::bson::doc! { "_id": 1 })
+            .await
+            .unwrap();
+        let mut notes = Vec::new();
+        while events.advance().await.unwrap() {
+            notes.push(
+                events
+                    .deserialize_current()
+                    .unwrap()
+                    .get_str("event_type")
+                    .ok()
+                    .map(str::to_owned),
+            );
+        }
+        notes
     }
 
     /// Registers a writer of the span.
@@ -556,6 +589,31 @@ async fn a_context_goes_with_its_logs(archive: Place) {
     let left = archive.read(CHAIN, 30..=40).await.unwrap();
     assert!(left.context.envelopes.is_empty());
     assert_eq!(held(&archive, 30).await.len(), 2, "what holds at every height stays");
+}
+
+async fn who_read_by_an_earlier_edition_and_is_late_changes_no_note(archive: Place) {
+    let written = span(7..=7, 1, 3);
+    archive.put(&written).await.unwrap();
+    let block = written.block(7).unwrap();
+    let note = |index: usize, event: Option<&str>| Note {
+        id: log_id(CHAIN, block, &written.logs[index]),
+        event_type: event.map(str::to_owned),
+        event_data: event.map(|event| serde_json::json!({ "by": event })),
+    };
+    let by = |event| [note(0, event), note(1, event)];
+    archive.annotate(CHAIN, 5, &by(Some("of five"))).await.unwrap();
+    archive.annotate(CHAIN, 6, &by(Some("of six"))).await.unwrap();
+    archive.annotate(CHAIN, 5, &by(Some("of five"))).await.unwrap();
+    let of_six = || Some("of six".to_owned());
+    assert_eq!(archive.notes().await, [of_six(), of_six(), None]);
+
+    // Also where the later edition says the same, or nothing at all.
+    archive.annotate(CHAIN, 7, &by(Some("of six"))).await.unwrap();
+    archive.annotate(CHAIN, 6, &by(None)).await.unwrap();
+    assert_eq!(archive.notes().await, [of_six(), of_six(), None]);
+    archive.annotate(CHAIN, 8, &by(None)).await.unwrap();
+    archive.annotate(CHAIN, 7, &by(Some("of seven"))).await.unwrap();
+    assert_eq!(archive.notes().await, [None, None, None]);
 }
 
 async fn a_context_may_come_later(archive: Place) {

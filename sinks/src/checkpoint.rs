@@ -73,15 +73,23 @@ pub async fn observed(store: &Store, chain: ChainId) -> Result<Option<Observatio
 
 /// Stores what was observed, and forgets the blocks below the finalized one: nothing undoes them any more. The checkpoint's own
 /// block is kept, because its time says how far behind the chain is.
-pub async fn observe(store: &Store, chain: ChainId, observation: &Observation) -> Result<(), SinkError> {
-    sqlx::query(OBSERVE)
-        .bind(chain.to_string())
+///
+/// # Errors
+/// [`SinkError::LeaseLost`] where `lease` is no longer in force: every writer below the finalized block trusts what is stored here.
+pub async fn observe(store: &Store, lease: &Lease, observation: &Observation) -> Result<(), SinkError> {
+    let observed = sqlx::query(OBSERVE)
+        .bind(lease.chain.to_string())
+        .bind(&lease.holder)
+        .bind(lease.token)
         .bind(observation.head.cast_signed())
         .bind(observation.safe.map(u64::cast_signed))
         .bind(observation.finalized.map(u64::cast_signed))
         .execute(&store.pool)
         .await?;
-    Ok(())
+    if observed.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(SinkError::LeaseLost { chain: lease.chain })
 }
 
 /// The applied blocks of `chain` that can still be undone, newest first.
@@ -222,12 +230,14 @@ const READ: &str =
 
 const DOUBTED: &str = "select doubted_block from indexer_service.indexer_checkpoints where chain_id = $1";
 
-const OBSERVE: &str = "with pruned as (
-        delete from indexer_service.indexer_blocks b where chain_id = $1 and number < $4
-          and number < coalesce((select last_block from indexer_service.indexer_checkpoints where chain_id = $1), $4)
+const OBSERVE: &str = "with held as (
+        select chain_id from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share
+    ), pruned as (
+        delete from indexer_service.indexer_blocks b where chain_id = $1 and number < $6 and exists (select from held)
+          and number < coalesce((select last_block from indexer_service.indexer_checkpoints where chain_id = $1), $6)
     )
     insert into indexer_service.indexer_checkpoints (chain_id, head_block, safe_block, finalized_block, observed_at)
-    values ($1, $2, $3, $4, now())
+    select chain_id, $4, $5, $6, now() from held
     on conflict (chain_id) do update set head_block = excluded.head_block, safe_block = excluded.safe_block,
         finalized_block = excluded.finalized_block, observed_at = excluded.observed_at";
 

@@ -142,7 +142,7 @@ pub async fn apply_archived(
     let applied = commit(store, facts, step, intent, &mut seen).await;
     match (&applied, seen) {
         (Err(SinkError::Torn { chain, block }), _) => seams::doubt(store, *chain, *block).await?,
-        (Err(error), Some(seen)) if is_of_a_fact(error) => explain(store, facts, &seen).await?,
+        (Err(error), Some(seen)) if is_of_a_fact(error) => explain(store, facts, step, &seen).await?,
         _ => {}
     }
     applied
@@ -157,11 +157,17 @@ fn is_of_a_fact(error: &SinkError) -> bool {
 }
 
 /// Fails where what was in the way of a commit is not another writer's coverage: it stays, so another attempt would end the same.
-async fn explain(store: &Store, facts: &Facts, seen: &Known) -> Result<(), SinkError> {
-    let mut db = store.pool.acquire().await?;
+async fn explain(store: &Store, facts: &Facts, step: Move<'_>, seen: &Known) -> Result<(), SinkError> {
+    let mut tx = store.pool.begin_with(BEGIN_SNAPSHOT).await?;
+    // A rewind in between took back what was in the way, and the coverage with it.
+    if let Move::Backfill { branch } = step
+        && checkpoint::branch_of(&mut *tx, &facts.chain.to_string()).await? != branch
+    {
+        return Ok(());
+    }
     let sources = Sources::of(facts);
     let decide = |source: &str| sources.decide(source);
-    let known = Known::read(&mut db, store, facts.chain, &decide, &facts.range).await?;
+    let known = Known::read(&mut tx, store, facts.chain, &decide, &facts.range).await?;
     if !known.same(seen) {
         return Ok(());
     }
@@ -511,5 +517,8 @@ const HOLDS_FACTS: &str =
 
 // Every statement is short; compiling one, which the planner is tempted to do for those with many lookups, takes seconds.
 const BEGIN: &str = "begin; set local jit = off";
+
+// Branch and coverage of one moment.
+const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read";
 
 const BEGIN_BACKFILL: &str = "begin; set local jit = off; set local synchronous_commit = off";

@@ -135,8 +135,8 @@ fn class_of_state(code: &str) -> Class {
         // A server demoted to a standby; a transaction or a session that idled too long or ran too long, and what such a transaction
         // answers afterwards.
         "25006" | "25P02" | "25P03" | "25P04" => Class::Transient,
-        // A statement prepared on a connection that a pooler has exchanged since.
-        "26000" => Class::Transient,
+        // A statement prepared on a connection that a pooler has exchanged since, or prepared there already.
+        "26000" | "42P05" => Class::Transient,
         // Objects in use, not in the state a statement needs, locked for longer than it may wait.
         "55000" | "55006" | "55P03" => Class::Transient,
         // A snapshot that is too old.
@@ -159,8 +159,8 @@ mod tests {
     #[test]
     fn states_that_pass_are_transient_and_the_unknown_is_fatal() {
         for code in [
-            "23505", "25006", "25P02", "25P03", "26000", "28P01", "40001", "40P01", "53100", "53200", "53300", "53400",
-            "55P03", "57014", "57P01", "57P02", "57P03", "57P05", "58000", "58030", "08006", "08P01",
+            "23505", "25006", "25P02", "25P03", "26000", "28P01", "40001", "40P01", "42P05", "53100", "53200", "53300",
+            "53400", "55P03", "57014", "57P01", "57P02", "57P03", "57P05", "58000", "58030", "08006", "08P01",
         ] {
             assert_eq!(class_of_state(code), Class::Transient, "{code}");
         }

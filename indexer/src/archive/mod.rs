@@ -211,11 +211,12 @@ impl Archive {
         }
     }
 
-    /// Writes beside archived logs what they say by a stored ABI; topics and data stay as they are. Repeating it changes nothing.
-    pub async fn annotate(&self, chain: ChainId, notes: &[Note]) -> Result<(), ArchiveError> {
+    /// Writes beside archived logs what they say by the ABIs in force at `edition`; topics and data stay as they are. Repeating it
+    /// changes nothing, and neither does who is late: what was read by a later edition stays.
+    pub async fn annotate(&self, chain: ChainId, edition: i64, notes: &[Note]) -> Result<(), ArchiveError> {
         match self {
-            Archive::Mongo(archive) => archive.annotate(chain, notes).await,
-            Archive::Postgres(archive) => archive.annotate(chain, notes).await,
+            Archive::Mongo(archive) => archive.annotate(chain, edition, notes).await,
+            Archive::Postgres(archive) => archive.annotate(chain, edition, notes).await,
         }
     }
 

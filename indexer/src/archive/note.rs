@@ -14,7 +14,8 @@ const BATCH_NOTES: usize = 1_000;
 /// Bytes of values in one command, well below the 48 MB a message may have.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// What one archived log says; nothing where no ABI tells.
+/// What one archived log says; nothing where no ABI tells. It stands until it is read by what follows from a later edition of the
+/// registry ([`sinks::abis::edition`]); who read it by an earlier one and is late changes nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Note {
     /// The log's id.
@@ -26,12 +27,12 @@ pub struct Note {
 }
 
 impl MongoArchive {
-    pub(super) async fn annotate(&self, chain: ChainId, notes: &[Note]) -> Result<(), ArchiveError> {
+    pub(super) async fn annotate(&self, chain: ChainId, edition: i64, notes: &[Note]) -> Result<(), ArchiveError> {
         let mut batch = Vec::new();
         let mut weight = 0;
         for note in notes {
             weight += note.event_data.as_ref().map_or(0, |data| data.to_string().len());
-            batch.push(update(chain, note)?);
+            batch.push(update(chain, edition, note)?);
             if batch.len() == BATCH_NOTES || weight > BATCH_BYTES {
                 update_each(&self.events, std::mem::take(&mut batch)).await?;
                 weight = 0;
@@ -44,15 +45,18 @@ impl MongoArchive {
     }
 }
 
-fn update(chain: ChainId, note: &Note) -> Result<Document, ArchiveError> {
+fn update(chain: ChainId, edition: i64, note: &Note) -> Result<Document, ArchiveError> {
     let data = note.event_data.as_ref().map(serialize_to_bson).transpose();
     let data = data.map_err(|error| ArchiveError::Refused(error.to_string()))?;
-    let set = doc! { "event_type": note.event_type.clone(), "event_data": data.unwrap_or(Bson::Null) };
-    Ok(doc! { "q": { "_id": document::key_value(chain, note.id) }, "u": { "$set": set } })
+    let set = doc! {
+        "event_type": note.event_type.clone(), "event_data": data.unwrap_or(Bson::Null), "abi_edition": edition,
+    };
+    let not_later = doc! { "_id": document::key_value(chain, note.id), "abi_edition": { "$not": { "$gt": edition } } };
+    Ok(doc! { "q": not_later, "u": { "$set": set } })
 }
 
 impl PostgresArchive {
-    pub(super) async fn annotate(&self, chain: ChainId, notes: &[Note]) -> Result<(), ArchiveError> {
+    pub(super) async fn annotate(&self, chain: ChainId, edition: i64, notes: &[Note]) -> Result<(), ArchiveError> {
         for batch in notes.chunks(BATCH_NOTES) {
             let data: Vec<Option<String>> = batch
                 .iter()
@@ -63,6 +67,7 @@ impl PostgresArchive {
                 .bind(batch.iter().map(|note| note.id).collect::<Vec<_>>())
                 .bind(batch.iter().map(|note| note.event_type.as_deref()).collect::<Vec<_>>())
                 .bind(data)
+                .bind(edition)
                 .execute(&self.store.pool)
                 .await
                 .map_err(SinkError::from)?;
@@ -72,7 +77,8 @@ impl PostgresArchive {
 }
 
 const ANNOTATE: &str =
-    "update indexer_service.raw_events r set event_type = s.event_type, event_data = s.event_data::jsonb
+    "update indexer_service.raw_events r set event_type = s.event_type, event_data = s.event_data::jsonb, abi_edition = $5
     from unnest($2::uuid[], $3::text[], $4::text[]) as s (id, event_type, event_data)
     where r.chain_id = $1 and r.id = s.id
-      and (r.event_type, r.event_data) is distinct from (s.event_type, s.event_data::jsonb)";
+      and coalesce(r.abi_edition <= $5, true)
+      and (r.event_type, r.event_data, r.abi_edition) is distinct from (s.event_type, s.event_data::jsonb, $5)";

@@ -79,7 +79,7 @@ impl Inner {
                 continue;
             };
             if first.header.parent_hash != last.header.block.hash {
-                return Err(self.vote(last, &[&below.by, &above.by]).await);
+                return Err(self.torn((last, &below.by), &above.by).await);
             }
         }
         if let Some(Run { headers, by }) = runs.last() {
@@ -186,7 +186,12 @@ impl Inner {
             tried.push(other.id);
             match self.hash_at(&other, &ask).await {
                 Some(hash) if hash == last.header.block.hash => return Ok(()),
-                Some(_) => return Err(self.vote(last, &[by, &other]).await),
+                Some(_) => {
+                    let agreed = self.vote(number, [by, &other]).await?;
+                    let is_alone = agreed.is_some_and(|hash| hash != last.header.block.hash);
+                    // Where they agree by now, the chain moved between two requests.
+                    return Err(Broken::Branch(is_alone.then_some(by.id).into_iter().collect()));
+                }
                 None => {}
             }
         }
@@ -260,9 +265,22 @@ impl Inner {
         self.attempt_once(endpoint, ask, &read).await.ok()
     }
 
-    /// Two endpoints disagree about a final block: the majority of all is right; without one nobody is believed.
-    async fn vote(&self, disputed: &Judged, between: &[&Arc<Endpoint>]) -> Broken {
-        let number = disputed.header.block.number;
+    /// Two answers do not meet: whom to leave out. Where all agree on the block below the seam, who sent another one stands alone, or
+    /// else who sent a block above it that does not build on it: it may say one thing in a list and another of a single block.
+    async fn torn(&self, below: (&Judged, &Arc<Endpoint>), above: &Arc<Endpoint>) -> Broken {
+        let (last, by) = below;
+        let block = last.header.block;
+        match self.vote(block.number, [by, above]).await {
+            Ok(Some(agreed)) if agreed != block.hash => Broken::Branch(vec![by.id]),
+            Ok(Some(_)) => Broken::Branch(vec![above.id]),
+            Ok(None) => Broken::Branch(Vec::new()),
+            Err(broken) => broken,
+        }
+    }
+
+    /// The hash of a block that all endpoints agree on; none where none answers. Where they disagree the majority is right, and
+    /// without one nobody is believed.
+    async fn vote(&self, number: u64, between: [&Arc<Endpoint>; 2]) -> Result<Option<B256>, Broken> {
         let ask = self.question(vec![Call::header_at(number)], format!("block {number}"));
         let endpoints = self.endpoints();
         let asked = endpoints.iter().map(|endpoint| {
@@ -274,36 +292,22 @@ impl Inner {
         for (_, hash) in &votes {
             *tally.entry(*hash).or_default() += 1;
         }
+        if tally.len() < 2 {
+            return Ok(tally.into_keys().next());
+        }
         let most = tally.values().copied().max().unwrap_or(0);
         let mut leaders = tally.iter().filter(|(_, count)| **count == most).map(|(hash, _)| *hash);
-        match (leaders.next(), leaders.next()) {
-            (Some(right), None) if tally.len() > 1 => {
-                let wrong: Vec<&Arc<Endpoint>> = votes
-                    .iter()
-                    .filter(|(_, hash)| *hash != right)
-                    .map(|(by, _)| by)
-                    .collect();
-                for endpoint in &wrong {
-                    self.blame(
-                        endpoint,
-                        &format!("it stands on another branch at block {number} than the majority"),
-                    );
-                }
-                Broken::Branch(wrong.iter().map(|endpoint| endpoint.id).collect())
-            }
-            // They agree by now: the chain moved between two requests.
-            (_, None) => Broken::Branch(Vec::new()),
-            _ => {
-                let names: Vec<&str> = between.iter().map(|endpoint| endpoint.name.as_str()).collect();
-                let reason = format!(
-                    "{} disagree about block {number}, and no majority decides",
-                    names.join(" and ")
-                );
-                warn!(chain = %self.chain, %reason, "endpoints disagree");
-                let liars = Vec::new();
-                Broken::Trouble(Trouble::Unproven { reason, liars })
-            }
+        if let (Some(right), None) = (leaders.next(), leaders.next()) {
+            let wrong = votes.iter().filter(|(_, hash)| *hash != right).map(|(by, _)| by);
+            let reason = format!("it stands on another branch at block {number} than the majority");
+            wrong.clone().for_each(|endpoint| self.blame(endpoint, &reason));
+            return Err(Broken::Branch(wrong.map(|endpoint| endpoint.id).collect()));
         }
+        let [one, other] = between.map(|endpoint| endpoint.name.as_str());
+        let reason = format!("{one} and {other} disagree about block {number}, and no majority decides");
+        warn!(chain = %self.chain, %reason, "endpoints disagree");
+        let liars = Vec::new();
+        Err(Broken::Trouble(Trouble::Unproven { reason, liars }))
     }
 }
 

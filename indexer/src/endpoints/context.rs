@@ -90,6 +90,37 @@ struct Gathered<K, V> {
     failed: bool,
 }
 
+impl<K, V> Batch<K, V> {
+    fn is_false(&self) -> bool {
+        self.told.iter().any(|(_, told)| matches!(told, Told::False(_)))
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Gathered<K, V> {
+    /// Sorts what a part of a batch came to; keys that are still to be found go to `left`.
+    fn take(&mut self, part: Batch<K, V>, is_caught: bool, left: &mut Vec<K>) {
+        for (key, told) in part.told {
+            match told {
+                Told::Sure(value) if !is_caught => {
+                    self.found.insert(key, value);
+                    continue;
+                }
+                Told::Sure(value) | Told::Unproven(value) => {
+                    self.unproven.insert(key.clone(), value);
+                }
+                Told::Missing => {}
+                Told::Failed => self.failed = true,
+                Told::False(reason) => {
+                    if let Some(by) = part.by {
+                        self.lies.entry(by).or_insert(reason);
+                    }
+                }
+            }
+            left.push(key);
+        }
+    }
+}
+
 impl Inner {
     /// The envelopes of these transactions, as far as any endpoint has them.
     pub(super) async fn envelopes(&self, hashes: &[B256]) -> Result<Envelopes, EndpointError> {
@@ -218,68 +249,52 @@ impl Inner {
             .collect();
         let mut batches = stream::iter(asked).buffer_unordered(BATCHES_UNDER_WAY);
         let mut left = Vec::new();
-        while let Some(batch) = batches
+        while let Some(parts) = batches
             .try_next()
             .await
             .map_err(|trouble| self.fault(trouble, kind.what))?
         {
-            shun.extend(batch.by);
             // Who is caught in one answer is not taken at its word in the others of the same batch.
-            let is_false = batch.told.iter().any(|(_, told)| matches!(told, Told::False(_)));
-            for (key, told) in batch.told {
-                match told {
-                    Told::Sure(value) if is_false => {
-                        gathered.unproven.insert(key.clone(), value);
-                        left.push(key);
-                    }
-                    Told::Sure(value) => drop(gathered.found.insert(key, value)),
-                    Told::Unproven(value) => {
-                        gathered.unproven.insert(key.clone(), value);
-                        left.push(key);
-                    }
-                    Told::Missing => left.push(key),
-                    Told::Failed => {
-                        gathered.failed = true;
-                        left.push(key);
-                    }
-                    Told::False(reason) => {
-                        let by = batch.by.map(|by| gathered.lies.entry(by));
-                        by.map(|entry| entry.or_insert(reason));
-                        left.push(key);
-                    }
-                }
+            let caught: Vec<Option<i32>> = parts
+                .iter()
+                .filter(|part| part.is_false())
+                .map(|part| part.by)
+                .collect();
+            for part in parts {
+                shun.extend(part.by);
+                let is_caught = caught.contains(&part.by);
+                gathered.take(part, is_caught, &mut left);
             }
         }
         Ok(left)
     }
 
-    /// One batch; where its answers fail, its halves, so that one bad key costs no other its answer.
+    /// One batch; where its answers fail, its halves, so that one bad key costs no other its answer. Each part names who answered it.
     fn batch<'a, K, V>(
         &'a self,
         keys: &'a [K],
         kind: Kind<K, V>,
         shun: Vec<i32>,
-    ) -> BoxFuture<'a, Result<Batch<K, V>, Trouble>>
+    ) -> BoxFuture<'a, Result<Vec<Batch<K, V>>, Trouble>>
     where
         K: Clone + Send + Sync + 'static,
         V: Send + 'static,
     {
         let halved = async move {
             match self.ask_batch(keys, kind, shun.clone()).await {
-                Ok(batch) => Ok(batch),
+                Ok(batch) => Ok(vec![batch]),
                 Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => Err(trouble),
                 Err(Trouble::Unproven { .. } | Trouble::TooMuch(_) | Trouble::Absent) if keys.len() > 1 => {
                     let (low, high) = keys.split_at(keys.len() / 2);
-                    let low = self.batch(low, kind, shun.clone()).await?;
-                    let high = self.batch(high, kind, shun).await?;
-                    let told = low.told.into_iter().chain(high.told).collect();
-                    Ok(Batch { told, by: low.by })
+                    let mut parts = self.batch(low, kind, shun.clone()).await?;
+                    parts.extend(self.batch(high, kind, shun).await?);
+                    Ok(parts)
                 }
                 Err(trouble) => {
                     self.is_alive(&trouble).await?;
                     warn!(chain = %self.chain, what = kind.what, ?trouble, "no endpoint gives a usable answer");
                     let told = keys.iter().map(|key| (key.clone(), Told::Missing)).collect();
-                    Ok(Batch { told, by: None })
+                    Ok(vec![Batch { told, by: None }])
                 }
             }
         };

@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use tokio::time::Instant;
+
 use super::ask::Ask;
 use super::call::Call;
 use super::endpoint::{Endpoint, Failed, Refused};
@@ -254,7 +256,7 @@ impl Endpoint {
         };
         let Failed { refused, by_size } = failed;
         let (addresses, topics) = call.values();
-        let is_hopeless = refused.refusal == Refusal::Failed && self.vitals().filter.in_vain;
+        let is_hopeless = refused.refusal == Refusal::Failed && self.vitals().filter.is_in_vain(Instant::now());
         let may_be_narrower = is_about_width(&refused.refusal) && addresses.max(topics) > 1 && !is_hopeless;
         if may_be_narrower && !ask.is_too_wide(&refused.refusal) {
             return self.narrow(progress, (place, call), refused, ask).await;
@@ -346,7 +348,7 @@ impl Endpoint {
             self.vitals().filter.settle(failed, width, is_stated, times);
             return Ok(());
         }
-        self.vitals().filter.in_vain = true;
+        self.vitals().filter.was_in_vain(Instant::now());
         progress.put_back(vec![(place, call)]);
         Err(refused)
     }

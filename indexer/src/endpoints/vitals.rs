@@ -11,6 +11,8 @@ use super::refusal::Refusal;
 
 /// Failures in a row that open the circuit.
 const FAILURES: u32 = 5;
+/// How long no width is looked for after none was answered.
+const IN_VAIN: Duration = Duration::from_secs(30);
 /// First time that nothing waits for an endpoint that can do without it, after an answer did not come in time.
 const SILENT: Duration = Duration::from_secs(2);
 /// First and longest time a circuit stays open.
@@ -54,15 +56,25 @@ pub(super) enum ChainCheck {
 pub(super) struct FilterPace {
     pub(super) addresses: Pace,
     pub(super) topics: Pace,
-    /// No filter was answered lately, however narrow.
-    pub(super) in_vain: bool,
+    /// When filters were last refused down to the narrowest.
+    in_vain: Option<Instant>,
 }
 
 impl FilterPace {
+    /// No filter was answered, however narrow.
+    pub(super) fn was_in_vain(&mut self, now: Instant) {
+        self.in_vain = Some(now);
+    }
+
+    /// Whether looking for a width that is answered would be in vain again: for a while, because an outage looks the same.
+    pub(super) fn is_in_vain(&self, now: Instant) -> bool {
+        self.in_vain.is_some_and(|since| now < since + IN_VAIN)
+    }
+
     /// A question was answered whose widest filter had so many contracts and topics.
     pub(super) fn answered(&mut self, (addresses, topics): (usize, usize)) {
         if addresses + topics > 0 {
-            self.in_vain = false;
+            self.in_vain = None;
             self.addresses.answered(u64::try_from(addresses).unwrap_or(u64::MAX));
             self.topics.answered(u64::try_from(topics).unwrap_or(u64::MAX));
         }
@@ -70,7 +82,7 @@ impl FilterPace {
 
     /// A filter of `failed` width was refused, the narrowest of so many, and one of `answered` width was answered.
     pub(super) fn settle(&mut self, failed: (usize, usize), answered: (usize, usize), is_stated: bool, times: u32) {
-        self.in_vain = false;
+        self.in_vain = None;
         let pairs = [
             (&mut self.addresses, failed.0, answered.0),
             (&mut self.topics, failed.1, answered.1),
@@ -91,7 +103,7 @@ impl Default for FilterPace {
         FilterPace {
             addresses: Pace::new(u64::MAX, u64::MAX),
             topics: Pace::new(u64::MAX, u64::MAX),
-            in_vain: false,
+            in_vain: None,
         }
     }
 }
@@ -475,6 +487,16 @@ mod tests {
         let mut vitals = Vitals::new(10_000, 100);
         vitals.chain = ChainCheck::Right { at: Instant::now() };
         vitals
+    }
+
+    #[test]
+    fn a_filter_refused_at_every_width_is_narrowed_again_after_a_while() {
+        let (mut filter, now) = (FilterPace::default(), Instant::now());
+        filter.was_in_vain(now);
+        assert!(filter.is_in_vain(now + IN_VAIN / 2) && !filter.is_in_vain(now + IN_VAIN));
+        filter.was_in_vain(now);
+        filter.answered((1, 1));
+        assert!(!filter.is_in_vain(now));
     }
 
     #[test]

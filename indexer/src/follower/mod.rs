@@ -287,7 +287,7 @@ impl Follower {
                 safe: heads.safe.map(|block| block.number),
                 finalized: Some(finalized.number),
             };
-            checkpoint::observe(&self.pipeline.store, self.pipeline.chain, &observation).await?;
+            checkpoint::observe(&self.pipeline.store, &memory.lease, &observation).await?;
             memory.seen = Some(seen);
         }
         Ok(())

@@ -27,10 +27,18 @@ pub struct Interpreter {
     store: Store,
     archive: Arc<Archive>,
     followed: Vec<Followed>,
-    /// What was in force when it was last asked, and the edition of what that follows from.
-    in_force: Mutex<Option<(i64, Arc<Timelines>)>>,
+    /// As it was when last asked.
+    in_force: Mutex<Option<InForce>>,
     /// ABIs by key; `None` for one that cannot be used.
     abis: Mutex<FxHashMap<String, Option<Arc<Abi>>>>,
+}
+
+/// By which ABIs logs are read.
+#[derive(Clone, Debug)]
+pub(super) struct InForce {
+    /// Of what the timelines follow from.
+    edition: i64,
+    timelines: Arc<Timelines>,
 }
 
 /// A log's id, and what it says or why not.
@@ -92,9 +100,9 @@ impl Interpreter {
         if !upgrades.is_empty() {
             abis::record(&self.store, self.chain, branch, &upgrades).await?;
         }
-        let timelines = self.refresh().await?;
+        let InForce { edition, timelines } = self.refresh().await?;
         let read = self.read_all(&logs, &timelines).await?;
-        self.archive.annotate(self.chain, &notes(&read)).await?;
+        self.archive.annotate(self.chain, edition, &notes(&read)).await?;
         let mut facts = Facts::of(span);
         let faulty = |((_, read), (_, log)): (&Read, &(Uuid, &Log))| fault(log, read);
         facts.faults = read.iter().zip(&logs).filter_map(faulty).collect();
@@ -118,11 +126,11 @@ impl Interpreter {
 
     /// Brings what is in force up to date with the registry and the upgrades known; coverage goes where that changes anything.
     /// Where neither changed since the last time, one row is read.
-    pub(super) async fn refresh(&self) -> Result<Arc<Timelines>, Error> {
+    pub(super) async fn refresh(&self) -> Result<InForce, Error> {
         let edition = abis::edition(&self.store).await?;
         let known = self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((_, timelines)) = known.filter(|(known, _)| *known == edition) {
-            return Ok(timelines);
+        if let Some(known) = known.filter(|known| known.edition == edition) {
+            return Ok(known);
         }
         let contracts = registry::contracts(&self.store, Some(self.chain))
             .await
@@ -131,9 +139,9 @@ impl Interpreter {
         let timelines = Arc::new(timeline::resolve(&self.followed, &contracts, &upgrades));
         abis::settle(&self.store, self.chain, &timelines).await?;
         // Of before they were read: what changed meanwhile is found the next time.
-        let known = Some((edition, Arc::clone(&timelines)));
-        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(timelines)
+        let found = InForce { edition, timelines };
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+        Ok(found)
     }
 
     async fn read_all(&self, logs: &[(Uuid, &Log)], timelines: &Timelines) -> Result<Vec<Read>, Error> {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Interpreter, Origin};
 use crate::archive::Archive;
 use crate::endpoints::Pool;
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::pipeline::{self, ARCHIVE_SOURCE};
 
 /// Faults taken at a time.
@@ -63,11 +63,16 @@ pub async fn drain(bench: &Bench) -> Result<Retried, Error> {
     let mut ids: Vec<Uuid> = taken.iter().map(|taken| taken.id).collect();
     ids.sort_unstable();
     ids.dedup();
-    retry(bench, &ids).await?;
-    faults::settle(&bench.store, bench.chain, &taken).await?;
+    let Tried { left_out, error } = try_each(bench, &ids).await?;
+    let mut tried = taken;
+    tried.retain(|taken| !left_out.iter().any(|range| range.contains(&block_number_of(taken.id))));
+    faults::settle(&bench.store, bench.chain, &tried).await?;
     let left = faults::remaining(&bench.store, bench.chain, &ids).await?;
     if let Err(error) = bench.archive.queue(&bench.store).update(bench.chain, &ids, &left).await {
         warn!(%error, chain = %bench.chain, "failed to show what became of faults in the processing queue");
+    }
+    if let Some(error) = error {
+        return Err(error);
     }
     let remaining = left.len() as u64;
     Ok(Retried {
@@ -106,6 +111,34 @@ pub async fn compare_queue(bench: &Bench, after: Uuid) -> Uuid {
 /// # Errors
 /// Whatever the archive or the store answers.
 pub async fn retry(bench: &Bench, ids: &[Uuid]) -> Result<(), Error> {
+    try_each(bench, ids).await?.error.map_or(Ok(()), Err)
+}
+
+/// What came of ranges of which each was tried for itself.
+#[derive(Default)]
+struct Tried {
+    /// Those that could not be tried now.
+    left_out: Vec<RangeInclusive<u64>>,
+    /// Why the first of them could not.
+    error: Option<Error>,
+}
+
+impl Tried {
+    /// Goes on where only this range may have failed: one block that nobody can prove is not to keep the others waiting.
+    fn note(&mut self, range: RangeInclusive<u64>, outcome: Result<(), Error>) -> Result<(), Error> {
+        match outcome {
+            Err(error) if error.class() == Class::Transient => {
+                self.left_out.push(range);
+                self.error.get_or_insert(error);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+async fn try_each(bench: &Bench, ids: &[Uuid]) -> Result<Tried, Error> {
+    let mut tried = Tried::default();
     let at_fault = faults::remaining(&bench.store, bench.chain, ids).await?;
     let blocks = |of_abi: bool| {
         let faults = at_fault
@@ -116,8 +149,16 @@ pub async fn retry(bench: &Bench, ids: &[Uuid]) -> Result<(), Error> {
     let branch = checkpoint::branch(&bench.store, bench.chain).await?;
     let contracts = bench.stored.contracts();
     for range in blocks(true) {
-        let span = bench.archive.read_of(bench.chain, range, &contracts).await?;
-        bench.stored.read(&span, &contracts, Origin::Archive, branch).await?;
+        let read = async {
+            let span = bench.archive.read_of(bench.chain, range.clone(), &contracts).await?;
+            bench
+                .stored
+                .read(&span, &contracts, Origin::Archive, branch)
+                .await
+                .map(drop)
+        };
+        let outcome = read.await;
+        tried.note(range, outcome)?;
     }
     let archived = [Wanted {
         source: ARCHIVE_SOURCE.to_owned(),
@@ -127,18 +168,19 @@ pub async fn retry(bench: &Bench, ids: &[Uuid]) -> Result<(), Error> {
     for range in blocks(false).into_iter().filter(|range| *range.end() <= last_final) {
         let gaps = coverage::missing(&bench.store, bench.chain, &archived, range.clone()).await?;
         if gaps.is_empty() || !bench.contracts.is_empty() {
-            pipeline::rewrite(
+            let rewritten = pipeline::rewrite(
                 &bench.store,
                 &bench.archive,
                 bench.chain,
-                range,
+                range.clone(),
                 &bench.contracts,
                 bench.endpoints.as_deref(),
-            )
-            .await?;
+            );
+            let outcome = rewritten.await.map(drop);
+            tried.note(range, outcome)?;
         }
     }
-    Ok(())
+    Ok(tried)
 }
 
 /// Blocks near each other as ranges.
@@ -162,5 +204,19 @@ mod tests {
     #[test]
     fn blocks_near_each_other_are_decoded_together() {
         assert_eq!(runs(vec![30, 1, 2, 2, 10, 19]), [1..=10, 19..=19, 30..=30]);
+    }
+
+    #[test]
+    fn a_range_that_cannot_be_tried_now_keeps_no_other_waiting() {
+        let mut tried = Tried::default();
+        tried
+            .note(1..=2, Err(Error::Stalled("its header is unproven".to_owned())))
+            .unwrap();
+        tried.note(5..=5, Ok(())).unwrap();
+        tried.note(9..=9, Err(Error::Stalled("the same".to_owned()))).unwrap();
+        assert_eq!(tried.left_out, [1..=2, 9..=9]);
+        assert!(tried.error.is_some_and(|error| error.to_string().contains("unproven")));
+        let stop = Tried::default().note(5..=5, Err(Error::Broken("for good".to_owned())));
+        assert_eq!(stop.unwrap_err().class(), Class::Fatal);
     }
 }

@@ -567,3 +567,44 @@ async fn what_a_lone_endpoint_always_answers_oddly_is_remembered() {
         "the first block by hash: beside its header, alone and once more; then as it answers"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_blocks_that_build_on_none_of_its_own_is_left_out() {
+    let world = World::new(LAST + 1, 2).await;
+    let honest = world.ledger.clone();
+    let other = World::of(testchain::simulation::Settings::small(8), LAST + 1, 1).await;
+    // In lists of ten headers, the third is of another chain; the preferred endpoint says the truth of every block below.
+    let mut forged = std::collections::BTreeMap::new();
+    for number in 20..=LAST {
+        let asked = json!({"jsonrpc": "2.0", "id": 1, "method": BY_NUMBER, "params": [format!("{number:#x}"), false]});
+        let sent = reqwest::Client::new()
+            .post(other.servers[0].0.http_url())
+            .body(asked.to_string());
+        let answer = sent.send().await.unwrap().bytes().await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        forged.insert(number, answer["result"].clone());
+    }
+    let quirk = Quirk::new(BY_NUMBER, move |params, truth| {
+        let number = params[0]
+            .as_str()
+            .and_then(|text| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok());
+        match number.filter(|number| *number >= 20) {
+            Some(number) => Reply::Result(forged[&number].clone()),
+            None => truth,
+        }
+    });
+    world.change(0, |faults| faults.quirks = vec![quirk]);
+    let mut settings = world.settings();
+    settings[1].priority += 1;
+    let options = indexer::endpoints::PoolOptions { batch: 10, ..options() };
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let pool = Pool::connect(decoders::block::ChainId(1), settings, options, cancel)
+        .await
+        .unwrap();
+    let span = pool.range_span(0..=LAST - 5, &nft(), Proof::Bloom).await.unwrap();
+    assert_eq!(span.logs, world.truth(0..=LAST - 5, &nft()));
+    assert_eq!(
+        span.blocks.last().unwrap().hash,
+        honest.by_number(LAST - 5).unwrap().hash
+    );
+}

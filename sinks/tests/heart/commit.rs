@@ -418,12 +418,12 @@ async fn heads_are_observed_before_and_after_the_first_block() {
             safe: None,
             finalized: None,
         };
-        checkpoint::observe(&store, CHAIN, &seen).await.unwrap();
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        checkpoint::observe(&store, &lease, &seen).await.unwrap();
         assert_eq!(checkpoint::observed(&store, CHAIN).await.unwrap(), Some(seen));
         assert_eq!(checkpoint::read(&store, CHAIN).await.unwrap(), None);
 
         let world = World::new(6, 10);
-        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
         apply(
             &store,
             &world.facts(0..=9),
@@ -439,7 +439,7 @@ async fn heads_are_observed_before_and_after_the_first_block() {
             safe: Some(8),
             finalized: Some(7),
         };
-        checkpoint::observe(&store, CHAIN, &seen).await.unwrap();
+        checkpoint::observe(&store, &lease, &seen).await.unwrap();
         let checkpoint = checkpoint::read(&store, CHAIN).await.unwrap().unwrap();
         assert_eq!((checkpoint.block, checkpoint.head), (world.block(9), Some(10)));
         assert_eq!((checkpoint.safe, checkpoint.finalized), (Some(8), Some(7)));
@@ -677,6 +677,24 @@ async fn a_backfill_that_was_read_before_a_rewind_is_refused() {
         apply(&store, &world.facts(0..=4), Move::Backfill { branch })
             .await
             .unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_leader_of_before_observed_changes_nothing() {
+    with_store(1, |store| async move {
+        let seen = |head, finalized| Observation {
+            head,
+            safe: None,
+            finalized: Some(finalized),
+        };
+        let before = acquire(&store, CHAIN, "before", Duration::ZERO).await.unwrap().unwrap();
+        let now = acquire(&store, CHAIN, "now", TTL).await.unwrap().unwrap();
+        checkpoint::observe(&store, &now, &seen(20, 10)).await.unwrap();
+        let late = checkpoint::observe(&store, &before, &seen(20, 20)).await.unwrap_err();
+        assert!(matches!(late, SinkError::LeaseLost { .. }), "{late}");
+        assert_eq!(checkpoint::observed(&store, CHAIN).await.unwrap(), Some(seen(20, 10)));
     })
     .await;
 }

@@ -49,7 +49,7 @@ async fn the_depth_is_what_counting_would_say() {
             safe: None,
             finalized: Some(15),
         };
-        checkpoint::observe(&store, CHAIN, &observation).await.unwrap();
+        checkpoint::observe(&store, &lease, &observation).await.unwrap();
         let basis = Basis::read(&store, CHAIN, 10..=15).await.unwrap();
         assert!(replace(&store, &fewer, &basis).await.unwrap().retracted > 0);
         assert_eq!(depth(&store).await.unwrap(), counted(&store).await);

@@ -191,7 +191,7 @@ async fn a_gap_that_does_not_fit_the_blocks_beside_a_jump_is_refused() {
             safe: None,
             finalized: Some(30),
         };
-        checkpoint::observe(&store, CHAIN, &observation).await.unwrap();
+        checkpoint::observe(&store, &lease, &observation).await.unwrap();
         let gap = Move::Backfill { branch: 0 };
         let below = apply(&store, &world.facts(15..=20), gap).await.unwrap_err();
         assert!(matches!(below, SinkError::Torn { block: 14, .. }), "{below}");
@@ -229,7 +229,7 @@ async fn a_rewind_below_all_that_is_stored_leaves_no_hash_of_the_branch_that_was
             safe: None,
             finalized: Some(12),
         };
-        checkpoint::observe(&store, CHAIN, &observation).await.unwrap();
+        checkpoint::observe(&store, &lease, &observation).await.unwrap();
         let head = |from| Move::Head { from, lease: &lease };
         apply(&store, &world.facts(13..=14), head(None)).await.unwrap();
         let left = world.block(14);
@@ -255,7 +255,7 @@ async fn stand(store: &Store, world: &World, last: u64, finalized: u64) -> Lease
         safe: None,
         finalized: Some(finalized),
     };
-    checkpoint::observe(store, CHAIN, &observation).await.unwrap();
+    checkpoint::observe(store, &lease, &observation).await.unwrap();
     let head = Move::Head {
         from: None,
         lease: &lease,
