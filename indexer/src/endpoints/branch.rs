@@ -84,7 +84,7 @@ impl Inner {
         }
         if let Some(Run { headers, by }) = runs.last() {
             let last = headers.last().ok_or(Trouble::Absent)?;
-            self.witness(last, by).await?;
+            self.witness(last, by, shun).await?;
         }
         Ok(runs.into_iter().flat_map(|run| run.headers).collect())
     }
@@ -172,16 +172,16 @@ impl Inner {
         (part, runs)
     }
 
-    /// Asks a second endpoint for the hash of the last block, so that one endpoint alone on its branch is noticed.
-    async fn witness(&self, last: &Judged, by: &Arc<Endpoint>) -> Result<(), Broken> {
+    /// Asks a second endpoint, none of `shun`, for the hash of the last block, so that one endpoint alone on its branch is noticed.
+    async fn witness(&self, last: &Judged, by: &Arc<Endpoint>, shun: &[i32]) -> Result<(), Broken> {
         let number = last.header.block.number;
         let ask = Ask {
             block: Some(number),
             ..self.question(vec![Call::header_at(number)], format!("block {number}"))
         };
-        let mut tried = vec![by.id];
+        // Who does not answer is no witness, nor who was left out for what it sent.
+        let mut tried = [&[by.id], shun].concat();
         let now = Instant::now();
-        // One that does not answer is no witness.
         while let Some(other) = self.pick(&ask, &tried).filter(|other| !other.vitals().failing(now)) {
             tried.push(other.id);
             match self.hash_at(&other, &ask).await {
