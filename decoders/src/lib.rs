@@ -10,6 +10,7 @@ pub mod currency;
 pub mod events;
 pub mod explain;
 pub mod fact;
+pub mod failure;
 pub mod id;
 pub mod proxy;
 pub mod registry;

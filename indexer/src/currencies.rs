@@ -4,8 +4,9 @@ use decoders::currency;
 use sinks::currencies;
 use tracing::{debug, warn};
 
-use crate::error::{Class, Error};
+use crate::error::Error;
 use crate::pipeline::Pipeline;
+use decoders::failure::Class;
 
 /// Contracts asked at once.
 const AT_ONCE: u32 = 100;

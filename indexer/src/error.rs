@@ -1,8 +1,8 @@
 //! What a command that cannot go on tells the operator: one line, and an exit code of its own.
 
-use crate::endpoints::EndpointError;
+use rpc::EndpointError;
 
-pub use sinks::error::Class;
+use decoders::failure::Class;
 
 /// Why a command ended, as a process exit code. Documented in docs/RUNBOOK.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,6 @@ pub mod config;
 pub mod currencies;
 pub mod daemon;
 pub mod database;
-pub mod endpoints;
 pub mod error;
 pub mod follower;
 pub mod health;

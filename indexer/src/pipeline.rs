@@ -18,11 +18,11 @@ use tokio::sync::Notify;
 use tracing::{debug, instrument};
 
 use crate::archive::{Archive, ArchiveError};
-use crate::endpoints::{Filter, Pool};
 use crate::error::Error;
 use crate::health::ChainMetrics;
 use crate::held::{Held, HeldSpan};
 use crate::stored::{Bench, Interpreter, Origin};
+use rpc::{Filter, Pool};
 
 /// The coverage source that says which ranges the archive holds.
 pub const ARCHIVE_SOURCE: &str = "archive";

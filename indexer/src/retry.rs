@@ -6,7 +6,8 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::error::{Class, Error};
+use crate::error::Error;
+use decoders::failure::Class;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);

@@ -12,12 +12,13 @@ use std::time::Instant;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use decoders::block::{Answer, Answers, Block, Call, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
 use decoders::fact::Facts;
+use decoders::failure::Class;
 use indexer::archive::{Archive, ArchiveError, Note, log_id};
 use mongodb::Client;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::commit::{self, Move};
-use sinks::error::{Class, SinkError};
+use sinks::error::SinkError;
 use sinks::intents::{self, Intent};
 use sinks::store::Store;
 #[cfg(feature = "embedded")]

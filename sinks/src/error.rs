@@ -3,19 +3,7 @@
 use std::ops::RangeInclusive;
 
 use decoders::block::{BlockRef, ChainId};
-
-/// What a caller should do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Try again with backoff and jitter.
-    Transient,
-    /// The chain moved under the writer: read the checkpoint again and rewind if need be.
-    Reorg,
-    /// Stop: another try would end the same way. Unknown errors are fatal.
-    Fatal,
-    /// Asked to stop.
-    Cancelled,
-}
+use decoders::failure::Class;
 
 /// Why a commit did not happen. Whatever the reason, nothing of it was stored.
 #[derive(Debug, thiserror::Error)]

@@ -18,8 +18,9 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::Address;
 use decoders::block::{Answers, Block, Call, ChainId, Context, Log, Proof, Span};
+use decoders::failure::Class;
 use decoders::id::{MAX_BLOCK, Position, RecordKind};
-use sinks::error::{Class, SinkError};
+use sinks::error::SinkError;
 use sinks::intents::{Fence, Intent};
 use sinks::store::Store;
 use uuid::Uuid;

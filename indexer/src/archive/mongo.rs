@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use decoders::block::{Answers, Call, ChainId, Envelopes, Span};
+use decoders::failure::Class;
 use mongodb::bson::{Document, RawDocumentBuf, doc, serialize_to_bson};
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
 use mongodb::{Client, Collection, Cursor};
-use sinks::error::{Class, SinkError};
+use sinks::error::SinkError;
 use sinks::intents::{self, Intent};
 use sinks::store::Store;
 use uuid::Uuid;

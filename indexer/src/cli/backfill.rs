@@ -16,13 +16,14 @@ use crate::config::EndpointUrl;
 use crate::currencies;
 use crate::daemon;
 use crate::daemon::assembly::Assignment;
-use crate::error::{Class, Error, Exit, Failure};
+use crate::error::{Error, Exit, Failure};
 use crate::follower::{FollowerSettings, ancestor};
 use crate::health::Metrics;
 use crate::pipeline::Pipeline;
 use crate::registry;
 use crate::stored;
 use crate::stores::Stores;
+use decoders::failure::Class;
 
 pub(super) const EXAMPLES: &str = "\
 Only what coverage says is missing is read, so the command resumes where a killed one stopped and

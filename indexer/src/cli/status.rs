@@ -13,9 +13,9 @@ use sinks::store::Store;
 use super::Context;
 use super::output::Writer;
 use crate::daemon::assembly::Assignment;
-use crate::endpoints::EndpointHealth;
 use crate::error::{Exit, Failure};
 use crate::{database, registry};
+use rpc::EndpointHealth;
 
 /// Gaps named per source.
 const SHOWN_GAPS: usize = 5;

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::config::{self, Config, EndpointUrl, Scope};
-use crate::endpoints::{self, EndpointHealth, EndpointSettings, Filter, Heads, Pool, PoolOptions};
 use crate::error::{Error, Exit, Failure};
 use crate::follower::FollowerSettings;
 use crate::health::Metrics;
@@ -17,6 +16,7 @@ use crate::pipeline::{self, Pipeline};
 use crate::registry::ChainEntry;
 use crate::stored::Interpreter;
 use crate::stores::Stores;
+use rpc::{EndpointHealth, EndpointSettings, Filter, Heads, Pool, PoolOptions};
 
 /// Blocks below the head that count as final where neither the chain nor the registry says.
 const DEFAULT_FINALITY_DEPTH: u64 = 64;
@@ -103,9 +103,9 @@ impl Assignment {
         let settings = &self.entry.chain.settings;
         PoolOptions {
             header_hash: match settings.header_hash {
-                config::HeaderHash::Auto => endpoints::HeaderHash::Auto,
-                config::HeaderHash::Ethereum => endpoints::HeaderHash::Ethereum,
-                config::HeaderHash::Opaque => endpoints::HeaderHash::Opaque,
+                config::HeaderHash::Auto => rpc::HeaderHash::Auto,
+                config::HeaderHash::Ethereum => rpc::HeaderHash::Ethereum,
+                config::HeaderHash::Opaque => rpc::HeaderHash::Opaque,
             },
             poll_interval: Duration::from_millis(settings.poll_interval_ms),
             span_logs: config.pipeline.span_rows(),

@@ -13,10 +13,11 @@ use tracing::{info, instrument, warn};
 use uuid::Uuid;
 
 use crate::backfill::{self, Progress};
-use crate::error::{Class, Error};
+use crate::error::Error;
 use crate::follower::Follower;
 use crate::health::TaskHealth;
 use crate::{currencies, retry, stored};
+use decoders::failure::Class;
 
 /// How often coverage is looked at for gaps while there are none: a few short statements each time, and what the follower leaves
 /// out when it jumps is found soon.

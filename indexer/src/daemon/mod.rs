@@ -21,7 +21,6 @@ use uuid::Uuid;
 
 use crate::backfill::Progress;
 use crate::config::{Config, EndpointUrl};
-use crate::endpoints::Pool;
 use crate::error::{Error, Exit, Failure};
 use crate::follower::Follower;
 use crate::health::Health;
@@ -29,6 +28,7 @@ use crate::registry::Watch;
 use crate::stores::Stores;
 use assembly::Assignment;
 use chain::ChainTask;
+use rpc::Pool;
 
 /// How often the registry is read even if nothing told of an edit, so that a chain that could not be started is tried again.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(10);

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Crew, Daemon, Ended};
-use crate::endpoints::{self, EndpointHealth};
 use crate::error::{Exit, Failure};
 use crate::health::{self, EndpointSample, Health, TaskHealth};
+use rpc::EndpointHealth;
 
 impl Daemon<'_> {
     /// How to publish; none without a broker.
@@ -89,10 +89,10 @@ fn sample(endpoint: &EndpointHealth) -> EndpointSample {
     EndpointSample {
         id: endpoint.id,
         state: match endpoint.state {
-            endpoints::EndpointState::Ok => health::EndpointState::Ok,
-            endpoints::EndpointState::Degraded => health::EndpointState::Degraded,
-            endpoints::EndpointState::Open => health::EndpointState::Open,
-            endpoints::EndpointState::Quarantined => health::EndpointState::Quarantined,
+            rpc::EndpointState::Ok => health::EndpointState::Ok,
+            rpc::EndpointState::Degraded => health::EndpointState::Degraded,
+            rpc::EndpointState::Open => health::EndpointState::Open,
+            rpc::EndpointState::Quarantined => health::EndpointState::Quarantined,
         },
         head: endpoint.head,
         latency_seconds: endpoint.latency_p50.map(|latency| latency.as_secs_f64()),

@@ -7,9 +7,9 @@ use sinks::lease::Lease;
 use sinks::{checkpoint, commit, seams};
 use tracing::warn;
 
-use crate::endpoints::Votes;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
+use rpc::Votes;
 
 /// Blocks of the archive looked through at a time, once the kept block hashes are used up.
 const ARCHIVE_WINDOW: u64 = 2048;

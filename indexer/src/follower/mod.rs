@@ -21,12 +21,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, instrument, warn};
 
-use crate::endpoints::Heads;
-use crate::error::{Class, Error};
+use crate::error::Error;
 use crate::health::{TaskHealth, WaitsFor};
 use crate::pipeline::Pipeline;
 use crate::retry;
 use decision::{Step, decide};
+use decoders::failure::Class;
+use rpc::Heads;
 
 /// How long the database may take to take a lease back.
 const FAREWELL: Duration = Duration::from_secs(2);

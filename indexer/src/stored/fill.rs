@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::backfill::LONGEST_SPAN;
-use crate::endpoints::Filter;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::retry;
 use crate::stored::Origin;
+use rpc::Filter;
 
 /// Blocks with the same contracts to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 use super::{Interpreter, Origin};
 use crate::archive::Archive;
-use crate::endpoints::Pool;
-use crate::error::{Class, Error};
+use decoders::failure::Class;
+use crate::error::Error;
 use crate::pipeline::{self, ARCHIVE_SOURCE};
+use rpc::Pool;
 
 /// Faults taken at a time.
 const BATCH: i64 = 500;

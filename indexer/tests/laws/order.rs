@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use decoders::block::{BlockRef, ChainId};
 use decoders::fact::Facts;
+use decoders::failure::Class;
 use futures::future::try_join_all;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use sinks::checkpoint;
 use sinks::commit::{self, Move};
 use sinks::digest::digest;
-use sinks::error::{Class, SinkError};
+use sinks::error::SinkError;
 use sinks::lease;
 use sinks::store::Store;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use decoders::block::ChainId;
 use indexer::archive::Archive;
 use indexer::config::{Config, DatabaseUrl};
 use indexer::database;
-use indexer::endpoints::{EndpointSettings, Pool, PoolOptions};
+use rpc::{EndpointSettings, Pool, PoolOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -2,7 +2,8 @@
 
 use decoders::block::ChainId;
 
-use crate::error::{Class, SinkError};
+use crate::error::SinkError;
+use decoders::failure::Class;
 
 /// Why publishing stopped, or could not start.
 #[derive(Debug, thiserror::Error)]

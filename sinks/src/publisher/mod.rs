@@ -35,8 +35,8 @@ use self::lane::Lane;
 pub use self::message::{Message, RETRACTION, SCHEMA_VERSION, kinds};
 pub use self::status::{State, Status};
 use self::turn::{Ended, Turn};
-use crate::error::Class;
 use crate::store::Store;
+use decoders::failure::Class;
 
 /// How long giving up the claims may take at the end.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -12,9 +12,9 @@ use decoders::block::{ChainId, Proof, Span};
 use super::{Context, EndpointUrlParser};
 use crate::config::EndpointUrl;
 use crate::daemon::assembly;
-use crate::endpoints::{Filter, Pool, PoolOptions};
 use crate::error::{Error, Exit, Failure};
 use crate::pipeline;
+use rpc::{Filter, Pool, PoolOptions};
 
 pub(super) const EXAMPLES: &str = "\
 The tool for when a number looks wrong: every log of a transaction with the decoder that claims it,

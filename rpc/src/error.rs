@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::B256;
 use decoders::block::ChainId;
-use sinks::error::Class;
+use decoders::failure::Class;
 
 /// The block or blocks a request was about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use decoders::block::{ChainId, Proof};
-use indexer::endpoints::{EndpointState, Pool};
+use rpc::{EndpointState, Pool};
 use testchain::faults::Failure;
 use testchain::rpc::limits::Wording;
 use tokio_util::sync::CancellationToken;

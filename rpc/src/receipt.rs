@@ -340,7 +340,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::endpoints::header::Seal;
+    use crate::header::Seal;
 
     const BLOCK: B256 = B256::repeat_byte(0xbb);
     const TRANSACTION: B256 = B256::repeat_byte(1);

@@ -255,7 +255,7 @@ impl FilterSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoints::wire::single;
+    use crate::wire::single;
     use alloy_primitives::{Address, b256};
     use proptest::prelude::*;
     use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use decoders::block::{ChainId, Log, Proof};
-use indexer::endpoints::Filter;
+use rpc::Filter;
 use testchain::faults::{Faults, LogFaults};
 use testchain::simulation::Settings;
 

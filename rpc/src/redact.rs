@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn settings_do_not_show_their_url() {
-        let settings = crate::endpoints::EndpointSettings {
+        let settings = crate::EndpointSettings {
             id: 1,
             url: Url::parse("https://node.example/v2/S3CRETKEY").unwrap(),
             priority: 0,

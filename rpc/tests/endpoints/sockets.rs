@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use decoders::block::{ChainId, Proof};
-use indexer::endpoints::{EndpointSettings, Pool};
+use rpc::{EndpointSettings, Pool};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ async fn pool(world: &World, poll: Duration) -> Pool {
         .enumerate()
         .map(|(id, (server, _))| setting(id as i32, &server.ws_url()))
         .collect();
-    let options = indexer::endpoints::PoolOptions {
+    let options = rpc::PoolOptions {
         poll_interval: poll,
         ..options()
     };
@@ -113,7 +113,7 @@ async fn refused_sockets_fall_back_to_other_endpoints_and_polling() {
     world.change(0, |faults| faults.refuse_sockets = true);
     let mut settings = world.settings();
     settings[0].url = world.servers[0].0.ws_url().parse().unwrap();
-    let options = indexer::endpoints::PoolOptions {
+    let options = rpc::PoolOptions {
         poll_interval: Duration::from_millis(100),
         ..options()
     };

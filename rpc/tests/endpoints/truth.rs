@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use decoders::block::{BlockRef, ChainId, Proof};
-use indexer::endpoints::{EndpointError, EndpointState, Filter, HeaderHash, Pool, PoolOptions};
-use indexer::error::Class;
+use decoders::failure::Class;
+use rpc::{EndpointError, EndpointState, Filter, HeaderHash, Pool, PoolOptions};
 use testchain::faults::Failure;
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
 use decoders::block::{Answer, Call, ChainId, Envelope, Envelopes};
-use indexer::endpoints::{HeaderHash, Pool, PoolOptions};
+use rpc::{HeaderHash, Pool, PoolOptions};
 use testchain::block::Block;
 use testchain::faults::{Faults, Settings as FaultSettings};
 use testchain::ledger::{Finality, Ledger};
@@ -119,7 +119,7 @@ async fn an_outage_is_an_error_and_not_an_answer() {
     let pool = world.pool_with(|options| options.rounds = 2).await.unwrap();
     world.change(0, |faults| faults.server_error_rate = 1.0);
     let error = pool.envelopes(&wanted).await.unwrap_err();
-    assert_eq!(error.class(), sinks::error::Class::Transient, "{error}");
+    assert_eq!(error.class(), decoders::failure::Class::Transient, "{error}");
 }
 
 fn call(number: u8, at: Option<u64>) -> Call {

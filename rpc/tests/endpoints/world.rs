@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, b256};
 use decoders::block::{BlockRef, ChainId, Log};
-use indexer::endpoints::{EndpointError, EndpointHealth, EndpointSettings, Filter, HeaderHash, Pool, PoolOptions};
+use rpc::{EndpointError, EndpointHealth, EndpointSettings, Filter, HeaderHash, Pool, PoolOptions};
 use testchain::faults::{Faults, Settings as FaultSettings};
 use testchain::ledger::{Finality, Ledger};
 use testchain::rpc::{Server, serve};
@@ -31,7 +31,7 @@ pub(crate) struct World {
 impl World {
     /// A simulated chain of `blocks` blocks behind `endpoints` faultless endpoints.
     pub(crate) async fn new(blocks: u64, endpoints: usize) -> Self {
-        // `RUST_LOG=indexer=debug` shows what the pool does when a test fails.
+        // `RUST_LOG=rpc=debug` shows what the pool does when a test fails.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         tracing_subscriber::fmt()
             .with_env_filter(filter)

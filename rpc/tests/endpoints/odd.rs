@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use decoders::block::{LATEST_TIME, Log, Proof, Span};
-use indexer::endpoints::{EndpointError, Filter, Pool};
-use indexer::error::Class;
+use decoders::failure::Class;
+use rpc::{EndpointError, Filter, Pool};
 use serde_json::{Value, json};
 use testchain::block::Block;
 use testchain::quirks::{Quirk, Reply};
@@ -454,7 +454,7 @@ async fn times_of_any_size_are_kept_as_far_as_tables_hold_them() {
         let time = move |_: &[Value], truth: Reply| truth.map(|header| set(header, "timestamp", told));
         let world = world(vec![Quirk::new(BY_HASH, time), Quirk::new(BY_NUMBER, time)]).await;
         let pool = world
-            .pool_with(|options| options.header_hash = indexer::endpoints::HeaderHash::Opaque)
+            .pool_with(|options| options.header_hash = rpc::HeaderHash::Opaque)
             .await
             .unwrap();
         let span = range(&pool, Proof::Bloom).await.unwrap();
@@ -543,7 +543,7 @@ async fn an_endpoint_that_changes_its_chain_while_in_use_is_noticed() {
     world.add(testchain::faults::Settings::default()).await;
     pool.replace_endpoints(world.settings());
     assert_eq!(pool.heads().await.unwrap().latest.number, LAST);
-    assert_eq!(health(&pool, 0).state, indexer::endpoints::EndpointState::Quarantined);
+    assert_eq!(health(&pool, 0).state, rpc::EndpointState::Quarantined);
 }
 
 #[tokio::test(flavor = "multi_thread")]

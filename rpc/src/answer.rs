@@ -94,7 +94,7 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoints::wire::RpcError;
+    use crate::wire::RpcError;
     use alloy_primitives::{Address, Bytes};
     use serde_json::value::RawValue;
 

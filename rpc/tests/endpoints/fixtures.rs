@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use decoders::block::{ChainId, Proof};
-use indexer::endpoints::{Filter, HeaderHash, Pool};
+use rpc::{Filter, HeaderHash, Pool};
 use testchain::faults::Faults;
 use testchain::recording::open_folder;
 use testchain::rpc::serve;
@@ -37,7 +37,7 @@ async fn every_real_block_is_proven_as_far_as_it_can_be() {
         let server = serve(ledger, Faults::new(1), "127.0.0.1:0".parse().unwrap())
             .await
             .unwrap();
-        let options = indexer::endpoints::PoolOptions {
+        let options = rpc::PoolOptions {
             header_hash: HeaderHash::Auto,
             ..options()
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use decoders::block::{Log, Proof};
-use indexer::endpoints::{EndpointState, Filter, Pool};
+use rpc::{EndpointState, Filter, Pool};
 use testchain::block::Block;
 use testchain::faults::{Failure, Faults, Settings as FaultSettings};
 use testchain::ledger::{Finality, Ledger};
