@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
-use decoders::registry::decode;
+use decoders::pass::decode;
 
 const LOGS: u32 = 1_000_000;
 const LOGS_PER_BLOCK: u32 = 200;

@@ -2,8 +2,8 @@
 
 use alloy_primitives::{Address, U256};
 
-use crate::abi::{self, WORD_BYTES};
 use crate::block::{Answer, Answers, Call};
+use crate::log_reader::{self, WORD_BYTES};
 
 const SYMBOL: [u8; 4] = [0x95, 0xd8, 0x9b, 0x41];
 const DECIMALS: [u8; 4] = [0x31, 0x3c, 0xe5, 0x67];

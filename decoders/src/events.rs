@@ -5,45 +5,23 @@ use std::collections::BTreeSet;
 use alloy_primitives::{Address, U256};
 use rustc_hash::FxHashMap;
 
-use crate::abi::{Refusal, WORD_BYTES, Word};
 use crate::block::{Answer, Call, ChainId, Log};
-use crate::deal::{Deal, leave_out_own_shares};
+use crate::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK};
 use crate::fact::{Closing, Fault, Order, Sale, Standard, Transfer, TransferKind, reason};
-use crate::id::MAX_ITEM;
-use crate::orders::Said;
-use crate::people;
-use crate::registry::is_listed;
-use crate::trail::Trail;
+use crate::log_reader::{Refusal, WORD_BYTES, Word};
+use crate::trade::deal::{Deal, leave_out_own_shares};
+use crate::trade::orders::Said;
+use crate::trade::people;
+use crate::trade::trail::Trail;
 use crate::transaction::Transaction;
-
-/// How many facts the logs of one transaction may make beyond one each: the tokens of ranges (ERC-2309) and batches, the items of
-/// bundles with their fees, the orders that one log opens or ends. A log that would need more is a fault.
-///
-/// A range of any length costs its sender one cheap log and us one row per token. Libraries mint at most 5,000 tokens by one range
-/// (ERC721A, OpenZeppelin's ERC721Consecutive), the largest collections hold some ten thousand, and a contract that keeps balances
-/// pays for about as many changes in a whole block.
-pub const MAX_EXTRA_FACTS_PER_TRANSACTION: usize = 20_000;
-
-/// The same for one block, so that many cheap transactions do not multiply what one may ask for. It is counted per block, not per
-/// span, so that the same block always decodes to the same facts.
-pub const MAX_EXTRA_FACTS_PER_BLOCK: usize = 2 * MAX_EXTRA_FACTS_PER_TRANSACTION;
-
-const _: () = assert!(
-    MAX_EXTRA_FACTS_PER_TRANSACTION <= MAX_ITEM as usize,
-    "a position numbers every fact of a log"
-);
-
-/// How many questions the logs of one block may put to contracts, each counted once; what is asked after that stays unanswered.
-///
-/// Pools and vaults are known by asking, and anybody can emit what they emit: one cheap log is at least one call of ours. It is
-/// counted per block, not per span, so that the same block always asks the same.
-pub const MAX_QUESTIONS_PER_BLOCK: usize = 4_096;
 
 /// Whether `answer` may be one: a contract that decoders list themselves has code that returns `N` words or refuses. Less comes from an
 /// endpoint without the state; of any other contract it means that it is not what it was asked for.
-fn is_answer<const N: usize>(chain: ChainId, call: &Call, answer: &Answer) -> bool {
+fn is_answer<const N: usize>(transaction: &Transaction<'_>, call: &Call, answer: &Answer) -> bool {
     match answer {
-        Answer::Returned(bytes) => bytes.len() >= N * WORD_BYTES || !is_listed(chain, call.to),
+        Answer::Returned(bytes) => {
+            bytes.len() >= N * WORD_BYTES || !transaction.roster.lists(transaction.chain, call.to)
+        }
         Answer::Reverted => true,
     }
 }
@@ -121,7 +99,7 @@ impl Told {
     }
 }
 
-/// The facts decoded so far. Decoders append; [`crate::registry`] says whose turn it is and keeps the order.
+/// The facts decoded so far. Decoders append; [`crate::pass`] says whose turn it is and keeps the order.
 #[derive(Debug, Default)]
 pub struct Events {
     told: Told,
@@ -145,7 +123,7 @@ pub struct Events {
 
 impl Events {
     /// What a contract answers to `call`: its first `N` words, `None` where it refuses or says less. A question that nothing
-    /// at hand answers is noted for [`crate::wants`]; claims whose decoding asks are marked [`crate::registry::Claim::asking`].
+    /// at hand answers is noted for [`crate::wants`]; claims whose decoding asks are marked [`crate::decoder::Claim::asking`].
     ///
     /// # Errors
     /// Refuses the log that depends on an answer not at hand.
@@ -161,7 +139,7 @@ impl Events {
             self.asked.insert(call.clone());
         }
         let answer = transaction.answers.get(&call);
-        let answer = answer.filter(|answer| is_answer::<N>(transaction.chain, &call, answer));
+        let answer = answer.filter(|answer| is_answer::<N>(transaction, &call, answer));
         match answer {
             Some(Answer::Returned(bytes)) => Ok(bytes.as_chunks().0.first_chunk()),
             Some(Answer::Reverted) => Ok(None),

@@ -9,11 +9,11 @@ use std::sync::LazyLock;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use rustc_hash::FxHashMap;
 
-use crate::abi::WORD_BYTES;
 use crate::block::{Answer, Answers, Envelope, Log, Span};
 use crate::fact::{Facts, PriceAllocation, Sale, Side, flag};
-use crate::registry::claimants;
-use crate::trail::{Movement, Trail};
+use crate::log_reader::WORD_BYTES;
+use crate::pass::claimants;
+use crate::trade::trail::{Movement, Trail};
 
 /// Signatures of the events that decoders claim, and of those often seen beside them.
 static SIGNATURES: LazyLock<FxHashMap<B256, &'static str>> = LazyLock::new(|| {

@@ -4,7 +4,8 @@ use alloy_primitives::{Address, B256};
 use rustc_hash::FxHashMap;
 
 use crate::block::{Answers, ChainId, Envelope, Log};
-use crate::registry::EVERY_CHAIN;
+use crate::chains;
+use crate::roster::Roster;
 
 /// A set of decoders, one bit each, in the order of the registry.
 pub(crate) type DecoderSet = u64;
@@ -29,6 +30,8 @@ pub struct Transaction<'a> {
     pub(crate) claims: &'a [DecoderSet],
     /// The decoder that is looking.
     pub(crate) decoder: DecoderSet,
+    /// What all decoders know of contracts.
+    pub(crate) roster: &'a Roster,
 }
 
 impl<'a> Transaction<'a> {
@@ -50,7 +53,7 @@ impl<'a> Transaction<'a> {
     /// The one of `contracts` that stands on this chain.
     pub fn here(&self, contracts: &[(u64, Address)]) -> Option<Address> {
         let mut contracts = contracts.iter();
-        let (_, contract) = contracts.find(|(chain, _)| [self.chain.0, EVERY_CHAIN].contains(chain))?;
+        let (_, contract) = contracts.find(|(chain, _)| [self.chain.0, chains::EVERY].contains(chain))?;
         Some(*contract)
     }
 

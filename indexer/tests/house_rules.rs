@@ -231,7 +231,7 @@ fn files_stay_readable() {
 
 #[test]
 fn every_decoder_has_its_fixtures() {
-    for decoder in decoders::registry::DECODERS {
+    for decoder in decoders::protocols::DECODERS {
         let folder = root().join("decoders/fixtures").join(decoder.name);
         let count = fs::read_dir(&folder).map_or(0, Iterator::count);
         assert!(count > 0, "{} has no fixture in {}", decoder.name, folder.display());
@@ -256,7 +256,7 @@ fn every_event_a_decoder_claims_stands_in_an_abi_with_a_source() {
         let abi: JsonAbi = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         known.extend(abi.events().map(Event::selector));
     }
-    let claims = decoders::registry::DECODERS.iter().flat_map(|decoder| decoder.claims);
+    let claims = decoders::protocols::DECODERS.iter().flat_map(|decoder| decoder.claims);
     let astray: Vec<_> = claims
         .map(|claim| claim.topic0)
         .filter(|topic0| !known.contains(topic0))

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use alloy_primitives::Address;
 use decoders::block::ChainId;
+use decoders::dynamic::proxy::Change;
 use decoders::fact::Facts;
 use decoders::id::{MAX_BLOCK, Position, block_number_of};
-use decoders::proxy::Change;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;

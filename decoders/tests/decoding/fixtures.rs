@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::{B256, U256, keccak256};
 use decoders::block::{Context, Envelopes, Log, Span};
 use decoders::fact::{Closing, Facts, Fault, Nonces, Order, OrderKind, Reach, Sale, Transfer, order_key};
-use decoders::registry::DECODERS;
+use decoders::protocols::DECODERS;
 use decoders::wants;
 use serde_json::{Value, json};
 

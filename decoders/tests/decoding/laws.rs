@@ -4,9 +4,12 @@
 use alloy_primitives::{Address, B256, Bytes, Log as Encoded, U256, keccak256};
 use alloy_sol_types::{SolEvent, sol};
 use decoders::block::{Answer, Call, ChainId, Log, Span};
-use decoders::events::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK, Told};
+use decoders::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK};
+use decoders::decoder::{Claim, Decoder};
+use decoders::events::Told;
 use decoders::fact::{Facts, TransferKind, flag, reason};
-use decoders::registry::{Claim, DECODERS, Decoder, decode, decode_logs, decode_pieces, sources, wants};
+use decoders::pass::{decode, decode_logs, decode_pieces, sources, wants};
+use decoders::protocols::DECODERS;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

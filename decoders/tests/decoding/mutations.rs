@@ -8,7 +8,8 @@ use std::path::Path;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use decoders::block::{Answer, Answers, Envelope, Envelopes, Log};
-use decoders::registry::{DECODERS, decode};
+use decoders::pass::decode;
+use decoders::protocols::DECODERS;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::{U64, keccak256};
 use decoders::block::{Block, Log, Span};
 use decoders::fact::{Facts, Fault, reason};
-use decoders::registry::decode;
+use decoders::pass::decode;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use alloy_primitives::{Address, B256, U256};
 use decoders::block::{Envelope, Envelopes};
 use decoders::fact::{Facts, FeeKind, Sale, Transfer, flag};
-use decoders::registry::DECODERS;
+use decoders::protocols::DECODERS;
 use serde_json::{Value, json};
 
 use crate::logs::{self, decode_with};

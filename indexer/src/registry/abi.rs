@@ -65,7 +65,7 @@ impl Abi {
         }
         if events > 0 {
             // What cannot decode a log is told here, where somebody reads it.
-            decoders::stored::Abi::parse(&entries).map_err(|error| error.to_string())?;
+            decoders::dynamic::stored::Abi::parse(&entries).map_err(|error| error.to_string())?;
         }
         Ok(Abi {
             sha256: alloy_primitives::hex::encode(Sha256::digest(json.as_bytes())),

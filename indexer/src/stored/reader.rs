@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::Address;
-use decoders::abi::Refusal;
 use decoders::block::{ChainId, Log, Span};
+use decoders::dynamic::proxy;
+use decoders::dynamic::stored::{Abi, Reading};
 use decoders::fact::{Facts, Fault, reason};
-use decoders::proxy;
-use decoders::stored::{Abi, Reading};
+use decoders::log_reader::Refusal;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sinks::abis::{self, Finished, SOURCE, Timeline, Timelines, Upgrade};
 use sinks::store::Store;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::Address;
-use decoders::proxy::Change;
+use decoders::dynamic::proxy::Change;
 use sinks::abis::{Segment, Timeline, Timelines, Upgrade};
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256, keccak256};
-use decoders::events::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION};
+use decoders::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION};
 use sinks::digest::digest;
 use sinks::store::Store;
 use testchain::simulation::Settings;

@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256};
 use decoders::block::Block;
+use decoders::dynamic::proxy::Change;
 use decoders::fact::{Fault, reason};
 use decoders::failure::Class;
 use decoders::id::{Position, RecordKind};
-use decoders::proxy::Change;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

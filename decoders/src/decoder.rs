@@ -1,0 +1,97 @@
+//! What a protocol is to the pass over a transaction's logs: the logs it wants, what it makes of them, and the contracts it knows.
+
+use alloy_primitives::{Address, B256};
+
+use crate::block::Envelope;
+#[cfg(doc)]
+use crate::chains;
+use crate::events::Events;
+use crate::roster::InnerCall;
+use crate::transaction::Transaction;
+
+/// One protocol: which logs it wants and what it makes of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    /// Name of the protocol: the coverage source and the folder of fixtures.
+    pub name: &'static str,
+    /// The logs it wants to see.
+    pub claims: &'static [Claim],
+    /// Contracts it knows beside those whose logs it claims: the factories that vouch for others.
+    pub factories: &'static [&'static [(u64, Address)]],
+    /// Contracts that trade for others, known by the name of the protocol that runs them. A router that none lists is still found
+    /// where the token passes through it.
+    pub routers: &'static [Address],
+    /// Contracts that hold tokens in their own right: no owner is looked for behind them.
+    pub holders: &'static [Address],
+    /// Finds the call to a token that the calldata of the protocol's own contracts spells.
+    pub inner_call: Option<fn(&Envelope) -> Option<InnerCall>>,
+    /// Appends what the transaction's claimed logs say. Called only when there are some.
+    pub decode: fn(&Transaction<'_>, &mut Events),
+}
+
+/// Logs a decoder wants: the same signature hash means different things at different topic counts, so both are named.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// Event signature hash.
+    pub topic0: B256,
+    /// Number of topics, the signature hash included: one to four.
+    pub topic_count: u8,
+    /// The contracts that count, per EIP-155 chain number or on [`chains::EVERY`]; `None` for any. A claim that names a contract takes its logs
+    /// from the claims that name none.
+    pub addresses: Option<&'static [(u64, Address)]>,
+    /// Whether decoding these logs tells more with the transaction's sender and calldata at hand. So it is for every log that may be a
+    /// sale: who was called names the router, whatever else the transaction holds.
+    pub needs_envelope: bool,
+    /// Whether decoding these logs asks contracts.
+    pub asks: bool,
+}
+
+impl Decoder {
+    /// A decoder that makes nothing of anything, to begin from.
+    pub const NONE: Decoder = Decoder {
+        name: "",
+        claims: &[],
+        factories: &[],
+        routers: &[],
+        holders: &[],
+        inner_call: None,
+        decode: |_, _| {},
+    };
+}
+
+impl Claim {
+    /// A claim on any contract's logs.
+    pub const fn any(topic0: B256, topic_count: u8) -> Self {
+        Claim {
+            topic0,
+            topic_count,
+            addresses: None,
+            needs_envelope: false,
+            asks: false,
+        }
+    }
+
+    /// A claim on the logs of some contracts.
+    pub const fn of(addresses: &'static [(u64, Address)], topic0: B256, topic_count: u8) -> Self {
+        Claim {
+            topic0,
+            topic_count,
+            addresses: Some(addresses),
+            needs_envelope: false,
+            asks: false,
+        }
+    }
+
+    /// The same claim, wanting the transaction's envelope.
+    pub const fn with_envelope(self) -> Self {
+        Claim {
+            needs_envelope: true,
+            ..self
+        }
+    }
+
+    /// The same claim, asking contracts.
+    pub const fn asking(self) -> Self {
+        Claim { asks: true, ..self }
+    }
+}

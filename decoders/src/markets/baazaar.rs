@@ -1,0 +1,263 @@
+//! Aavegotchi's Baazaar (decoding specification, section 9; `LibERC721Marketplace.sol`, `LibERC1155Marketplace.sol`,
+//! `ERC721BuyOrderFacet.sol` and `LibSharedMarketplace.sol` of aavegotchi/aavegotchi-contracts).
+//!
+//! Everything is paid in GHST, seen in the payments: three shares of fixed rates for the market, the seller's, and after it those of an
+//! affiliate and of creators. An ERC-1155 listing tells the price of one unit. Orders have numbers, ERC-721 and ERC-1155 listings and
+//! buy orders each their own; an ERC-721 listing does not tell its price, and prices changed later do not tell of what, so both are left
+//! to their numbers. The market holds no token of a listing.
+
+use std::mem;
+use std::ops::Range;
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+
+use crate::block::Log;
+use crate::chains;
+use crate::decoder::{Claim, Decoder};
+use crate::events::Events;
+use crate::fact::{FeeKind, Order, OrderKind, Side, Standard, flag, reason};
+use crate::log_reader::{Reader, Refusal, share, uint};
+use crate::trade::deal::{Deal, Line, Market};
+use crate::trade::orders::{Key, Said, canceled, filled, filled_by, order, part, until};
+use crate::trade::trail::{Payment, Trail};
+use crate::transaction::Transaction;
+
+const CONTRACTS: &[(u64, Address)] = &[
+    (chains::POLYGON, address!("86935f11c86623dec8a25696e1c19a8659cbf95d")),
+    (chains::BASE, address!("a99c4b08201f2913db8d28e71d020c4298f29dbf")),
+];
+/// GHST on the same chains.
+const COINS: &[(u64, Address)] = &[
+    (chains::POLYGON, address!("385eeac5cb85a38a9a07a70c73e0a3271cfb54a7")),
+    (chains::BASE, address!("cd2f22236dd9dfe2356d7c543161d4d260fd9bcb")),
+];
+const MARKET: Market = Market {
+    name: "baazaar",
+    version: "",
+};
+/// What the market takes: for its makers, its treasury, its players. Of a whole of 1,000.
+const RATES: [u64; 3] = [20, 10, 5];
+const WHOLE: u64 = 1_000;
+
+/// `ERC721ExecutedListing(uint256,address,address,address,uint256,uint256,uint256,uint256)`.
+const EXECUTED_721: B256 = b256!("8abb27e53fc4ab514e7e5521910bdf2d1e48a69f150dbb671efa7ccc8f44bb28");
+/// `ERC1155ExecutedListing(uint256,address,address,address,uint256,uint256,uint256,uint256,uint256)`.
+const EXECUTED_1155: B256 = b256!("4004185f45cf5f331fe63afc9aa5aa0a0d8cfa1d6bc5d8c6cb0304136c49515c");
+/// `ERC721BuyOrderExecuted(uint256,address,address,address,uint256,uint256,uint256)`.
+const BUY_ORDER_EXECUTED: B256 = b256!("252535f1a39f70d3b2977fceb3cf2fd747ea9d87c08b27704737adfb129f14f6");
+/// `ERC721ListingAdd(uint256,address,address,uint256,uint256,uint256)`.
+const LISTED_721: B256 = b256!("d9b541cd1d9650dbbcb9b244efe4aa9455a9e7bb329f80cd30ab25275534c72d");
+/// `ERC1155ListingAdd(uint256,address,address,uint256,uint256,uint256,uint256,uint256)`.
+const LISTED_1155: B256 = b256!("f99a07edc22c88f73b19df09fffa9b11c9ab5c5dd6dfc2f6e103a95f5b40e2fc");
+/// `ERC721BuyOrderAdded(uint256,address,address,uint256,uint256,uint256,uint256,bytes32,uint256)`.
+const BUY_ORDER_ADDED: B256 = b256!("427c7dcdefdb1654e9ab491c1fc9a1f83a16e79968042c8bb54873541173a656");
+/// `ERC721ListingCancelled(uint256,uint256,uint256)`.
+const CANCELLED_721: B256 = b256!("10e53bca620314e794d61e37932062e81c48e88233765d09da42aeb00ae4dba0");
+/// `ERC1155ListingCancelled(uint256,uint256,uint256)`.
+const CANCELLED_1155: B256 = b256!("c1ee70d4dadc0ea8041f31f81b07d0ac9374b6bf41956d9cae562e672f3f8a91");
+/// `ERC721BuyOrderCanceled(uint256,uint256)`.
+const BUY_ORDER_CANCELED: B256 = b256!("2c10b67d57c65fd2fc6cc56eba63f4c5c704a09abf5aa54cec0753bfeda09c56");
+
+/// The market on Polygon, and on Base since it moved there.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "baazaar",
+    claims: &[
+        Claim::of(CONTRACTS, EXECUTED_721, 4).with_envelope(),
+        Claim::of(CONTRACTS, EXECUTED_1155, 4).with_envelope(),
+        Claim::of(CONTRACTS, BUY_ORDER_EXECUTED, 3).with_envelope(),
+        Claim::of(CONTRACTS, LISTED_721, 4),
+        Claim::of(CONTRACTS, LISTED_1155, 4),
+        Claim::of(CONTRACTS, BUY_ORDER_ADDED, 4),
+        Claim::of(CONTRACTS, CANCELLED_721, 2),
+        Claim::of(CONTRACTS, CANCELLED_1155, 2),
+        Claim::of(CONTRACTS, BUY_ORDER_CANCELED, 2),
+    ],
+    factories: &[COINS],
+    decode,
+    ..Decoder::NONE
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let coin = transaction.here(COINS).unwrap_or_default();
+    let mut since = 0;
+    for log in transaction.claimed() {
+        let told = match log.topic0() {
+            Some(&EXECUTED_721 | &EXECUTED_1155 | &BUY_ORDER_EXECUTED) => {
+                let window = mem::replace(&mut since, log.log_index + 1)..log.log_index;
+                sale(log, coin, &trail, window)
+            }
+            Some(&LISTED_721 | &LISTED_1155) => listed(log, coin),
+            Some(&BUY_ORDER_ADDED) => buy_order(log, coin),
+            _ => taken_back(log),
+        };
+        events.say(log, told);
+    }
+}
+
+/// A listing of either standard by its number.
+fn listing(log: &Log, standard: Standard) -> Key {
+    let standard = U256::from(if standard == Standard::Erc1155 { 1155 } else { 721 });
+    Key::natural(log, OrderKind::Listing, &[part(standard), log.topics[1]])
+}
+
+fn buy_order_of(log: &Log) -> Key {
+    Key::natural(log, OrderKind::Offer, &[log.topics[1]])
+}
+
+fn total(price: U256, quantity: U256) -> Result<U256, Refusal> {
+    price.checked_mul(quantity).ok_or(Refusal(reason::AMOUNT_OVERFLOW))
+}
+
+fn sale(log: &Log, coin: Address, trail: &Trail, window: Range<u32>) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let named = reader.topic_address(2);
+    let (side, other, line, price) = match log.topic0() {
+        Some(&EXECUTED_1155) => {
+            let [buyer, contract, token, quantity, price, _time] = reader.head()?;
+            let line = Line {
+                standard: Standard::Erc1155,
+                ..Line::of(reader.address(contract), uint(token), uint(quantity))
+            };
+            (
+                Side::Listing,
+                reader.address(buyer),
+                line,
+                total(uint(price), line.quantity)?,
+            )
+        }
+        Some(&EXECUTED_721) => {
+            let [buyer, contract, token, price, _time] = reader.head()?;
+            let line = Line::of(reader.address(contract), uint(token), U256::ONE);
+            (Side::Listing, reader.address(buyer), line, uint(price))
+        }
+        _ => {
+            let [seller, contract, token, price, _time] = reader.head()?;
+            let line = Line::of(reader.address(contract), uint(token), U256::ONE);
+            (Side::Offer, reader.address(seller), line, uint(price))
+        }
+    };
+    let (seller, buyer) = if side == Side::Offer {
+        (other, named)
+    } else {
+        (named, other)
+    };
+    let mut deal = Deal {
+        currency: coin,
+        ..Deal::of(MARKET, side, line.between(seller, buyer), price)
+    };
+    share_out(&mut deal, price, trail.payments(window));
+    let filled = match log.topic0() {
+        Some(&EXECUTED_1155) => filled_by(MARKET, log, listing(log, Standard::Erc1155), line.quantity),
+        Some(&EXECUTED_721) => filled(MARKET, log, listing(log, Standard::Erc721)),
+        _ => filled(MARKET, log, buy_order_of(log)),
+    };
+    Ok((Said::from(deal).and(filled), reader.doubt()))
+}
+
+/// Tells the shares of the price by the last payments in the coin, all by one hand, that make it up. The market's are known by their
+/// amounts: what creators and affiliates get has no fixed place among them, and only ERC-721 tokens pay creators.
+fn share_out(deal: &mut Deal, price: U256, payments: &[Payment]) {
+    let line = deal.lines[0];
+    let in_coin = |payment: &&Payment| payment.currency == deal.currency;
+    let payer = payments
+        .iter()
+        .rev()
+        .filter(in_coin)
+        .find(|payment| payment.to == line.seller);
+    let Some(payer) = payer.map(|payment| payment.from) else {
+        deal.flags.push(flag::FEES_UNKNOWN);
+        return;
+    };
+    let mut lacking = price;
+    let mut shares = Vec::new();
+    for payment in payments
+        .iter()
+        .rev()
+        .filter(in_coin)
+        .filter(|payment| payment.from == payer)
+    {
+        let Some(left) = lacking.checked_sub(payment.amount) else {
+            break;
+        };
+        lacking = left;
+        shares.push(*payment);
+    }
+    if !lacking.is_zero() {
+        deal.flags.push(flag::FEES_UNKNOWN);
+        return;
+    }
+    let mut of_market = RATES.map(|rate| share(price, U256::from(rate), WHOLE).ok());
+    for payment in shares.iter().rev().filter(|payment| payment.to != line.seller) {
+        let own = of_market.iter_mut().find(|amount| **amount == Some(payment.amount));
+        let kind = match own {
+            Some(own) => {
+                *own = None;
+                FeeKind::Marketplace
+            }
+            None if line.standard == Standard::Erc1155 => FeeKind::Other,
+            None => FeeKind::Royalty,
+        };
+        deal.fee(payment.to, payment.amount, kind);
+    }
+}
+
+fn listed(log: &Log, coin: Address) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let seller = reader.topic_address(2);
+    let (line, price) = if log.topic0() == Some(&LISTED_1155) {
+        let [contract, token, quantity, price, _time] = reader.head()?;
+        let line = Line {
+            standard: Standard::Erc1155,
+            ..Line::of(reader.address(contract), uint(token), uint(quantity))
+        };
+        (line, Some(total(uint(price), line.quantity)?))
+    } else {
+        let [contract, token, _time] = reader.head()?;
+        (Line::of(reader.address(contract), uint(token), U256::ONE), None)
+    };
+    let opened = Order {
+        currency: coin,
+        price,
+        ..order(
+            MARKET,
+            log,
+            OrderKind::Listing,
+            listing(log, line.standard),
+            seller,
+            line,
+        )
+    };
+    Ok((opened.into(), reader.doubt()))
+}
+
+fn buy_order(log: &Log, coin: Address) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [contract, token, price, duration, _validation, time] = reader.head()?;
+    let line = Line::of(reader.address(contract), uint(token), U256::ONE);
+    let lasts = (!uint(duration).is_zero()).then(|| uint(time).saturating_add(uint(duration)));
+    let buyer = reader.topic_address(2);
+    let opened = Order {
+        currency: coin,
+        price: Some(uint(price)),
+        expires_at: lasts.and_then(until),
+        ..order(MARKET, log, OrderKind::Offer, buy_order_of(log), buyer, line)
+    };
+    Ok((opened.into(), reader.doubt()))
+}
+
+fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let key = match log.topic0() {
+        Some(&BUY_ORDER_CANCELED) => {
+            let [_time] = reader.head()?;
+            buy_order_of(log)
+        }
+        named => {
+            let [_category, _time] = reader.head()?;
+            let is_1155 = named == Some(&CANCELLED_1155);
+            listing(log, if is_1155 { Standard::Erc1155 } else { Standard::Erc721 })
+        }
+    };
+    Ok((canceled(MARKET, log, key).into(), reader.doubt()))
+}

@@ -1,0 +1,173 @@
+//! Blend, Blur's lending contract, as far as it sells (decoding specification, section 4.8; its verified source).
+//!
+//! `BuyLocked` sells a token out of a loan and tells no price. The buyer pays from the Blur Pool: the seller's fees before the
+//! repaid loan and the sale are told, the lender and then the seller after. If he borrows on the token at once, which the next
+//! log tells, his lender pays part of it. The old lender's part is repaid debt.
+
+use std::ops::Range;
+
+use alloy_primitives::{Address, B256, U256, b256};
+
+use crate::block::Log;
+use crate::chains;
+use crate::decoder::{Claim, Decoder};
+use crate::events::Events;
+use crate::fact::{FeeKind, PriceAllocation, Side, flag};
+use crate::log_reader::{Reader, Refusal, uint};
+use crate::markets::blur::{BLEND, NONCE_INCREMENTED, POOL, nonce_incremented};
+use crate::trade::deal::{Deal, Line, Market, sum_of};
+use crate::trade::trail::{Payment, Trail};
+use crate::transaction::Transaction;
+
+const CONTRACTS: &[(u64, Address)] = &[(chains::ETHEREUM, BLEND)];
+const MARKET: Market = Market {
+    name: "blend",
+    version: "",
+};
+
+/// `BuyLocked(uint256,address,address,address,uint256)`.
+const BUY_LOCKED: B256 = b256!("7ffb5bd9cdc79a6f9bc6e00c82f43836e0afbb204d47972001f6e853764a8ef1");
+/// `LoanOfferTaken(bytes32,uint256,address,address,address,uint256,uint256,uint256,uint256)`.
+const LOAN_OFFER_TAKEN: B256 = b256!("06a333c2d6fe967ca967f7a35be2eb45e8caeb6cf05e16f55d42b91b5fe31255");
+
+/// The contract on Ethereum. New loans are seen only to tell what a buyer pays from what he borrows.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "blend",
+    claims: &[
+        Claim::of(CONTRACTS, BUY_LOCKED, 1).with_envelope(),
+        Claim::of(CONTRACTS, LOAN_OFFER_TAKEN, 1),
+        Claim::of(CONTRACTS, NONCE_INCREMENTED, 2),
+    ],
+    holders: &[BLEND],
+    decode,
+    ..Decoder::NONE
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let (raised, logs): (Vec<&Log>, Vec<&Log>) = transaction
+        .claimed()
+        .partition(|log| log.topic0() == Some(&NONCE_INCREMENTED));
+    for log in raised {
+        events.say(log, nonce_incremented(MARKET, log));
+    }
+    let mut since = 0;
+    for (nth, log) in logs.iter().enumerate() {
+        if log.topic0() != Some(&BUY_LOCKED) {
+            continue;
+        }
+        let verdict = Sold::read(log, &logs[nth + 1..]).and_then(|(sold, doubt)| {
+            let (fees, paid) = (sold.fees(&trail, since), sold.paid(&trail));
+            since = paid.last().map_or(since, |payment| payment.log_index + 1);
+            events.deal(log, sold.deal(fees, &paid)?);
+            Ok(doubt)
+        });
+        events.settle(log, verdict);
+    }
+}
+
+/// One `BuyLocked`, with what follows it.
+struct Sold {
+    log_index: u32,
+    line: Line,
+    /// The loan by which the buyer pays.
+    loan: Option<Loan>,
+    /// The logs between which the price is paid.
+    window: Range<u32>,
+    /// Whether no other sale follows, whose fees would stand among the payments of this one.
+    is_last: bool,
+}
+
+impl Sold {
+    fn read(log: &Log, later: &[&Log]) -> Result<(Self, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let [_lien, contract, buyer, seller, token] = reader.head()?;
+        let (contract, token) = (reader.address(contract), uint(token));
+        let (buyer, seller) = (reader.address(buyer), reader.address(seller));
+        let next = later.first().filter(|next| next.log_index == log.log_index + 1);
+        let is_his = |loan: &Loan| (loan.contract, loan.token, loan.borrower) == (contract, token, buyer);
+        let loan = next.and_then(|next| Loan::read(next)).filter(is_his);
+        let later = &later[usize::from(loan.is_some())..];
+        let sold = Sold {
+            log_index: log.log_index,
+            line: Line::of(contract, token, U256::ONE).between(seller, buyer),
+            loan,
+            window: log.log_index..later.first().map_or(u32::MAX, |next| next.log_index),
+            is_last: !later.iter().any(|later| later.topic0() == Some(&BUY_LOCKED)),
+        };
+        Ok((sold, reader.doubt()))
+    }
+
+    /// What the buyer paid right before the repaid loan and the sale were told, from log `since` on.
+    fn fees<'t>(&self, trail: &'t Trail, since: u32) -> &'t [Payment] {
+        let before = trail.payments(since..self.log_index);
+        let places = (since..self.log_index.saturating_sub(1)).rev();
+        let is_fee = |payment: &Payment| payment.currency == POOL && payment.from == self.line.buyer;
+        let count = (before.iter().rev().zip(places))
+            .take_while(|(payment, place)| payment.log_index == *place && is_fee(payment))
+            .count();
+        &before[before.len() - count..]
+    }
+
+    /// What was paid for the token after the sale was told: to the lender, then to the seller.
+    fn paid(&self, trail: &Trail) -> Vec<Payment> {
+        let Line { seller, buyer, .. } = self.line;
+        let payers = [buyer, self.loan.as_ref().map_or(buyer, |loan| loan.lender)];
+        let is_paid = |payment: &&Payment| {
+            let to_other = payment.to != buyer && !payment.to.is_zero();
+            payment.currency == POOL && payers.contains(&payment.from) && to_other
+        };
+        let payments = trail.payments(self.window.clone()).iter();
+        let mut paid: Vec<Payment> = payments.filter(is_paid).copied().collect();
+        let lender = paid.first().map(|payment| payment.to);
+        paid.retain(|payment| self.is_last || payment.to == seller || Some(payment.to) == lender);
+        paid
+    }
+
+    fn deal(&self, fees: &[Payment], paid: &[Payment]) -> Result<Deal, Refusal> {
+        let mut deal = Deal {
+            currency: POOL,
+            price: None,
+            allocation: PriceAllocation::Unknown,
+            ..Deal::of(MARKET, Side::Listing, self.line, U256::ZERO)
+        };
+        if paid.is_empty() {
+            deal.flags.push(flag::FEES_UNKNOWN);
+            return Ok(deal);
+        }
+        deal.price = Some(sum_of(fees.iter().chain(paid).map(|payment| payment.amount))?);
+        deal.allocation = PriceAllocation::Inferred;
+        for payment in fees {
+            deal.fee(payment.to, payment.amount, FeeKind::Royalty);
+        }
+        for payment in paid {
+            deal.fee(payment.to, payment.amount, FeeKind::Other);
+        }
+        Ok(deal)
+    }
+}
+
+/// One `LoanOfferTaken`: who borrows from whom on which token.
+pub(crate) struct Loan {
+    pub(crate) contract: Address,
+    pub(crate) token: U256,
+    pub(crate) borrower: Address,
+    lender: Address,
+}
+
+impl Loan {
+    /// The loan that `log` tells, if it is one of Blend's.
+    pub(crate) fn read(log: &Log) -> Option<Self> {
+        if log.address != BLEND || log.topic0() != Some(&LOAN_OFFER_TAKEN) || log.topics.len() != 1 {
+            return None;
+        }
+        let mut reader = Reader::new(log);
+        let words = reader.head::<9>().ok()?;
+        Some(Loan {
+            contract: reader.address(&words[2]),
+            lender: reader.address(&words[3]),
+            borrower: reader.address(&words[4]),
+            token: uint(&words[7]),
+        })
+    }
+}

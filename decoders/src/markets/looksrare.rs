@@ -1,0 +1,277 @@
+//! LooksRare v1 and v2 (decoding specification, sections 4.3 and 4.4; contracts `LooksRare/contracts-exchange-v1` and
+//! `-v2`).
+//!
+//! v1 tells the royalty in a log of its own and the protocol fee not at all: it is read off the payments between one sale
+//! and the one before it. v2 tells every share.
+//!
+//! Orders are signed off the chain, which tells only how they end: a fill ends whatever lives under the order's nonce.
+
+use std::ops::Range;
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+use smallvec::SmallVec;
+
+use crate::block::Log;
+use crate::chains;
+use crate::decoder::{Claim, Decoder};
+use crate::events::Events;
+use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, flag, reason};
+use crate::log_reader::{Reader, Refusal, Tuple, Word, uint};
+use crate::trade::deal::{Deal, Line, Market, sum_of};
+use crate::trade::orders::{Key, Said, closing, filled, filled_by, revoked};
+use crate::trade::trail::{Payment, Trail};
+use crate::transaction::Transaction;
+
+const V1: &[(u64, Address)] = &[(chains::ETHEREUM, address!("59728544b08ab483533076417fbbb2fd0b17ce3a"))];
+/// Deployed through the immutable CREATE2 factory.
+const V2: &[(u64, Address)] = &[(chains::EVERY, address!("0000000000e655fae4d56241588680f86e3b2377"))];
+
+/// v1 `TakerBid(bytes32,uint256,address,address,address,address,address,uint256,uint256,uint256)`.
+pub(crate) const TAKER_BID: B256 = b256!("95fb6205e23ff6bda16a2d1dba56b9ad7c783f67c96fa149785052f47696f2be");
+/// v1 `TakerAsk`, of the same types.
+pub(crate) const TAKER_ASK: B256 = b256!("68cd251d4d267c6e2034ff0088b990352b97b2002c0476587d0c4da889c11330");
+/// `RoyaltyPayment(address,uint256,address,address,uint256)`.
+pub(crate) const ROYALTY_PAYMENT: B256 = b256!("27c4f0403323142b599832f26acd21c74a9e5b809f2215726e244a4ac588cd7d");
+/// v2 `TakerBid((bytes32,uint256,bool),address,address,uint256,address,address,uint256[],uint256[],address[2],uint256[3])`.
+const TAKER_BID_V2: B256 = b256!("3ee3de4684413690dee6fff1a0a4f92916a1b97d1c5a83cdf24671844306b2e3");
+/// v2 `TakerAsk`, of the same types.
+const TAKER_ASK_V2: B256 = b256!("9aaa45d6db2ef74ead0751ea9113263d1dec1b50cea05f0ca2002cb8063564a4");
+/// v1 `CancelAllOrders(address,uint256)`.
+pub(crate) const CANCEL_ALL: B256 = b256!("1e7178d84f0b0825c65795cd62e7972809ad3aac6917843aaec596161b2c0a97");
+/// v1 `CancelMultipleOrders(address,uint256[])`.
+pub(crate) const CANCEL_MULTIPLE: B256 = b256!("fa0ae5d80fe3763c880a3839fab0294171a6f730d1f82c4cd5392c6f67b41732");
+/// v2 `NewBidAskNonces(address,uint256,uint256)`.
+const NEW_NONCES: B256 = b256!("b738dd6073fae1a7128e3fcc6b4ca6e1356b7232f87cc98f8a2857bcd83dfc44");
+/// v2 `OrderNoncesCancelled(address,uint256[])`.
+const NONCES_CANCELLED: B256 = b256!("0560c6093fba8a508d0e6ea3b4d7260d7afa9b152731f03a2d05dfe39b0ec425");
+
+/// Both versions.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "looksrare",
+    claims: &[
+        Claim::of(V1, TAKER_BID, 4).with_envelope(),
+        Claim::of(V1, TAKER_ASK, 4).with_envelope(),
+        Claim::of(V1, ROYALTY_PAYMENT, 4),
+        Claim::of(V2, TAKER_BID_V2, 1).with_envelope(),
+        Claim::of(V2, TAKER_ASK_V2, 1).with_envelope(),
+        Claim::of(V1, CANCEL_ALL, 2),
+        Claim::of(V1, CANCEL_MULTIPLE, 2),
+        Claim::of(V2, NEW_NONCES, 1),
+        Claim::of(V2, NONCES_CANCELLED, 1),
+    ],
+    decode,
+    ..Decoder::NONE
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    decode_as("looksrare", transaction, events);
+}
+
+/// Decodes the logs of the market called `name`, which is LooksRare or took over its code.
+pub(crate) fn decode_as(name: &'static str, transaction: &Transaction<'_>, events: &mut Events) {
+    let market = |version| Market { name, version };
+    let (first, second) = (market("v1"), market("v2"));
+    let trail = events.trail(transaction);
+    let mut royalties: Vec<Royalty> = Vec::new();
+    let mut since = 0;
+    for log in transaction.claimed() {
+        match log.topic0() {
+            Some(&ROYALTY_PAYMENT) => {
+                let verdict = Royalty::read(log).map(|(royalty, doubt)| {
+                    royalties.push(royalty);
+                    doubt
+                });
+                events.settle(log, verdict);
+            }
+            Some(&TAKER_BID | &TAKER_ASK) => {
+                events.say(log, first_version(first, log, &trail, since..log.log_index, &royalties));
+                since = log.log_index + 1;
+                royalties.clear();
+            }
+            Some(&TAKER_BID_V2 | &TAKER_ASK_V2) => events.say(log, second_version(second, log)),
+            Some(&CANCEL_ALL | &CANCEL_MULTIPLE) => events.say(log, taken_back(first, log)),
+            _ => events.say(log, taken_back(second, log)),
+        }
+    }
+}
+
+/// The orders a maker takes back. New nonces of v2 may spare his bids or his asks; nothing that stands on the chain tells which
+/// is which, so that all are told.
+fn taken_back(market: Market, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let each = |maker, nonces: &[Word]| {
+        let exactly = |nonce| revoked(market, log, maker, Nonces::Exactly(uint(nonce)));
+        Said {
+            closings: nonces.iter().map(exactly).collect(),
+            ..Said::default()
+        }
+    };
+    let said = match log.topic0() {
+        Some(&CANCEL_ALL) => {
+            let [least] = reader.head()?;
+            let below = Nonces::Below(uint(least));
+            revoked(market, log, reader.topic_address(1), below).into()
+        }
+        Some(&CANCEL_MULTIPLE) => {
+            let [nonces_at] = reader.head()?;
+            let nonces = reader.list(Tuple::ROOT, nonces_at)?;
+            each(reader.topic_address(1), nonces)
+        }
+        Some(&NEW_NONCES) => {
+            let [maker, _bids, _asks] = reader.head()?;
+            revoked(market, log, reader.address(maker), Nonces::All).into()
+        }
+        _ => {
+            let [maker, nonces_at] = reader.head()?;
+            let nonces = reader.list(Tuple::ROOT, nonces_at)?;
+            each(reader.address(maker), nonces)
+        }
+    };
+    Ok((said, reader.doubt()))
+}
+
+/// The end of the other orders under the nonce of a filled one.
+fn outlived(market: Market, log: &Log, maker: Address, nonce: &Word) -> Closing {
+    let nonces = Nonces::Exactly(uint(nonce));
+    closing(market, log, ClosingReason::Invalidated, Reach::Maker { maker, nonces })
+}
+
+/// One `RoyaltyPayment`.
+struct Royalty {
+    contract: Address,
+    token: U256,
+    recipient: Address,
+    currency: Address,
+    amount: U256,
+}
+
+impl Royalty {
+    fn read(log: &Log) -> Result<(Self, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let [currency, amount] = reader.head()?;
+        let royalty = Royalty {
+            contract: reader.topic_address(1),
+            token: reader.topic_uint(2),
+            recipient: reader.topic_address(3),
+            currency: reader.address(currency),
+            amount: uint(amount),
+        };
+        Ok((royalty, reader.doubt()))
+    }
+}
+
+fn first_version(
+    market: Market,
+    log: &Log,
+    trail: &Trail,
+    window: Range<u32>,
+    royalties: &[Royalty],
+) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [hash, nonce, currency, contract, token, quantity, price] = reader.head()?;
+    let (taker, maker) = (reader.topic_address(1), reader.topic_address(2));
+    let (currency, contract) = (reader.address(currency), reader.address(contract));
+    let (side, seller, buyer) = if log.topic0() == Some(&TAKER_BID) {
+        (Side::Listing, maker, taker)
+    } else {
+        (Side::Offer, taker, maker)
+    };
+    let line = Line::of(contract, uint(token), uint(quantity)).between(seller, buyer);
+    let mut deal = Deal {
+        order_hash: Some(B256::from(*hash)),
+        currency,
+        ..Deal::of(market, side, line, uint(price))
+    };
+    let royalty = royalties.iter().rev().find(|royalty| {
+        royalty.contract == contract && Some(royalty.token) == line.token && royalty.currency == currency
+    });
+    if let Some(royalty) = royalty {
+        deal.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
+    }
+    protocol_fee(&mut deal, trail.shares(window, currency, uint(price), seller), royalty);
+    let said = Said::from(deal)
+        .and(filled(market, log, Key::hash(B256::from(*hash))))
+        .and(outlived(market, log, maker, nonce));
+    Ok((said, reader.doubt()))
+}
+
+/// Tells what of the `shares` in the price neither the seller got nor the creator, whose `royalty` is told already.
+fn protocol_fee(deal: &mut Deal, shares: Option<Vec<Payment>>, royalty: Option<&Royalty>) {
+    let Some(mut shares) = shares else {
+        deal.flags.push(flag::FEES_UNKNOWN);
+        return;
+    };
+    let paid = royalty.map(|royalty| (royalty.recipient, royalty.amount));
+    if let Some(paid) = shares.iter().rposition(|share| Some((share.to, share.amount)) == paid) {
+        shares.remove(paid);
+    }
+    for share in shares {
+        deal.fee(share.to, share.amount, FeeKind::Marketplace);
+    }
+}
+
+fn second_version(market: Market, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [
+        hash,
+        nonce,
+        dead,
+        first,
+        second,
+        _strategy,
+        currency,
+        contract,
+        tokens_at,
+        quantities_at,
+        shares @ ..,
+    ] = reader.head::<15>()?;
+    let (first, second) = (reader.address(first), reader.address(second));
+    let [net_to, royalty_to] = [&shares[0], &shares[1]].map(|word| reader.address(word));
+    let [net, royalty, protocol] = [&shares[2], &shares[3], &shares[4]].map(uint);
+    // A bid names who takes it and where the token is to go; an ask who takes it and then the buyer.
+    let (side, seller, buyer) = if log.topic0() == Some(&TAKER_BID_V2) {
+        (Side::Listing, net_to, second)
+    } else {
+        (Side::Offer, first, second)
+    };
+    let (currency, contract) = (reader.address(currency), reader.address(contract));
+    let (tokens, quantities) = (
+        reader.list(Tuple::ROOT, tokens_at)?,
+        reader.list(Tuple::ROOT, quantities_at)?,
+    );
+    if tokens.len() != quantities.len() {
+        return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
+    }
+    let lines: SmallVec<[Line; 1]> = tokens
+        .iter()
+        .zip(quantities)
+        .map(|(token, quantity)| Line::of(contract, uint(token), uint(quantity)).between(seller, buyer))
+        .collect();
+    let Some(line) = lines.first() else {
+        return Err(Refusal(reason::DATA_TOO_SHORT));
+    };
+    let key = Key::hash(B256::from(*hash));
+    let mut deal = Deal {
+        order_hash: Some(B256::from(*hash)),
+        taker_raw: Some(first),
+        currency,
+        ..Deal::of(market, side, *line, sum_of([net, royalty, protocol])?)
+    };
+    deal.fee(royalty_to, royalty, FeeKind::Royalty);
+    // The log tells the amount only.
+    deal.fee(Address::ZERO, protocol, FeeKind::Marketplace);
+    let maker = deal.maker;
+    let units = lines
+        .iter()
+        .map(|line| line.quantity)
+        .fold(U256::ZERO, U256::saturating_add);
+    deal.lines = lines;
+    let said = if uint(dead).is_zero() {
+        Said::from(deal).and(filled_by(market, log, key, units))
+    } else {
+        Said::from(deal)
+            .and(filled(market, log, key))
+            .and(outlived(market, log, maker, nonce))
+    };
+    Ok((said, reader.doubt()))
+}

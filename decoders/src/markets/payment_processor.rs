@@ -1,0 +1,401 @@
+//! Limit Break's Payment Processor v1 and v2, Magic Eden's on EVM chains (decoding specification, section 4.17;
+//! `limitbreakinc/payment-processor`).
+//!
+//! Fees and royalties stand in the calldata only: an order of v2 names the marketplace and its rate, and the most that royalties may
+//! be. Paid in an ERC-20 they are seen all the same: the creator's, the market's, then the seller's share. What a front end takes on top is told nowhere. v1 tells listings and accepted offers by one event: whoever
+//! sent the transaction took.
+//!
+//! Orders are signed off the chain and known by their maker's nonce or by their digest. A fill ends the nonce, or the digest, in
+//! a log of its own.
+
+use std::mem;
+use std::ops::Range;
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::block::Log;
+use crate::chains;
+use crate::decoder::{Claim, Decoder};
+use crate::events::Events;
+use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, Standard, flag, reason};
+use crate::log_reader::{self, Reader, Refusal, Tuple, Word, share, uint};
+use crate::trade::deal::{Deal, Line, Market};
+use crate::trade::orders::{Key, canceled, closing, filled, revoked};
+use crate::trade::trail::{Payment, Trail};
+use crate::transaction::Transaction;
+
+/// Each address follows from the code and from which coins its constructor was given, which differ by chain.
+const V1: &[(u64, Address)] = &[
+    (chains::EVERY, address!("009a1dc9f1a6e2134ad4236fcd75b1ae62858507")),
+    (chains::EVERY, address!("009a1d0fecd7d6475188082f3f542e93f5e07ff1")),
+    (chains::EVERY, address!("009a1dc629242961c9e4f089b437afd394474cc0")),
+    (chains::EVERY, address!("009a1daf6b5b8adc6b3db720c58d43caa2fdac56")),
+];
+/// Rates are basis points.
+const WHOLE: u64 = 10_000;
+/// How many orders for one token are looked through for the one that was filled.
+const MOST_ORDERS: usize = 16;
+const V2: &[(u64, Address)] = &[(chains::EVERY, address!("9a1d00bed7cd04bcda516d721a596eb22aac6834"))];
+
+/// `BuySingleListing(address,address,address,address,address,uint256,uint256,uint256)`.
+const BUY_SINGLE: B256 = b256!("7ed668b30822ae5c7db7b4a32f84e6645250bb6db0d1fc73eeb484c5b34b1d1b");
+/// `BuyBundledListingERC721(address,address,address,address,address,bool[],uint256[],uint256[])`.
+const BUNDLE_721: B256 = b256!("f5960c81abf2cbc811a3b86b2b2c0338bfd5c47ad8815c941f9d59665a8d458b");
+/// `BuyBundledListingERC1155(address,address,address,address,address,bool[],uint256[],uint256[],uint256[])`.
+const BUNDLE_1155: B256 = b256!("4b761d38cae19a364a5d44d2c4a5cdd41113f9e4d64ae2e21b766d072705b931");
+/// `SweepCollectionERC721(address,address,address,address,bool[],address[],uint256[],uint256[])`.
+const SWEEP_721: B256 = b256!("8435e05433e0d3a3fe612b10c36f6623deec79239f76721a154687fef0ca46a1");
+/// `SweepCollectionERC1155(address,address,address,address,bool[],address[],uint256[],uint256[],uint256[])`.
+const SWEEP_1155: B256 = b256!("35cd37c73a78d0322074e1324a7d5d4cf5c7ff21f3265d03f4d085c532c6f019");
+/// `BuyListingERC721(address,address,address,address,address,uint256,uint256)`.
+const BUY_721: B256 = b256!("ffb29e9cf48456d56b6d414855b66a7ec060ce2054dcb124a1876310e1b7355c");
+/// `BuyListingERC1155(address,address,address,address,address,uint256,uint256,uint256)`.
+const BUY_1155: B256 = b256!("1217006325a98bdcc6afc9c44965bb66ac7460a44dc57c2ac47622561d25c45a");
+/// `AcceptOfferERC721(address,address,address,address,address,uint256,uint256)`.
+const OFFER_721: B256 = b256!("8b87c0b049fe52718fe6ff466b514c5a93c405fb0de8fbd761a23483f9f9e198");
+/// `AcceptOfferERC1155(address,address,address,address,address,uint256,uint256,uint256)`.
+const OFFER_1155: B256 = b256!("6f4c56c4b9a9d2479f963d802b19d17b02293ce1225461ac0cb846c482ee3c3e");
+/// v1 `MasterNonceInvalidated(uint256,address)`.
+const MASTER_NONCE_FIRST: B256 = b256!("b06d2760711c1c15c05bc011b1009a36c0713c6d63567c267678c3a382188b61");
+/// v1 `NonceInvalidated(uint256,address,address,bool)`.
+const NONCE_FIRST: B256 = b256!("61b992b9cb8061087d0e50532a8ba94e22379c7edd39cdb465536ef827dc1be7");
+/// v2 `MasterNonceInvalidated(address,uint256)`.
+const MASTER_NONCE: B256 = b256!("9614574d6542397172c19ba2bf4588434feeb977576e92b7b59b38242ab59609");
+/// v2 `NonceInvalidated(uint256,address,bool)`.
+const NONCE: B256 = b256!("f3003920635c7d35c4f314eaeeed4b4c653ccb36608a86d57df761d460eab09d");
+/// v2 `OrderDigestInvalidated(bytes32,address,bool)`.
+const DIGEST: B256 = b256!("c63c82396a1b7865295ff481988a98493c2c3cc29066c229b8001c6f5dd647a9");
+
+/// Both versions.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "payment_processor",
+    claims: &[
+        Claim::of(V1, BUY_SINGLE, 4).with_envelope(),
+        Claim::of(V1, BUNDLE_721, 4).with_envelope(),
+        Claim::of(V1, BUNDLE_1155, 4).with_envelope(),
+        Claim::of(V1, SWEEP_721, 4).with_envelope(),
+        Claim::of(V1, SWEEP_1155, 4).with_envelope(),
+        Claim::of(V2, BUY_721, 4).with_envelope(),
+        Claim::of(V2, BUY_1155, 4).with_envelope(),
+        Claim::of(V2, OFFER_721, 4).with_envelope(),
+        Claim::of(V2, OFFER_1155, 4).with_envelope(),
+        Claim::of(V1, MASTER_NONCE_FIRST, 3),
+        Claim::of(V1, NONCE_FIRST, 4),
+        Claim::of(V2, MASTER_NONCE, 2),
+        Claim::of(V2, NONCE, 3),
+        Claim::of(V2, DIGEST, 3),
+    ],
+    decode,
+    ..Decoder::NONE
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let terms = Terms::all(transaction);
+    let mut since = 0;
+    for log in transaction.claimed() {
+        // Nonces end before anything is paid.
+        let paid = Paid {
+            trail: &trail,
+            window: mem::replace(&mut since, log.log_index + 1)..log.log_index,
+        };
+        let told = match log.topic0() {
+            Some(&BUY_SINGLE) => single(transaction, log, paid),
+            Some(&BUNDLE_721 | &BUNDLE_1155 | &SWEEP_721 | &SWEEP_1155) => several(log),
+            Some(&MASTER_NONCE_FIRST | &NONCE_FIRST | &MASTER_NONCE | &NONCE | &DIGEST) => {
+                events.say(log, ended(log));
+                continue;
+            }
+            _ => second_version(log, paid, &terms),
+        };
+        let verdict = told.map(|(deals, doubt)| {
+            deals.into_iter().for_each(|deal| events.deal(log, deal));
+            doubt
+        });
+        events.settle(log, verdict);
+    }
+}
+
+/// What was paid before a log and after the one before it.
+struct Paid<'a> {
+    trail: &'a Trail,
+    window: Range<u32>,
+}
+
+type Told = (Vec<Deal>, Option<&'static str>);
+
+fn market(version: &'static str) -> Market {
+    Market {
+        name: "payment_processor",
+        version,
+    }
+}
+
+/// The end of all orders of a maker, of those under one nonce, or of the one with a digest.
+fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let closing = match log.topic0() {
+        Some(&MASTER_NONCE_FIRST) => revoked(market("v1"), log, reader.topic_address(2), Nonces::All),
+        Some(&MASTER_NONCE) => {
+            let [_nonce] = reader.head()?;
+            revoked(market("v2"), log, reader.topic_address(1), Nonces::All)
+        }
+        named => {
+            let [was_cancellation] = reader.head()?;
+            let (was_fill, maker) = (uint(was_cancellation).is_zero(), reader.topic_address(2));
+            let version = market(if named == Some(&NONCE_FIRST) { "v1" } else { "v2" });
+            let nonces = Nonces::Exactly(reader.topic_uint(1));
+            let key = Key::hash(log.topics[1]);
+            match (named == Some(&DIGEST), was_fill) {
+                (true, true) => filled(version, log, key),
+                (true, false) => canceled(version, log, key),
+                (false, true) => closing(version, log, ClosingReason::Filled, Reach::Maker { maker, nonces }),
+                (false, false) => revoked(version, log, maker, nonces),
+            }
+        }
+    };
+    Ok((closing, reader.doubt()))
+}
+
+fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<Told, Refusal> {
+    let mut reader = Reader::new(log);
+    let [buyer, seller, token, quantity, price] = reader.head()?;
+    let (buyer, seller) = (reader.address(buyer), reader.address(seller));
+    let side = if transaction.sender() == Some(seller) {
+        Side::Offer
+    } else {
+        Side::Listing
+    };
+    let line = Line::of(reader.topic_address(2), uint(token), uint(quantity)).between(seller, buyer);
+    let mut deal = Deal {
+        currency: reader.topic_address(3),
+        ..Deal::of(market("v1"), side, line, uint(price))
+    };
+    if transaction.envelope.is_none() {
+        deal.flags.push(flag::NO_ENVELOPE);
+    }
+    let marketplace = reader.topic_address(1);
+    deal.fees_of_payments(paid.trail, paid.window, |_, share| {
+        if share.to == marketplace {
+            FeeKind::Marketplace
+        } else {
+            FeeKind::Royalty
+        }
+    });
+    Ok((vec![deal], reader.doubt()))
+}
+
+/// Bundles and sweeps tell the price of every token; positions that failed sold nothing.
+fn several(log: &Log) -> Result<Told, Refusal> {
+    let mut reader = Reader::new(log);
+    let of_one_seller = matches!(log.topic0(), Some(&BUNDLE_721 | &BUNDLE_1155));
+    let with_amounts = matches!(log.topic0(), Some(&BUNDLE_1155 | &SWEEP_1155));
+    // Buyer, seller or none, then the arrays: failures, sellers or none, tokens, amounts or none, prices.
+    let [buyer, second, third, tokens_at, fourth] = reader.words(Tuple::ROOT)?;
+    let (failed_at, sellers_at) = if of_one_seller {
+        (third, None)
+    } else {
+        (second, Some(third))
+    };
+    let (amounts_at, prices_at) = if with_amounts {
+        let [.., prices_at] = reader.head::<6>()?;
+        (Some(fourth), prices_at)
+    } else {
+        reader.head::<5>()?;
+        (None, fourth)
+    };
+    let failed = reader.list(Tuple::ROOT, failed_at)?;
+    let tokens = reader.list(Tuple::ROOT, tokens_at)?;
+    let prices = reader.list(Tuple::ROOT, prices_at)?;
+    let sellers = sellers_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
+    let amounts = amounts_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
+    let same = |list: &[Word]| list.len() == tokens.len();
+    if !(same(failed) && same(prices) && sellers.is_none_or(same) && amounts.is_none_or(same)) {
+        return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
+    }
+    let (contract, currency) = (reader.topic_address(2), reader.topic_address(3));
+    let buyer = reader.address(buyer);
+    let mut deals = Vec::new();
+    for index in (0..tokens.len()).filter(|index| uint(&failed[*index]).is_zero()) {
+        let seller = reader.address(sellers.map_or(second, |sellers| &sellers[index]));
+        let quantity = amounts.map_or(U256::ONE, |amounts| uint(&amounts[index]));
+        let line = Line::of(contract, uint(&tokens[index]), quantity).between(seller, buyer);
+        // One payment holds the shares of several tokens.
+        let mut deal = Deal {
+            currency,
+            ..Deal::of(market("v1"), Side::Listing, line, uint(&prices[index]))
+        };
+        deal.flags.push(flag::FEES_UNKNOWN);
+        deals.push(deal);
+    }
+    Ok((deals, reader.doubt()))
+}
+
+fn second_version(log: &Log, paid: Paid<'_>, terms: &Terms) -> Result<Told, Refusal> {
+    let mut reader = Reader::new(log);
+    let [beneficiary, currency, token, next] = reader.words(Tuple::ROOT)?;
+    let (standard, quantity, price) = if matches!(log.topic0(), Some(&BUY_1155 | &OFFER_1155)) {
+        let [.., price] = reader.head::<5>()?;
+        (Standard::Erc1155, uint(next), price)
+    } else {
+        reader.head::<4>()?;
+        (Standard::Erc721, U256::ONE, next)
+    };
+    let (first, second) = (reader.topic_address(1), reader.topic_address(2));
+    let (side, seller) = match log.topic0() {
+        Some(&OFFER_721 | &OFFER_1155) => (Side::Offer, first),
+        _ => (Side::Listing, second),
+    };
+    let line = Line {
+        standard,
+        ..Line::of(reader.topic_address(3), uint(token), quantity).between(seller, reader.address(beneficiary))
+    };
+    // Whoever pays may buy for another.
+    let mut deal = Deal {
+        maker: second,
+        taker_raw: Some(first),
+        currency: reader.address(currency),
+        ..Deal::of(market("v2"), side, line, uint(price))
+    };
+    deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    share_out(&mut deal, paid, terms)?;
+    Ok((vec![deal], reader.doubt()))
+}
+
+/// Tells the shares of the price: by what the order says of them where calldata shows it, else by their places.
+fn share_out(deal: &mut Deal, paid: Paid<'_>, terms: &Terms) -> Result<(), Refusal> {
+    let order = terms.of(deal);
+    let price = deal.price.unwrap_or_default();
+    let of_market = order.map(|order| share(price, order.rate, WHOLE).map(|amount| (order.marketplace, amount)));
+    let of_market = of_market.transpose()?;
+    let shares = if deal.currency.is_zero() {
+        None
+    } else {
+        paid.trail
+            .shares(paid.window, deal.currency, price, deal.lines[0].seller)
+    };
+    if let Some(shares) = shares {
+        tell(deal, shares, of_market);
+        return Ok(());
+    }
+    if let Some((marketplace, amount)) = of_market.filter(|_| deal.currency.is_zero()) {
+        // Nothing shows who is paid in native currency, but without royalties no other share is left.
+        deal.fee(marketplace, amount, FeeKind::Marketplace);
+    }
+    if !order.is_some_and(|order| deal.currency.is_zero() && order.most_royalties.is_zero()) {
+        deal.flags.push(flag::FEES_UNKNOWN);
+        deal.flags.extend(terms.unseen.then_some(flag::NO_ENVELOPE));
+    }
+    Ok(())
+}
+
+/// Tells payments by whose they are. The creator is paid before the marketplace; of one share alone its place says nothing: it is the
+/// marketplace's unless the token's own contract got it, because marketplaces without a fee are rarer than tokens without royalties.
+fn tell(deal: &mut Deal, mut shares: Vec<Payment>, of_market: Option<(Address, U256)>) {
+    let (contract, seller) = (deal.lines[0].contract, deal.lines[0].seller);
+    shares.retain(|payment| payment.to != seller);
+    let is_told = |payment: &Payment| of_market == Some((payment.to, payment.amount));
+    let by_order = of_market.is_some_and(|(_, amount)| amount.is_zero()) || shares.iter().any(is_told);
+    for (place, payment) in shares.iter().enumerate() {
+        let is_last = place + 1 == shares.len() && (place > 0 || payment.to != contract);
+        let is_of_market = if by_order { is_told(payment) } else { is_last };
+        let kind = if is_of_market {
+            FeeKind::Marketplace
+        } else {
+            FeeKind::Royalty
+        };
+        deal.fee(payment.to, payment.amount, kind);
+    }
+}
+
+/// What the orders of a transaction say of fees, as its calldata holds them: behind routers and forwarders too, which pass it on.
+struct Terms {
+    orders: FxHashMap<(Address, Address, U256), SmallVec<[OrderTerms; 1]>>,
+    /// Whether the calldata was not at hand.
+    unseen: bool,
+}
+
+/// What one order says of fees. Rates are basis points.
+#[derive(Clone, Copy, Debug)]
+struct OrderTerms {
+    marketplace: Address,
+    rate: U256,
+    most_royalties: U256,
+    quantity: U256,
+    price: U256,
+}
+
+impl Terms {
+    /// Every order that the calldata may hold: `marketplace`, `fallbackRoyaltyRecipient`, `paymentMethod`, `tokenAddress`, `tokenId`,
+    /// `amount`, `itemPrice`, `nonce`, `expiration`, `marketplaceFeeNumerator`, `maxRoyaltyFeeNumerator` (`Order` in
+    /// limitbreakinc/payment-processor-v2). Calls within calls stand four bytes off the words around them.
+    fn all(transaction: &Transaction<'_>) -> Self {
+        let mut terms = Terms {
+            orders: FxHashMap::default(),
+            unseen: transaction.envelope.is_none(),
+        };
+        let is_sale = |log: &Log| matches!(log.topic0(), Some(&BUY_721 | &BUY_1155 | &OFFER_721 | &OFFER_1155));
+        let Some(envelope) = transaction.envelope.filter(|_| transaction.claimed().any(is_sale)) else {
+            return terms;
+        };
+        for start in (0..envelope.input.len()).step_by(4) {
+            if let Some((key, order)) = OrderTerms::read(&envelope.input[start..]) {
+                let orders = terms.orders.entry(key).or_default();
+                if orders.len() < MOST_ORDERS {
+                    orders.push(order);
+                }
+            }
+        }
+        terms
+    }
+
+    /// What the order says that `deal` filled, in whole or in part; nothing where orders that fit disagree, because whoever sends the
+    /// transaction may add what looks like one.
+    fn of(&self, deal: &Deal) -> Option<OrderTerms> {
+        let line = deal.lines[0];
+        let price = deal.price?;
+        let orders = self.orders.get(&(deal.currency, line.contract, line.token?))?;
+        let is_filled = |order: &&OrderTerms| {
+            let parts = [
+                order.price.checked_mul(line.quantity),
+                price.checked_mul(order.quantity),
+            ];
+            parts[0].is_some() && parts[0] == parts[1]
+        };
+        let mut filled = orders.iter().filter(is_filled);
+        let first = filled.next()?;
+        filled.all(|other| other.fees() == first.fees()).then_some(*first)
+    }
+}
+
+impl OrderTerms {
+    /// The part that tells who gets what.
+    fn fees(&self) -> (Address, U256, U256) {
+        (self.marketplace, self.rate, self.most_royalties)
+    }
+
+    /// The order whose marketplace stands at the start of `calldata`, if one may.
+    fn read(calldata: &[u8]) -> Option<((Address, Address, U256), Self)> {
+        let words: &[Word; 11] = calldata.as_chunks().0.first_chunk()?;
+        let is_address = |word: &Word| word[..12].iter().all(|byte| *byte == 0);
+        let (rate, most_royalties) = (uint(&words[9]), uint(&words[10]));
+        let is_rate = |rate: U256| rate <= U256::from(WHOLE);
+        let is_order = words[..4].iter().all(is_address) && is_rate(rate) && is_rate(most_royalties);
+        let order = OrderTerms {
+            marketplace: abi::address(&words[0]),
+            rate,
+            most_royalties,
+            quantity: uint(&words[5]),
+            price: uint(&words[6]),
+        };
+        let is_meant = is_order && !order.price.is_zero() && !order.quantity.is_zero() && words[3] != [0; 32];
+        is_meant.then(|| {
+            (
+                (abi::address(&words[2]), abi::address(&words[3]), uint(&words[4])),
+                order,
+            )
+        })
+    }
+}

@@ -1,0 +1,454 @@
+//! Rarible v1 and v2 (decoding specification, section 4.9; `rarible/protocol-contracts`).
+//!
+//! v1 sells some of an order: the price is the order's, in proportion. v2 once told who gave what; the newer event tells two
+//! amounts: calldata says which of them is the price, or else the movement of the token.
+
+use std::ops::Range;
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+
+use crate::block::Log;
+use crate::chains;
+use crate::decoder::{Claim, Decoder};
+use crate::events::Events;
+use crate::fact::{Closing, FeeKind, OrderKind, PriceAllocation, Side, Standard, flag, reason};
+use crate::log_reader::{self, Reader, Refusal, Tuple, Word, uint};
+use crate::trade::deal::{Deal, Line, Market, sum_of};
+use crate::trade::orders::{Key, Said, canceled, filled_by, part};
+use crate::trade::trail::Trail;
+use crate::transaction::Transaction;
+
+const V1: &[(u64, Address)] = &[
+    (chains::ETHEREUM, address!("cd4ec7b66fbc029c116ba9ffb3e59351c20b5b06")),
+    (chains::ETHEREUM, address!("09eab21c40743b2364b94345419138ef80f39e30")),
+];
+const V2: &[(u64, Address)] = &[
+    (chains::ETHEREUM, address!("9757f2d2b135150bbeb65308d4a91804107cd8d6")),
+    (chains::POLYGON, address!("12b3897a36fdb436dde2788c06eff0ffd997066e")),
+];
+
+/// `Buy(address,uint256,uint256,address,address,uint256,uint256,address,uint256,uint256)`.
+const BUY: B256 = b256!("dddcdb07e460849cf04a4445b7af9faf01b7f5c7ba75deaf969ac5ed830312c3");
+/// `Match(bytes32,bytes32,address,address,uint256,uint256,(bytes4,bytes),(bytes4,bytes))`.
+const MATCH_WITH_ASSETS: B256 = b256!("268820db288a211986b26a8fda86b1e0046281b21206936bb0e61c67b5c79ef4");
+/// `Match(bytes32,bytes32,uint256,uint256)`.
+const MATCH: B256 = b256!("956cd63ee4cdcd81fda5f0ec7c6c36dceda99e1b412f4a650a5d26055dc3c450");
+/// v1 `Cancel(address,uint256,address,address,uint256,uint256)`.
+const CANCEL_FIRST: B256 = b256!("bfe0e802e586c99960de1a111c80f598b281996d65080d74dbe29986f55b274a");
+/// `Cancel(bytes32,address,(bytes4,bytes),(bytes4,bytes))`.
+const CANCEL_WITH_ASSETS: B256 = b256!("bbdc98cb2835f4f846e6a63700d0498b4674f0e8858fd50c6379314227afa04e");
+/// `Cancel(bytes32)`.
+const CANCEL: B256 = b256!("e8d9861dbc9c663ed3accd261bbe2fe01e0d3d9e5f51fa38523b265c7757a93a");
+
+/// `Transfer(((bytes4,bytes),uint256),address,address,bytes4,bytes4)`, one per leg, before the match.
+const LEG: B256 = b256!("cae9d16f553e92058883de29cb3135dbc0c1e31fd7eace79fef1d80577fe482e");
+const ROYALTY: [u8; 4] = [0xb3, 0xc5, 0xc6, 0x97];
+const PAYOUT: [u8; 4] = [0xa1, 0x0b, 0xb5, 0xb2];
+
+const DIRECT_PURCHASE: [u8; 4] = [0x0d, 0x5f, 0x7d, 0x35];
+const DIRECT_ACCEPT_BID: [u8; 4] = [0x67, 0xd4, 0x9a, 0x3b];
+const MATCH_ORDERS: [u8; 4] = [0xe9, 0x9a, 0x3f, 0x80];
+
+/// Both versions. Sender and calldata tell which of two matched orders was made first.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "rarible",
+    claims: &[
+        Claim::of(V1, BUY, 3).with_envelope(),
+        Claim::of(V2, MATCH_WITH_ASSETS, 1).with_envelope(),
+        Claim::of(V2, MATCH, 1).with_envelope(),
+        Claim::of(V2, LEG, 1),
+        Claim::of(V1, CANCEL_FIRST, 3),
+        Claim::of(V2, CANCEL_WITH_ASSETS, 1),
+        Claim::of(V2, CANCEL, 1),
+    ],
+    decode,
+    ..Decoder::NONE
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let mut legs: Vec<Leg> = Vec::new();
+    let mut since = 0;
+    for log in transaction.claimed() {
+        let told = match log.topic0() {
+            Some(&LEG) => {
+                let verdict = Leg::read(log).map(|(leg, doubt)| {
+                    legs.extend(leg);
+                    doubt
+                });
+                events.settle(log, verdict);
+                continue;
+            }
+            Some(&CANCEL_FIRST | &CANCEL_WITH_ASSETS | &CANCEL) => {
+                events.say(log, taken_back(log));
+                continue;
+            }
+            Some(&BUY) => first_version(log, &trail),
+            Some(&MATCH_WITH_ASSETS) => with_assets(transaction, log),
+            _ => without_assets(transaction, log, &trail, since..log.log_index),
+        };
+        since = log.log_index + 1;
+        let told = told.map(|(mut said, doubt)| {
+            for deal in &mut said.deals {
+                share_out(deal, &legs);
+                if transaction.envelope.is_none() && log.topic0() != Some(&BUY) {
+                    deal.flags.push(flag::NO_ENVELOPE);
+                }
+            }
+            (said, doubt)
+        });
+        legs.clear();
+        events.say(log, told);
+    }
+}
+
+/// What stands for the hash of an order of v1: whose it is, what for what, and its salt.
+fn first_key(log: &Log, owner: Address, [gives, wants]: [(Address, U256); 2], salt: &Word) -> Key {
+    Key::natural(
+        log,
+        OrderKind::Listing,
+        &[
+            owner.into_word(),
+            gives.0.into_word(),
+            part(gives.1),
+            wants.0.into_word(),
+            part(wants.1),
+            B256::from(*salt),
+        ],
+    )
+}
+
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    if log.topic0() == Some(&CANCEL_FIRST) {
+        let [owner, contract, token, salt] = reader.head()?;
+        let gives = (reader.topic_address(1), reader.topic_uint(2));
+        let wants = (reader.address(contract), uint(token));
+        let key = first_key(log, reader.address(owner), [gives, wants], salt);
+        return Ok((canceled(market("v1"), log, key), reader.doubt()));
+    }
+    let [hash] = reader.words(Tuple::ROOT)?;
+    if log.topic0() == Some(&CANCEL_WITH_ASSETS) {
+        let [_, _maker, assets @ ..] = reader.head::<4>()?;
+        for at in assets {
+            let asset = reader.tuple(Tuple::ROOT, at)?;
+            let [_class, data_at] = reader.words(asset)?;
+            reader.bytes(asset, data_at)?;
+        }
+    } else {
+        reader.head::<1>()?;
+    }
+    Ok((
+        canceled(market("v2"), log, Key::hash(B256::from(*hash))),
+        reader.doubt(),
+    ))
+}
+
+/// The sale of `deal` and the fill of both orders.
+fn matched(log: &Log, deal: Deal, hashes: [&Word; 2]) -> Said {
+    let quantity = Some(deal.lines[0].quantity);
+    Said::from(deal).and_both(market("v2"), log, hashes, quantity)
+}
+
+/// One leg of a match in money, as older deployments of v2 tell it.
+struct Leg {
+    currency: Address,
+    amount: U256,
+    to: Address,
+    purpose: [u8; 4],
+}
+
+impl Leg {
+    fn read(log: &Log) -> Result<(Option<Self>, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let [asset_at, _from, to, _direction, purpose] = reader.head()?;
+        let asset = reader.tuple(Tuple::ROOT, asset_at)?;
+        let [kind_at, amount] = reader.words(asset)?;
+        let leg = match Asset::read(&mut reader, asset, kind_at)? {
+            Asset::Money(currency) => Some(Leg {
+                currency,
+                amount: uint(amount),
+                to: reader.address(to),
+                purpose: [purpose[0], purpose[1], purpose[2], purpose[3]],
+            }),
+            Asset::Token(..) => None,
+        };
+        Ok((leg, reader.doubt()))
+    }
+}
+
+/// Tells the parts of the price by the legs of the match, where there are any.
+///
+/// Payouts and royalties come out of the price; of the market's legs only what they leave does, the rest the buyer paid on
+/// top.
+fn share_out(deal: &mut Deal, legs: &[Leg]) {
+    let currency = deal.currency;
+    let legs = || legs.iter().filter(|leg| leg.currency == currency);
+    let of = |purposes: &[[u8; 4]]| {
+        sum_of(
+            legs()
+                .filter(|leg| purposes.contains(&leg.purpose))
+                .map(|leg| leg.amount),
+        )
+    };
+    let (all, inside) = (sum_of(legs().map(|leg| leg.amount)), of(&[PAYOUT, ROYALTY]));
+    let (Some(price), Ok(all), Ok(inside)) = (deal.price, all, inside) else {
+        return deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
+    };
+    if all < price || inside > price || price.is_zero() {
+        return deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
+    }
+    for leg in legs() {
+        match leg.purpose {
+            ROYALTY => deal.fee(leg.to, leg.amount, FeeKind::Royalty),
+            PAYOUT => deal.fee(leg.to, leg.amount, FeeKind::Other),
+            _ => {}
+        }
+    }
+    let market = legs().find(|leg| leg.purpose != ROYALTY && leg.purpose != PAYOUT);
+    let receiver = market.map_or(Address::ZERO, |leg| leg.to);
+    deal.fee(receiver, price - inside, FeeKind::Marketplace);
+    if all > price {
+        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    }
+}
+
+fn market(version: &'static str) -> Market {
+    Market {
+        name: "rarible",
+        version,
+    }
+}
+
+fn first_version(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [
+        sell_value,
+        owner,
+        buy_contract,
+        buy_token,
+        buy_value,
+        buyer,
+        amount,
+        salt,
+    ] = reader.head()?;
+    let (sell_contract, sell_token) = (reader.topic_address(1), reader.topic_uint(2));
+    let (buy_contract, buy_token) = (reader.address(buy_contract), uint(buy_token));
+    let (owner, taker, amount) = (reader.address(owner), reader.address(buyer), uint(amount));
+    let in_return = uint(buy_value).checked_mul(amount);
+    let in_return = in_return.and_then(|product| product.checked_div(uint(sell_value)));
+    let in_return = in_return.ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
+    let assets = [(sell_contract, sell_token), (buy_contract, buy_token)];
+    let key = first_key(log, owner, assets, salt);
+    let [sold, bought] = assets.map(|(contract, token)| trail.of_token(contract, token).next().is_some());
+    if sold && bought {
+        // Tokens for tokens.
+        return Ok((filled_by(market("v1"), log, key, amount).into(), reader.doubt()));
+    }
+    let deal = if bought || sell_contract.is_zero() {
+        let line = Line::of(buy_contract, buy_token, in_return).between(taker, owner);
+        Deal {
+            currency: sell_contract,
+            ..Deal::of(market("v1"), Side::Offer, line, amount)
+        }
+    } else {
+        let line = Line::of(sell_contract, sell_token, amount).between(owner, taker);
+        Deal {
+            currency: buy_contract,
+            ..Deal::of(market("v1"), Side::Listing, line, in_return)
+        }
+    };
+    let fill = filled_by(market("v1"), log, key, deal.lines[0].quantity);
+    Ok((Said::from(deal).and(fill), reader.doubt()))
+}
+
+/// What one order gives.
+enum Asset {
+    Money(Address),
+    Token(Address, U256, Standard),
+}
+
+impl Asset {
+    fn read(reader: &mut Reader<'_>, within: Tuple, at: &Word) -> Result<Self, Refusal> {
+        let asset = reader.tuple(within, at)?;
+        let [class, data_at] = reader.words(asset)?;
+        let mut data = Reader::over(reader.bytes(asset, data_at)?);
+        let mut token = |standard| {
+            let [contract, token] = data.words(Tuple::ROOT)?;
+            Ok(Asset::Token(data.address(contract), uint(token), standard))
+        };
+        match class[..4] {
+            // ETH
+            [0xaa, 0xae, 0xbe, 0xba] => Ok(Asset::Money(Address::ZERO)),
+            // ERC20
+            [0x8a, 0xe8, 0x5d, 0x84] => {
+                let [contract] = data.words(Tuple::ROOT)?;
+                Ok(Asset::Money(data.address(contract)))
+            }
+            // ERC721
+            [0x73, 0xad, 0x21, 0x46] => token(Standard::Erc721),
+            // ERC1155
+            [0x97, 0x3b, 0xb6, 0x40] => token(Standard::Erc1155),
+            // CRYPTO_PUNKS
+            [0x3e, 0x6b, 0x89, 0xd4] => token(Standard::CryptoPunks),
+            // ERC721_LAZY
+            [0xd8, 0xf9, 0x60, 0xc1] => lazy(&mut data, Standard::Erc721),
+            // ERC1155_LAZY
+            [0x1c, 0xdf, 0xaa, 0x40] => lazy(&mut data, Standard::Erc1155),
+            _ => Err(Refusal(reason::UNKNOWN_VARIANT)),
+        }
+    }
+}
+
+/// A token that is created on sale: `(address token, (uint256 tokenId, ...))`.
+fn lazy(data: &mut Reader<'_>, standard: Standard) -> Result<Asset, Refusal> {
+    let [contract, mint_at] = data.words(Tuple::ROOT)?;
+    let mint = data.tuple(Tuple::ROOT, mint_at)?;
+    let [token] = data.words(mint)?;
+    Ok(Asset::Token(data.address(contract), uint(token), standard))
+}
+
+fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [
+        left_hash,
+        right_hash,
+        left,
+        right,
+        left_fill,
+        right_fill,
+        left_at,
+        right_at,
+    ] = reader.head()?;
+    let (left, right) = (reader.address(left), reader.address(right));
+    // Each fill is what that maker received.
+    let (left_fill, right_fill) = (uint(left_fill), uint(right_fill));
+    let assets = (
+        Asset::read(&mut reader, Tuple::ROOT, left_at)?,
+        Asset::read(&mut reader, Tuple::ROOT, right_at)?,
+    );
+    let (line, currency, price, left_sells) = match assets {
+        (Asset::Token(contract, token, standard), Asset::Money(currency)) => {
+            let line = Line::of(contract, token, right_fill).between(left, right);
+            (Line { standard, ..line }, currency, left_fill, true)
+        }
+        (Asset::Money(currency), Asset::Token(contract, token, standard)) => {
+            let line = Line::of(contract, token, left_fill).between(right, left);
+            (Line { standard, ..line }, currency, right_fill, false)
+        }
+        // Tokens for tokens, of which each order counts those it gives.
+        (Asset::Token(..), Asset::Token(..)) => {
+            let gave = |hash: &Word, quantity| filled_by(market("v2"), log, Key::hash(B256::from(*hash)), quantity);
+            let fill = Said::from(gave(left_hash, right_fill));
+            return Ok((fill.and(gave(right_hash, left_fill)), reader.doubt()));
+        }
+        _ => return Ok((Said::default(), reader.doubt())),
+    };
+    let left_took = transaction.sender() == Some(left);
+    let side = if left_sells == left_took {
+        Side::Offer
+    } else {
+        Side::Listing
+    };
+    let deal = Deal {
+        order_hash: Some(B256::from(if left_took { *right_hash } else { *left_hash })),
+        currency,
+        ..Deal::of(market("v2"), side, line, price)
+    };
+    Ok((matched(log, deal, [left_hash, right_hash]), reader.doubt()))
+}
+
+/// What the transaction asked the exchange for, where it called the exchange itself.
+#[derive(Default)]
+struct Asked<'a> {
+    selector: [u8; 4],
+    /// The first words of the order in the first place: its maker, and what a direct call pays in, the sixth.
+    order: Option<&'a [Word; 6]>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(transaction: &Transaction<'a>, log: &Log) -> Self {
+        let envelope = transaction.envelope.filter(|envelope| envelope.to == Some(log.address));
+        let call = envelope.and_then(|envelope| envelope.input.split_first_chunk::<4>());
+        call.map_or_else(Asked::default, |(selector, arguments)| Asked {
+            selector: *selector,
+            order: first_order(arguments),
+        })
+    }
+
+    /// The side of the order that a direct call takes. Its fills are the price and the quantity, in this order.
+    fn direct(&self) -> Option<Side> {
+        match self.selector {
+            DIRECT_PURCHASE => Some(Side::Listing),
+            DIRECT_ACCEPT_BID => Some(Side::Offer),
+            _ => None,
+        }
+    }
+
+    /// The maker of the left order, if two orders are matched.
+    fn left_maker(&self) -> Option<Address> {
+        let order = self.order.filter(|_| self.selector == MATCH_ORDERS);
+        order.map(|[maker, ..]| abi::address(maker))
+    }
+}
+
+fn first_order(arguments: &[u8]) -> Option<&[Word; 6]> {
+    let mut reader = Reader::over(arguments);
+    let [at] = reader.words(Tuple::ROOT).ok()?;
+    let order = reader.tuple(Tuple::ROOT, at).ok()?;
+    reader.words(order).ok()
+}
+
+/// A match that names nothing but amounts: its token is the one that moved since the match before.
+fn without_assets(
+    transaction: &Transaction<'_>,
+    log: &Log,
+    trail: &Trail,
+    window: Range<u32>,
+) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [left_hash, right_hash, left_fill, right_fill] = reader.head()?;
+    let (left_fill, right_fill) = (uint(left_fill), uint(right_fill));
+    let asked = Asked::of(transaction, log);
+    let direct = asked.direct();
+    let mut moves = trail.movements(window.clone()).iter().rev();
+    let is_left = |quantity| direct.is_none() && quantity == left_fill;
+    let Some(moved) = moves.find(|moved| is_left(moved.quantity) || moved.quantity == right_fill) else {
+        return Ok((Said::default(), reader.doubt()));
+    };
+    let sender = transaction.sender();
+    let side = direct.unwrap_or(if sender == Some(moved.from) {
+        Side::Offer
+    } else {
+        Side::Listing
+    });
+    let left_took = sender.is_some() && sender == asked.left_maker();
+    let hash = if direct == Some(Side::Offer) || left_took {
+        right_hash
+    } else {
+        left_hash
+    };
+    let (price, allocation) = match direct {
+        Some(_) => (Some(left_fill), PriceAllocation::Exact),
+        None if left_fill == right_fill => (None, PriceAllocation::Unknown),
+        None if is_left(moved.quantity) => (Some(right_fill), PriceAllocation::Inferred),
+        None => (Some(left_fill), PriceAllocation::Inferred),
+    };
+    let paid_in = asked.order.filter(|_| direct.is_some());
+    let mut payments = trail.payments(window).iter();
+    let currency = match paid_in {
+        Some([.., currency]) => abi::address(currency),
+        None => payments
+            .find(|payment| payment.from == moved.to)
+            .map_or(Address::ZERO, |payment| payment.currency),
+    };
+    let line = Line::of(moved.contract, moved.token, moved.quantity).between(moved.from, moved.to);
+    let deal = Deal {
+        order_hash: Some(B256::from(*hash)),
+        currency,
+        price,
+        allocation,
+        ..Deal::of(market("v2"), side, line, U256::ZERO)
+    };
+    Ok((matched(log, deal, [left_hash, right_hash]), reader.doubt()))
+}

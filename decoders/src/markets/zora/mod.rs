@@ -1,0 +1,391 @@
+//! Zora v1 to v3 (decoding specification, section 4.12; `ourzora/core`, `ourzora/auction-house`, `ourzora/v3`).
+
+mod orders;
+
+use alloy_primitives::{Address, B256, U256, address, b256};
+
+use crate::block::Log;
+use crate::chains;
+use crate::decoder::{Claim, Decoder};
+use crate::events::Events;
+use crate::fact::{FeeKind, Side, flag};
+use crate::log_reader::{Reader, Refusal, Word, share, sum, uint};
+use crate::markets::zora::orders;
+use crate::trade::deal::{Deal, Line, Market, sum_of};
+use crate::trade::orders::{Said, filled};
+use crate::trade::trail::Trail;
+use crate::transaction::Transaction;
+
+const MEDIA: &[(u64, Address)] = &[
+    (chains::ETHEREUM, address!("abefbc9fd2f806065b4f3c237d4b59d9a97bcac7")),
+    (chains::POLYGON, address!("6953190aafd8f8995e8f47e8f014d0db83e92300")),
+];
+const V1: &[(u64, Address)] = &[
+    (chains::ETHEREUM, address!("e5bfab544eca83849c53464f85b7164375bdaac1")),
+    (chains::POLYGON, address!("e20bd7dc76e09aebc2a9a732ab6aee616c5a17eb")),
+];
+const V2: &[(u64, Address)] = &[
+    (chains::ETHEREUM, address!("e468ce99444174bd3bbbed09209577d25d1ad673")),
+    (chains::POLYGON, address!("48f1c97259dc7f3900965391651693baebfd59a2")),
+];
+const ASKS: &[(u64, Address)] = &[
+    (chains::ETHEREUM, address!("6170b3c3a54c3d8c854934cbc314ed479b2b29a3")),
+    (chains::ETHEREUM, address!("ce6cef2a9028e1c3b21647ae3b4251038109f42a")),
+    (chains::POLYGON, address!("3634e984ba0373cfa178986fd19f03ba4dd8e469")),
+];
+const OFFERS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("76744367ae5a056381868f716bdf0b13ae1aeaa3"))];
+const CORE_ASKS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("34aa9cbb80dc0b3d82d04900c02fb81468dafcab"))];
+const PRIVATE_ASKS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("fbf87e6c2c242d0166e2ddb60db5a94cd4dae00e"))];
+const CORE_AUCTIONS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("5f7072e1fa7c01dfac7cf54289621afaad2184d0"))];
+const ERC20_AUCTIONS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("53172d999a299198a935f9e424f9f8544e3d4292"))];
+/// Every module of v3 that pays royalties.
+const MODULES: &[(u64, Address)] = &[
+    (chains::ETHEREUM, address!("6170b3c3a54c3d8c854934cbc314ed479b2b29a3")),
+    (chains::ETHEREUM, address!("ce6cef2a9028e1c3b21647ae3b4251038109f42a")),
+    (chains::POLYGON, address!("3634e984ba0373cfa178986fd19f03ba4dd8e469")),
+    (chains::ETHEREUM, address!("76744367ae5a056381868f716bdf0b13ae1aeaa3")),
+    (chains::ETHEREUM, address!("34aa9cbb80dc0b3d82d04900c02fb81468dafcab")),
+    (chains::ETHEREUM, address!("fbf87e6c2c242d0166e2ddb60db5a94cd4dae00e")),
+    (chains::ETHEREUM, address!("5f7072e1fa7c01dfac7cf54289621afaad2184d0")),
+    (chains::ETHEREUM, address!("53172d999a299198a935f9e424f9f8544e3d4292")),
+];
+
+/// v1 `BidFinalized(uint256,(uint256,address,address,address,(uint256)))`.
+pub(crate) const BID_FINALIZED: B256 = b256!("b6ef177c7a6f32b283a49b5e0463a39240cdaa278028dfb219480d050e8ee54c");
+/// v2 `AuctionEnded(uint256,uint256,address,address,address,address,uint256,uint256,address)`.
+const AUCTION_ENDED: B256 = b256!("4f35fb3ea0081b3ccbe8df613cab0f9e1694d50a025e0aa09b88a86a3d07c2de");
+/// v3 `AskFilled(address,uint256,address,address,(address,address,address,uint16,uint256))`.
+const ASK_FILLED: B256 = b256!("21a9d8e221211780696258a05c6225b1a24f428e2fd4d51708f1ab2be4224d39");
+/// v3 `OfferFilled(address,uint256,uint256,address,address,(address,address,uint16,uint256))`.
+const OFFER_FILLED: B256 = b256!("8d496f5c680daaaf5bdacfec3235619ed8eb52d6c31419098dfb83010f37ca22");
+/// v3 `RoyaltyPayout(address,uint256,address,uint256)`.
+const ROYALTY_PAYOUT: B256 = b256!("866e6ef8682ddf5f1025e64dfdb45527077f7be70fa9ef680b7ffd8cf4ab9c50");
+/// v3 `AskFilled(address,uint256,address,address,uint256)`.
+const CORE_ASK_FILLED: B256 = b256!("ed509339c949cdfdb11c117315bb3f74aa98886204732c065edd38979d7ccf53");
+/// v3 `AskFilled(address,uint256,(address,uint96,address))`.
+const PRIVATE_ASK_FILLED: B256 = b256!("9c826e8c90f6a11429369613c862c10af42611ca3c5d4d4be035765cec439cb5");
+/// v3 `AuctionEnded(address,uint256,(address,uint96,address,uint96,address,uint32,uint32,uint32))`.
+const CORE_AUCTION_ENDED: B256 = b256!("de4690ca69ca2f9bab030a05a3072d626b0692c7020c1ef534aa3cc140fb1ff5");
+/// v3 `AuctionEnded(address,uint256,(address,address,uint256,uint256,address,uint48,uint48,address,uint96))`.
+const ERC20_AUCTION_ENDED: B256 = b256!("0828c74ed74337090a4c0da7e727f14fca2526cf5b3cbae0ad4f18e329cf1028");
+
+/// Rates are basis points.
+const WHOLE: u64 = 10_000;
+
+/// All versions. Who sent the transaction tells a bid that met an ask from a bid that was accepted, and who asks.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "zora",
+    claims: &[
+        Claim::of(V1, BID_FINALIZED, 2).with_envelope(),
+        Claim::of(V2, AUCTION_ENDED, 4).with_envelope(),
+        Claim::of(ASKS, ASK_FILLED, 4).with_envelope(),
+        Claim::of(OFFERS, OFFER_FILLED, 4).with_envelope(),
+        Claim::of(MODULES, ROYALTY_PAYOUT, 4),
+        Claim::of(MODULES, ROYALTY_PAYOUT, 3),
+        Claim::of(CORE_ASKS, CORE_ASK_FILLED, 3).with_envelope(),
+        Claim::of(PRIVATE_ASKS, PRIVATE_ASK_FILLED, 3).with_envelope(),
+        Claim::of(CORE_AUCTIONS, CORE_AUCTION_ENDED, 3).with_envelope(),
+        Claim::of(ERC20_AUCTIONS, ERC20_AUCTION_ENDED, 3).with_envelope(),
+        Claim::of(V1, orders::BID_CREATED, 2),
+        Claim::of(V1, orders::BID_REMOVED, 2),
+        Claim::of(V1, orders::V1_ASK_CREATED, 2).with_envelope(),
+        Claim::of(V1, orders::V1_ASK_REMOVED, 2),
+        Claim::of(V2, orders::V2_AUCTION_CREATED, 4),
+        Claim::of(V2, orders::V2_AUCTION_UPDATED, 4).asking(),
+        Claim::of(V2, orders::V2_AUCTION_CANCELED, 4),
+        Claim::of(ASKS, orders::ASK_CREATED, 3),
+        Claim::of(ASKS, orders::ASK_UPDATED, 3),
+        Claim::of(ASKS, orders::ASK_CANCELED, 3),
+        Claim::of(OFFERS, orders::OFFER_CREATED, 4),
+        Claim::of(OFFERS, orders::OFFER_UPDATED, 4),
+        Claim::of(OFFERS, orders::OFFER_CANCELED, 4),
+        Claim::of(CORE_ASKS, orders::CORE_ASK_CREATED, 3),
+        Claim::of(CORE_ASKS, orders::CORE_ASK_UPDATED, 3),
+        Claim::of(CORE_ASKS, orders::CORE_ASK_CANCELED, 3),
+        Claim::of(PRIVATE_ASKS, orders::PRIVATE_ASK_CREATED, 3),
+        Claim::of(PRIVATE_ASKS, orders::PRIVATE_ASK_UPDATED, 3),
+        Claim::of(PRIVATE_ASKS, orders::PRIVATE_ASK_CANCELED, 3),
+        Claim::of(CORE_AUCTIONS, orders::CORE_AUCTION_CREATED, 3),
+        Claim::of(CORE_AUCTIONS, orders::CORE_AUCTION_UPDATED, 3),
+        Claim::of(CORE_AUCTIONS, orders::CORE_AUCTION_CANCELED, 3),
+        Claim::of(CORE_AUCTIONS, orders::CORE_AUCTION_BID, 3),
+        Claim::of(ERC20_AUCTIONS, orders::ERC20_AUCTION_CREATED, 3),
+        Claim::of(ERC20_AUCTIONS, orders::ERC20_AUCTION_UPDATED, 3),
+        Claim::of(ERC20_AUCTIONS, orders::ERC20_AUCTION_CANCELED, 3),
+        Claim::of(ERC20_AUCTIONS, orders::ERC20_AUCTION_BID, 3),
+    ],
+    decode,
+    ..Decoder::NONE
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    let trail = events.trail(transaction);
+    let mut royalties: Vec<Royalty> = Vec::new();
+    let mut created = orders::auctions_created();
+    let mut last_bid = None;
+    for log in transaction.claimed() {
+        match log.topic0() {
+            Some(&ROYALTY_PAYOUT) => {
+                let verdict = Royalty::read(log).map(|(royalty, doubt)| {
+                    royalties.push(royalty);
+                    doubt
+                });
+                events.settle(log, verdict);
+            }
+            Some(&BID_FINALIZED | &orders::BID_CREATED) => {
+                let told = if log.topic0() == Some(&BID_FINALIZED) {
+                    first_version(transaction, log, &trail, last_bid)
+                } else {
+                    orders::said(transaction, log, &trail)
+                };
+                events.say(log, told);
+                last_bid = Some(log);
+            }
+            Some(&AUCTION_ENDED) => events.say(log, second_version(transaction, log)),
+            Some(&orders::V2_AUCTION_UPDATED) => {
+                let told = orders::reserve_changed(transaction, log, &mut created, events);
+                events.say(log, told);
+            }
+            Some(
+                &ASK_FILLED | &OFFER_FILLED | &CORE_ASK_FILLED | &PRIVATE_ASK_FILLED | &CORE_AUCTION_ENDED
+                | &ERC20_AUCTION_ENDED,
+            ) => {
+                events.say(log, third_version(log, &royalties));
+                royalties.clear();
+            }
+            _ => events.say(log, orders::said(transaction, log, &trail)),
+        }
+    }
+}
+
+pub(crate) fn market(version: &'static str) -> Market {
+    Market { name: "zora", version }
+}
+
+/// Zora's own token, the only one that v1 sells.
+pub(crate) fn media(transaction: &Transaction<'_>) -> Address {
+    transaction.here(MEDIA).unwrap_or_default()
+}
+
+/// Whether `bidder` is the auction house, whose bids on v1 its auctions tell.
+pub(crate) fn is_auction_house(transaction: &Transaction<'_>, bidder: Address) -> bool {
+    transaction.here(V2) == Some(bidder)
+}
+
+/// A bid on a token of Zora's own contract. What the market paid out tells the creator's shares if it adds up; a bid that took
+/// the place of another paid that one back before it was told.
+fn first_version(
+    transaction: &Transaction<'_>,
+    log: &Log,
+    trail: &Trail,
+    last_bid: Option<&Log>,
+) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [amount, currency, bidder, recipient, _share] = reader.head()?;
+    let (bidder, buyer) = (reader.address(bidder), reader.address(recipient));
+    if is_auction_house(transaction, bidder) {
+        return Ok((Said::default(), reader.doubt()));
+    }
+    let (media, token) = (media(transaction), reader.topic_uint(1));
+    let mut moves = trail.of_token(media, token).map(|(_, movement)| movement);
+    let seller = moves.rfind(|movement| movement.log_index < log.log_index && movement.to == buyer);
+    let seller = seller.map_or(Address::ZERO, |movement| movement.from);
+    let line = Line::of(media, token, U256::ONE).between(seller, buyer);
+    let side = side_of(transaction, log, last_bid, [bidder, buyer]);
+    let mut deal = Deal {
+        currency: reader.address(currency),
+        ..Deal::of(market("v1"), side, line, uint(amount))
+    };
+    if transaction.envelope.is_none() {
+        deal.flags.push(flag::NO_ENVELOPE);
+    }
+    if seller.is_zero() {
+        deal.flags.push(flag::SELLER_UNKNOWN);
+    }
+    let since = last_bid.map_or(0, |bid| bid.log_index);
+    let payments = trail.payments(since..log.log_index).iter();
+    let paid: Vec<_> = payments
+        .filter(|payment| payment.currency == deal.currency && payment.from == log.address)
+        .collect();
+    if sum_of(paid.iter().map(|payment| payment.amount)).ok() == deal.price {
+        for payment in paid {
+            deal.fee(payment.to, payment.amount, FeeKind::Royalty);
+        }
+    } else {
+        deal.flags.push(flag::FEES_UNKNOWN);
+    }
+    let key = orders::first_bid(log, token, bidder);
+    Ok((Said::from(deal).and(filled(market("v1"), log, key)), reader.doubt()))
+}
+
+/// A bid that meets the ask is told and finalized at once: its bidder took a listing. Else the owner accepted it, unless who sent
+/// the transaction is the one who bids.
+fn side_of(transaction: &Transaction<'_>, log: &Log, last_bid: Option<&Log>, bidding: [Address; 2]) -> Side {
+    let is_new = last_bid.is_some_and(|bid| {
+        bid.topic0() == Some(&orders::BID_CREATED) && bid.topics.get(1) == log.topics.get(1) && bid.data == log.data
+    });
+    let is_bidding = transaction.sender().is_some_and(|sender| bidding.contains(&sender));
+    if is_new || is_bidding {
+        Side::Listing
+    } else {
+        Side::Offer
+    }
+}
+
+fn second_version(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let [seller, curator, winner, amount, curator_fee, currency] = reader.head()?;
+    let (seller, curator, winner) = (reader.address(seller), reader.address(curator), reader.address(winner));
+    let (contract, token) = (reader.topic_address(3), reader.topic_uint(2));
+    let line = Line::of(contract, token, U256::ONE).between(seller, winner);
+    let mut deal = Deal {
+        currency: reader.address(currency),
+        ..Deal::of(market("v2"), Side::Auction, line, sum(uint(amount), uint(curator_fee))?)
+    };
+    deal.fee(curator, uint(curator_fee), FeeKind::Tip);
+    if contract == media(transaction) {
+        // The amount is what the owner got: the creator's share went before.
+        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    }
+    let key = orders::numbered(log, reader.topic_uint(1));
+    Ok((Said::from(deal).and(filled(market("v2"), log, key)), reader.doubt()))
+}
+
+/// One `RoyaltyPayout`; the deployed modules index its receiver, the repository's head does not.
+struct Royalty {
+    module: Address,
+    contract: Address,
+    token: U256,
+    recipient: Address,
+    amount: U256,
+}
+
+impl Royalty {
+    fn read(log: &Log) -> Result<(Self, Option<&'static str>), Refusal> {
+        let mut reader = Reader::new(log);
+        let (recipient, amount) = if log.topics.len() == 4 {
+            let [amount] = reader.head()?;
+            (reader.topic_address(3), amount)
+        } else {
+            let [recipient, amount] = reader.head()?;
+            (reader.address(recipient), amount)
+        };
+        let royalty = Royalty {
+            module: log.address,
+            contract: reader.topic_address(1),
+            token: reader.topic_uint(2),
+            recipient,
+            amount: uint(amount),
+        };
+        Ok((royalty, reader.doubt()))
+    }
+}
+
+/// What a module of v3 says, whatever its layout.
+struct Told {
+    side: Side,
+    seller: Address,
+    buyer: Address,
+    currency: Address,
+    price: U256,
+    finder: Address,
+    /// Of what royalties leave.
+    finder_rate: U256,
+}
+
+fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(Said, Option<&'static str>), Refusal> {
+    let mut reader = Reader::new(log);
+    let told = told(log, &mut reader)?;
+    let (contract, token) = (reader.topic_address(1), reader.topic_uint(2));
+    let line = Line::of(contract, token, U256::ONE).between(told.seller, told.buyer);
+    let mut deal = Deal {
+        currency: told.currency,
+        ..Deal::of(market("v3"), told.side, line, told.price)
+    };
+    let is_meant =
+        |royalty: &&Royalty| royalty.module == log.address && royalty.contract == contract && royalty.token == token;
+    let mut rest = told.price;
+    for royalty in royalties.iter().filter(is_meant) {
+        rest = rest.saturating_sub(royalty.amount);
+        if royalty.recipient != told.seller {
+            deal.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
+        }
+    }
+    if !told.finder.is_zero() {
+        deal.fee(told.finder, share(rest, told.finder_rate, WHOLE)?, FeeKind::Marketplace);
+    }
+    let key = if told.side == Side::Offer {
+        orders::offered(log, contract, token, reader.topic_uint(3))
+    } else {
+        orders::listed(log, contract, token)
+    };
+    Ok((Said::from(deal).and(filled(market("v3"), log, key)), reader.doubt()))
+}
+
+fn told(log: &Log, reader: &mut Reader<'_>) -> Result<Told, Refusal> {
+    let plain = |side, seller, buyer, currency, price: &Word| Told {
+        side,
+        seller,
+        buyer,
+        currency,
+        price: uint(price),
+        finder: Address::ZERO,
+        finder_rate: U256::ZERO,
+    };
+    let native = Address::ZERO;
+    Ok(match log.topic0() {
+        Some(&ASK_FILLED) => {
+            let [finder, seller, _funds, currency, rate, price] = reader.head()?;
+            let (seller, currency) = (reader.address(seller), reader.address(currency));
+            Told {
+                finder: reader.address(finder),
+                finder_rate: uint(rate),
+                ..plain(Side::Listing, seller, reader.topic_address(3), currency, price)
+            }
+        }
+        Some(&OFFER_FILLED) => {
+            let [taker, finder, maker, currency, rate, price] = reader.head()?;
+            let (seller, buyer) = (reader.address(taker), reader.address(maker));
+            Told {
+                finder: reader.address(finder),
+                finder_rate: uint(rate),
+                ..plain(Side::Offer, seller, buyer, reader.address(currency), price)
+            }
+        }
+        Some(&CORE_ASK_FILLED) => {
+            let [buyer, seller, price] = reader.head()?;
+            plain(
+                Side::Listing,
+                reader.address(seller),
+                reader.address(buyer),
+                native,
+                price,
+            )
+        }
+        Some(&PRIVATE_ASK_FILLED) => {
+            let [seller, price, buyer] = reader.head()?;
+            plain(
+                Side::Private,
+                reader.address(seller),
+                reader.address(buyer),
+                native,
+                price,
+            )
+        }
+        Some(&CORE_AUCTION_ENDED) => {
+            let [seller, _reserve, _funds, bid, bidder, _, _, _] = reader.head()?;
+            plain(
+                Side::Auction,
+                reader.address(seller),
+                reader.address(bidder),
+                native,
+                bid,
+            )
+        }
+        _ => {
+            let [seller, _funds, _reserve, bid, bidder, _, _, currency, _] = reader.head()?;
+            let (seller, bidder) = (reader.address(seller), reader.address(bidder));
+            plain(Side::Auction, seller, bidder, reader.address(currency), bid)
+        }
+    })
+}

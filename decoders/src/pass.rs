@@ -1,0 +1,318 @@
+//! Which decoder looks at which log, and the one pass that asks them.
+//!
+//! It knows decoders by their claims only; which there are stands in [`crate::protocols`].
+
+use std::ops::BitOr;
+use std::sync::LazyLock;
+
+use alloy_primitives::{Address, B256};
+use rustc_hash::FxHashMap;
+
+use crate::block::{Call, ChainId, Context, Log, Span};
+use crate::chains;
+use crate::decoder::Decoder;
+use crate::events::Events;
+use crate::fact::{Facts, reason};
+use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
+use crate::log_reader::Refusal;
+use crate::protocols::{DECODERS, ROUTERS};
+use crate::roster::Roster;
+use crate::transaction::{DecoderSet, Transaction};
+
+/// Stands in a decoder set for: the transaction's envelope is wanted.
+const ENVELOPE: DecoderSet = 1 << (DecoderSet::BITS - 1);
+/// Stands in a decoder set for: decoding the transaction may ask contracts.
+const ASKING: DecoderSet = 1 << (DecoderSet::BITS - 2);
+
+/// Decodes a whole span, with every decoder there is.
+///
+/// Logs that nobody claims are passed over; logs that are not what they claim become faults. The span's context should hold
+/// what [`wants`] names; a sale for which it does not is decoded as far as the logs tell and says so in its flags.
+pub fn decode(span: &Span) -> Facts {
+    let mut pieces = decode_pieces(span, usize::MAX);
+    pieces.next().expect("a span is at least one piece")
+}
+
+/// Decodes a span piece by piece, each a span of its own of as many blocks as make `most` facts: it ends with the block that
+/// reaches them. What one block may make is bounded by its own logs ([`MAX_EXTRA_FACTS_PER_BLOCK`]), so no more is in memory at
+/// once, whatever the logs say. Together the pieces are what [`decode`] returns.
+///
+/// [`MAX_EXTRA_FACTS_PER_BLOCK`]: crate::budget::MAX_EXTRA_FACTS_PER_BLOCK
+pub fn decode_pieces(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
+    let mut rest = Some((*span.range.start(), span.logs.as_slice()));
+    std::iter::from_fn(move || {
+        let (first, logs) = rest.take()?;
+        let (events, undecoded) = decode_blocks(span.chain, logs, &span.context, most);
+        let last = match (logs.len() - undecoded.len(), undecoded) {
+            (_, []) => *span.range.end(),
+            (decoded, _) => logs[decoded - 1].block_number,
+        };
+        if !undecoded.is_empty() {
+            rest = Some((last + 1, undecoded));
+        }
+        let told = events.into_told();
+        Some(Facts {
+            sources: sources().to_vec(),
+            transfers: told.transfers,
+            sales: told.sales,
+            orders: told.orders,
+            closings: told.closings,
+            faults: told.faults,
+            ..Facts::within(span, first..=last)
+        })
+    })
+}
+
+/// What decoding a span would like to know beside its logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Transactions whose envelope tells something, in chain order.
+    pub envelopes: Vec<B256>,
+    /// Questions to contracts, sorted and each once.
+    pub calls: Vec<Call>,
+}
+
+impl Wants {
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.envelopes.is_empty() && self.calls.is_empty()
+    }
+}
+
+/// What decoding `span` wants and its context lacks: what is worth fetching before [`decode`]. An answer may raise another
+/// question, so ask until nothing is wanted that was not asked before.
+///
+/// Every log is looked up once. Only transactions with a claim that asks are decoded, and what they say is dropped.
+pub fn wants(span: &Span) -> Wants {
+    let mut wants = Wants::default();
+    let mut asking = Events::default();
+    let mut claims = Vec::new();
+    for transaction in transactions(&span.logs) {
+        let tx_hash = transaction.logs[0].tx_hash;
+        let claiming = transaction.claiming(span.chain);
+        if claiming & ENVELOPE != 0 && !span.context.envelopes.contains_key(&tx_hash) {
+            wants.envelopes.push(tx_hash);
+        }
+        if claiming & ASKING != 0 {
+            transaction.decode(span.chain, &span.context, &mut claims, &mut asking);
+            asking.drop_facts();
+        }
+    }
+    wants.calls = asking.into_unanswered();
+    wants
+}
+
+/// Decodes logs ordered by block number and log index.
+///
+/// A span may be cut anywhere between two blocks and its pieces decoded apart, at the same time if need be: what they say,
+/// put behind each other, is what the whole says.
+pub fn decode_logs(chain: ChainId, logs: &[Log], context: &Context) -> Events {
+    decode_blocks(chain, logs, context, usize::MAX).0
+}
+
+/// Decodes `logs` block by block until there are `most` facts, and gives the logs that are left.
+fn decode_blocks<'a>(chain: ChainId, logs: &'a [Log], context: &Context, most: usize) -> (Events, &'a [Log]) {
+    let mut events = Events::default();
+    let mut claims = Vec::new();
+    let mut decoded = 0;
+    for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
+        for transaction in transactions(block) {
+            transaction.decode(chain, context, &mut claims, &mut events);
+        }
+        decoded += block.len();
+        if events.told().count() >= most {
+            break;
+        }
+    }
+    (events, &logs[decoded..])
+}
+
+/// The logs of one transaction, and those of its block before them.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    earlier: &'a [Log],
+    logs: &'a [Log],
+}
+
+/// The transactions of `logs`, in order.
+fn transactions(logs: &[Log]) -> impl Iterator<Item = Stretch<'_>> {
+    let blocks = logs.chunk_by(|one, next| one.block_number == next.block_number);
+    blocks.flat_map(|block| {
+        let transactions = block.chunk_by(|one, next| one.tx_hash == next.tx_hash);
+        transactions.scan(0, move |start, logs| {
+            let earlier = &block[..*start];
+            *start += logs.len();
+            Some(Stretch { earlier, logs })
+        })
+    })
+}
+
+impl Stretch<'_> {
+    /// Who claims any of the logs.
+    fn claiming(self, chain: ChainId) -> DecoderSet {
+        let claims = self.logs.iter().map(|log| DISPATCH.claims_on(chain, log));
+        claims.fold(0, DecoderSet::bitor)
+    }
+
+    /// Decodes the logs into `events`; `claims` lends its memory.
+    fn decode(self, chain: ChainId, context: &Context, claims: &mut Vec<DecoderSet>, events: &mut Events) {
+        claims.clear();
+        claims.extend(self.logs.iter().map(|log| DISPATCH.claims_on(chain, log)));
+        let claiming = claims.iter().copied().fold(0, DecoderSet::bitor);
+        if claiming == 0 {
+            return;
+        }
+        let transaction = Transaction {
+            chain,
+            logs: self.logs,
+            earlier: self.earlier,
+            envelope: context.envelopes.get(&self.logs[0].tx_hash),
+            answers: &context.answers,
+            claims,
+            decoder: claiming & !(ENVELOPE | ASKING),
+            roster: &DISPATCH.roster,
+        };
+        events.open_transaction(self.logs[0].block_number);
+        decode_transaction(transaction, events);
+        events.close_transaction(&transaction);
+    }
+}
+
+/// Gives every decoder of the set `transaction.decoder` its turn. Logs whose place no id can hold stand last; they are faults, and
+/// the transaction is read as if it ended before them.
+fn decode_transaction(transaction: Transaction<'_>, events: &mut Events) {
+    let placed = transaction.logs.partition_point(has_position);
+    let (logs, behind) = transaction.logs.split_at(placed);
+    let (claims, claims_behind) = transaction.claims.split_at(placed);
+    let mut waiting = transaction.decoder;
+    while waiting != 0 {
+        let index = waiting.trailing_zeros();
+        waiting &= waiting - 1;
+        let decoder = &DECODERS[index as usize];
+        let part = |logs, claims| Transaction {
+            logs,
+            claims,
+            decoder: 1 << index,
+            ..transaction
+        };
+        events.turn(decoder.name);
+        if !logs.is_empty() {
+            (decoder.decode)(&part(logs, claims), events);
+        }
+        part(behind, claims_behind)
+            .claimed()
+            .for_each(|log| events.settle(log, Err(Refusal(reason::POSITION_OUT_OF_RANGE))));
+    }
+}
+
+/// Whether an id can hold the log's position. No chain comes near the limits; an endpoint can say anything.
+fn has_position(log: &Log) -> bool {
+    log.block_number <= MAX_BLOCK && log.log_index <= MAX_LOG_INDEX
+}
+
+/// The names of the decoders that claim `log`.
+pub(crate) fn claimants(chain: ChainId, log: &Log) -> Vec<&'static str> {
+    let claims = DISPATCH.claims_on(chain, log);
+    let decoders = DECODERS.iter().enumerate();
+    decoders
+        .filter(|(index, _)| claims & 1 << index != 0)
+        .map(|(_, decoder)| decoder.name)
+        .collect()
+}
+
+/// Whether some decoder claims `log`.
+pub fn is_claimed(chain: ChainId, log: &Log) -> bool {
+    DISPATCH.claims_on(chain, log) != 0
+}
+
+/// Every event signature hash that a decoder claims, sorted: what endpoints are asked for.
+pub fn topics() -> Vec<B256> {
+    let mut topics: Vec<B256> = DISPATCH.slots.keys().copied().collect();
+    topics.sort_unstable();
+    topics
+}
+
+/// The names of the decoders, sorted: the coverage sources of what [`decode`] says.
+pub fn sources() -> &'static [&'static str] {
+    &DISPATCH.sources
+}
+
+static DISPATCH: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(DECODERS));
+
+/// The claims of all decoders, laid out for one lookup per log.
+struct Dispatch {
+    /// By signature hash, then by topic count less one.
+    slots: FxHashMap<B256, [Slot; 4]>,
+    sources: Vec<&'static str>,
+    roster: Roster,
+}
+
+/// Who claims one signature at one topic count.
+#[derive(Default)]
+struct Slot {
+    anywhere: DecoderSet,
+    /// Claims on single contracts, sorted by chain and address.
+    at: Vec<((u64, Address), DecoderSet)>,
+}
+
+impl Dispatch {
+    fn new(decoders: &[Decoder]) -> Self {
+        let mut slots: FxHashMap<B256, [Slot; 4]> = FxHashMap::default();
+        for (index, decoder) in decoders.iter().enumerate() {
+            for claim in decoder.claims {
+                let slot = &mut slots.entry(claim.topic0).or_default()[usize::from(claim.topic_count) - 1];
+                let envelope = if claim.needs_envelope { ENVELOPE } else { 0 };
+                let asking = if claim.asks { ASKING } else { 0 };
+                slot.add(1 << index | envelope | asking, claim.addresses);
+            }
+        }
+        let mut sources: Vec<&'static str> = decoders.iter().map(|decoder| decoder.name).collect();
+        sources.sort_unstable();
+        let roster = roster(decoders);
+        Dispatch { slots, sources, roster }
+    }
+
+    fn claims_on(&self, chain: ChainId, log: &Log) -> DecoderSet {
+        let slot = log
+            .topic0()
+            .and_then(|topic0| self.slots.get(topic0)?.get(log.topics.len() - 1));
+        slot.map_or(0, |slot| slot.claims_at(chain, &log.address))
+    }
+}
+
+impl Slot {
+    fn add(&mut self, decoder: DecoderSet, addresses: Option<&[(u64, Address)]>) {
+        let Some(addresses) = addresses else {
+            self.anywhere |= decoder;
+            return;
+        };
+        for address in addresses {
+            match self.at.binary_search_by_key(address, |(at, _)| *at) {
+                Ok(index) => self.at[index].1 |= decoder,
+                Err(index) => self.at.insert(index, (*address, decoder)),
+            }
+        }
+    }
+
+    fn claims_at(&self, chain: ChainId, address: &Address) -> DecoderSet {
+        let at = |chain| self.at.binary_search_by_key(&(chain, *address), |(at, _)| *at);
+        match at(chain.0).or_else(|_| at(chains::EVERY)) {
+            Ok(index) => self.at[index].1,
+            Err(_) => self.anywhere,
+        }
+    }
+}
+
+/// What `decoders` know together.
+fn roster(decoders: &[Decoder]) -> Roster {
+    let claimed = decoders.iter().flat_map(|decoder| decoder.claims);
+    let claimed = claimed.filter_map(|claim| claim.addresses);
+    let factories = decoders.iter().flat_map(|decoder| decoder.factories.iter().copied());
+    let routers = decoders.iter().flat_map(|decoder| decoder.routers);
+    Roster {
+        listed: claimed.chain(factories).flatten().copied().collect(),
+        routers: routers.chain(ROUTERS).copied().collect(),
+        holders: decoders.iter().flat_map(|decoder| decoder.holders).copied().collect(),
+        inner_calls: decoders.iter().filter_map(|decoder| decoder.inner_call).collect(),
+    }
+}

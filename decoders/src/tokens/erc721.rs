@@ -1,0 +1,62 @@
+//! ERC-721 `Transfer(address indexed from, address indexed to, uint256 indexed tokenId)` (EIP-721; decoding specification
+//! sections 1.1 and 1.2).
+//!
+//! ERC-20 shares the signature, and with it the hash. The number of topics tells them apart: four are an ERC-721 transfer,
+//! three with a data word are an ERC-20 one and nobody's concern here. What is neither is a fault.
+
+use alloy_primitives::{B256, b256};
+
+use crate::block::Log;
+use crate::decoder::{Claim, Decoder};
+use crate::events::{Events, Item, Parties};
+use crate::fact::{Standard, reason};
+use crate::log_reader::{Reader, Refusal};
+use crate::transaction::Transaction;
+
+/// `Transfer(address,address,uint256)`.
+pub(crate) const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+
+/// ERC-721 with every argument indexed.
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "erc721",
+    claims: &[
+        Claim::any(TRANSFER, 4),
+        Claim::any(TRANSFER, 3),
+        Claim::any(TRANSFER, 2),
+        Claim::any(TRANSFER, 1),
+    ],
+    decode,
+    ..Decoder::NONE
+};
+
+fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    for log in transaction.claimed() {
+        let verdict = match log.topics.len() {
+            4 => transfer(log, events),
+            _ => other_transfer(log),
+        };
+        events.settle(log, verdict);
+    }
+}
+
+fn transfer(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+    let mut reader = Reader::new(log);
+    let parties = Parties::between(reader.topic_address(1), reader.topic_address(2))?;
+    events.transfer(log, Standard::Erc721, &parties, Item::sole(reader.topic_uint(3)));
+    Ok(reader.doubt())
+}
+
+/// A transfer that is not indexed like ERC-721's. With nothing indexed it may be an ERC-20's or an unlisted old token's: no
+/// log can tell, so it is passed over.
+fn other_transfer(log: &Log) -> Result<Option<&'static str>, Refusal> {
+    let needed_words = match log.topics.len() {
+        3 => 1,
+        1 => 3,
+        _ => return Err(Refusal(reason::TOPIC_COUNT)),
+    };
+    if log.data.len() < needed_words * 32 {
+        Err(Refusal(reason::DATA_TOO_SHORT))
+    } else {
+        Ok(None)
+    }
+}

@@ -1,0 +1,6 @@
+//! What markets share: a trade and its items, orders and their ends, what a transaction moves and pays, and who is behind it.
+
+pub(crate) mod deal;
+pub(crate) mod orders;
+pub(crate) mod people;
+pub(crate) mod trail;
