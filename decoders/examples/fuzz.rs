@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, Bytes, U256, address, hex};
 use decoders::block::{Answer, Context, Envelope, Log, Span};
+use decoders::decoder::{Claim, Decoder};
 use decoders::events::Told;
-use decoders::registry::{Claim, DECODERS, Decoder, decode, decode_logs};
+use decoders::pass::{decode, decode_logs};
+use decoders::protocols::DECODERS;
 use decoders::wants;
 use serde_json::Value;
 

@@ -57,9 +57,9 @@ fn symbol_of(bytes: &[u8]) -> Option<String> {
 }
 
 fn string(bytes: &[u8]) -> Option<&[u8]> {
-    let mut reader = abi::Reader::over(bytes);
+    let mut reader = log_reader::Reader::over(bytes);
     let [offset] = reader.head::<1>().ok()?;
-    reader.bytes(abi::Tuple::ROOT, offset).ok()
+    reader.bytes(log_reader::Tuple::ROOT, offset).ok()
 }
 
 fn decimals_of(bytes: &[u8]) -> Option<u8> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use alloy_primitives::{Address, U256};
 use rustc_hash::FxHashMap;
 
-use crate::block::{Answer, Call, ChainId, Log};
+use crate::block::{Answer, Call, Log};
 use crate::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK};
 use crate::fact::{Closing, Fault, Order, Sale, Standard, Transfer, TransferKind, reason};
 use crate::log_reader::{Refusal, WORD_BYTES, Word};

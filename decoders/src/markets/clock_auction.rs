@@ -274,7 +274,7 @@ fn seller<'a>(
             return Ok(None);
         }
         let [_, _, _, seller] = Reader::new(change).head::<4>()?;
-        return Ok(Some(abi::address(seller)));
+        return Ok(Some(log_reader::address(seller)));
     }
     let call = if log.topics.len() == 1 {
         Call::of(log.address, GET_AUCTION, &[part(lot.token)])
@@ -283,6 +283,6 @@ fn seller<'a>(
     };
     let answer = events.ask::<1>(transaction, call.before_block(log.block_number))?;
     Ok(answer
-        .map(|[seller]| abi::address(seller))
+        .map(|[seller]| log_reader::address(seller))
         .filter(|seller| !seller.is_zero()))
 }

@@ -221,7 +221,7 @@ fn live_bid<'a>(
     let call = Call::of(log.address, PUNK_BIDS, &arguments).before_block(log.block_number);
     let [is_live, _punk, bidder, value] = events.ask::<4>(transaction, call).ok()??;
     (!uint(is_live).is_zero()).then(|| Bid {
-        bidder: abi::address(bidder),
+        bidder: log_reader::address(bidder),
         value: uint(value),
     })
 }

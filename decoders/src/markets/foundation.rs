@@ -229,8 +229,8 @@ fn auction_of<'a>(
     let answer = events.ask::<8>(transaction, call)?;
     let known = answer.map(|[contract, token, seller, ..]| Auction {
         number,
-        seller: abi::address(seller),
-        contract: abi::address(contract),
+        seller: log_reader::address(seller),
+        contract: log_reader::address(contract),
         token: uint(token),
     });
     Ok(known.filter(|auction| !auction.seller.is_zero()))

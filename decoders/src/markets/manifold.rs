@@ -232,7 +232,7 @@ impl Listing {
     fn created(log: &Log, details: &Log, trail: &Trail) -> Option<Self> {
         let [_, _, kind, available, per_sale, _, _, _, _, _, currency, _] = Reader::new(log).head().ok()?;
         let [token, contract, standard, lazy] = Reader::new(details).head().ok()?;
-        let (contract, token, is_lazy) = (abi::address(contract), uint(token), !uint(lazy).is_zero());
+        let (contract, token, is_lazy) = (log_reader::address(contract), uint(token), !uint(lazy).is_zero());
         let moves = trail.of_token(contract, token).map(|(_, movement)| movement);
         let escrow = moves
             .rev()
@@ -243,7 +243,7 @@ impl Listing {
             kind: uint(kind),
             available: uint(available),
             per_sale: uint(per_sale),
-            currency: abi::address(currency),
+            currency: log_reader::address(currency),
             token,
             contract,
             is_1155: uint(standard) == U256::from(ERC1155),
@@ -302,20 +302,20 @@ impl Listing {
         // The first word is the offset of the rest.
         let word = |index: usize| &words[index + 1];
         Listing {
-            seller: abi::address(word(1)),
+            seller: log_reader::address(word(1)),
             kind: uint(word(7)),
             available: uint(word(8)),
             per_sale: uint(word(9)),
-            currency: abi::address(word(12)),
+            currency: log_reader::address(word(12)),
             token: uint(word(16)),
-            contract: abi::address(word(17)),
+            contract: log_reader::address(word(17)),
             is_1155: uint(word(18)) == U256::from(ERC1155),
             is_lazy: !uint(word(19)).is_zero(),
             has_delivery_fee: !uint(word(21)).is_zero() || !uint(word(22)).is_zero(),
             rates: [word(4), word(5)].map(uint),
             bid: uint(word(23)),
-            bidder: abi::address(word(24)),
-            referrer: abi::address(word(29)),
+            bidder: log_reader::address(word(24)),
+            referrer: log_reader::address(word(29)),
             is_seen: false,
         }
     }

@@ -197,19 +197,19 @@ impl Exchange<'_, '_> {
         };
         let call = Call::of(factory, VAULT, &[(*number).into()]);
         let listed = events.ask::<1>(self.transaction, call)?;
-        if listed.is_none_or(|[word]| abi::address(word) != address) {
+        if listed.is_none_or(|[word]| log_reader::address(word) != address) {
             return Ok(None);
         }
         let asset = events.view(self.transaction, address, ASSET_ADDRESS);
         let is_1155 = events.view(self.transaction, address, IS_1155);
-        let (Some(mut asset), Some(is_1155)) = (asset?.map(abi::address), is_1155?) else {
+        let (Some(mut asset), Some(is_1155)) = (asset?.map(log_reader::address), is_1155?) else {
             return Ok(None);
         };
         if asset.is_zero() {
             let call = Call::of(address, ASSET_ADDRESS, &[]).before_block(self.log.block_number);
             asset = events
                 .ask::<1>(self.transaction, call)?
-                .map_or(Address::ZERO, |[word]| abi::address(word));
+                .map_or(Address::ZERO, |[word]| log_reader::address(word));
         }
         Ok((!asset.is_zero()).then_some(Vault {
             asset,

@@ -384,7 +384,7 @@ impl OrderTerms {
         let is_rate = |rate: U256| rate <= U256::from(WHOLE);
         let is_order = words[..4].iter().all(is_address) && is_rate(rate) && is_rate(most_royalties);
         let order = OrderTerms {
-            marketplace: abi::address(&words[0]),
+            marketplace: log_reader::address(&words[0]),
             rate,
             most_royalties,
             quantity: uint(&words[5]),
@@ -393,7 +393,11 @@ impl OrderTerms {
         let is_meant = is_order && !order.price.is_zero() && !order.quantity.is_zero() && words[3] != [0; 32];
         is_meant.then(|| {
             (
-                (abi::address(&words[2]), abi::address(&words[3]), uint(&words[4])),
+                (
+                    log_reader::address(&words[2]),
+                    log_reader::address(&words[3]),
+                    uint(&words[4]),
+                ),
                 order,
             )
         })

@@ -388,7 +388,7 @@ impl<'a> Asked<'a> {
     /// The maker of the left order, if two orders are matched.
     fn left_maker(&self) -> Option<Address> {
         let order = self.order.filter(|_| self.selector == MATCH_ORDERS);
-        order.map(|[maker, ..]| abi::address(maker))
+        order.map(|[maker, ..]| log_reader::address(maker))
     }
 }
 
@@ -437,7 +437,7 @@ fn without_assets(
     let paid_in = asked.order.filter(|_| direct.is_some());
     let mut payments = trail.payments(window).iter();
     let currency = match paid_in {
-        Some([.., currency]) => abi::address(currency),
+        Some([.., currency]) => log_reader::address(currency),
         None => payments
             .find(|payment| payment.from == moved.to)
             .map_or(Address::ZERO, |payment| payment.currency),

@@ -253,13 +253,13 @@ impl Trade<'_, '_> {
         Ok(Some(Pair {
             factory,
             version: "v1",
-            nft: abi::address(nft),
+            nft: log_reader::address(nft),
             currency,
             nft_id: None,
             // A pair created in the block says nothing yet; not every endpoint knows what was before.
             recipient: recipient
                 .ok()
-                .map(|told| told.map_or(address, |[word]| abi::address(word))),
+                .map(|told| told.map_or(address, |[word]| log_reader::address(word))),
             is_proven: true,
         }))
     }
@@ -288,7 +288,7 @@ impl Trade<'_, '_> {
         Ok(Some(Pair {
             factory,
             version: "v2",
-            nft: abi::address(nft),
+            nft: log_reader::address(nft),
             currency,
             nft_id: nft_id?.flatten().map(uint),
             recipient: Some(address),
@@ -356,7 +356,7 @@ impl Trade<'_, '_> {
         }
         Ok(events
             .view(self.transaction, self.log.address, TOKEN)?
-            .map(abi::address))
+            .map(log_reader::address))
     }
 
     fn deal(&self, pair: &Pair) -> Deal {

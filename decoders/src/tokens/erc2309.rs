@@ -7,8 +7,9 @@
 use alloy_primitives::{Address, B256, U256, b256};
 
 use crate::block::Log;
+use crate::budget::MAX_EXTRA_FACTS_PER_TRANSACTION;
 use crate::decoder::{Claim, Decoder};
-use crate::events::{Events, Item, MAX_EXTRA_FACTS_PER_TRANSACTION, Parties};
+use crate::events::{Events, Item, Parties};
 use crate::fact::{Standard, reason};
 use crate::log_reader::{Reader, Refusal, uint};
 use crate::tokens::erc721::TRANSFER;

@@ -158,7 +158,7 @@ impl Item {
         let contract = reader.address(&words[1]);
         Ok(Item {
             kind: kind.ok_or(Refusal(reason::UNKNOWN_VARIANT))?,
-            contract: if contract == ADAPTER && transaction.chain.0 == ETHEREUM {
+            contract: if contract == ADAPTER && transaction.chain.0 == chains::ETHEREUM {
                 STOREFRONT
             } else {
                 contract

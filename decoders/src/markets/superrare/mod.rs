@@ -8,13 +8,13 @@ mod orders;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
+use self::orders::Piece;
 use crate::block::Log;
 use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Side, flag};
 use crate::log_reader::{Reader, Refusal, Tuple, uint};
-use crate::markets::superrare::orders::{self as orders, Piece};
 use crate::trade::deal::{Deal, Line, Market};
 use crate::trade::orders::{Said, filled, invalidated};
 use crate::transaction::Transaction;

@@ -10,7 +10,6 @@ use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Side, flag};
 use crate::log_reader::{Reader, Refusal, Word, share, sum, uint};
-use crate::markets::zora::orders;
 use crate::trade::deal::{Deal, Line, Market, sum_of};
 use crate::trade::orders::{Said, filled};
 use crate::trade::trail::Trail;

@@ -258,7 +258,7 @@ pub(crate) fn reserve_changed<'a>(
             (owner, currency)
         }
     };
-    let (owner, currency) = (abi::address(owner), abi::address(currency));
+    let (owner, currency) = (log_reader::address(owner), log_reader::address(currency));
     let listing = (!owner.is_zero()).then(|| auction_of(log, &mut reader, owner, currency, uint(reserve)));
     Ok((listing, reader.doubt()))
 }
