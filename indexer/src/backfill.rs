@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use decoders::block::Proof;
 use sinks::commit::Move;
-use sinks::{checkpoint, coverage, intents};
+use sinks::progress::{checkpoint, coverage, intents};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;

@@ -7,13 +7,13 @@ use alloy_primitives::Address;
 use decoders::block::{BlockRef, ChainId, Log, Proof, Span};
 use decoders::fact::{ClosingReason, Facts, OrderKind, TransferKind};
 use rustc_hash::FxHashSet;
-use sinks::basis::Basis;
 use sinks::commit::{self, Applied, Move, Replaced};
-use sinks::coverage::{self, Wanted};
-use sinks::intents::{self, Intent};
-use sinks::members::Family;
+use sinks::progress::basis::Basis;
+use sinks::progress::coverage::{self, Wanted};
+use sinks::progress::intents::{self, Intent};
+use sinks::progress::members::Family;
+use sinks::progress::{checkpoint, cohorts};
 use sinks::store::Store;
-use sinks::{checkpoint, cohorts};
 use tokio::sync::Notify;
 use tracing::{debug, instrument};
 

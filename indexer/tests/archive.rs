@@ -19,7 +19,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::commit::{self, Move};
 use sinks::error::SinkError;
-use sinks::intents::{self, Intent};
+use sinks::progress::intents::{self, Intent};
 use sinks::store::Store;
 #[cfg(feature = "embedded")]
 use sqlx::postgres::PgPoolOptions;

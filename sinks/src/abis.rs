@@ -18,13 +18,14 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::coverage::{self, Known};
 use crate::error::SinkError;
-use crate::intents::{self, Intent};
-use crate::members::{self, Family};
-use crate::ranges::merge;
+use crate::facts::faults;
+use crate::progress::coverage::{self, Known};
+use crate::progress::intents::{self, Intent};
+use crate::progress::members::{self, Family};
+use crate::progress::ranges::merge;
+use crate::progress::{checkpoint, cohorts};
 use crate::store::Store;
-use crate::{checkpoint, cohorts, faults};
 
 /// The source under which faults of stored ABIs are recorded.
 pub const SOURCE: &str = "abi";

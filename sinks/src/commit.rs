@@ -7,17 +7,17 @@ use decoders::fact::{Closing, Facts, Order, Sale, Transfer};
 use decoders::id::{MAX_BLOCK, Position};
 use sqlx::PgConnection;
 
-use crate::basis::Basis;
 use crate::batch::Batch;
-use crate::coverage::{self, Known, Sources};
 use crate::error::SinkError;
-use crate::intents::{self, Intent};
-use crate::lease::Lease;
+use crate::facts::faults;
+use crate::progress::basis::Basis;
+use crate::progress::coverage::{self, Known, Sources};
+use crate::progress::intents::{self, Intent};
+use crate::progress::lease::Lease;
+use crate::progress::{checkpoint, seams};
+use crate::projections::{balances, collections, counters, settlement, tokens, volumes, wash};
 use crate::store::Store;
-use crate::{
-    abis, balances, checkpoint, collections, counters, currencies, faults, kind, outbox, seams, settlement, tokens,
-    volumes, wash,
-};
+use crate::{abis, currencies, kind, outbox};
 
 /// Who applies a span.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@ use decoders::currency::Metadata;
 use decoders::fact::Facts;
 
 use crate::error::SinkError;
+use crate::projections::tokens::address_text;
 use crate::store::Store;
-use crate::tokens::address_text;
 
 /// A currency of one chain.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::abis::Timelines;
 use crate::error::SinkError;
-use crate::members::Members;
+use crate::progress::members::Members;
 
 /// Every migration, embedded. Forward only: a shipped file never changes.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");

@@ -21,7 +21,7 @@ use decoders::block::{Answers, Block, Call, ChainId, Context, Log, Proof, Span};
 use decoders::failure::Class;
 use decoders::id::{MAX_BLOCK, Position, RecordKind};
 use sinks::error::SinkError;
-use sinks::intents::{Fence, Intent};
+use sinks::progress::intents::{Fence, Intent};
 use sinks::store::Store;
 use uuid::Uuid;
 

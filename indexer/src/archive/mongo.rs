@@ -11,7 +11,7 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
 use mongodb::{Client, Collection, Cursor};
 use sinks::error::SinkError;
-use sinks::intents::{self, Intent};
+use sinks::progress::intents::{self, Intent};
 use sinks::store::Store;
 use uuid::Uuid;
 

@@ -9,7 +9,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, RawBinaryRef, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Database};
 use rustc_hash::FxHashMap;
-use sinks::intents::Fence;
+use sinks::progress::intents::Fence;
 use uuid::Uuid;
 
 use super::context::{self, Kept};

@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, Utc};
 use decoders::block::{Answers, Block, Call, ChainId, Envelopes, LATEST_TIME, Log, Span};
 use futures::TryStreamExt;
 use sinks::error::SinkError;
-use sinks::intents::{self, Intent};
+use sinks::progress::intents::{self, Intent};
 use sinks::store::Store;
 use sqlx::PgConnection;
 use uuid::Uuid;

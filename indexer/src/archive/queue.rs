@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Bson, DateTime as BsonDateTime, Document, doc};
 use sinks::error::SinkError;
-use sinks::faults::{self, ATTEMPTS, AtFault};
+use sinks::facts::faults::{self, ATTEMPTS, AtFault};
 use sinks::store::Store;
 use uuid::Uuid;
 

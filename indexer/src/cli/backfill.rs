@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use decoders::block::ChainId;
-use sinks::{checkpoint, lease};
+use sinks::progress::{checkpoint, lease};
 use tracing::warn;
 
 use super::{BlockRange, Context};

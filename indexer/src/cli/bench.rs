@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use decoders::block::ChainId;
-use sinks::coverage;
+use sinks::progress::coverage;
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
 use testchain::rpc;

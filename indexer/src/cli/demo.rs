@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use sinks::checkpoint;
+use sinks::progress::checkpoint;
 use testchain::faults::Faults;
 use testchain::ledger::Finality;
 use testchain::recording::{self, Recorded};

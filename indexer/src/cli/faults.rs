@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use decoders::block::ChainId;
 use serde_json::json;
-use sinks::faults::{self, Cursor, Query, Recorded};
+use sinks::facts::faults::{self, Cursor, Query, Recorded};
 use uuid::Uuid;
 
 use super::Context;

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use clap::Args;
 use decoders::block::ChainId;
+use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
-use sinks::{checkpoint, coverage};
 use tracing::info;
 
 use super::output::Writer;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use sinks::coverage::Wanted;
+use sinks::progress::coverage::Wanted;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 

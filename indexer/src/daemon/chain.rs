@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use decoders::block::Proof;
-use sinks::{checkpoint, wash};
+use sinks::progress::checkpoint;
+use sinks::projections::wash;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, instrument, warn};

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use decoders::block::BlockRef;
-use sinks::checkpoint::{self, Checkpoint};
+use sinks::progress::checkpoint::{self, Checkpoint};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 

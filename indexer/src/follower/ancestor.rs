@@ -3,8 +3,9 @@
 use std::ops::RangeInclusive;
 
 use decoders::block::BlockRef;
-use sinks::lease::Lease;
-use sinks::{checkpoint, commit, seams};
+use sinks::commit;
+use sinks::progress::lease::Lease;
+use sinks::progress::{checkpoint, seams};
 use tracing::warn;
 
 use crate::error::Error;

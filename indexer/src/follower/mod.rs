@@ -10,10 +10,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use decoders::block::{BlockRef, Proof, Span};
-use sinks::checkpoint::{self, Observation};
 use sinks::commit::{self, Move};
 use sinks::error::SinkError;
-use sinks::lease::{self, Lease};
+use sinks::progress::checkpoint::{self, Observation};
+use sinks::progress::lease::{self, Lease};
 use sinks::store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -6,9 +6,10 @@ use alloy_primitives::Address;
 use decoders::block::{Log, Proof};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use sinks::abis;
 use sinks::commit::Move;
-use sinks::coverage::{self, Wanted};
-use sinks::{abis, checkpoint, intents};
+use sinks::progress::coverage::{self, Wanted};
+use sinks::progress::{checkpoint, intents};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 

@@ -9,7 +9,7 @@ mod retry;
 mod timeline;
 
 use alloy_primitives::Address;
-use sinks::intents::Intent;
+use sinks::progress::intents::Intent;
 
 pub use fill::fill;
 pub use reader::Interpreter;

@@ -78,7 +78,7 @@ impl Interpreter {
 
     /// Reads the logs of `contracts` in `span`, which holds every one of its range, and returns the faults.
     ///
-    /// `branch` is the chain's [`branch`](sinks::checkpoint::branch) from before the span was read.
+    /// `branch` is the chain's [`branch`](sinks::progress::checkpoint::branch) from before the span was read.
     ///
     /// # Errors
     /// Whatever the archive or the store answers; the range is then not covered for the contracts.

@@ -7,9 +7,10 @@ use alloy_primitives::Address;
 use decoders::block::ChainId;
 use decoders::id::block_number_of;
 use sinks::abis::SOURCE;
-use sinks::coverage::{self, Wanted};
+use sinks::facts::faults;
+use sinks::progress::checkpoint;
+use sinks::progress::coverage::{self, Wanted};
 use sinks::store::Store;
-use sinks::{checkpoint, faults};
 use tracing::warn;
 use uuid::Uuid;
 

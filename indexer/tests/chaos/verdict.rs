@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sinks::digest::{TableDigest, digest};
 use sinks::error::SinkError;
-use sinks::{checkpoint, coverage};
+use sinks::progress::{checkpoint, coverage};
 
 use crate::harness::chain::clean_digest;
 use crate::harness::outbox;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rand::RngExt;
-use sinks::checkpoint;
+use sinks::progress::checkpoint;
 use testchain::faults::{Faults, LogFaults, Settings as Lies};
 use testchain::simulation::{Settings, schedule};
 

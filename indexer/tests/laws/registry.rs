@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use sinks::abis::abi_source;
-use sinks::coverage::{self, Wanted};
 use sinks::currencies;
+use sinks::progress::coverage::{self, Wanted};
 use testchain::faults::Faults;
 use testchain::simulation::Settings;
 

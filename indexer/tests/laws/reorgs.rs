@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use decoders::block::{BlockRef, ChainId};
 use rand::RngExt;
-use sinks::checkpoint;
 use sinks::commit::{self, Move};
 use sinks::digest::digest;
-use sinks::lease::{self, Lease};
+use sinks::progress::checkpoint;
+use sinks::progress::lease::{self, Lease};
 use sinks::store::Store;
 use testchain::ledger::{Finality, Ledger};
 use testchain::simulation::{Answers, Settings, Simulation, Step, schedule};

@@ -3,9 +3,9 @@
 use alloy_primitives::{Address, U256};
 use decoders::block::ChainId;
 use decoders::fact::Facts;
-use sinks::basis::Basis;
 use sinks::commit;
 use sinks::digest::digest;
+use sinks::progress::basis::Basis;
 use testchain::simulation::{Settings, Step};
 
 use crate::harness::chain::Chain;

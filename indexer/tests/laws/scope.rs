@@ -9,8 +9,8 @@ use decoders::block::ChainId;
 use decoders::fact::{Facts, Sale};
 use sinks::commit::{self, Move};
 use sinks::digest::{TableDigest, digest};
+use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
-use sinks::{checkpoint, coverage};
 use testchain::simulation::{Books, Settings, Step};
 
 use crate::harness::chain::Chain;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use decoders::block::ChainId;
 use indexer::registry;
-use sinks::basis::Basis;
 use sinks::commit;
 use sinks::digest::digest;
+use sinks::progress::basis::Basis;
 use sinks::store::Store;
 use testchain::faults::{Faults, Settings as Oddities};
 use testchain::simulation::{Settings, Step};

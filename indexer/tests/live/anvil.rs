@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use indexer::pipeline::everything;
 use sinks::digest::digest;
+use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
-use sinks::{checkpoint, coverage};
 
 use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};

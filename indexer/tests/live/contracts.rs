@@ -7,8 +7,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use mongodb::bson::doc;
 use serde_json::{Value, json};
 use sinks::abis::abi_source;
-use sinks::checkpoint;
-use sinks::coverage::{self, Wanted};
+use sinks::progress::checkpoint;
+use sinks::progress::coverage::{self, Wanted};
 
 use crate::harness::patience::{PATIENCE, eventually, within};
 use crate::harness::program::{Program, Setup};

@@ -22,7 +22,7 @@ use indexer::stored::Interpreter;
 use rpc::{EndpointSettings, Filter, Pool, PoolOptions};
 use serde_json::Value;
 use sinks::commit::Move;
-use sinks::coverage;
+use sinks::progress::coverage;
 use sinks::store::Store;
 use testchain::faults::Faults;
 use testchain::recording::open_folder;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indexer::pipeline::everything;
 use rand::RngExt;
 use serde_json::Value;
-use sinks::coverage;
+use sinks::progress::coverage;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testchain::simulation::Settings;
 use uuid::Uuid;
@@ -376,7 +376,9 @@ async fn no_load_on_the_api_holds_up_the_head() {
     for _ in 0..10 {
         chain.grow(1);
         eventually("the head goes on under load", async || {
-            let stored = sinks::checkpoint::read(&database.store, chain.id()).await.unwrap()?;
+            let stored = sinks::progress::checkpoint::read(&database.store, chain.id())
+                .await
+                .unwrap()?;
             (stored.block == chain.head()).then_some(())
         })
         .await;

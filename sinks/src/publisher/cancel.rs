@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::message::Told;
-use crate::closings::KIND;
+use crate::facts::closings::KIND;
 
 /// What a closing tells, as the table holds it and as consumers read it.
 #[derive(Clone, Debug, Deserialize, Serialize, sqlx::FromRow)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::message::{Told, told_version};
-use crate::sales::KIND;
+use crate::facts::sales::KIND;
 
 /// What a sale tells, as the table holds it.
 #[derive(Clone, Debug, Deserialize, sqlx::FromRow)]

@@ -14,12 +14,12 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::abis::{self, Finished, Segment, Timeline, Timelines};
-use sinks::cohorts::gather;
 use sinks::commit::{Move, apply, rewind};
-use sinks::coverage::{self, Wanted};
 use sinks::digest::digest;
-use sinks::lease::acquire;
-use sinks::members::Family;
+use sinks::progress::cohorts::gather;
+use sinks::progress::coverage::{self, Wanted};
+use sinks::progress::lease::acquire;
+use sinks::progress::members::Family;
 use sinks::store::Store;
 use tracing::instrument::WithSubscriber;
 use tracing::span::{Attributes, Id, Record};
@@ -332,7 +332,7 @@ async fn schedule(store: &Store, rng: &mut ChaCha8Rng, world: &mut World, shared
         }
         for range in cuts(rng, world.height()).into_iter().take(4) {
             let some = some(rng, &registered, 3);
-            let now = sinks::checkpoint::branch(store, CHAIN).await.unwrap();
+            let now = sinks::progress::checkpoint::branch(store, CHAIN).await.unwrap();
             apply(store, &facts_of(world, range, &some), Move::Backfill { branch: now })
                 .await
                 .unwrap();
@@ -354,7 +354,7 @@ async fn schedule(store: &Store, rng: &mut ChaCha8Rng, world: &mut World, shared
             let missing = coverage::missing(store, CHAIN, &wanted, 0..=world.height())
                 .await
                 .unwrap();
-            let now = sinks::checkpoint::branch(store, CHAIN).await.unwrap();
+            let now = sinks::progress::checkpoint::branch(store, CHAIN).await.unwrap();
             for range in missing {
                 let facts = facts_of(world, range, &[*contract]);
                 apply(store, &facts, Move::Backfill { branch: now }).await.unwrap();

@@ -11,12 +11,12 @@ use decoders::fact::{ClosingReason, Facts, Reach};
 use decoders::failure::Class;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
-use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Applied, Move, apply, rewind};
-use sinks::coverage::{self, Covered, Wanted};
 use sinks::digest::digest;
 use sinks::error::SinkError;
-use sinks::lease::{acquire, release, renew};
+use sinks::progress::checkpoint::{self, Observation};
+use sinks::progress::coverage::{self, Covered, Wanted};
+use sinks::progress::lease::{acquire, release, renew};
 use sinks::publisher::tail::{Filter, from_outbox};
 use sinks::store::Store;
 

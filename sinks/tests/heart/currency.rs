@@ -3,9 +3,9 @@
 use alloy_primitives::Address;
 use decoders::currency::Metadata;
 use decoders::fact::Facts;
-use sinks::basis::Basis;
 use sinks::commit::{self, Move, apply};
 use sinks::currencies::{self, Currency};
+use sinks::progress::basis::Basis;
 use sinks::store::Store;
 
 use crate::scratch::with_store;

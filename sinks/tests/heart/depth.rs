@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::scratch::with_store;
 use crate::world::{CHAIN, World};
-use sinks::basis::Basis;
-use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Move, apply, replace, rewind};
-use sinks::lease::acquire;
 use sinks::outbox::{depth, expire};
+use sinks::progress::basis::Basis;
+use sinks::progress::checkpoint::{self, Observation};
+use sinks::progress::lease::acquire;
 use sinks::store::Store;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3_600);

@@ -2,8 +2,8 @@
 
 use sinks::commit::{Move, apply};
 use sinks::digest::digest;
+use sinks::projections::wash::{WASH_VERSION, recompute};
 use sinks::store::Store;
-use sinks::wash::{WASH_VERSION, recompute};
 use uuid::Uuid;
 
 use crate::scratch::with_store;

@@ -15,13 +15,13 @@ use decoders::failure::Class;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sinks::basis::Basis;
 use sinks::commit::{Move, apply, replace, rewind};
 use sinks::digest::{TableDigest, digest};
 use sinks::error::SinkError;
-use sinks::lease::{Lease, acquire, release};
+use sinks::progress::basis::Basis;
+use sinks::progress::lease::{Lease, acquire, release};
+use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
-use sinks::{checkpoint, coverage};
 
 const TTL: Duration = Duration::from_secs(600);
 

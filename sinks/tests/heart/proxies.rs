@@ -16,8 +16,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::abis::{self, Finished, SOURCE, Segment, Timeline, Timelines, Upgrade, abi_source, logs_source};
 use sinks::error::SinkError;
+use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
-use sinks::{checkpoint, coverage};
 use sqlx::types::Json;
 use uuid::Uuid;
 

@@ -6,13 +6,13 @@ use crate::laws::clear;
 use crate::scratch::with_store;
 use crate::world::{CHAIN, SOURCES, World, wanted};
 use decoders::failure::Class;
-use sinks::basis::Basis;
-use sinks::checkpoint::{self, Observation};
 use sinks::commit::{Move, apply, disown, replace, rewind};
-use sinks::coverage;
 use sinks::digest::digest;
 use sinks::error::SinkError;
-use sinks::lease::{Lease, acquire};
+use sinks::progress::basis::Basis;
+use sinks::progress::checkpoint::{self, Observation};
+use sinks::progress::coverage;
+use sinks::progress::lease::{Lease, acquire};
 use sinks::store::Store;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use crate::scratch::with_store;
 use crate::world::{CHAIN, World};
 use decoders::fact::{Facts, Fault, reason};
-use sinks::basis::Basis;
 use sinks::commit::{self, Move, apply};
-use sinks::faults::{self, ATTEMPTS, AtFault, Taken};
+use sinks::facts::faults::{self, ATTEMPTS, AtFault, Taken};
+use sinks::progress::basis::Basis;
 use sinks::store::Store;
 use uuid::Uuid;
 

@@ -7,7 +7,7 @@ use crate::scratch::with_store;
 use crate::world::{CHAIN, World};
 use decoders::block::BlockRef;
 use sinks::commit::{Move, apply, rewind};
-use sinks::lease::acquire;
+use sinks::progress::lease::acquire;
 use sinks::store::MIGRATOR;
 use sqlx::postgres::{PgConnection, PgListener};
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};

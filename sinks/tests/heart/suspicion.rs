@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U256, address};
 use decoders::fact::{Facts, Sale};
+use sinks::projections::wash::WASH_VERSION;
 use sinks::store::Store;
-use sinks::wash::WASH_VERSION;
 use uuid::Uuid;
 
 pub(crate) const BLEND: Address = address!("0x29469395eaf6f95920e59f858042f0e28d98a20b");

@@ -13,7 +13,7 @@ use decoders::fact::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sinks::coverage::Wanted;
+use sinks::progress::coverage::Wanted;
 use uuid::Uuid;
 
 use crate::market;

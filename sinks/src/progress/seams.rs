@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use crate::commit::Move;
 use crate::error::SinkError;
-use crate::lease::Lease;
+use crate::progress::lease::Lease;
 use crate::store::Store;
 
 /// Of the blocks inside of spans, the hash of one in so many is kept.

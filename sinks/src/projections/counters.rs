@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::batch::Batch;
 use crate::error::SinkError;
-use crate::tokens::address_text;
+use crate::projections::tokens::address_text;
 
 /// Counts the facts of `batch`.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::batch::{Keys, Sold, TokenKey};
 use crate::copy::{NUMERIC, Rows, TEXT};
 use crate::kind::{Kind, Table};
-use crate::wash::WASH_VERSION;
+use crate::projections::wash::WASH_VERSION;
 
 /// What a sale is called in messages.
 pub(crate) const KIND: &str = "sale";

@@ -18,10 +18,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::batch::{Batch, Sold};
-use crate::coverage;
 use crate::error::SinkError;
+use crate::progress::coverage;
+use crate::projections::tokens::address_text;
 use crate::store::Store;
-use crate::tokens::address_text;
 
 /// Version of the rules above, kept with every sale they judged: a change of the rules raises it, and [`recompute`] does the rest.
 pub const WASH_VERSION: i32 = 1;

@@ -13,8 +13,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::PgConnection;
 
 use crate::error::SinkError;
-use crate::members::{self, Family, Member, Members, Shares};
-use crate::ranges::{self, Ranges, above, less, merge};
+use crate::progress::members::{self, Family, Member, Members, Shares};
+use crate::progress::ranges::{self, Ranges, above, less, merge};
 use crate::store::Store;
 
 /// A run of blocks one source was applied for.

@@ -1,4 +1,4 @@
-//! Orders, the facts of `order_facts`. How they ended follows from them and from the closings: `crate::settlement`.
+//! Orders, the facts of `order_facts`. How they ended follows from them and from the closings: `crate::projections::settlement`.
 
 use decoders::block::Block;
 use decoders::fact::Order;

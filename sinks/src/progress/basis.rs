@@ -7,10 +7,10 @@ use decoders::block::ChainId;
 use decoders::fact::Facts;
 use sqlx::PgConnection;
 
-use crate::checkpoint::{self, Standing};
-use crate::coverage::Known;
 use crate::error::SinkError;
-use crate::intents::{self, Intent};
+use crate::progress::checkpoint::{self, Standing};
+use crate::progress::coverage::Known;
+use crate::progress::intents::{self, Intent};
 use crate::store::Store;
 
 /// Read before the archive, checked again in the transaction that replaces facts: what was read is then still what the tables

@@ -1,5 +1,5 @@
 //! Ends of orders, the facts of `order_closings`. Which orders they end follows from them and from the orders:
-//! `crate::settlement`.
+//! `crate::projections::settlement`.
 
 use alloy_primitives::{Address, B256, U256};
 use decoders::block::Block;

@@ -11,10 +11,10 @@ use decoders::block::ChainId;
 use decoders::id::MAX_BLOCK;
 use sqlx::PgConnection;
 
-use crate::checkpoint;
 use crate::commit::Move;
 use crate::error::SinkError;
-use crate::ranges::union;
+use crate::progress::checkpoint;
+use crate::progress::ranges::union;
 use crate::store::Store;
 
 /// The right to write one range of the archive, until a later one overtakes it.

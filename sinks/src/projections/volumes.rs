@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::batch::{Batch, Sold};
 use crate::error::SinkError;
-use crate::tokens::address_text;
+use crate::projections::tokens::address_text;
 
 /// Counts the sales of `batch` for their tokens.
 pub(crate) async fn apply_to_tokens(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {

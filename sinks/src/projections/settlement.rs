@@ -9,9 +9,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::batch::Batch;
-use crate::closings::OfMaker;
 use crate::error::SinkError;
-use crate::tokens::address_text;
+use crate::facts::closings::OfMaker;
+use crate::projections::tokens::address_text;
 
 /// Settles the orders whose end the facts of `batch` may have changed.
 ///

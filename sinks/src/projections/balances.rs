@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::batch::{Batch, Moved};
 use crate::error::SinkError;
-use crate::tokens::{address_text, difference};
+use crate::projections::tokens::{address_text, difference};
 
 /// Adds what `batch` moved.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {

@@ -9,10 +9,10 @@ use alloy_primitives::Address;
 use decoders::block::{ChainId, Proof};
 use sqlx::PgConnection;
 
-use crate::coverage;
 use crate::error::SinkError;
-use crate::members::{Family, Member, Members};
-use crate::ranges::{Ranges, above, common, less, merge, union};
+use crate::progress::coverage;
+use crate::progress::members::{Family, Member, Members};
+use crate::progress::ranges::{Ranges, above, common, less, merge, union};
 use crate::store::Store;
 
 /// Every proof, from weak to strong.

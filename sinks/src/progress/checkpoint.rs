@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use crate::copy::timestamp;
 use crate::error::SinkError;
-use crate::lease::{self, Lease};
+use crate::progress::lease::{self, Lease};
 use crate::store::Store;
 
 /// Where the follower stands.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::batch::{Batch, Moved};
 use crate::error::SinkError;
-use crate::tokens::address_text;
+use crate::projections::tokens::address_text;
 
 /// Adds the collections `batch` is the first to name, and moves the first position of those it reaches below.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
