@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
-use testchain::rpc;
+use testchain::server;
 use testchain::simulation::{Settings, Simulation};
 
 const BLOCKS: u64 = 20_000;
@@ -27,7 +27,7 @@ async fn main() -> anyhow::Result<()> {
         made.elapsed().as_secs_f64()
     )?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let server = rpc::serve(ledger, Faults::new(0), listen).await?;
+    let server = server::serve(ledger, Faults::new(0), listen).await?;
     for readers in [1, 2] {
         let before = server.counts();
         let started = Instant::now();

@@ -9,5 +9,5 @@ pub mod ledger;
 pub mod playback;
 pub mod quirks;
 pub mod recording;
-pub mod rpc;
+pub mod server;
 pub mod simulation;

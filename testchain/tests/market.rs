@@ -9,7 +9,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes, U256, b256};
 use proptest::prelude::*;
 use testchain::block::{Block, Log};
-use testchain::rpc::state::{Call, State as _};
+use testchain::server::state::{Call, State as _};
 use testchain::simulation::{
     Books, Ending, Market, Order, Position, Reason, Sale, Settings, Side, Simulation, Standing, State, Token, Transfer,
 };

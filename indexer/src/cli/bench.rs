@@ -11,7 +11,6 @@ use decoders::block::ChainId;
 use sinks::progress::coverage;
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
-use testchain::rpc;
 use testchain::simulation::{Settings, Simulation};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -141,8 +140,8 @@ async fn endpoint(blocks: u64, trades: u32, context: &Context) -> Result<(), Fai
     Ok(())
 }
 
-async fn serve(ledger: Ledger) -> Result<rpc::Server, Failure> {
-    let served = rpc::serve(ledger, Faults::new(SEED), SocketAddr::from(([127, 0, 0, 1], 0))).await;
+async fn serve(ledger: Ledger) -> Result<testchain::server::Server, Failure> {
+    let served = testchain::server::serve(ledger, Faults::new(SEED), SocketAddr::from(([127, 0, 0, 1], 0))).await;
     served.map_err(|error| Failure::new(Exit::Internal, format!("failed to serve the simulated chain: {error}")))
 }
 

@@ -10,7 +10,6 @@ use sinks::progress::checkpoint;
 use testchain::faults::Faults;
 use testchain::ledger::Finality;
 use testchain::recording::{self, Recorded};
-use testchain::rpc;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Writer;
@@ -78,7 +77,7 @@ async fn play(
     let start = last.saturating_sub(LIVE_BLOCKS).max(kept);
     let (ledger, playback) = testchain::playback::playback(recorded, start, Finality::default());
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let node = rpc::serve(ledger, Faults::new(0), listen)
+    let node = testchain::server::serve(ledger, Faults::new(0), listen)
         .await
         .map_err(|error| unserved(&error))?;
     let endpoint = EndpointUrl::parse(&node.http_url()).map_err(|error| unserved(&error))?;

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::{Interpreter, Origin};
 use crate::archive::Archive;
-use decoders::failure::Class;
 use crate::error::Error;
 use crate::pipeline::{self, ARCHIVE_SOURCE};
+use decoders::failure::Class;
 use rpc::Pool;
 
 /// Faults taken at a time.

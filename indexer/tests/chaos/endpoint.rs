@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use testchain::faults::{Faults, LogFaults, Settings};
 use testchain::ledger::{Finality, Ledger};
-use testchain::rpc::{self, Server};
+use testchain::server::{self, Server};
 use testchain::simulation::{Simulation, Step};
 
 use crate::harness::wire::Wire;
@@ -39,7 +39,7 @@ impl Endpoint {
         let ledger = Ledger::new(truth.chain_id(), blocks, finality);
         let faults = Faults::new(seed);
         let listen = "127.0.0.1:0".parse().unwrap();
-        let server = rpc::serve_with_state(ledger.clone(), Arc::clone(&faults), listen, simulation.answers())
+        let server = server::serve_with_state(ledger.clone(), Arc::clone(&faults), listen, simulation.answers())
             .await
             .unwrap();
         let wire = Wire::to(&server.http_url()).await;

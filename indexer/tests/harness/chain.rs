@@ -10,7 +10,7 @@ use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
-use testchain::rpc::{self, Server};
+use testchain::server::{self, Server};
 use testchain::simulation::{Answers, Settings, Simulation, Step};
 
 use tokio::sync::OnceCell;
@@ -152,7 +152,7 @@ pub(crate) async fn clean_digest(
 
 async fn serve(ledger: &Ledger, faults: &Arc<Faults>, answers: Arc<Answers>) -> Server {
     let listen = "127.0.0.1:0".parse().unwrap();
-    rpc::serve_with_state(ledger.clone(), Arc::clone(faults), listen, answers)
+    server::serve_with_state(ledger.clone(), Arc::clone(faults), listen, answers)
         .await
         .unwrap()
 }

@@ -26,7 +26,7 @@ use sinks::progress::coverage;
 use sinks::store::Store;
 use testchain::faults::Faults;
 use testchain::recording::open_folder;
-use testchain::rpc::{self, Server};
+use testchain::server::{self, Server};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::stores::{Database, MongoDatabase};
@@ -103,7 +103,7 @@ async fn serve(folder: &Path) -> Vec<(ChainId, Server)> {
     let mut servers = Vec::new();
     for recorded in open_folder(folder).unwrap() {
         let chain = ChainId(recorded.chain_id);
-        let server = rpc::serve(recorded.into_ledger(), Faults::new(0), "127.0.0.1:0".parse().unwrap());
+        let server = server::serve(recorded.into_ledger(), Faults::new(0), "127.0.0.1:0".parse().unwrap());
         servers.push((chain, server.await.unwrap()));
     }
     assert_eq!(

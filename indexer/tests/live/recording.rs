@@ -12,7 +12,6 @@ use sinks::digest::digest;
 use sinks::store::Store;
 use testchain::faults::Faults;
 use testchain::recording::{self, Recorded};
-use testchain::rpc;
 use testchain::simulation::Token;
 
 use crate::harness::patience::eventually;
@@ -27,7 +26,7 @@ const CHAIN: ChainId = ChainId(31337);
 async fn the_recording_backfilled_and_replayed_says_what_its_node_said() {
     let expected = Expected::read();
     let ledger = recorded().into_ledger();
-    let server = rpc::serve(ledger, Faults::new(0), "127.0.0.1:0".parse().unwrap())
+    let server = testchain::server::serve(ledger, Faults::new(0), "127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
     let (database, mongo) = (Database::new().await, MongoDatabase::new());
@@ -51,7 +50,7 @@ async fn the_recording_backfilled_and_replayed_says_what_its_node_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_reads_what_an_older_archive_lacks_where_it_may_ask() {
     let expected = Expected::read();
-    let server = rpc::serve(recorded().into_ledger(), Faults::new(0), "127.0.0.1:0".parse().unwrap())
+    let server = testchain::server::serve(recorded().into_ledger(), Faults::new(0), "127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
     let database = Database::new().await;

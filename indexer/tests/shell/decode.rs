@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use testchain::faults::Faults;
 use testchain::recording;
-use testchain::rpc::{Server, serve};
+use testchain::server::{Server, serve};
 
 use crate::commands::{Place, told};
 

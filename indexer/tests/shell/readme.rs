@@ -8,7 +8,6 @@ use indexer::cli;
 use tempfile::TempDir;
 use testchain::faults::Faults;
 use testchain::recording;
-use testchain::rpc;
 
 use crate::postgres::TestDatabase;
 
@@ -203,7 +202,9 @@ async fn the_whole_of_a_real_run_is_what_the_readme_says() {
         .unwrap()
         .into_ledger();
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = rpc::serve(ledger, Faults::new(0), loopback).await.unwrap();
+    let server = testchain::server::serve(ledger, Faults::new(0), loopback)
+        .await
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let readme = page("README.md");
     let mut lines = block(&readme, "In another, with tables of its own");

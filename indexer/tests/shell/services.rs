@@ -7,7 +7,7 @@ use lapin::{BasicProperties, Connection, ConnectionProperties};
 use serde_json::Value;
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
-use testchain::rpc::{self, Server};
+use testchain::server::{self, Server};
 use testchain::simulation::{Settings, Simulation};
 
 use crate::commands::{Place, told};
@@ -26,7 +26,7 @@ async fn node() -> Server {
         ..Settings::small(1)
     });
     let ledger = Ledger::new(1, simulation.blocks(100), FINALITY);
-    rpc::serve(ledger, Faults::new(0), SocketAddr::from(([127, 0, 0, 1], 0)))
+    server::serve(ledger, Faults::new(0), SocketAddr::from(([127, 0, 0, 1], 0)))
         .await
         .unwrap()
 }

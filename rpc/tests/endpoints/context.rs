@@ -10,8 +10,8 @@ use testchain::block::Block;
 use testchain::faults::{Faults, Settings as FaultSettings};
 use testchain::ledger::{Finality, Ledger};
 use testchain::recording::open_folder;
-use testchain::rpc::state::Canned;
-use testchain::rpc::{serve, serve_with_state};
+use testchain::server::state::Canned;
+use testchain::server::{serve, serve_with_state};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{LOOPBACK, World, health, options, setting};

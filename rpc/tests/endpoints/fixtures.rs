@@ -6,7 +6,7 @@ use decoders::block::{ChainId, Proof};
 use rpc::{Filter, HeaderHash, Pool};
 use testchain::faults::Faults;
 use testchain::recording::open_folder;
-use testchain::rpc::serve;
+use testchain::server::serve;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{options, reference, setting};

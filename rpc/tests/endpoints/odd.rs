@@ -596,7 +596,7 @@ async fn who_sends_blocks_that_build_on_none_of_its_own_is_left_out() {
     world.change(0, |faults| faults.quirks = vec![quirk]);
     let mut settings = world.settings();
     settings[1].priority += 1;
-    let options = indexer::endpoints::PoolOptions { batch: 10, ..options() };
+    let options = rpc::PoolOptions { batch: 10, ..options() };
     let cancel = tokio_util::sync::CancellationToken::new();
     let pool = Pool::connect(decoders::block::ChainId(1), settings, options, cancel)
         .await

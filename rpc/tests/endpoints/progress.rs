@@ -10,8 +10,8 @@ use rpc::{EndpointState, Filter, Pool};
 use testchain::block::Block;
 use testchain::faults::{Failure, Faults, Settings as FaultSettings};
 use testchain::ledger::{Finality, Ledger};
-use testchain::rpc::limits::{BatchRefusal, Wording};
-use testchain::rpc::serve;
+use testchain::server::limits::{BatchRefusal, Wording};
+use testchain::server::serve;
 
 use crate::world::{LOOPBACK, World, health, nft, reference};
 

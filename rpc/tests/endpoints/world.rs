@@ -10,7 +10,7 @@ use decoders::block::{BlockRef, ChainId, Log};
 use rpc::{EndpointError, EndpointHealth, EndpointSettings, Filter, HeaderHash, Pool, PoolOptions};
 use testchain::faults::{Faults, Settings as FaultSettings};
 use testchain::ledger::{Finality, Ledger};
-use testchain::rpc::{Server, serve};
+use testchain::server::{Server, serve};
 use testchain::simulation::{Settings, Simulation};
 use tokio_util::sync::CancellationToken;
 

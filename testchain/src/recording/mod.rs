@@ -22,7 +22,7 @@ pub use recorder::{Progress, Recorder, Summary, record};
 
 use crate::block::Block;
 use crate::ledger::{Finality, Ledger};
-use crate::rpc::encode;
+use crate::server::encode;
 
 /// Name of the format in a recording's first line.
 const FORMAT: &str = "testchain-recording";

@@ -14,7 +14,7 @@ use super::client::{Answer, Ask, Client, height};
 use super::json::{self, Object};
 use super::{RecordingError, Writer};
 use crate::block::{Block, Log};
-use crate::rpc::encode;
+use crate::server::encode;
 
 /// Blocks asked for at once.
 const BATCH: u64 = 16;

@@ -12,7 +12,7 @@ use super::market::WETH;
 use super::roster::CRYPTOPUNKS;
 use super::traffic::BidWritten;
 use crate::block::Block;
-use crate::rpc::state::{Call, Revert, State};
+use crate::server::state::{Call, Revert, State};
 
 /// `ownerOf(uint256)`.
 const OWNER_OF: [u8; 4] = [0x63, 0x52, 0x21, 0x1e];

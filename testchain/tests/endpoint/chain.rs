@@ -6,7 +6,7 @@ use std::sync::Arc;
 use testchain::block::{Block, Log};
 use testchain::faults::{Faults, Settings};
 use testchain::ledger::{Finality, Ledger};
-use testchain::rpc::{self, Server};
+use testchain::server::{self, Server};
 use testchain::simulation::{Settings as Traffic, Simulation};
 
 use crate::client::Client;
@@ -52,7 +52,7 @@ pub(crate) async fn endpoint_with(settings: Settings) -> Endpoint {
 }
 
 pub(crate) async fn serve(ledger: &Ledger, faults: &Arc<Faults>) -> Server {
-    rpc::serve(ledger.clone(), faults.clone(), LOOPBACK)
+    server::serve(ledger.clone(), faults.clone(), LOOPBACK)
         .await
         .expect("a free port opens")
 }

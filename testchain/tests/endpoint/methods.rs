@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use testchain::block::Header;
 use testchain::faults::Faults;
-use testchain::rpc::state::{Call, Canned, Revert};
-use testchain::rpc::{serve_with_state, state};
+use testchain::server::state::{Call, Canned, Revert};
+use testchain::server::{serve_with_state, state};
 
 use crate::chain::{LOOPBACK, busy_block, endpoint, simulated};
 use crate::client::{Client, block_logs, hex};
@@ -253,7 +253,7 @@ async fn a_stopped_server_frees_its_port() {
     let address = endpoint.server.address();
     endpoint.server.stop().await;
     assert!(endpoint.client.post("{}").await.is_err());
-    let again = testchain::rpc::serve(endpoint.ledger, endpoint.faults, address)
+    let again = testchain::server::serve(endpoint.ledger, endpoint.faults, address)
         .await
         .unwrap();
     assert_eq!(

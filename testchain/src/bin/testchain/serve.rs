@@ -10,8 +10,8 @@ use clap::Args;
 use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
 use testchain::playback::playback;
-use testchain::rpc::state::{State, Stateless};
-use testchain::rpc::{self, Server};
+use testchain::server::state::{State, Stateless};
+use testchain::server::{self, Server};
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::FaultArguments;
@@ -80,7 +80,7 @@ impl EndpointArguments {
             listen.set_port(port);
         }
         let faults: Arc<Faults> = self.faults.faults();
-        let server = rpc::serve_with_state(ledger.clone(), faults, listen, state)
+        let server = server::serve_with_state(ledger.clone(), faults, listen, state)
             .await
             .with_context(|| format!("failed to listen on {listen}"))?;
         let blocks = match (ledger.first(), ledger.head()) {
