@@ -21,7 +21,7 @@ pub struct Collection {
     pub chain: String,
     /// Token contract.
     pub contract: String,
-    /// Display name from the registry; absent where nobody gave one.
+    /// Display name from the registry; absent where none was given.
     pub name: Option<String>,
     /// Standard.
     pub standard: String,

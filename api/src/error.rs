@@ -1,4 +1,4 @@
-//! What a client is told when there is no answer.
+//! What a client receives when there is no answer.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -10,7 +10,7 @@ use tracing::error;
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The request is wrong; the text says how it should be.
+    /// The request is wrong; the text states how it should be.
     #[error("{0}")]
     BadRequest(String),
     /// Nothing is known of what was asked for.

@@ -50,7 +50,7 @@ pub(crate) struct Order {
     currency: String,
     /// Its symbol, where it is known.
     currency_symbol: Option<String>,
-    /// What the whole quantity costs, in the smallest unit; absent where it is not told.
+    /// What the whole quantity costs, in the smallest unit; absent where it is not stated.
     price_raw: Option<String>,
     /// The same in whole units, where the currency's decimals are known.
     price: Option<String>,
@@ -62,7 +62,7 @@ pub(crate) struct Order {
     closed_reason: Option<String>,
     /// When it can be taken; absent for at once.
     starts_at: Option<DateTime<Utc>>,
-    /// When it ends by itself; absent for never.
+    /// When it expires; absent for never.
     expires_at: Option<DateTime<Utc>>,
     /// Whether it is won by bids.
     auction: bool,
@@ -168,7 +168,7 @@ fn state(text: Option<&str>) -> Result<&'static str, ApiError> {
     })
 }
 
-// Where only open orders are wanted, that is said so that the index of the open ones serves: their state is computed.
+// Where only open orders are wanted, that is stated so that the index of the open ones serves: their state is computed.
 const OF_CHAIN: &str = "select *, quantity::text as units, remaining::text as left_over, price_raw::text as raw,
            price_native::text as price
     from catalog_service.orders

@@ -1,4 +1,4 @@
-//! Parts of requests, checked, with errors that say what is expected.
+//! Parts of requests, checked, with errors that state what is expected.
 
 use std::fmt::Display;
 use std::str::FromStr;

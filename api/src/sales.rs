@@ -21,7 +21,7 @@ pub struct Sale {
     pub chain: String,
     /// Name of the market.
     pub marketplace: Option<String>,
-    /// Who found whom: `listing`, `offer`, …
+    /// Which side found the other: `listing`, `offer`, …
     pub side: String,
     /// Token contract; zero where the token is not known.
     pub contract: String,

@@ -45,7 +45,7 @@ pub struct ChainStatus {
     pub start_block: i64,
     /// Block the follower stands on; absent before it began.
     pub checkpoint: Option<CheckpointBlock>,
-    /// Highest block an endpoint last told of.
+    /// Highest block an endpoint last reported.
     pub head: Option<i64>,
     /// Block that is safe.
     pub safe: Option<i64>,
@@ -53,7 +53,7 @@ pub struct ChainStatus {
     pub finalized: Option<i64>,
     /// Head minus checkpoint.
     pub lag_blocks: Option<i64>,
-    /// When the endpoints last told.
+    /// When the endpoints last reported.
     pub observed_at: Option<DateTime<Utc>>,
     /// Whether a daemon holds the chain, and until when.
     pub held_until: Option<DateTime<Utc>>,
@@ -129,7 +129,7 @@ impl Board {
     pub async fn status(&self) -> Result<Status, ApiError> {
         let read = async {
             let _reading = self.reading.lock().await;
-            // Whoever held it before may have read what this call came for.
+            // The task that held it before may have read what this call came for.
             if let Some(last) = self.last().filter(|last| age(last) < FRESH) {
                 return Ok(last);
             }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::request;
 
-/// One token, or one quantity of one token, that changed hands.
+/// One token, or one quantity of one token, that changed owners.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Transfer {
     /// The fact's id, which is also its place in chain order and its message id.

@@ -294,7 +294,7 @@ fn in_order(dice: &mut Dice, mut logs: Vec<Log>) -> Vec<Log> {
     logs
 }
 
-/// What the blocks of `span` say one by one.
+/// What the blocks of `span` decode to one by one.
 fn in_pieces(span: &Span) -> Told {
     let mut pieces = Told::default();
     for block in span.logs.chunk_by(|one, next| one.block_number == next.block_number) {

@@ -68,7 +68,7 @@ impl fmt::Display for BlockRef {
 }
 
 /// The latest time that is kept of a block, in seconds since the Unix epoch: the last
-/// that both chrono and PostgreSQL hold, rounded down. Chains count in smaller units too, and an endpoint can say anything.
+/// that both chrono and PostgreSQL hold, rounded down. Chains count in smaller units too, and an endpoint can report anything.
 pub const LATEST_TIME: u64 = 8_210_000_000_000;
 
 /// What the pipeline keeps of a header.
@@ -118,7 +118,7 @@ impl Log {
     }
 }
 
-/// What a transaction says beside its logs. Decoding does without where it can and marks what it then could not tell.
+/// What a transaction holds beside its logs. Decoding does without where it can and marks what it then could not determine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// Who signed it.
@@ -170,7 +170,7 @@ impl Call {
     }
 }
 
-/// What a contract said to a [`Call`].
+/// What a contract answered to a [`Call`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It returned these bytes; none where there is no contract.
@@ -188,9 +188,9 @@ pub type Answers = FxHashMap<Call, Answer>;
 pub struct Context {
     /// Envelopes of the transactions that some decoder wants.
     pub envelopes: Envelopes,
-    /// What contracts said of themselves.
+    /// What contracts reported of themselves.
     pub answers: Answers,
-    /// In a span asked for the logs of some contracts only: the transactions of which it holds what every other contract said
+    /// In a span asked for the logs of some contracts only: the transactions of which it holds what every other contract emitted
     /// as well, as far as decoders know it. Which they are is not archived; their logs are.
     pub whole: FxHashSet<B256>,
 }
@@ -233,7 +233,7 @@ pub struct Span {
     pub logs: Vec<Log>,
     /// What was proven of the whole span.
     pub proof: Proof,
-    /// What decoding needs beside the logs: [`wants`](crate::wants) says what is missing.
+    /// What decoding needs beside the logs: [`wants`](crate::wants) names what is missing.
     pub context: Context,
 }
 

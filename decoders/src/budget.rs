@@ -7,7 +7,7 @@ use crate::id::MAX_ITEM;
 ///
 /// A range of any length costs its sender one cheap log and us one row per token. Libraries mint at most 5,000 tokens by one range
 /// (ERC721A, OpenZeppelin's ERC721Consecutive), the largest collections hold some ten thousand, and a contract that keeps balances
-/// pays for about as many changes in a whole block.
+/// stores about as many changes in a whole block.
 pub const MAX_EXTRA_FACTS_PER_TRANSACTION: usize = 20_000;
 
 /// The same for one block, so that many cheap transactions do not multiply what one may ask for. It is counted per block, not per

@@ -1,4 +1,4 @@
-//! What an ERC-20 contract says of itself (EIP-20): `symbol()` and `decimals()`, as far as it can be believed to mean it.
+//! What an ERC-20 contract reports of itself (EIP-20): `symbol()` and `decimals()`, as far as it can be trusted to mean it.
 
 use alloy_primitives::{Address, U256};
 
@@ -13,10 +13,10 @@ const MAX_DECIMALS: u64 = 77;
 /// Characters of a symbol; what is longer is no symbol.
 const LONGEST: usize = 32;
 
-/// What a contract said of itself.
+/// What a contract reported of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Such as `WETH`: whatever the contract likes to be called. Absent where it says nothing that could be shown.
+    /// Such as `WETH`: whatever the contract likes to be called. Absent where it returns nothing that could be shown.
     pub symbol: Option<String>,
     /// Digits after the point of one whole unit, at most 77.
     pub decimals: Option<u8>,
@@ -27,7 +27,7 @@ pub fn questions(currency: Address) -> [Call; 2] {
     [SYMBOL, DECIMALS].map(|selector| Call::of(currency, selector, &[]))
 }
 
-/// What `answers` say of `currency`; nothing unless it answered both questions.
+/// What `answers` state of `currency`; nothing unless it answered both questions.
 pub fn read(currency: Address, answers: &Answers) -> Option<Metadata> {
     let [symbol, decimals] = questions(currency).map(|question| answers.get(&question));
     Some(Metadata {
@@ -125,7 +125,7 @@ mod tests {
             text(&[b'A'; 33]),
             Answer::Returned(Bytes::new()),
             Answer::Returned(hex!("00ff").into()),
-            // A string that is said to be longer than what is there.
+            // A string declared to be longer than what is there.
             Answer::Returned(
                 [U256::from(32), U256::MAX]
                     .map(|word| word.to_be_bytes::<32>())

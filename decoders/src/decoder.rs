@@ -25,7 +25,7 @@ pub struct Decoder {
     pub holders: &'static [Address],
     /// Finds the call to a token that the calldata of the protocol's own contracts spells.
     pub inner_call: Option<fn(&Envelope) -> Option<InnerCall>>,
-    /// Appends what the transaction's claimed logs say. Called only when there are some.
+    /// Appends what the transaction's claimed logs decode to. Called only when there are some.
     pub decode: fn(&Transaction<'_>, &mut Events),
 }
 
@@ -39,8 +39,8 @@ pub struct Claim {
     /// The contracts that count, per EIP-155 chain number or on [`chains::EVERY`]; `None` for any. A claim that names a contract takes its logs
     /// from the claims that name none.
     pub addresses: Option<&'static [(u64, Address)]>,
-    /// Whether decoding these logs tells more with the transaction's sender and calldata at hand. So it is for every log that may be a
-    /// sale: who was called names the router, whatever else the transaction holds.
+    /// Whether decoding these logs shows more with the transaction's sender and calldata available. So it is for every log that
+    /// may be a sale: who was called names the router, whatever else the transaction holds.
     pub needs_envelope: bool,
     /// Whether decoding these logs asks contracts.
     pub asks: bool,

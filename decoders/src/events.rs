@@ -38,7 +38,7 @@ impl Parties {
     /// The two ends of a movement.
     ///
     /// # Errors
-    /// Refuses a movement from nobody to nobody.
+    /// Refuses a movement from the zero address to the zero address.
     pub fn between(from: Address, to: Address) -> Result<Self, Refusal> {
         let kind = match (from.is_zero(), to.is_zero()) {
             (true, true) => return Err(Refusal(reason::ZERO_TO_ZERO)),
@@ -99,7 +99,7 @@ impl Told {
     }
 }
 
-/// The facts decoded so far. Decoders append; [`crate::pass`] says whose turn it is and keeps the order.
+/// The facts decoded so far. Decoders append; [`crate::pass`] decides whose turn it is and keeps the order.
 #[derive(Debug, Default)]
 pub struct Events {
     told: Told,
@@ -116,17 +116,17 @@ pub struct Events {
     block_number: u64,
     block_extra: usize,
     transaction_extra: usize,
-    /// Questions the current block has put, and those of all blocks that nothing at hand answers.
+    /// Questions the current block has put, and those of all blocks that nothing available answers.
     asked: BTreeSet<Call>,
     unanswered: Vec<Call>,
 }
 
 impl Events {
-    /// What a contract answers to `call`: its first `N` words, `None` where it refuses or says less. A question that nothing
-    /// at hand answers is noted for [`crate::wants`]; claims whose decoding asks are marked [`crate::decoder::Claim::asking`].
+    /// What a contract answers to `call`: its first `N` words, `None` where it refuses or returns less. A question that nothing
+    /// available answers is noted for [`crate::wants`]; claims whose decoding asks are marked [`crate::decoder::Claim::asking`].
     ///
     /// # Errors
-    /// Refuses the log that depends on an answer not at hand.
+    /// Refuses the log that depends on an answer not available.
     pub(crate) fn ask<'a, const N: usize>(
         &mut self,
         transaction: &Transaction<'a>,
@@ -150,7 +150,7 @@ impl Events {
         }
     }
 
-    /// Whether the block has questions left. Where it has none, somebody may have asked so much in order not to be asked himself.
+    /// Whether the block has questions left. Where it has none, somebody may have asked so much only to avoid being asked.
     pub(crate) fn may_ask(&self) -> bool {
         self.asked.len() < MAX_QUESTIONS_PER_BLOCK
     }
@@ -207,7 +207,7 @@ impl Events {
         }
     }
 
-    /// Appends all that `log` says about trade and closes it. What belongs to a log that is refused, now or later, is dropped
+    /// Appends all that `log` states about trade and closes it. What belongs to a log that is refused, now or later, is dropped
     /// when the transaction ends.
     pub(crate) fn say<S: Into<Said>>(&mut self, log: &Log, told: Result<(S, Option<&'static str>), Refusal>) {
         let verdict = told.and_then(|(said, doubt)| {
@@ -225,12 +225,12 @@ impl Events {
         self.settle(log, verdict);
     }
 
-    /// What moved in `transaction` so far: tokens as the decoders before this one told them, and payments.
+    /// What moved in `transaction` so far: tokens as the decoders before this one emitted them, and payments.
     pub(crate) fn trail(&self, transaction: &Transaction<'_>) -> Trail {
         Trail::of(transaction.logs, &self.told.transfers[self.first_transfer..])
     }
 
-    /// Closes `log` with what its decoder found: believed, believed with a doubt, or refused.
+    /// Closes `log` with what its decoder found: accepted, accepted with a warning, or refused.
     pub fn settle(&mut self, log: &Log, verdict: Result<Option<&'static str>, Refusal>) {
         match verdict {
             Ok(None) => {}
@@ -259,7 +259,7 @@ impl Events {
         fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
     }
 
-    /// One fault per log and source: a refusal replaces the doubt before it.
+    /// One fault per log and source: a refusal replaces the warning before it.
     fn fault(&mut self, log: &Log, reason: &'static str) {
         if let Some(told) = self.faulted.get(&log.log_index) {
             let fault = &mut self.told.faults[*told];
@@ -318,7 +318,7 @@ impl Events {
         self.told.sales.append(&mut sales);
     }
 
-    /// Drops what refused logs said of orders, and numbers what the others said, log by log, as it was told.
+    /// Drops what refused logs stated of orders, and numbers what the others stated, log by log, as it was emitted.
     fn close_orders(&mut self) {
         if self.first_order == self.told.orders.len() && self.first_closing == self.told.closings.len() {
             return;
@@ -352,7 +352,7 @@ impl Events {
         self.told = Told::default();
     }
 
-    /// The questions that nothing at hand answered, sorted and each once.
+    /// The questions that nothing available answered, sorted and each once.
     pub(crate) fn into_unanswered(mut self) -> Vec<Call> {
         self.unanswered.sort_unstable();
         self.unanswered.dedup();

@@ -1,4 +1,4 @@
-//! Why a sale says what it says: where in its transaction each of its parts can be seen.
+//! Why a sale holds the values it holds: where in its transaction each of its parts can be seen.
 //!
 //! Nothing is decoded here a second time. The facts are taken as they are, and what they name is looked for in the logs, the
 //! movements, the payments, the transaction itself and the answers of contracts, in this order.
@@ -136,12 +136,12 @@ impl Evidence<'_> {
         parts
     }
 
-    /// The log that tells the sale.
+    /// The log that emits the sale.
     fn log(&self) -> Option<&Log> {
         self.logs.iter().find(|log| log.log_index == self.sale.log_index)
     }
 
-    /// The movement that hands the token over: of those that fit a party, the one nearest to the log.
+    /// The movement that delivers the token: of those that fit a party, the one nearest to the log.
     fn delivery(&self) -> Option<&Movement> {
         let sale = self.sale;
         let movements = self
@@ -375,13 +375,13 @@ impl Evidence<'_> {
         self.place(number, false).unwrap_or_else(|| DERIVED.to_owned())
     }
 
-    /// Where the sale's own log says `value`.
+    /// Where the sale's own log holds `value`.
     fn in_own_log(&self, value: U256) -> Option<String> {
         let log = self.log()?;
         in_log(log, value).map(|place| format!("log {}, {place}", log.log_index))
     }
 
-    /// The first place that says `value`: the sale's own log, a payment, the transaction, an answer, another log. Small numbers
+    /// The first place that holds `value`: the sale's own log, a payment, the transaction, an answer, another log. Small numbers
     /// stand everywhere and prove nothing outside the own log.
     fn place(&self, value: U256, is_address: bool) -> Option<String> {
         if let Some(place) = self.in_own_log(value) {
@@ -450,7 +450,7 @@ impl Evidence<'_> {
     }
 }
 
-/// What is said of a value that stands nowhere as it is.
+/// What is reported of a value that stands nowhere as it is.
 const DERIVED: &str = "worked out from the log by the rules of the market";
 
 /// Why writing into a `String` is expected to succeed.

@@ -1,4 +1,4 @@
-//! Event words: what a chain can say, one record per position.
+//! Event words: what a chain can emit, one record per position.
 
 use std::ops::RangeInclusive;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::block::{Block, ChainId, Proof, Span};
 use crate::id::{Position, RecordKind};
 
-/// Token standard as told by the event layout.
+/// Token standard as decoded from the event layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standard {
     /// ERC-721 and the single-owner contracts before it that share its meaning.
@@ -58,7 +58,7 @@ impl TransferKind {
     }
 }
 
-/// One token, or one quantity of one token, changing hands at one position.
+/// One token, or one quantity of one token, transferred at one position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// Decoder that saw it: the coverage source, such as `erc721`.
@@ -103,7 +103,7 @@ impl Transfer {
     }
 }
 
-/// Who found whom.
+/// How buyer and seller met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// A maker offered tokens, the buyer took them.
@@ -137,16 +137,16 @@ impl Side {
     }
 }
 
-/// How the price of one sale was told.
+/// How the price of one sale was determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PriceAllocation {
-    /// The log says it.
+    /// The log states it.
     Exact,
     /// An equal part of what several lines cost together; the last line holds the remainder.
     SplitEqual,
     /// Read off the payments of the transaction.
     Inferred,
-    /// Nothing at hand says it.
+    /// Nothing available states it.
     Unknown,
 }
 
@@ -162,14 +162,14 @@ impl PriceAllocation {
     }
 }
 
-/// What a part of a price was paid for.
+/// What a part of a price was spent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FeeKind {
     /// To the marketplace.
     Marketplace,
     /// To the creator.
     Royalty,
-    /// To whoever arranged the trade.
+    /// To the party that arranged the trade.
     Tip,
     /// To somebody else: a lender whose debt the price repaid, a caller who kept the spread.
     Other,
@@ -190,7 +190,7 @@ impl FeeKind {
 /// A part of a price that did not go to the seller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fee {
-    /// Who got it; zero where the log tells the amount but not the receiver.
+    /// Who got it; zero where the log states the amount but not the receiver.
     pub recipient: Address,
     /// How much, in the smallest unit of the sale's currency.
     pub amount: U256,
@@ -224,7 +224,7 @@ pub struct Sale {
     pub market: Address,
     /// Token contract; zero where `token` is absent.
     pub contract: Address,
-    /// Token number within the contract; absent where nothing at hand says what was sold.
+    /// Token number within the contract; absent where nothing available states what was sold.
     pub token: Option<U256>,
     /// Token standard, taken from the movement of the token where there is one.
     pub standard: Standard,
@@ -240,12 +240,12 @@ pub struct Sale {
     pub aggregator: Option<Address>,
     /// Who had made the offer or listing.
     pub maker: Address,
-    /// Who found whom.
+    /// How buyer and seller met.
     pub side: Side,
     /// What was paid in: zero for the native currency, else the ERC-20 contract.
     pub currency: Address,
-    /// What the buyer paid for the whole quantity, fees included, gas not, in the smallest unit of the currency; absent
-    /// where nothing at hand says it.
+    /// What the whole quantity cost the buyer, fees included, gas not, in the smallest unit of the currency; absent
+    /// where nothing available states it.
     pub price: Option<U256>,
     /// The parts of the price that did not go to the seller, as far as they are known.
     pub fees: Fees,
@@ -257,7 +257,7 @@ pub struct Sale {
     pub bundle_first: u32,
     /// How many sales the bundle holds; one for a single sale.
     pub bundle_size: u32,
-    /// How the price was told.
+    /// How the price was determined.
     pub allocation: PriceAllocation,
     /// What is to be known before this sale is trusted: each one of [`flag`], sorted.
     pub flags: SmallVec<[&'static str; 2]>,
@@ -351,16 +351,16 @@ pub struct Order {
     pub quantity: U256,
     /// What is to be paid in: zero for the native currency, else the ERC-20 contract.
     pub currency: Address,
-    /// What the whole quantity costs, in the smallest unit of the currency; absent where it is not told. Where it changes
+    /// What the whole quantity costs, in the smallest unit of the currency; absent where it is not emitted. Where it changes
     /// with time, what it costs at first.
     pub price: Option<U256>,
     /// When it can be taken, seconds since the Unix epoch; absent for at once.
     pub starts_at: Option<u64>,
-    /// When it ends by itself; absent for never.
+    /// When it ends on its own; absent for never.
     pub expires_at: Option<u64>,
     /// The only one who may take it.
     pub taker: Option<Address>,
-    /// The maker's nonce or counter it lives under, where the market tells.
+    /// The maker's nonce or counter it lives under, where the market emits it.
     pub nonce: Option<U256>,
     /// Whether the market holds the token meanwhile, so that it is not the maker who owns it.
     pub escrowed: bool,
@@ -424,7 +424,7 @@ pub enum Reach {
     Maker {
         /// The maker.
         maker: Address,
-        /// Which of his orders.
+        /// Which of the maker's orders.
         nonces: Nonces,
     },
 }
@@ -440,7 +440,7 @@ pub enum Nonces {
     Exactly(U256),
 }
 
-/// The end of an order, of a part of it, or of all orders of a maker, at the position of the log that says so.
+/// The end of an order, of a part of it, or of all orders of a maker, at the position of the log that records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closing {
     /// Decoder that saw it.
@@ -481,34 +481,34 @@ impl Closing {
     }
 }
 
-/// What may be said about a sale, as tables and docs/PROTOCOLS.md name it.
+/// What may be reported about a sale, as tables and docs/PROTOCOLS.md name it.
 pub mod flag {
     /// No movement of the token in the transaction belongs to the sale.
     pub const NO_TRANSFER: &str = "no_transfer";
-    /// Fees were taken out of the price, and nothing at hand says how much; `seller_net` still holds them.
+    /// Fees were taken out of the price, and nothing available states how much; `seller_net` still holds them.
     pub const FEES_UNKNOWN: &str = "fees_unknown";
     /// The buyer may have paid fees on top of the price that the log does not show.
     pub const FEES_ON_TOP_UNKNOWN: &str = "fees_on_top_unknown";
-    /// The fees the log tells exceed the price; none are believed.
+    /// The fees the log states exceed the price; none are accepted.
     pub const FEES_EXCEED_PRICE: &str = "fees_exceed_price";
-    /// Nothing at hand says which token was sold.
+    /// Nothing available states which token was sold.
     pub const TOKEN_UNKNOWN: &str = "token_unknown";
-    /// Nothing at hand says who bought; the buyer is zero.
+    /// Nothing available states who bought; the buyer is zero.
     pub const BUYER_UNKNOWN: &str = "buyer_unknown";
-    /// Nothing at hand says who sold; the seller is zero.
+    /// Nothing available states who sold; the seller is zero.
     pub const SELLER_UNKNOWN: &str = "seller_unknown";
-    /// The price is that of the buyer's live bid, which nothing at hand tells.
+    /// The price is that of the buyer's live bid, which nothing available states.
     pub const PRICE_OF_BID: &str = "price_of_bid";
-    /// The price is what the pool's curve asked at that moment, which nothing at hand tells.
+    /// The price is what the pool's curve asked at that moment, which nothing available states.
     pub const PRICE_OF_POOL: &str = "price_of_pool";
-    /// The price is what the seller got; what fees took out of it before is not told.
+    /// The price is what the seller got; what fees took out of it before is not emitted.
     pub const NET_ONLY: &str = "net_only";
-    /// The transaction's sender and calldata would have told more and were not at hand.
+    /// The transaction's sender and calldata would have shown more and were not available.
     pub const NO_ENVELOPE: &str = "no_envelope";
-    /// What contracts say when asked would have told more and was not at hand.
+    /// What contracts answer when asked would have shown more and was not available.
     pub const NO_ANSWER: &str = "no_answer";
     /// Anybody may have emitted the log: who vouches for contracts of this market could not be asked. The sale counts in no
-    /// volume and is nobody's last.
+    /// volume and is never a last sale.
     pub const UNPROVEN: &str = "unproven";
     /// The first sale of the token by its creator.
     pub const PRIMARY: &str = "primary";
@@ -534,7 +534,7 @@ pub struct Fault {
     pub contract: Address,
     /// Event signature hash, absent for anonymous events.
     pub topic0: Option<B256>,
-    /// One of [`reason`]: some refuse the log, others are doubts about a log that was believed.
+    /// One of [`reason`]: some refuse the log, others are warnings about a log that was accepted.
     pub reason: &'static str,
 }
 
@@ -556,9 +556,9 @@ pub mod reason {
     pub const RANGE_TOO_LONG: &str = "range_too_long";
     /// Refused: a range, batch or bundle beyond what all of one transaction, or all of one block, may make.
     pub const OVER_BUDGET: &str = "over_budget";
-    /// Refused: a punk changed hands, and no log of the transaction says into whose.
+    /// Refused: a punk was transferred, and no log of the transaction names the receiver.
     pub const PUNK_BUYER_UNKNOWN: &str = "punk_buyer_unknown";
-    /// Refused: what the emitting contract is would have to be asked of it, and the answer was not at hand. Decoding again with
+    /// Refused: what the emitting contract is would have to be asked of it, and the answer was not available. Decoding again with
     /// the answer mends it.
     pub const CONTRACT_UNKNOWN: &str = "contract_unknown";
     /// Refused: a block number or log index beyond what an id can hold.
@@ -573,23 +573,23 @@ pub mod reason {
     pub const ABI_UNKNOWN: &str = "abi_unknown";
     /// Refused: more data than the archive can hold in decoded form, or offsets that make more of it than it is.
     pub const TOO_LARGE: &str = "too_large";
-    /// Doubt: the log is told as far as logs tell it; what its contract says when asked was not at hand. Decoding again with the
-    /// answer tells more.
+    /// Warning: the log is decoded as far as logs allow; what its contract answers when asked was not available. Decoding again
+    /// with the answer shows more.
     pub const UNANSWERED: &str = "unanswered";
-    /// Doubt: an address word with something in its high twelve bytes.
+    /// Warning: an address word with something in its high twelve bytes.
     pub const DIRTY_ADDRESS: &str = "dirty_address";
-    /// Doubt: a word with something in the bits that its type does not have.
+    /// Warning: a word with something in the bits that its type does not have.
     pub const DIRTY_VALUE: &str = "dirty_value";
-    /// Doubt: more data than the event needs.
+    /// Warning: more data than the event needs.
     pub const TRAILING_DATA: &str = "trailing_data";
 
-    /// Whether a log with this fault was believed all the same.
+    /// Whether a log with this fault was accepted all the same.
     pub fn is_doubt(reason: &str) -> bool {
         matches!(reason, UNANSWERED | DIRTY_ADDRESS | DIRTY_VALUE | TRAILING_DATA)
     }
 }
 
-/// Everything one span said: the only thing sinks are given.
+/// Everything one span decoded to: the only thing sinks are given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The chain.

@@ -1,4 +1,4 @@
-//! What every crate says of an error to the one who may try again.
+//! What every crate reports of an error to the caller that may try again.
 
 /// What a caller should do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -100,7 +100,7 @@ pub fn block_number_of(id: Uuid) -> u64 {
     u64::try_from(id.as_u128() >> (128 - BLOCK_BITS)).unwrap_or(MAX_BLOCK)
 }
 
-/// 40 bits that tell apart branches of one chain and chains that share a history (a hard fork keeps the block hashes below it).
+/// 40 bits that distinguish branches of one chain and chains that share a history (a hard fork keeps the block hashes below it).
 fn tail(chain: ChainId, block_hash: &B256) -> u64 {
     let mut low = [0u8; 8];
     low.copy_from_slice(&block_hash[24..]);

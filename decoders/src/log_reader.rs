@@ -1,7 +1,7 @@
 //! A tolerant reader of one log's ABI words: bounds are strict, oddities are accepted and remembered.
 //!
-//! The rules are those of the decoding specification, section 0.2: data longer than needed is accepted with a doubt, data
-//! shorter than its head or an array outside the data refuses the log, a dirty address is masked with a doubt, and offsets
+//! The rules are those of the decoding specification, section 0.2: data longer than needed is accepted with a warning, data
+//! shorter than its head or an array outside the data refuses the log, a dirty address is masked with a warning, and offsets
 //! may overlap or point backwards as long as they stay inside. Nothing is copied and nothing is allocated.
 
 use alloy_primitives::{Address, B256, U256};
@@ -24,7 +24,7 @@ impl Tuple {
     pub const ROOT: Tuple = Tuple(0);
 }
 
-/// Why a log is not believed at all: one of [`reason`]'s refusals.
+/// Why a log is not accepted at all: one of [`reason`]'s refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal(pub &'static str);
 

@@ -26,8 +26,8 @@ const ASKING: DecoderSet = 1 << (DecoderSet::BITS - 2);
 
 /// Decodes a whole span, with every decoder there is.
 ///
-/// Logs that nobody claims are passed over; logs that are not what they claim become faults. The span's context should hold
-/// what [`wants`] names; a sale for which it does not is decoded as far as the logs tell and says so in its flags.
+/// Logs that no decoder claims are passed over; logs that are not what they claim become faults. The span's context should hold
+/// what [`wants`] names; a sale for which it does not is decoded as far as the logs show and states so in its flags.
 pub fn decode(span: &Span) -> Facts {
     let mut pieces = decode_pieces(span, usize::MAX);
     pieces.next().expect("a span is at least one piece")
@@ -35,7 +35,7 @@ pub fn decode(span: &Span) -> Facts {
 
 /// Decodes a span piece by piece, each a span of its own of as many blocks as make `most` facts: it ends with the block that
 /// reaches them. What one block may make is bounded by its own logs ([`MAX_EXTRA_FACTS_PER_BLOCK`]), so no more is in memory at
-/// once, whatever the logs say. Together the pieces are what [`decode`] returns.
+/// once, whatever the logs hold. Together the pieces are what [`decode`] returns.
 ///
 /// [`MAX_EXTRA_FACTS_PER_BLOCK`]: crate::budget::MAX_EXTRA_FACTS_PER_BLOCK
 pub fn decode_pieces(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
@@ -66,7 +66,7 @@ pub fn decode_pieces(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
 /// What decoding a span would like to know beside its logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
-    /// Transactions whose envelope tells something, in chain order.
+    /// Transactions whose envelope adds something, in chain order.
     pub envelopes: Vec<B256>,
     /// Questions to contracts, sorted and each once.
     pub calls: Vec<Call>,
@@ -79,10 +79,10 @@ impl Wants {
     }
 }
 
-/// What decoding `span` wants and its context lacks: what is worth fetching before [`decode`]. An answer may raise another
+/// What decoding `span` wants and its context misses: what is worth fetching before [`decode`]. An answer may raise another
 /// question, so ask until nothing is wanted that was not asked before.
 ///
-/// Every log is looked up once. Only transactions with a claim that asks are decoded, and what they say is dropped.
+/// Every log is looked up once. Only transactions with a claim that asks are decoded, and what they decode to is dropped.
 pub fn wants(span: &Span) -> Wants {
     let mut wants = Wants::default();
     let mut asking = Events::default();
@@ -104,8 +104,8 @@ pub fn wants(span: &Span) -> Wants {
 
 /// Decodes logs ordered by block number and log index.
 ///
-/// A span may be cut anywhere between two blocks and its pieces decoded apart, at the same time if need be: what they say,
-/// put behind each other, is what the whole says.
+/// A span may be cut anywhere between two blocks and its pieces decoded apart, at the same time if need be: what they decode to,
+/// put behind each other, is what the whole decodes to.
 pub fn decode_logs(chain: ChainId, logs: &[Log], context: &Context) -> Events {
     decode_blocks(chain, logs, context, usize::MAX).0
 }
@@ -205,7 +205,7 @@ fn decode_transaction(transaction: Transaction<'_>, events: &mut Events) {
     }
 }
 
-/// Whether an id can hold the log's position. No chain comes near the limits; an endpoint can say anything.
+/// Whether an id can hold the log's position. No chain comes near the limits; an endpoint can report anything.
 fn has_position(log: &Log) -> bool {
     log.block_number <= MAX_BLOCK && log.log_index <= MAX_LOG_INDEX
 }
@@ -232,7 +232,7 @@ pub fn topics() -> Vec<B256> {
     topics
 }
 
-/// The names of the decoders, sorted: the coverage sources of what [`decode`] says.
+/// The names of the decoders, sorted: the coverage sources of what [`decode`] returns.
 pub fn sources() -> &'static [&'static str] {
     &DISPATCH.sources
 }

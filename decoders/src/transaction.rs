@@ -24,7 +24,7 @@ pub struct Transaction<'a> {
     pub earlier: &'a [Log],
     /// Sender, called contract and calldata, where the caller has them.
     pub envelope: Option<&'a Envelope>,
-    /// What contracts said, looked up by [`Events::ask`](crate::events::Events).
+    /// What contracts answered, looked up by [`Events::ask`](crate::events::Events).
     pub(crate) answers: &'a Answers,
     /// Who claims each of `logs`.
     pub(crate) claims: &'a [DecoderSet],
@@ -73,7 +73,7 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// The last log of each contract about each of some things, in the block up to the log at hand. Every log is read once, however
+/// The last log of each contract about each of some things, in the block up to the given log. Every log is read once, however
 /// often one is looked for.
 #[derive(Debug)]
 pub(crate) struct Latest<'a> {

@@ -1,4 +1,4 @@
-//! Final blocks in any order: plan what coverage lacks, cut it into spans, let workers write them.
+//! Final blocks in any order: plan what coverage misses, cut it into spans, let workers write them.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -76,7 +76,7 @@ fn count(ranges: &[RangeInclusive<u64>]) -> u64 {
     ranges.iter().map(|range| range.end() - range.start() + 1).sum()
 }
 
-/// The parts of `wanted` to read: what coverage lacks, and what a writer left half written in the archive.
+/// The parts of `wanted` to read: what coverage misses, and what a writer left half written in the archive.
 ///
 /// # Errors
 /// Whatever the store answers.
@@ -86,7 +86,7 @@ pub async fn missing(pipeline: &Pipeline, wanted: &RangeInclusive<u64>) -> Resul
     Ok(intents::with_abandoned(store, chain, wanted, &missing).await?)
 }
 
-/// Writes every block of `wanted` that coverage lacks, with `workers` spans under way at once.
+/// Writes every block of `wanted` that coverage misses, with `workers` spans under way at once.
 ///
 /// Every span commits with its coverage, so a backfill that was killed goes on where it was, and one that is repeated does
 /// nothing. `wanted` has to be final.

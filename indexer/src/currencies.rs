@@ -1,4 +1,4 @@
-//! Currencies that facts name and nobody told of: their contracts are asked, once, for symbol and decimals.
+//! Currencies that facts name and no source describes: their contracts are asked, once, for symbol and decimals.
 
 use decoders::currency;
 use sinks::currencies;

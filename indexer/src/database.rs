@@ -14,7 +14,7 @@ use crate::error::{Exit, Failure};
 
 /// How long a task may wait for a connection to a server: also how long a server that went away goes unnoticed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a server is waited for that does not accept connections any more, or accepts and says nothing.
+/// How long a server is waited for that does not accept connections any more, or accepts and sends nothing.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a task may wait for its turn on the one connection to the embedded database.
 #[cfg(feature = "embedded")]
@@ -34,7 +34,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Whether PostgreSQL runs inside this process, where there is one connection and nobody else can connect.
+    /// Whether PostgreSQL runs inside this process, where there is one connection and no other process can connect.
     pub fn is_embedded(&self) -> bool {
         #[cfg(feature = "embedded")]
         let answer = self.embedded.is_some();
@@ -116,7 +116,7 @@ const READ_ONLY: &str =
 /// How long a server may take to accept a connection before it counts as one that does not answer.
 const DIAGNOSIS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Finds out why a database does not answer: a pool only says that it timed out.
+/// Finds out why a database does not answer: a pool only reports that it timed out.
 #[derive(Clone, Debug)]
 pub struct Diagnosis {
     /// How to connect; none to the embedded database.
@@ -132,7 +132,7 @@ impl Diagnosis {
         let place = format!("PostgreSQL at {}:{}", options.get_host(), options.get_port());
         let connecting = <sqlx::PgConnection as sqlx::Connection>::connect_with(options);
         match tokio::time::timeout(DIAGNOSIS_TIMEOUT, connecting).await {
-            // It is dropped, which tells the server all the same.
+            // It is dropped, which the server notices all the same.
             Ok(Ok(_)) => format!("{place} accepts connections and answers none in time: it is overloaded"),
             Ok(Err(sqlx::Error::Io(error))) => format!("{place} cannot be reached: {error}"),
             Ok(Err(sqlx::Error::Database(error))) => format!("{place} cannot be used: {}", error.message()),
@@ -178,7 +178,7 @@ async fn open_server(config: &Config, url: &ServiceUrl) -> Result<Store, Failure
         .after_connect(|connection, _| Box::pin(async move { connection.execute(LOCKS).await.map(drop) }))
         .connect_lazy_with(options.clone());
     let patience = Duration::from_millis(config.database.connect_timeout_ms);
-    // One plain connection tells why a server cannot be used; a pool would only say that it timed out.
+    // One plain connection shows why a server cannot be used; a pool would only report that it timed out.
     let probe = || async {
         sqlx::Connection::close(<sqlx::PgConnection as sqlx::Connection>::connect_with(&options).await?).await
     };
@@ -204,7 +204,7 @@ const LOCKS: &str = "set idle_in_transaction_session_timeout = '1min'";
 
 const ADVICE: &str = "start the server, or correct database.url or the environment variable DATABASE_URL";
 
-/// What a server says while it starts, or while nothing listens yet: trying again may help.
+/// What a server reports while it starts, or while nothing listens yet: trying again may help.
 fn may_be_starting(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
@@ -350,7 +350,7 @@ mod embedded {
 
     /// The socket to listen on: none where its name would be too long for one, then it is a free port on the loopback address.
     ///
-    /// The server says the end of an answer in several pieces, and over TCP each waits until the one before was acknowledged,
+    /// The server sends the end of an answer in several pieces, and over TCP each waits until the one before was acknowledged,
     /// which Linux puts off for 40 ms.
     fn socket_in(folder: &Path) -> Option<PathBuf> {
         let socket = std::path::absolute(folder)

@@ -1,4 +1,4 @@
-//! What a command that cannot go on tells the operator: one line, and an exit code of its own.
+//! What a command that cannot go on reports to the operator: one line, and an exit code of its own.
 
 use rpc::EndpointError;
 
@@ -22,7 +22,7 @@ pub enum Exit {
     Broker = 6,
     /// No endpoint of the chain answers.
     Endpoint = 7,
-    /// An endpoint serves another chain than the registry says.
+    /// An endpoint serves another chain than the registry states.
     WrongChain = 8,
     /// The block range is empty, backwards, or not final yet.
     BadRange = 9,
@@ -78,7 +78,7 @@ pub enum Error {
 }
 
 impl From<EndpointError> for Error {
-    /// A pool that was told to stop is no failure of its endpoints.
+    /// A pool that was asked to stop is no failure of its endpoints.
     fn from(error: EndpointError) -> Self {
         match error {
             EndpointError::Cancelled => Error::Cancelled,

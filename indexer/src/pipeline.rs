@@ -24,7 +24,7 @@ use crate::held::{Held, HeldSpan};
 use crate::stored::{Bench, Interpreter, Origin};
 use rpc::{Filter, Pool};
 
-/// The coverage source that says which ranges the archive holds.
+/// The coverage source that states which ranges the archive holds.
 pub const ARCHIVE_SOURCE: &str = "archive";
 
 /// One chain's parts, shared by its follower and its backfill workers.
@@ -200,7 +200,7 @@ impl Pipeline {
         Ok(applied)
     }
 
-    /// The chain's branch, where it will be needed: nobody is followed on most chains.
+    /// The chain's branch, where it will be needed: no contract is followed on most chains.
     async fn branch(&self) -> Result<i64, Error> {
         if self.stored.followed().is_empty() {
             return Ok(0);
@@ -295,7 +295,7 @@ pub async fn complete(endpoints: &Pool, span: &mut Span) -> Result<Completed, Er
     Ok(completed)
 }
 
-/// How much of what a span says is about trade.
+/// How much of what a span holds is about trade.
 #[derive(Clone, Copy, Debug, Default)]
 struct Trades {
     sales: u64,
@@ -335,14 +335,14 @@ const REPLACED_FACTS: usize = 50_000;
 pub struct Rewritten {
     /// What was retracted, announced and kept.
     pub replaced: Replaced,
-    /// Transactions and answers that decoders want and that are not at hand.
+    /// Transactions and answers that decoders want and that are not available.
     pub lacking: usize,
 }
 
 /// Decodes what the archive holds of `range`, for registered `contracts` or for all, and replaces what the tables hold of it.
 ///
 /// Block by block, a decoder or contract that the range was not covered for has no logs there and is left out: its gap is filled by
-/// reading the chain. What today's decoders want beside the logs and the archive lacks is read from `endpoints`, where they are
+/// reading the chain. What today's decoders want beside the logs and the archive misses is read from `endpoints`, where they are
 /// given, and archived; for `contracts`, the rest of transactions of which it holds their logs alone.
 ///
 /// # Errors
@@ -396,7 +396,7 @@ pub async fn rewrite(
     Ok(Rewritten { replaced, lacking })
 }
 
-/// What an archived span says of the `contracts` it was read for, or of all: in pieces of about `most` facts.
+/// What an archived span holds of the `contracts` it was read for, or of all: in pieces of about `most` facts.
 fn facts_of(span: &Span, contracts: &[Address], most: usize) -> impl Iterator<Item = Facts> {
     let known: FxHashSet<Address> = contracts.iter().copied().collect();
     archived_facts(span, most).map(move |mut facts| {
@@ -408,7 +408,7 @@ fn facts_of(span: &Span, contracts: &[Address], most: usize) -> impl Iterator<It
     })
 }
 
-/// All that an archived span says, in pieces of about `most` facts; with the archive among the sources.
+/// All that an archived span holds, in pieces of about `most` facts; with the archive among the sources.
 fn archived_facts(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
     decoders::decode_pieces(span, most).map(|mut facts| {
         facts.sources.push(ARCHIVE_SOURCE);
@@ -417,8 +417,8 @@ fn archived_facts(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
     })
 }
 
-/// Leaves the facts of contracts for which `is_kept` says so at their block. A sale is of its token's contract and of its
-/// market's, every other fact of the contract that told it.
+/// Leaves the facts of contracts for which `is_kept` is true at their block. A sale is of its token's contract and of its
+/// market's, every other fact of the contract that emitted it.
 fn keep_of(facts: &mut Facts, is_kept: impl Fn(&Address, u64) -> bool) {
     facts
         .transfers
@@ -433,7 +433,8 @@ fn keep_of(facts: &mut Facts, is_kept: impl Fn(&Address, u64) -> bool) {
         .retain(|fault| is_kept(&fault.contract, fault.block_number));
 }
 
-/// The logs of `contracts` that decoders know, with what the markets said beside them; those of all contracts where none is named.
+/// The logs of `contracts` that decoders know, with what the markets emitted beside them; those of all contracts where none is
+/// named.
 pub fn filter_of(contracts: Vec<Address>) -> Filter {
     let draws: fn(ChainId, &Log) -> bool = decoders::is_claimed;
     Filter {

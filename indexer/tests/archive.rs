@@ -510,7 +510,7 @@ fn call(number: u8, at: Option<u64>) -> Call {
     }
 }
 
-/// What the block at `height` is asked, and what holds everywhere; the answer tells the branch.
+/// What the block at `height` is asked, and what holds everywhere; the answer shows the branch.
 fn answers(height: u64, span: &Span) -> Answers {
     let returned = Answer::Returned(span.block(height).unwrap().hash.to_vec().into());
     Answers::from_iter([
@@ -608,7 +608,7 @@ async fn who_read_by_an_earlier_edition_and_is_late_changes_no_note(archive: Pla
     let of_six = || Some("of six".to_owned());
     assert_eq!(archive.notes().await, [of_six(), of_six(), None]);
 
-    // Also where the later edition says the same, or nothing at all.
+    // Also where the later edition decodes the same, or nothing at all.
     archive.annotate(CHAIN, 7, &by(Some("of six"))).await.unwrap();
     archive.annotate(CHAIN, 6, &by(None)).await.unwrap();
     assert_eq!(archive.notes().await, [of_six(), of_six(), None]);

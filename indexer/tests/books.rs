@@ -13,7 +13,7 @@ use decoders::block::{Answer, Block, Call, ChainId, Context, Envelope, Log, Proo
 use decoders::fact::{ClosingReason, Facts, Nonces, OrderKind, Reach, flag};
 use testchain::simulation::{Cause, Layout, Position, Settings, Side, Simulation, Standard, State};
 
-/// What a transfer says, whoever says it.
+/// What a transfer states, whichever source states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Said {
     position: (u64, u32, u32),
@@ -173,7 +173,7 @@ fn standard(standard: Standard) -> &'static str {
     }
 }
 
-/// What a sale says, whoever says it.
+/// What a sale states, whichever source states it.
 #[derive(Debug, PartialEq)]
 struct Sold {
     position: (u64, u32, u32),
@@ -283,7 +283,7 @@ fn the_decoders_tell_the_sales_that_the_books_hold() {
     }
 }
 
-/// What an order says, whoever says it.
+/// What an order states, whichever source states it.
 #[derive(Debug, PartialEq)]
 struct Opened {
     position: (u64, u32),

@@ -14,7 +14,8 @@ const KEPT: usize = 20_000;
 const LONGEST: usize = 1 << 10;
 
 /// Reads the answer of `eth_call`. A state that the endpoint no longer has, or does not have yet, is no answer. Nothing at all is what
-/// an address without code returns, and what an endpoint says of a contract that it does not know yet or no longer: another is asked too.
+/// an address without code returns, and what an endpoint returns for a contract that it does not know yet or no longer: another
+/// is asked too.
 pub(super) fn read(reply: &Reply<'_>) -> Result<Told<Answer>, Unread> {
     match reply {
         Reply::Value(_) => {

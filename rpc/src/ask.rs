@@ -120,7 +120,7 @@ pub(super) struct Counts {
     pub(super) repaired: AtomicU64,
     pub(super) unprovable: AtomicU64,
     pub(super) opaque: AtomicU64,
-    /// Receipts of single transactions read and not told of yet.
+    /// Receipts of single transactions read and not reported yet.
     pub(super) receipts: AtomicU64,
     requests: AtomicU64,
 }
@@ -129,7 +129,7 @@ pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What the endpoints said in one round.
+/// What the endpoints answered in one round.
 #[derive(Default)]
 struct Tally {
     causes: Vec<String>,
@@ -183,7 +183,7 @@ impl Tally {
             .or_else(|| self.pruned.then(|| Trouble::Unreachable(self.causes.join("; "))))
     }
 
-    /// What the definite answers say.
+    /// What the definite answers state.
     fn partly(&self) -> Option<Trouble> {
         if !self.unproven.is_empty() {
             let (reason, liars) = (self.unproven.join("; "), self.liars.clone());

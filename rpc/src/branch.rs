@@ -89,7 +89,7 @@ impl Inner {
         Ok(runs.into_iter().flat_map(|run| run.headers).collect())
     }
 
-    /// The headers in as many answers as it takes. What is missing of an answer is asked for again by itself.
+    /// The headers in as many answers as it takes. What is missing of an answer is asked for again on its own.
     async fn runs(&self, range: &RangeInclusive<u64>, shun: &[i32], reach: &Reach) -> Result<Vec<Run>, Trouble> {
         let size = u64::try_from(self.options.batch.max(1)).unwrap_or(1);
         let mut queue: VecDeque<RangeInclusive<u64>> = VecDeque::from([range.clone()]);
@@ -117,7 +117,7 @@ impl Inner {
                     }
                     runs.extend(read);
                 }
-                // One header that nobody can prove is no reason to do without those below it.
+                // One header that no endpoint can prove is no reason to do without those below it.
                 Err(Trouble::Unproven { .. }) if blocks > 1 => {
                     let (front, back) = cut(&part, blocks / 2);
                     back.into_iter().for_each(|back| queue.push_front(back));
@@ -265,8 +265,9 @@ impl Inner {
         self.attempt_once(endpoint, ask, &read).await.ok()
     }
 
-    /// Two answers do not meet: whom to leave out. Where all agree on the block below the seam, who sent another one stands alone, or
-    /// else who sent a block above it that does not build on it: it may say one thing in a list and another of a single block.
+    /// Two answers do not meet: which endpoint to leave out. Where all agree on the block below the seam, who sent another one
+    /// stands alone, or else who sent a block above it that does not build on it: it may state one thing in a list and another of
+    /// a single block.
     async fn torn(&self, below: (&Judged, &Arc<Endpoint>), above: &Arc<Endpoint>) -> Broken {
         let (last, by) = below;
         let block = last.header.block;
@@ -279,7 +280,7 @@ impl Inner {
     }
 
     /// The hash of a block that all endpoints agree on; none where none answers. Where they disagree the majority is right, and
-    /// without one nobody is believed.
+    /// without one none is trusted.
     async fn vote(&self, number: u64, between: [&Arc<Endpoint>; 2]) -> Result<Option<B256>, Broken> {
         let ask = self.question(vec![Call::header_at(number)], format!("block {number}"));
         let endpoints = self.endpoints();

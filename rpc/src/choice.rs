@@ -92,7 +92,7 @@ impl Inner {
         self.endpoints().iter().filter_map(when).min()
     }
 
-    /// What the endpoints said, or why they were not even asked.
+    /// What the endpoints answered, or why they were not even asked.
     pub(super) fn excuses(&self, causes: &[String]) -> String {
         if !causes.is_empty() {
             return causes.join("; ");
@@ -114,7 +114,7 @@ pub(super) fn wrong_chain(endpoint: &Arc<Endpoint>) -> Option<String> {
         ChainCheck::Unchecked | ChainCheck::Right { .. } => None,
     }
 }
-/// Smooth weighted round robin: each gains its pull, the richest is taken and pays for all.
+/// Smooth weighted round robin: each gains its pull, the richest is taken and is charged for all.
 fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
     if endpoints.len() < 2 {
         return endpoints.into_iter().next();

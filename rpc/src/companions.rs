@@ -1,4 +1,4 @@
-//! Companions: what other contracts said in the transactions of a span that was asked for the logs of some contracts only.
+//! Companions: what other contracts emitted in the transactions of a span that was asked for the logs of some contracts only.
 //!
 //! They are read from the receipts of those transactions, one by one and in batches; a block whose receipts were read anyway
 //! holds them already. What no endpoint has is done without.

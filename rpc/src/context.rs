@@ -26,7 +26,7 @@ const BATCHES_UNDER_WAY: usize = 4;
 /// Wait before the last look for a transaction: a node may know a log a moment before it finds what emitted it.
 const BREATH: Duration = Duration::from_millis(300);
 
-/// What one answer of a batch says.
+/// What one answer of a batch states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told<V> {
     /// It passed its checks.
@@ -74,7 +74,7 @@ impl<K, V> Clone for Kind<K, V> {
 
 impl<K, V> Copy for Kind<K, V> {}
 
-/// What a batch came to: what was told, and by whom.
+/// What a batch came to: what was answered, and by which endpoint.
 struct Batch<K, V> {
     told: Vec<(K, Told<V>)>,
     by: Option<i32>,
@@ -84,7 +84,7 @@ struct Batch<K, V> {
 struct Gathered<K, V> {
     found: FxHashMap<K, V>,
     unproven: FxHashMap<K, V>,
-    /// One falsehood of each endpoint that told some.
+    /// One falsehood of each endpoint that sent some.
     lies: FxHashMap<i32, String>,
     /// An endpoint failed at some, and may not do so again.
     failed: bool,
@@ -337,7 +337,7 @@ impl Inner {
         })
     }
 
-    /// Whether the endpoints answer other questions: then they cannot answer this one, otherwise nobody is there.
+    /// Whether the endpoints answer other questions: then they cannot answer this one, otherwise none is reachable.
     async fn is_alive(&self, trouble: &Trouble) -> Result<(), Trouble> {
         if !matches!(trouble, Trouble::Unreachable(_)) {
             return Ok(());

@@ -230,7 +230,7 @@ impl Endpoint {
         self.serves(ChainId(found), chain)
     }
 
-    /// Remembers which chain the endpoint says it serves. Fails when that is not `chain`.
+    /// Remembers which chain the endpoint states it serves. Fails when that is not `chain`.
     pub(super) fn serves(&self, found: ChainId, chain: ChainId) -> Result<(), Refused> {
         let at = Instant::now();
         if found == chain {
@@ -273,7 +273,7 @@ impl Endpoint {
         let count = calls.len();
         let limiter = self.tuning().limiter.clone();
         if let (Some(limiter), Some(cells)) = (limiter, u32::try_from(count).ok().and_then(NonZeroU32::new)) {
-            // Batches are cut to the burst before; if the limit fell meanwhile, the server will say so itself.
+            // Batches are cut to the burst before; if the limit fell meanwhile, the server will report so itself.
             limiter.until_n_ready(cells).await.ok();
         }
         let id = self
@@ -343,13 +343,13 @@ impl Endpoint {
         } = received;
         let error = refusal_in(&bytes);
         let refusal = match error.as_ref().map(|error| classify(method, error, status)) {
-            // Some servers put what the contract said under a status of their own.
+            // Some servers put what the contract returned under a status of their own.
             Some(Refusal::Reverted) if count == 1 => return Ok(vec![Some(Body::Alone(bytes))]),
             None => of_status(status, retry_after),
             Some(Refusal::RateLimited(None)) => Refusal::RateLimited(retry_after),
             Some(refusal) => refusal,
         };
-        // A gateway whose server is away says nothing about the request.
+        // A gateway whose server is away states nothing about the request.
         let is_gateway = error.is_none() && matches!(status, 502..=504 | 520..=530);
         let text = error.map_or_else(|| String::from_utf8_lossy(&bytes).into_owned(), |error| error.message);
         let refused = self.refused(refusal, &format!("http {status}: {text}"));
@@ -362,7 +362,7 @@ impl Endpoint {
         self.gate.widen();
     }
 
-    /// Counts a refusal, and slows down where it says so.
+    /// Counts a refusal, and slows down where it asks so.
     pub(super) fn failed(&self, refused: &Refused) {
         self.vitals().refused(&refused.refusal, &refused.detail, Instant::now());
         if matches!(refused.refusal, Refusal::RateLimited(_) | Refusal::Timeout) {

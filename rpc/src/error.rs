@@ -36,7 +36,7 @@ pub enum EndpointError {
     WrongChain {
         /// The chain wanted.
         chain: ChainId,
-        /// What each endpoint said.
+        /// What each endpoint answered.
         found: String,
     },
     /// The chain has no endpoint at all.
@@ -60,7 +60,7 @@ pub enum EndpointError {
         chain: ChainId,
         /// What was asked.
         wanted: String,
-        /// What each endpoint said last.
+        /// What each endpoint answered last.
         causes: String,
     },
     /// The endpoints do not have the block: not there yet, or dropped by a reorg.
@@ -89,7 +89,7 @@ pub enum EndpointError {
         /// Last height asked for.
         end: u64,
     },
-    /// The pool was told to stop.
+    /// The pool was asked to stop.
     #[error("reading the chain was cancelled")]
     Cancelled,
 }

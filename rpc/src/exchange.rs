@@ -2,8 +2,8 @@
 //! rest is asked again.
 //!
 //! Servers refuse long batches and wide filters in every way there is: in words, with a bare status, by answering a part, or by
-//! failing as they fail for other reasons. So a batch that fails is halved whatever was said, and a filter that is refused is split.
-//! The shorter one is remembered when the words are clear, or when shorter ones are answered and longer ones are not.
+//! failing as they fail for other reasons. So a batch that fails is halved whatever the reason, and a filter that is refused is
+//! split. The shorter one is remembered when the words are clear, or when shorter ones are answered and longer ones are not.
 
 use std::collections::VecDeque;
 
@@ -221,7 +221,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Remembers what sizes were answered, and what that says of those that were not.
+    /// Remembers what sizes were answered, and what that shows of those that were not.
     fn learn(&self, progress: &mut Progress, size: usize, answered: &[(usize, Call, Body)], whole: bool) {
         let mut vitals = self.vitals();
         // A question of many requests is not over yet, but the endpoint is well.
@@ -339,7 +339,7 @@ impl Endpoint {
             let body = answer.unwrap_or(Body::Null);
             progress.put_back(parts.map(|part| (place, part)).collect());
             progress.answered(place, body);
-            // What was refused on another way down says nothing about this one.
+            // What was refused on another way down shows nothing about this one.
             let way = |width: (usize, usize)| (width.0 < full.0, width.1 < full.1);
             if way(failed) != way(width) {
                 failed = full;

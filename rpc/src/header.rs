@@ -45,7 +45,8 @@ impl SealedHeader {
         self.block.block_ref()
     }
 
-    /// How a log or receipt that stands at `tx_index` and says it is of `tx_hash` contradicts the transactions the header lists.
+    /// How a log or receipt that stands at `tx_index` and states it is of `tx_hash` contradicts the transactions the header
+    /// lists.
     ///
     /// What stands behind all transactions is of none of them, and is named by the block: chains emit logs of their own there.
     pub(super) fn contradicts(&self, tx_index: u32, tx_hash: B256) -> Option<&'static str> {

@@ -30,9 +30,9 @@ const HOLD: Duration = Duration::from_secs(30);
 /// Polls are this much rarer while heads are announced.
 const ANNOUNCED: u32 = 5;
 
-/// What one endpoint says of the tip.
+/// What one endpoint reports of the tip.
 struct Sighting {
-    /// The chain it serves, as far as it says so.
+    /// The chain it serves, as far as it states so.
     chain: Option<ChainId>,
     latest: SealedHeader,
     safe: Option<BlockRef>,
@@ -100,7 +100,7 @@ impl Inner {
             sightings = Box::pin(self.sightings(&ask)) => sightings,
         };
         if sightings.is_empty() {
-            // Nobody at hand: the long way, with retries.
+            // None available: the long way, with retries.
             let served = self.ask_sealed(&ask, |agreed| reader(&self.rules, agreed)).await;
             let Served { value, by } = served.map_err(|trouble| self.head_error(trouble))?;
             let sighting = self.of_chain(&by, value);

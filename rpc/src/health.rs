@@ -42,7 +42,7 @@ pub struct EndpointHealth {
     pub latency_p50: Option<Duration>,
     /// Share of recent requests that failed, from 0 to 1.
     pub error_rate: f64,
-    /// Highest block it said it has.
+    /// Highest block it reported having.
     pub head: Option<u64>,
     /// Requests under way.
     pub in_flight: usize,

@@ -1,8 +1,8 @@
 //! Reading chains: a pool of JSON-RPC endpoints that answers with verified spans.
 //!
-//! Nothing an endpoint says is believed unchecked. Header hashes are recomputed, blocks must link, logs must name their
+//! Nothing an endpoint answers is trusted unchecked. Header hashes are recomputed, blocks must link, logs must name their
 //! block and agree with its bloom, and at level `receipts` the receipts root is recomputed. What fails is asked again
-//! elsewhere, and the endpoint that said it is scored down with the reason kept for the operator.
+//! elsewhere, and the endpoint that answered it is scored down with the reason kept for the operator.
 //!
 //! This module knows JSON-RPC and nothing of what logs mean; it never names a table and never writes a secret of a URL.
 

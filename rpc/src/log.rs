@@ -60,7 +60,7 @@ struct Wire {
     removed: Lenient<bool>,
 }
 
-/// The logs of one answer, and the blocks they say they are in.
+/// The logs of one answer, and the blocks they state they are in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Logs {
     pub(super) logs: Vec<Log>,
@@ -70,7 +70,7 @@ pub(super) struct Logs {
     pub(super) wrong: BTreeMap<u64, &'static str>,
     /// Blocks with logs whose index no id can hold.
     pub(super) unplaced: BTreeSet<u64>,
-    /// Logs that are said to be removed, with the block they name.
+    /// Logs that are marked as removed, with the block they name.
     removed: Vec<(BlockRef, Log)>,
 }
 
@@ -144,7 +144,7 @@ impl Logs {
         if !self.logs.is_sorted_by_key(place) {
             self.logs.sort_by_key(place);
         }
-        // One log told twice is one log.
+        // One log listed twice is one log.
         self.logs.dedup();
         self.blocks.sort_unstable();
         self.blocks.dedup();
@@ -178,7 +178,7 @@ impl Logs {
         Ok(())
     }
 
-    /// A log said to be removed is dropped where the answer has another block at its height. Elsewhere the block it names says
+    /// A log marked as removed is dropped where the answer has another block at its height. Elsewhere the block it names shows
     /// whether it is gone, not the flag.
     fn take_back_removed(&mut self) {
         for (block, log) in std::mem::take(&mut self.removed) {

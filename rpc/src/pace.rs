@@ -91,7 +91,7 @@ impl Pace {
 
     /// Questions of `size` and more failed so many `times` without a word about their size, and `next` may fit.
     pub(super) fn doubted(&mut self, size: u64, next: u64, times: u32) {
-        // What was sent before the last refusal was known says nothing new.
+        // What was sent before the last refusal was known shows nothing new.
         if size > self.size() {
             return;
         }

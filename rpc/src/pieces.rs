@@ -273,7 +273,7 @@ impl<'a> Sieve<'a> {
         None
     }
 
-    /// Sets the logs of the block at hand, from `first` on, aside to be settled.
+    /// Sets the logs of the current block, from `first` on, aside to be settled.
     fn suspect(&mut self, first: usize, by: Option<Arc<Endpoint>>, reason: &'static str) {
         let logs = self.sifted.logs.split_off(first);
         self.sifted.suspects.push(Suspect {

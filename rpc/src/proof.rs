@@ -1,4 +1,4 @@
-//! One block's logs: what is checked of them, and how doubts are settled.
+//! One block's logs: what is checked of them, and how warnings are settled.
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ pub(super) struct Judged {
 /// What one look at a block's logs shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// As far as the bloom tells; proven at this level.
+    /// As far as the bloom shows; proven at this level.
     Fine(Proof),
     /// The logs may be wrong or too few; why.
     Doubtful(&'static str),
@@ -138,7 +138,7 @@ pub(super) enum Corrected {
 pub(super) struct Settled {
     pub(super) logs: Vec<Log>,
     pub(super) proof: Proof,
-    /// How the answer that was doubted turned out.
+    /// How the answer that was suspected turned out.
     pub(super) corrected: Corrected,
     /// What transactions draw after them is among the logs.
     pub(super) whole: bool,
@@ -238,9 +238,9 @@ fn bloom_of<'a>(logs: impl Iterator<Item = &'a Log>) -> Bloom {
 }
 
 impl Inner {
-    /// The block's logs with the strongest proof at hand: receipts first, then a second opinion.
+    /// The block's logs with the strongest proof available: receipts first, then a second opinion.
     ///
-    /// `first` is the answer that is doubted, and who gave it.
+    /// `first` is the answer that is suspected, and who gave it.
     pub(super) async fn settle(
         &self,
         judged: &Judged,
@@ -289,7 +289,7 @@ impl Inner {
         Ok(Settled { corrected, ..settled })
     }
 
-    /// Notes what `settled` says of the answer that was doubted.
+    /// Notes what `settled` shows of the answer that was suspected.
     fn corrected(
         &self,
         settled: Settled,
@@ -302,7 +302,7 @@ impl Inner {
         Settled { corrected, ..settled }
     }
 
-    /// Refuses what `by` says of a block that it was just caught lying about.
+    /// Refuses what `by` answers of a block that it was just caught lying about.
     pub(super) fn trusted(&self, by: &Endpoint, liars: &[i32]) -> Result<(), Trouble> {
         if liars.contains(&by.id) {
             return Err(lied(by, "its receipts are not the block's"));
@@ -406,8 +406,8 @@ impl Inner {
         Ok(self.ask(&ask, read).await?.value)
     }
 
-    /// The logs of a block asked for by themselves. That there are none although the bloom promises some is believed only when the
-    /// block has none in either form of the question.
+    /// The logs of a block asked for by themselves. That there are none although the bloom promises some is accepted only when
+    /// the block has none in either form of the question.
     async fn second_opinion(
         &self,
         judged: &Judged,

@@ -65,16 +65,16 @@ struct Receipt {
     cumulative_gas_used: u64,
     deposit: Option<(u64, u64)>,
     logs: Vec<Log>,
-    /// What it says of itself beside its content: no root covers that.
+    /// What it states of itself beside its content: no root covers that.
     claims: Claims,
 }
 
-/// Where a receipt says it stands.
+/// Where a receipt states it stands.
 struct Claims {
     tx_index: u32,
     /// It names another block.
     elsewhere: bool,
-    /// A log of it names another block or transaction, or says it is removed.
+    /// A log of it names another block or transaction, or states it is removed.
     foreign_log: bool,
 }
 
@@ -116,8 +116,8 @@ impl Receipts {
         Ok(Receipts { receipts })
     }
 
-    /// Numbers logs and transactions by where they stand among the receipts: with the root proven, nothing that they say of their
-    /// places has to be believed, except which transactions they are of, and the header lists those.
+    /// Numbers logs and transactions by where they stand among the receipts: with the root proven, nothing they state of their
+    /// places has to be trusted, except which transactions they are of, and the header lists those.
     pub(super) fn settle_places(&mut self, uncommitted: &mut [Log], header: &SealedHeader) -> Result<(), Unread> {
         for (tx_index, receipt) in (0..).zip(&self.receipts) {
             if let Some(contradiction) = header.contradicts(tx_index, receipt.tx_hash) {
@@ -139,7 +139,7 @@ impl Receipts {
         Ok(())
     }
 
-    /// Checks what the receipts say of the block they are in, which no root covers.
+    /// Checks what the receipts state of the block they are in, which no root covers.
     pub(super) fn check_block(&self, header: &SealedHeader) -> Result<(), Unread> {
         let number = header.block.number;
         let any = |wrong: fn(&Claims) -> bool| self.receipts.iter().any(|receipt| wrong(&receipt.claims));
@@ -154,7 +154,7 @@ impl Receipts {
         }
     }
 
-    /// Whether what the receipts say of the places of transactions and logs makes sense.
+    /// Whether what the receipts state of the places of transactions and logs makes sense.
     pub(super) fn are_in_order(&self) -> bool {
         let in_place = |(at, receipt): (usize, &Receipt)| usize::try_from(receipt.claims.tx_index) == Ok(at);
         let logs: Vec<Log> = self.logs().cloned().collect();

@@ -24,7 +24,7 @@ pub(super) enum Refusal {
     FilterTooLarge(Position),
     /// Too many requests: wait, or ask elsewhere.
     RateLimited(Option<Duration>),
-    /// The contract called refused; every endpoint would say so.
+    /// The contract called refused; every endpoint would report so.
     Reverted,
     /// Does not know the method.
     Unsupported,
@@ -57,7 +57,7 @@ pub(super) enum Refusal {
 pub(super) enum Position {
     Addresses,
     Topics,
-    /// It does not say.
+    /// It does not state it.
     Any,
 }
 
@@ -128,7 +128,7 @@ pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Refusal {
     }
 }
 
-/// What nodes say when a call ends without a result: by the contract's own word, or because its code cannot go on.
+/// What nodes report when a call ends without a result: by the contract's own word, or because its code cannot go on.
 const REVERTED: &[&str] = &[
     "revert",
     "invalid opcode",

@@ -39,7 +39,7 @@ impl Rules {
 
     /// Whether the header's content is proven. `agreed`: every endpoint has been asked and serves it like this.
     ///
-    /// Fails when it is a lie, or cannot be believed before every endpoint has been asked.
+    /// Fails when it is a lie, or cannot be accepted before every endpoint has been asked.
     pub(super) fn judge(&self, header: &SealedHeader, agreed: bool) -> Result<bool, Unread> {
         let number = header.block.number;
         let below_proof = number < self.proven_from.load(Ordering::Relaxed);

@@ -72,7 +72,7 @@ pub struct PoolOptions {
     pub concurrency: usize,
     /// Most bytes of one answer; a longer one counts as too much and is split.
     pub response_bytes: usize,
-    /// Blocks a head may stand above every other endpoint's before it is doubted.
+    /// Blocks a head may stand above every other endpoint's before it is suspected.
     pub head_tolerance: u64,
     /// Most blocks of one `eth_getLogs` request.
     pub log_range: u64,
@@ -122,7 +122,7 @@ pub struct Filter {
     pub addresses: Vec<Address>,
     /// Contracts whose every log is asked for as well, whatever its topics.
     pub whole: Vec<Address>,
-    /// Which of the logs asked for draw after them what every other contract said in their transaction, of the same first
+    /// Which of the logs asked for draw after them what every other contract emitted in their transaction, of the same first
     /// topics; none where absent.
     pub draws: Option<fn(ChainId, &Log) -> bool>,
 }
@@ -142,7 +142,7 @@ impl Filter {
         (address && self.of_topics(log)) || self.whole.contains(&log.address)
     }
 
-    /// Whether `span`, asked for with this filter, says everything there is to know of the log: holds it, or tells that there
+    /// Whether `span`, asked for with this filter, holds everything there is to know of the log: holds it, or shows that there
     /// is none.
     pub fn tells(&self, span: &Span, log: &Log) -> bool {
         self.is_by_topic(span, log) || self.whole.contains(&log.address)

@@ -212,9 +212,9 @@ async fn carry(
             break;
         }
     }
-    // Closed first: whoever is woken below must see that nothing is announced here any more.
+    // Closed first: any task woken below must see that nothing is announced here any more.
     drop(inbox);
-    // Whoever waits for a head should look now rather than wait for announcements that no longer come.
+    // A task that waits for a head should look now rather than wait for announcements that no longer come.
     announcements.bell.notify_one();
 }
 
@@ -228,7 +228,7 @@ struct Envelope<'a> {
     _params: IgnoredAny,
 }
 
-/// Hands a message to the request it answers. What answers nothing is dropped.
+/// Passes a message to the request it answers. What answers nothing is dropped.
 fn deliver(bytes: &[u8], pending: &mut Pending, announcements: &Announcements) {
     let id = if let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(bytes) {
         if envelope.method.as_deref() == Some("eth_subscription") {

@@ -339,7 +339,7 @@ impl Inner {
         knowing.any(answers) || !endpoints.iter().any(answers)
     }
 
-    /// Asks for the receipts of many blocks in batches. Where a batch fails, each of its blocks is left to be settled by itself.
+    /// Asks for the receipts of many blocks in batches. Where a batch fails, each of its blocks is left to be settled on its own.
     async fn prove_together(
         &self,
         headers: &[Judged],
@@ -393,7 +393,7 @@ impl Inner {
         Ok(proven)
     }
 
-    /// Settles what the sifting left in doubt, and puts the results in their places; gives the blocks that are whole then, too.
+    /// Settles what the sifting left unproven, and puts the results in their places; gives the blocks that are whole then, too.
     ///
     /// An answer that was wrong about one block may be wrong about others in ways that no bloom shows: all of it is settled.
     async fn settle_all(
@@ -486,7 +486,7 @@ impl Inner {
 }
 
 /// What else is in the answers that turned out wrong and has not been settled, taken out of `logs`. Where the bloom excludes every
-/// log that was asked for, nothing is in doubt.
+/// log that was asked for, nothing is uncertain.
 fn rest_of_wrong(
     answers: &mut Vec<Compared>,
     done: &FxHashSet<usize>,

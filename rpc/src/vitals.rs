@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_LONGEST: Duration = Duration::from_secs(30);
 /// First time an endpoint that denies service is left alone.
 const DENIED: Duration = Duration::from_secs(2);
-/// Time a liar is left alone while there are others. Nothing it says is believed unchecked anyway, so that alone it will do.
+/// Time a liar is left alone while there are others. Nothing it answers is trusted unchecked anyway, so that alone it will do.
 const SHUNNED: Duration = Duration::from_secs(15);
 /// First and longest time an endpoint that keeps failing to give receipts is not asked for them.
 const SPARED: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ const DISTRUST: f64 = 0.2;
 /// Answers the median latency is taken over.
 const LATENCIES: usize = 32;
 
-/// What `eth_chainId` said.
+/// What `eth_chainId` returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChainCheck {
     /// Not asked yet, or not since the circuit opened.
@@ -424,7 +424,7 @@ impl Vitals {
         self.chain = ChainCheck::Unchecked;
     }
 
-    /// The endpoint said its head is `head`; the chain's is at least `best`.
+    /// The endpoint reported that its head is `head`; the chain's is at least `best`.
     pub(super) fn saw_head(&mut self, head: u64, best: u64, tolerance: u64) {
         self.head = Some(head);
         self.head_at = Some(Instant::now());

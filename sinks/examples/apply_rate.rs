@@ -1,9 +1,9 @@
 //! How fast `apply` writes: the workload of a busy market, one connection, printed as items per second.
 //!
 //! `TEST_DATABASE_URL=postgres://… cargo run --release -p sinks --example apply_rate -- [blocks per span] [connections] [defer] [sales]`
-//! needs an empty database of its own, which it migrates. With `defer` the indexes are built at the end, within the time told. 20,000
-//! blocks hold 355,000 ERC-721 transfers and 323,000 ERC-1155 items (half of them in batches) over 186,000 tokens of 200 contracts;
-//! with `sales` every tenth transfer is a sale as well.
+//! needs an empty database of its own, which it migrates. With `defer` the indexes are built at the end, within the time shown.
+//! 20,000 blocks hold 355,000 ERC-721 transfers and 323,000 ERC-1155 items (half of them in batches) over 186,000 tokens of 200
+//! contracts; with `sales` every tenth transfer is a sale as well.
 
 use std::error::Error;
 use std::io::Write as _;

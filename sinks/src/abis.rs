@@ -40,7 +40,7 @@ pub fn abi_source(contract: &Address) -> String {
     Family::Abi.source(contract)
 }
 
-/// One log that says what its emitter runs from there on.
+/// One log that names what its emitter runs from there on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upgrade {
     /// The emitter.
@@ -95,7 +95,7 @@ impl Timeline {
 /// The timelines of a chain's contracts.
 pub type Timelines = FxHashMap<Address, Timeline>;
 
-/// Everything the chain, or an operator, said of what its contracts run.
+/// Everything the chain, or an operator, recorded of what its contracts run.
 pub async fn upgrades(store: &Store, chain: ChainId) -> Result<Vec<Upgrade>, SinkError> {
     let rows: Vec<(String, Uuid, String, String)> = sqlx::query_as(UPGRADES)
         .bind(chain.to_string())
@@ -117,9 +117,9 @@ pub async fn upgrades(store: &Store, chain: ChainId) -> Result<Vec<Upgrade>, Sin
     Ok(rows.into_iter().filter_map(upgrade).collect())
 }
 
-/// Keeps what logs of one branch of the chain said; what is known already stays.
+/// Keeps what logs of one branch of the chain stated; what is known already stays.
 ///
-/// Fails with class `Transient` when the chain was rewound since [`checkpoint::branch`] said `branch`.
+/// Fails with class `Transient` when the chain was rewound since [`checkpoint::branch`] returned `branch`.
 pub async fn record(store: &Store, chain: ChainId, branch: i64, upgrades: &[Upgrade]) -> Result<(), SinkError> {
     let mut tx = store.pool.begin().await?;
     let name = chain.to_string();
@@ -150,7 +150,7 @@ pub async fn record(store: &Store, chain: ChainId, branch: i64, upgrades: &[Upgr
     Ok(tx.commit().await?)
 }
 
-/// Keeps that `contract` runs the code of `implementation` from block `from` on: what no log says, an operator may.
+/// Keeps that `contract` runs the code of `implementation` from block `from` on: what no log states, an operator may.
 pub async fn tell(
     store: &Store,
     chain: ChainId,

@@ -117,7 +117,7 @@ fn rows<'a, F: Kind>(
     Ok(rows)
 }
 
-/// Where a fact stands, and who told it of which contracts.
+/// Where a fact stands, and which source decoded it for which contracts.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) source: &'static str,
@@ -129,7 +129,7 @@ pub(crate) struct Place {
     pub(crate) tx_hash: B256,
 }
 
-/// What every fact tells of itself, whatever it says.
+/// What every fact states of its place, whatever its kind.
 pub(crate) trait Placed {
     fn place(&self) -> Place;
 

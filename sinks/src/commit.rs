@@ -124,8 +124,8 @@ impl AddAssign for Replaced {
 /// same moment, `Reorg` when the checkpoint is not where `step` starts or blocks above it are covered, and `Fatal` when the lease is
 /// lost.
 ///
-/// Where the span and what is stored beside it are of two branches, it fails with [`SinkError::Torn`] and notes the doubt for the
-/// holder of the lease.
+/// Where the span and what is stored beside it are of two branches, it fails with [`SinkError::Torn`] and notes the warning for
+/// the holder of the lease.
 pub async fn apply(store: &Store, facts: &Facts, step: Move<'_>) -> Result<Applied, SinkError> {
     apply_archived(store, facts, step, None).await
 }
@@ -259,7 +259,7 @@ async fn advance(db: &mut PgConnection, facts: &Facts, chain: &str, step: Move<'
 
 /// Undoes every block of `chain` above `ancestor`, at any depth, and moves the checkpoint from `from` to it.
 ///
-/// Afterwards the tables are as if the blocks had never been applied; one retraction per fact is owed to the broker.
+/// Afterwards the tables are as if the blocks had never been applied; one retraction per fact is pending for the broker.
 pub async fn rewind(
     store: &Store,
     chain: ChainId,
@@ -312,7 +312,7 @@ pub async fn disown(store: &Store, from: Option<BlockRef>, first: u64, lease: &L
     Ok(undone)
 }
 
-/// Takes back everything of `chain` at the block `first` and above: the twin of every [`apply`] there. Whoever read before it is
+/// Takes back everything of `chain` at the block `first` and above: the counterpart of [`apply`]. Readers from before it are
 /// refused from now on.
 async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<Rewound, SinkError> {
     checkpoint::branch_off(db, chain).await?;
@@ -435,7 +435,7 @@ async fn judge(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError
     Ok(())
 }
 
-/// The twin of [`write`] and [`judge`]: owes a retraction for each of the facts that were moved to the temporary tables of their
+/// Reverts [`write`] and [`judge`]: queues a retraction for each of the facts that were moved to the temporary tables of their
 /// kinds, newest first, and takes back what they added elsewhere.
 async fn undo(db: &mut PgConnection, chain: &str, undone: Rewound) -> Result<(), SinkError> {
     if undone.total() == 0 {

@@ -1,7 +1,7 @@
-//! What prices are told in: `currencies`. Data, like the registry; the chain's own currency follows the table of chains.
+//! What prices are stated in: `currencies`. Data, like the registry; the chain's own currency follows the table of chains.
 //!
 //! A currency that the operator did not name gets a row with the first fact that names it, and waits there for what its contract
-//! says of itself. The operator's word stands above the contract's.
+//! reports of itself. The operator's word stands above the contract's.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub struct Currency {
     pub address: Address,
     /// Such as `WETH`.
     pub symbol: String,
-    /// Digits after the point of one whole unit, at most 77; absent where nobody told.
+    /// Digits after the point of one whole unit, at most 77; absent where unknown.
     pub decimals: Option<u8>,
     /// Whether one of it is worth one of the chain's own: its amounts then add to volumes and floors.
     pub pegged: bool,
@@ -34,9 +34,9 @@ pub struct Listed {
     pub chain_id: String,
     /// The ERC-20 contract; zero for the chain's own currency.
     pub address: String,
-    /// Such as `WETH`; absent where nobody told.
+    /// Such as `WETH`; absent where unknown.
     pub symbol: Option<String>,
-    /// Digits after the point of one whole unit; absent where nobody told.
+    /// Digits after the point of one whole unit; absent where unknown.
     pub decimals: Option<i32>,
     /// Whether one of it is worth one of the chain's own.
     pub pegged: bool,
@@ -44,7 +44,7 @@ pub struct Listed {
     pub told_by: String,
 }
 
-/// Adds those of `currencies` that no operator told of before.
+/// Adds those of `currencies` that no operator named before.
 pub async fn seed(store: &Store, chain: ChainId, currencies: &[Currency]) -> Result<(), SinkError> {
     if currencies.is_empty() {
         return Ok(());
@@ -62,7 +62,7 @@ pub async fn seed(store: &Store, chain: ChainId, currencies: &[Currency]) -> Res
     Ok(())
 }
 
-/// Makes the table say of one currency what `currency` says.
+/// Makes the row of one currency equal `currency`.
 pub async fn set(store: &Store, chain: ChainId, currency: &Currency) -> Result<(), SinkError> {
     sqlx::query(SET)
         .bind(chain.to_string())
@@ -94,7 +94,7 @@ pub(crate) async fn ensure(store: &Store, facts: &Facts) -> Result<(), SinkError
     Ok(())
 }
 
-/// The first `limit` currencies of `chain` above `after` that nobody told of and whose contract was not asked, by address.
+/// The first `limit` currencies of `chain` above `after` that have no source and whose contract was not asked, by address.
 pub async fn unknown(
     store: &Store,
     chain: ChainId,
@@ -110,7 +110,7 @@ pub async fn unknown(
     Ok(addresses.iter().filter_map(|address| address.parse().ok()).collect())
 }
 
-/// Writes down what contracts said of themselves, where nobody told before; returns how many there were.
+/// Writes down what contracts reported of themselves, where there was no source before; returns how many there were.
 pub async fn learn(store: &Store, chain: ChainId, told: &[(Address, Metadata)]) -> Result<u64, SinkError> {
     let metadata = || told.iter().map(|(_, metadata)| metadata);
     let learned = sqlx::query(LEARN)

@@ -1,6 +1,6 @@
-//! What the tables of a chain say, in one line each: equal lines, equal tables.
+//! What the tables of a chain hold, in one line each: equal lines, equal tables.
 //!
-//! Sums of row hashes, so that the order of rows does not matter. Left out: when something was written, what was owed to the
+//! Sums of row hashes, so that the order of rows does not matter. Left out: when something was written, what was pending for the
 //! broker, and what others fill in, because two runs that index the same chain may differ in them.
 
 use decoders::block::ChainId;

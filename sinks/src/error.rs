@@ -27,7 +27,7 @@ pub enum SinkError {
     CheckpointMoved {
         /// The chain.
         chain: ChainId,
-        /// Where the caller believed it to be; `None` for a chain without a checkpoint.
+        /// Where the caller assumed it to be; `None` for a chain without a checkpoint.
         expected: Option<BlockRef>,
     },
     /// Blocks above the checkpoint are covered, by a writer that could not know on which branch the head would be.
@@ -45,7 +45,7 @@ pub enum SinkError {
     Torn {
         /// The chain.
         chain: ChainId,
-        /// The block in doubt; the lowest, where there are several.
+        /// The suspect block; the lowest, where there are several.
         block: u64,
     },
     /// Another daemon holds the chain now; this one must not write its head.
@@ -118,7 +118,7 @@ fn class_of_state(code: &str) -> Class {
     match code {
         // The database was dropped: it does not come back with what it held.
         "57P04" => Class::Fatal,
-        // Unique violation: two writers on one range; the coverage tells the slower one that it is done.
+        // Unique violation: two writers on one range; the coverage shows the slower one that it is done.
         "23505" => Class::Transient,
         // A server demoted to a standby; a transaction or a session that idled too long or ran too long, and what such a transaction
         // answers afterwards.

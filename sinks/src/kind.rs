@@ -47,9 +47,9 @@ pub(crate) struct Table {
     pub(crate) take_above: &'static str,
     /// Moves what has one of the ids $2 there.
     pub(crate) take: &'static str,
-    /// Tells the planner how much there is now.
+    /// Updates the planner's statistics of it.
     pub(crate) analyze: &'static str,
-    /// Tells the outbox what it said.
+    /// Passes what it stated to the outbox.
     pub(crate) retract: &'static str,
 }
 
@@ -120,7 +120,7 @@ async fn retract<F: Kind>(db: &mut PgConnection, taken: u64) -> Result<u64, Sink
 
 /// What replacing stored facts by others came to.
 pub(crate) struct Replaced {
-    /// Those that were taken back: the others do not hold them, or tell them differently.
+    /// Those that were taken back: the others do not hold them, or state them differently.
     pub(crate) gone: u64,
     /// Those that stayed.
     pub(crate) kept: u64,

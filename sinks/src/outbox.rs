@@ -1,4 +1,4 @@
-//! Messages owed: a lean row per fact, a row with its body per fact undone. The publisher pays them.
+//! Pending messages: a lean row per fact, a row with its body per fact undone. The publisher publishes them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::error::SinkError;
 use crate::kind::Kind;
 use crate::store::Store;
 
-/// Owes an announcement for every fact of `batch`, in chain order.
+/// Queues an announcement for every fact of `batch`, in chain order.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let write = |fact: Owed, rows: &mut Rows| {
         rows.row()
@@ -22,13 +22,13 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     copy(db, COPY, 4, owed(batch).into_iter(), write).await
 }
 
-/// Makes room for what [`revert`] retracts: every kind of fact tells in `undone` what it said.
+/// Makes room for what [`revert`] retracts: every kind of fact writes to `undone` what it stated.
 pub(crate) async fn prepare(db: &mut PgConnection) -> Result<(), SinkError> {
     sqlx::query(MAKE_UNDONE).execute(db).await?;
     Ok(())
 }
 
-/// Owes a retraction for every fact of `undone`, newest first.
+/// Queues a retraction for every fact of `undone`, newest first.
 pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(RETRACT).bind(chain).execute(db).await?;
     Ok(())
@@ -103,7 +103,7 @@ pub async fn depth(store: &Store) -> Result<i64, SinkError> {
     Ok(sqlx::query_scalar(DEPTH).fetch_one(&store.pool).await?)
 }
 
-/// Drops the messages that were written longer than `keep` ago, of chains that no publisher has had in its hands since, and returns how
+/// Drops the messages that were written longer than `keep` ago, of chains that no publisher has claimed since, and returns how
 /// many. For an outbox without a broker, which nothing else empties.
 pub async fn expire(store: &Store, keep: Duration) -> Result<u64, SinkError> {
     let seconds = keep.as_secs_f64();

@@ -151,7 +151,7 @@ impl Store {
     /// Remembers that `currencies` have a row.
     pub(crate) fn know_currencies(&self, chain: ChainId, currencies: BTreeSet<Address>) {
         let mut known = self.currencies.lock().unwrap_or_else(PoisonError::into_inner);
-        // Anybody can sell for a currency of his own.
+        // Anybody can sell for a currency of their own.
         if known.len() + currencies.len() > CURRENCIES_KNOWN {
             known.clear();
         }

@@ -94,7 +94,7 @@ impl Receipt {
     }
 }
 
-/// A log; its place in the block is told by where it stands.
+/// A log; its place in the block follows from where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// Emitting contract.
@@ -103,6 +103,6 @@ pub struct Log {
     pub topics: Vec<B256>,
     /// Unindexed arguments, ABI-encoded.
     pub data: Bytes,
-    /// Index within the block. Simulated blocks number from zero without gaps; recorded ones keep what the node said.
+    /// Index within the block. Simulated blocks number from zero without gaps; recorded ones keep what the node reported.
     pub log_index: u32,
 }

@@ -20,7 +20,7 @@ pub struct Settings {
     pub jitter: Duration,
     /// Requests answered with a JSON-RPC internal error.
     pub error_rate: f64,
-    /// Calls answered with a JSON-RPC internal error, each by itself, also inside a batch.
+    /// Calls answered with a JSON-RPC internal error, each on its own, also inside a batch.
     pub call_error_rate: f64,
     /// Every so-and-so-many-th request fails in this way, counted from the first one.
     pub fail_every: Option<(u64, Failure)>,
@@ -58,8 +58,8 @@ pub struct Settings {
     pub wrong_parent_rate: f64,
     /// Blocks answered with `null` although they exist.
     pub null_block_rate: f64,
-    /// Answers in which lies about blocks, logs and receipts are told at all: 1 lies the same way each time it is asked,
-    /// less tells the truth now and then.
+    /// Answers in which lies about blocks, logs and receipts appear at all: 1 lies the same way each time it is asked,
+    /// less answers truthfully now and then.
     pub lie_rate: f64,
     /// Chain id claimed instead of the ledger's.
     pub chain_id: Option<u64>,
@@ -275,7 +275,7 @@ impl Faults {
         None
     }
 
-    /// Whether one call of an answered request fails by itself.
+    /// Whether one call of an answered request fails on its own.
     pub(crate) fn call_fails(&self, settings: &Settings, method: &str) -> bool {
         settings.failing_methods.iter().any(|failing| failing == method)
             || self.happens_now(settings.call_error_rate, Matter::Call)

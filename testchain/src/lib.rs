@@ -1,6 +1,6 @@
 //! Chains to test against: simulated from a seed, recorded from a real node, and served over JSON-RPC with faults by choice.
 //!
-//! This crate depends on no sibling: what it says about the final state comes from the generator's own books, never from
+//! This crate depends on no sibling: what it states about the final state comes from the generator's own books, never from
 //! the product's decoders.
 
 pub mod block;

@@ -1,4 +1,4 @@
-//! What a simulated chain with markets promises: whoever sells owns what he sells, money adds up, and the books tell the
+//! What a simulated chain with markets promises: every seller owns what is sold, money adds up, and the books state the
 //! state of every order at every height of every branch.
 
 #![cfg(test)]
@@ -155,10 +155,10 @@ fn money_adds_up() {
     }
 }
 
-/// What somebody pays, and what is left to somebody, in one transaction.
+/// What somebody spends, and what is left to somebody, in one transaction.
 type Purse = ((u64, usize), Address);
 
-/// Wrapped ether moves as the sales of a transaction say: from the buyer, and to the seller what is left.
+/// Wrapped ether moves as the sales of a transaction state: from the buyer, and to the seller what is left.
 #[test]
 fn wrapped_ether_moves_from_the_buyer_to_the_seller() {
     let (simulation, blocks) = chain(4, 300);

@@ -384,7 +384,7 @@ proptest! {
 
 type Said = (u64, u32, Address, Address, Address, U256, U256);
 
-/// What the log at `index` says by its layout, read here and nowhere else: events and entries have to agree.
+/// What the log at `index` states by its layout, read here and nowhere else: events and entries have to agree.
 fn read(block: &Block, logs: &[&Log], index: usize) -> Vec<Said> {
     let log = logs[index];
     let topics = &log.topics;
@@ -578,7 +578,7 @@ fn schedules_hold_growth_and_reorgs_shallow_and_deep() {
     assert!(depths.contains(&1) && depths.iter().any(|depth| *depth > 20) && depths.iter().all(|depth| *depth <= 30));
 }
 
-/// The chains that figures are made from: whoever changes what they say makes the figures worthless.
+/// The chains that figures are made from: a change of what they emit makes the figures worthless.
 #[test]
 fn chains_without_markets_say_what_they_always_said() {
     let digest = |settings: Settings, blocks| {

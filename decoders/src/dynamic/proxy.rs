@@ -22,7 +22,7 @@ pub enum Change {
     Beacon(Address),
 }
 
-/// What `log` says its emitter runs from here on; `None` when it says nothing of it.
+/// What `log` states its emitter runs from here on; `None` when it states nothing of it.
 pub fn change(log: &Log) -> Option<Change> {
     let topic0 = log.topic0()?;
     let make = match *topic0 {

@@ -1,8 +1,8 @@
 //! Events of contracts whose ABI is data: from ABI JSON to a table of events, from a log to names and values.
 //!
 //! The rules are those of the decoding specification, section 0.2: bounds are strict, longer data and dirty words are accepted
-//! with a doubt, offsets may overlap or point backwards as long as they stay inside. What comes out is bounded by what the log
-//! holds, whatever the ABI says, so neither a hostile ABI nor a hostile log costs more than its own length.
+//! with a warning, offsets may overlap or point backwards as long as they stay inside. What comes out is bounded by what the log
+//! holds, whatever the ABI states, so neither a hostile ABI nor a hostile log costs more than its own length.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ const DEEPEST: usize = 12;
 const WIDEST: usize = 1 << 14;
 /// Bytes of a log's data; what is longer would not fit an archived document in three forms.
 const LONGEST_DATA: usize = 1 << 20;
-/// How often overlapping offsets may tell the same bytes.
+/// How often overlapping offsets may decode the same bytes.
 const OVERLAPS: usize = 4;
 
 /// Why ABI JSON cannot be used.
@@ -54,7 +54,7 @@ pub enum AbiError {
     },
 }
 
-/// What a log says by an ABI.
+/// What a log decodes to by an ABI.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// The event with its signature, such as `Staked(address,uint256)`.
@@ -136,7 +136,7 @@ struct Input {
     components: Vec<Input>,
 }
 
-/// `null` for what is not said.
+/// `null` for what is absent.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
@@ -182,7 +182,7 @@ impl Abi {
         self.events.contains_key(topic0)
     }
 
-    /// What `log` says.
+    /// What `log` decodes to.
     ///
     /// # Errors
     /// Refuses a log of an event the ABI does not have, or one that is not laid out as the event is.
@@ -436,7 +436,7 @@ struct Data<'a> {
     bytes: &'a [u8],
     /// End of the furthest bytes some value needed.
     needed: usize,
-    /// What may still be told: bounds the values that overlapping offsets make of few bytes.
+    /// What may still be decoded: bounds the values that overlapping offsets make of few bytes.
     left: usize,
     doubt: Option<&'static str>,
 }
@@ -507,7 +507,7 @@ impl<'a> Data<'a> {
     }
 
     fn elements(&mut self, inner: &Kind, count: usize, start: usize) -> Result<Value, Refusal> {
-        // Elements of no width at all still cost what they tell.
+        // Elements of no width at all still cost what they decode to.
         let step = WORD * inner.head();
         let heads = count.checked_mul(step.max(1)).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
         if heads > self.bytes.len().saturating_sub(start) {
@@ -564,7 +564,7 @@ impl<'a> Data<'a> {
             Kind::Ufixed(bits, places) => Value::String(pointed(&self.unsigned(*bits, word), *places)),
             Kind::FixedBytes(length) => self.left_aligned(*length, word),
             Kind::Function => self.left_aligned(24, word),
-            // Values that do not fit a word are read elsewhere; the word itself is told rather than nothing.
+            // Values that do not fit a word are read elsewhere; the word itself is recorded rather than nothing.
             _ => Value::String(hex::encode_prefixed(word)),
         }
     }

@@ -2,9 +2,9 @@
 //! `ERC721BuyOrderFacet.sol` and `LibSharedMarketplace.sol` of aavegotchi/aavegotchi-contracts).
 //!
 //! Everything is paid in GHST, seen in the payments: three shares of fixed rates for the market, the seller's, and after it those of an
-//! affiliate and of creators. An ERC-1155 listing tells the price of one unit. Orders have numbers, ERC-721 and ERC-1155 listings and
-//! buy orders each their own; an ERC-721 listing does not tell its price, and prices changed later do not tell of what, so both are left
-//! to their numbers. The market holds no token of a listing.
+//! affiliate and of creators. An ERC-1155 listing states the price of one unit. Orders have numbers, ERC-721 and ERC-1155
+//! listings and buy orders each their own; an ERC-721 listing does not state its price, and prices changed later do not show of
+//! what, so both are left to their numbers. The market holds no token of a listing.
 
 use std::mem;
 use std::ops::Range;
@@ -155,8 +155,8 @@ fn sale(log: &Log, coin: Address, trail: &Trail, window: Range<u32>) -> Result<(
     Ok((Said::from(deal).and(filled), reader.doubt()))
 }
 
-/// Tells the shares of the price by the last payments in the coin, all by one hand, that make it up. The market's are known by their
-/// amounts: what creators and affiliates get has no fixed place among them, and only ERC-721 tokens pay creators.
+/// Records the shares of the price by the last payments in the coin, all by one party, that make it up. The market's are known by
+/// their amounts: what creators and affiliates get has no fixed place among them, and only ERC-721 tokens pay creators.
 fn share_out(deal: &mut Deal, price: U256, payments: &[Payment]) {
     let line = deal.lines[0];
     let in_coin = |payment: &&Payment| payment.currency == deal.currency;

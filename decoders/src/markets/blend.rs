@@ -1,8 +1,8 @@
 //! Blend, Blur's lending contract, as far as it sells (decoding specification, section 4.8; its verified source).
 //!
-//! `BuyLocked` sells a token out of a loan and tells no price. The buyer pays from the Blur Pool: the seller's fees before the
-//! repaid loan and the sale are told, the lender and then the seller after. If he borrows on the token at once, which the next
-//! log tells, his lender pays part of it. The old lender's part is repaid debt.
+//! `BuyLocked` sells a token out of a loan and states no price. The buyer pays from the Blur Pool: the seller's fees before the
+//! repaid loan and the sale are emitted, the lender and then the seller after. If the buyer borrows on the token at once, which
+//! the next log shows, the buyer's lender funds part of it. The old lender's part is repaid debt.
 
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ const BUY_LOCKED: B256 = b256!("7ffb5bd9cdc79a6f9bc6e00c82f43836e0afbb204d479720
 /// `LoanOfferTaken(bytes32,uint256,address,address,address,uint256,uint256,uint256,uint256)`.
 const LOAN_OFFER_TAKEN: B256 = b256!("06a333c2d6fe967ca967f7a35be2eb45e8caeb6cf05e16f55d42b91b5fe31255");
 
-/// The contract on Ethereum. New loans are seen only to tell what a buyer pays from what he borrows.
+/// The contract on Ethereum. New loans are seen only to distinguish what a buyer spends from what the buyer borrows.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "blend",
     claims: &[
@@ -70,7 +70,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
 struct Sold {
     log_index: u32,
     line: Line,
-    /// The loan by which the buyer pays.
+    /// The loan by which the buyer funds the purchase.
     loan: Option<Loan>,
     /// The logs between which the price is paid.
     window: Range<u32>,
@@ -98,7 +98,7 @@ impl Sold {
         Ok((sold, reader.doubt()))
     }
 
-    /// What the buyer paid right before the repaid loan and the sale were told, from log `since` on.
+    /// What the buyer paid right before the repaid loan and the sale were emitted, from log `since` on.
     fn fees<'t>(&self, trail: &'t Trail, since: u32) -> &'t [Payment] {
         let before = trail.payments(since..self.log_index);
         let places = (since..self.log_index.saturating_sub(1)).rev();
@@ -109,7 +109,7 @@ impl Sold {
         &before[before.len() - count..]
     }
 
-    /// What was paid for the token after the sale was told: to the lender, then to the seller.
+    /// What was paid out after the sale was emitted: to the lender, then to the seller.
     fn paid(&self, trail: &Trail) -> Vec<Payment> {
         let Line { seller, buyer, .. } = self.line;
         let payers = [buyer, self.loan.as_ref().map_or(buyer, |loan| loan.lender)];
@@ -147,7 +147,7 @@ impl Sold {
     }
 }
 
-/// One `LoanOfferTaken`: who borrows from whom on which token.
+/// One `LoanOfferTaken`: borrower, lender and token.
 pub(crate) struct Loan {
     pub(crate) contract: Address,
     pub(crate) token: U256,
@@ -156,7 +156,7 @@ pub(crate) struct Loan {
 }
 
 impl Loan {
-    /// The loan that `log` tells, if it is one of Blend's.
+    /// The loan that `log` emits, if it is one of Blend's.
     pub(crate) fn read(log: &Log) -> Option<Self> {
         if log.address != BLEND || log.topic0() != Some(&LOAN_OFFER_TAKEN) || log.topics.len() != 1 {
             return None;

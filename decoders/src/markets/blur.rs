@@ -1,6 +1,6 @@
 //! Blur v1 and v2 (decoding specification, sections 4.6 and 4.7; the verified source of both contracts).
 //!
-//! v1 tells both orders in full. v2 packs an order into three or four words and leaves the taker out: it is whoever the token
+//! v1 emits both orders in full. v2 packs an order into three or four words and leaves the taker out: it is the one the token
 //! went to, or came from.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
@@ -109,7 +109,8 @@ impl Context<'_> {
         borrower.copied().unwrap_or(buyer)
     }
 
-    /// What Blend pays on where it sells a token out of a loan at `log`: the lender first and then, with what is left, the borrower.
+    /// What Blend passes on where it sells a token out of a loan at `log`: the lender first and then, with what is left, the
+    /// borrower.
     fn repaid(&self, seller: Address, log: &Log) -> Option<Repaid> {
         if seller != BLEND {
             return None;
@@ -133,7 +134,7 @@ struct Repaid {
 }
 
 impl Repaid {
-    /// Tells the debt as Blend's own sales do: the lender's part of the price.
+    /// Records the debt as Blend's own sales do: the lender's part of the price.
     fn tell(&self, deal: &mut Deal) {
         deal.fee(self.lender, self.debt, FeeKind::Other);
     }
@@ -261,7 +262,7 @@ struct Trade<'a> {
     protocol_fee: (U256, Address),
 }
 
-/// What a trade says.
+/// What a trade states.
 fn sold(
     (trade, doubt): (Trade<'_>, Option<&'static str>),
     context: &Context<'_>,

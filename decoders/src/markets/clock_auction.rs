@@ -2,10 +2,10 @@
 //! section 9; `ClockAuction.sol` of CryptoKitties, which indexes nothing, and `AxieClockAuction.sol` of
 //! axieinfinity/public-smart-contracts).
 //!
-//! The house holds the token and tells its price and who won it, and the last time also whose it was. A listed house is asked for the
-//! seller, as it knew him after the block before, and for its cut, which no function changes. Others took over its code: they are
-//! known by the token that they hand to the winner, and because anybody can do so, what they sell is told as unproven. Rights to breed
-//! are auctioned in the same way by a house of their own, and are no tokens.
+//! The house holds the token and emits its price and who won it, and the last time also whose it was. A listed house is asked for
+//! the seller, as it knew the seller after the block before, and for its cut, which no function changes. Others took over its
+//! code: they are known by the token that they deliver to the winner, and because anybody can do so, what they sell is flagged as
+//! unproven. Rights to breed are auctioned in the same way by a house of their own, and are no tokens.
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
 
@@ -134,7 +134,7 @@ fn created(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Ref
         let token = reader.topic_uint(2);
         (Lot { contract, token }, price, Some(reader.address(seller)))
     };
-    // Whose it is only the movement into the house tells; without it nothing is listed.
+    // Whose it is only the movement into the house shows; without it nothing is listed.
     let listing = seller.zip(lot.contract).map(|(seller, contract)| Order {
         price: Some(uint(price)),
         escrowed: true,
@@ -260,7 +260,7 @@ fn settle(
     Ok(())
 }
 
-/// Whose auction `log` ended: as a log of the block before it says, else as the house knew it after the block before.
+/// Whose auction `log` ended: as a log of the block before it states, else as the house knew it after the block before.
 fn seller<'a>(
     transaction: &Transaction<'a>,
     log: &Log,
@@ -269,7 +269,7 @@ fn seller<'a>(
     events: &mut Events,
 ) -> Result<Option<Address>, Refusal> {
     if let Some(change) = changes.before(transaction, log, &part(lot.token)) {
-        // Kitties do not say whose they are, and the house of before knew another auction.
+        // Kitties do not emit whose they are, and the house of before knew another auction.
         if change.topic0() != Some(&CREATED_OF) || change.topics[1] != log.topics[1] {
             return Ok(None);
         }

@@ -1,13 +1,14 @@
 //! The market of CryptoPunks, in the contract of the punks (decoding specification section 1.5; `CryptoPunksMarket` on Ethereum).
-//! Punks V1 is left out: its sales paid nobody.
+//! Punks V1 is left out: its sales paid no seller.
 //!
-//! An accepted bid clears the bid before it tells of it: `PunkBought` then names no price and no buyer. The buyer is the one
-//! the punk moved to, as `cryptopunks` has told; the price is that of his live bid: the last one entered earlier in the block, or
-//! else the one the contract held after the block before.
+//! An accepted bid clears the bid before it emits the sale: `PunkBought` then names no price and no buyer. The buyer is the one
+//! the punk moved to, as `cryptopunks` has decoded; the price is that of the buyer's live bid: the last one entered earlier in
+//! the block, or else the one the contract held after the block before.
 //!
-//! A punk has one price and one live bid; a new one takes the place of the old. Some ends are told by no log of their own:
-//! accepting a bid ends the price, and whoever gets a punk, bought or given, gets his bid on it back. A bid therefore bears its
-//! punk as the nonce by which it is reached. A price of nothing for one taker is how punks are given away and wrapped: no listing.
+//! A punk has one price and one live bid; a new one takes the place of the old. Some ends are emitted by no log of their own:
+//! accepting a bid ends the price, and a new owner of a punk, bought or given, gets their bid on it back. A bid therefore bears
+//! its punk as the nonce by which it is reached. A price of nothing for one taker is how punks are given away and wrapped: no
+//! listing.
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
 
@@ -44,7 +45,7 @@ const PUNK_NO_LONGER_FOR_SALE: B256 = b256!("b0e0a660b4e50f26f0b7ce75c24655fc76c
 /// `punkBids(uint256)`: whether there is a bid on the punk, the punk, the bidder, the bid.
 const PUNK_BIDS: [u8; 4] = hex!("6e743fa9");
 
-/// The market on Ethereum. Who offers a punk is told by the transaction's sender.
+/// The market on Ethereum. Who offers a punk is shown by the transaction's sender.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "cryptopunks_market",
     claims: &[
@@ -93,7 +94,7 @@ fn line_of(log: &Log, punk: U256) -> Line {
     }
 }
 
-/// The end of a new owner's own bid on his punk.
+/// The end of a new owner's own bid on the punk.
 fn bid_returned(log: &Log, owner: Address, punk: U256) -> Closing {
     let reach = Reach::Maker {
         maker: owner,
@@ -123,7 +124,7 @@ fn punk_offered(
     Ok((listing.into(), reader.doubt()))
 }
 
-/// The end of a price, unless the sale that follows tells it.
+/// The end of a price, unless the sale that follows emits it.
 fn no_longer_for_sale(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let reader = Reader::new(log);
     let punk = reader.topic_uint(1);
@@ -206,7 +207,7 @@ struct Bid {
     value: U256,
 }
 
-/// The bid on `punk` that was live when `log` accepted it, as far as it can be told.
+/// The bid on `punk` that was live when `log` accepted it, as far as it is known.
 fn live_bid<'a>(
     transaction: &Transaction<'a>,
     log: &Log,

@@ -1,7 +1,8 @@
 //! Element (decoding specification, section 4.13).
 //!
 //! The older layout leaves out the fees, which the buyer paid on top; the newer one lists them, inside the amount. What of them goes
-//! to the seller, who then is the creator, is his. As at 0x, from which the contract descends, two matched orders are one sale.
+//! to the seller, who then is the creator, is the seller's. As at 0x, from which the contract descends, two matched orders are
+//! one sale.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -25,9 +26,9 @@ const CONTRACTS: &[(u64, Address)] = &[
 ];
 /// Receive the market's fee; other receivers are taken for creators.
 const FEE_WALLETS: [Address; 2] = [
-    // Named by the market's published orders, and by the calldata at hand.
+    // Named by the market's published orders, and by the available calldata.
     address!("00ca62445b06a9adc1879a44485b4efdcb7b75f3"),
-    // Taken for the market's where its share is told (example 29 of the decoding specification); nothing else confirms it.
+    // Taken for the market's where its share is listed (example 29 of the decoding specification); nothing else confirms it.
     address!("482b2150889bfc8cad0548ebb006cfd643647b69"),
 ];
 
@@ -88,7 +89,7 @@ fn is_fill(log: &Log) -> bool {
     )
 }
 
-/// A fill, and what it sold. Who matched two orders is not told.
+/// A fill, and what it sold. Who matched two orders is not emitted.
 fn sold(logs: &[&Log], index: usize) -> Result<(Said, Option<&'static str>), Refusal> {
     let (deal, closing, doubt) = read(logs[index])?;
     let other = counterpart(logs, index, &deal, |other| {

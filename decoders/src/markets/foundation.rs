@@ -1,12 +1,14 @@
 //! Foundation's market (decoding specification, section 4.10; Foundation's published market ABI).
 //!
-//! Every sale is paid in native currency and tells three shares: the market's, the creator's, the seller's. The market's goes to
-//! its treasury, which the code of the market names, less what the one gets who referred the buyer, whom a log before the sale tells.
-//! Who gets the creator's is not told. A finalized auction names itself only by number; its token is the one that leaves the market for the winner. A winner who lists
-//! or sells the token at once leaves it there: then it is what the auction was created for.
+//! Every sale is paid in native currency and states three shares: the market's, the creator's, the seller's. The market's goes to
+//! its treasury, which the code of the market names, less what the buyer's referrer gets, named by a log before the sale.
+//! Who gets the creator's is not emitted. A finalized auction names itself only by number; its token is the one that leaves the
+//! market for the winner. A winner who lists or sells the token at once leaves it there: then it is what the auction was
+//! created for.
 //!
-//! A token has one price and one offer at a time, and a new one takes the place of the old. The market holds what is listed. A new reserve names
-//! its auction by number: what it is about was told when it was created, earlier in the block, or else is asked.
+//! A token has one price and one offer at a time, and a new one takes the place of the old. The market holds what is listed. A
+//! new reserve names its auction by number: what it is about was emitted when it was created, earlier in the block, or
+//! else is asked.
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
 
@@ -317,7 +319,7 @@ fn finalized<'a>(
     let delivered = deliveries.find(|moved| moved.to == winner && (moved.from == log.address || moved.from == seller));
     let line = match delivered {
         Some(moved) => Line::of(moved.contract, moved.token, moved.quantity),
-        // Without an answer the sale stands, of a token that is not told.
+        // Without an answer the sale stands, of a token that is not named.
         None => match auction_of(transaction, log, number, created, events).ok().flatten() {
             Some(auction) => auction.line(),
             None => Line {
@@ -331,7 +333,7 @@ fn finalized<'a>(
     Ok((Said::from(deal).and(closing), reader.doubt()))
 }
 
-/// The deal of a line for what market, creator and seller got. Where the seller got nothing, he is the creator.
+/// The deal of a line for what market, creator and seller got. Where the seller got nothing, the seller is the creator.
 fn shared(side: Side, line: Line, shares: &[Word; 3]) -> Result<Deal, Refusal> {
     let [market, creator, seller] = [&shares[0], &shares[1], &shares[2]].map(uint);
     let mut deal = Deal::of(MARKET, side, line, sum_of([market, creator, seller])?);
@@ -347,7 +349,7 @@ fn shared(side: Side, line: Line, shares: &[Word; 3]) -> Result<Deal, Refusal> {
     Ok(deal)
 }
 
-/// What the market paid out of its share to whoever referred the buyer of a token.
+/// What the market paid out of its share to the one that referred the buyer of a token.
 struct Referral {
     contract: Address,
     token: U256,
@@ -369,7 +371,7 @@ impl Referral {
     }
 }
 
-/// Takes what was paid for a referral out of the market's share.
+/// Takes the payment for a referral out of the market's share.
 fn share_out(deal: &mut Deal, referral: Option<Referral>) {
     let line = deal.lines[0];
     let Some(paid) = referral.filter(|paid| (paid.contract, Some(paid.token)) == (line.contract, line.token)) else {

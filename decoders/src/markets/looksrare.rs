@@ -1,10 +1,10 @@
 //! LooksRare v1 and v2 (decoding specification, sections 4.3 and 4.4; contracts `LooksRare/contracts-exchange-v1` and
 //! `-v2`).
 //!
-//! v1 tells the royalty in a log of its own and the protocol fee not at all: it is read off the payments between one sale
-//! and the one before it. v2 tells every share.
+//! v1 emits the royalty in a log of its own and the protocol fee not at all: it is read off the payments between one sale
+//! and the one before it. v2 emits every share.
 //!
-//! Orders are signed off the chain, which tells only how they end: a fill ends whatever lives under the order's nonce.
+//! Orders are signed off the chain, which shows only how they end: a fill ends whatever lives under the order's nonce.
 
 use std::ops::Range;
 
@@ -95,8 +95,8 @@ pub(crate) fn decode_as(name: &'static str, transaction: &Transaction<'_>, event
     }
 }
 
-/// The orders a maker takes back. New nonces of v2 may spare his bids or his asks; nothing that stands on the chain tells which
-/// is which, so that all are told.
+/// The orders a maker takes back. New nonces of v2 may spare the maker's bids or asks; nothing that stands on the chain shows
+/// which is which, so that all are emitted.
 fn taken_back(market: Market, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let each = |maker, nonces: &[Word]| {
@@ -195,7 +195,7 @@ fn first_version(
     Ok((said, reader.doubt()))
 }
 
-/// Tells what of the `shares` in the price neither the seller got nor the creator, whose `royalty` is told already.
+/// Records what of the `shares` in the price neither the seller got nor the creator, whose `royalty` is recorded already.
 fn protocol_fee(deal: &mut Deal, shares: Option<Vec<Payment>>, royalty: Option<&Royalty>) {
     let Some(mut shares) = shares else {
         deal.flags.push(flag::FEES_UNKNOWN);
@@ -258,7 +258,7 @@ fn second_version(market: Market, log: &Log) -> Result<(Said, Option<&'static st
         ..Deal::of(market, side, *line, sum_of([net, royalty, protocol])?)
     };
     deal.fee(royalty_to, royalty, FeeKind::Royalty);
-    // The log tells the amount only.
+    // The log states the amount only.
     deal.fee(Address::ZERO, protocol, FeeKind::Marketplace);
     let maker = deal.maker;
     let units = lines

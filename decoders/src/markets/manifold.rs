@@ -1,9 +1,9 @@
 //! Manifold's marketplace (decoding specification, section 4.16; public copies of `MarketplaceCore`, `MarketplaceLib` and
 //! `SettlementLib` by manifold.xyz).
 //!
-//! The events of a sale name a listing by its number only. What it sells, for whom and in what currency was told when it was
-//! created, and the market returns it for good: `getListing`. A lazy listing names who creates the token; that token is the
-//! one minted to the buyer before the event. Where the market cannot be asked, a purchase is told by what the buyer got.
+//! The events of a sale name a listing by its number only. What it sells, on whose behalf and in what currency was emitted when
+//! it was created, and the market returns it for good: `getListing`. A lazy listing names who creates the token; that token is
+//! the one minted to the buyer before the event. Where the market cannot be asked, a purchase is decoded from what the buyer got.
 //!
 //! The market holds what is listed. A listing of a token that does not exist yet, and one that only invites offers, is none here.
 
@@ -59,7 +59,7 @@ const LISTING_OFFSET: U256 = U256::from_limbs([32, 0, 0, 0]);
 
 /// A listing won by bids.
 const INDIVIDUAL_AUCTION: u64 = 1;
-/// A listing at a price, and one at a price that a contract tells.
+/// A listing at a price, and one at a price that a contract returns.
 const FIXED_PRICE: u64 = 2;
 const DYNAMIC_PRICE: u64 = 3;
 /// What rates are parts of.
@@ -67,7 +67,7 @@ const WHOLE: u64 = 10_000;
 /// A token of which there are several.
 const ERC1155: u64 = 2;
 
-/// The market on every chain. The details of a listing are claimed to be at hand where it is created.
+/// The market on every chain. The details of a listing are claimed to be available where it is created.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "manifold",
     claims: &[
@@ -204,7 +204,7 @@ struct Listing {
     contract: Address,
     is_1155: bool,
     is_lazy: bool,
-    /// Whether whoever takes delivery pays for it on top.
+    /// Whether the one that takes delivery is charged for it on top.
     has_delivery_fee: bool,
     /// The shares of the market and of who brought the buyer, in ten thousandths.
     rates: [U256; 2],
@@ -227,7 +227,7 @@ impl Listing {
             .ok_or(Refusal(reason::CONTRACT_UNKNOWN))
     }
 
-    /// The listing that `log` creates, as far as the transaction tells it: its token in the log of its details, its seller by the
+    /// The listing that `log` creates, as far as the transaction shows it: its token in the log of its details, its seller by the
     /// movement that handed the token over.
     fn created(log: &Log, details: &Log, trail: &Trail) -> Option<Self> {
         let [_, _, kind, available, per_sale, _, _, _, _, _, currency, _] = Reader::new(log).head().ok()?;
@@ -257,8 +257,8 @@ impl Listing {
         })
     }
 
-    /// The listing as far as its sale shows it: what the market handed to the buyer, or what was created for him, and in what the
-    /// buyer paid then, or the market paid out what he had paid for his offer.
+    /// The listing as far as its sale shows it: what the market gave the buyer, or what was created for the buyer, and in what
+    /// the buyer paid then, or the market paid out what the buyer had deposited for the offer.
     fn seen(log: &Log, trail: &Trail, window: Range<u32>) -> Option<Self> {
         let mut reader = Reader::new(log);
         let (buyer, count, payer) = match log.topic0() {
@@ -320,8 +320,8 @@ impl Listing {
         }
     }
 
-    /// Tells the shares of the market, which keeps its own for later, and of the `referrer` where it is known whether there is one.
-    /// Creators get theirs before the seller does, and nothing says how much; of what the sale creates they get none.
+    /// Records the shares of the market, which keeps its own for later, and of the `referrer` where it is known whether there is
+    /// one. Creators get theirs before the seller does, and nothing states how much; of what the sale creates they get none.
     fn fees(&self, log: &Log, referrer: Option<Address>, deal: &mut Deal) -> Result<(), Refusal> {
         let price = deal.price.unwrap_or_default();
         let [of_market, of_referrer] = self.rates;
@@ -380,7 +380,7 @@ impl Listing {
     }
 }
 
-/// The sale that `log` tells of a listing; its end only, where an auction ends without a bid or unsold units go back.
+/// The sale that `log` emits of a listing; its end only, where an auction ends without a bid or unsold units go back.
 fn sale(
     log: &Log,
     listing: &Listing,
@@ -444,7 +444,7 @@ fn sale(
     let doubt = listing.is_seen.then_some(reason::UNANSWERED).or(reader.doubt());
     let said = Said::from(deal).and(fill);
     Ok(match side {
-        // Whoever accepts an offer ends the auction it was made for.
+        // Accepting an offer ends the auction it was made for.
         Side::Offer => (said.and(filled(MARKET, log, offered(log, buyer))), doubt),
         _ => (said, doubt),
     })

@@ -1,9 +1,9 @@
 //! NFTX v2 and v3 (decoding specification, section 4.15; `NFTX-project/nftx-protocol-v2`, `nftx-protocol-v3`).
 //!
 //! A vault gives one token of its own for one NFT and back. That alone is no sale; it is one where the vault's tokens were
-//! bought or sold for it in the same transaction: by a zap, which says for how much, or at a pool, which shows in what it gave and
-//! got. Anybody can emit what a vault emits, so the factory is asked whether it made the vault, and the vault what it holds. Where
-//! nobody can be asked, the vault holds what moved, and the sale says so.
+//! bought or sold for it in the same transaction: by a zap, which states for how much, or at a pool, which shows in what it gave
+//! and got. Anybody can emit what a vault emits, so the factory is asked whether it made the vault, and the vault what it holds.
+//! Where no contract can be asked, the vault holds what moved, and the sale is flagged so.
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex};
 use rustc_hash::FxHashMap;
@@ -114,7 +114,7 @@ fn is_redeemed(log: &Log) -> bool {
     matches!(log.topic0(), Some(&V2_REDEEMED | &V3_REDEEMED))
 }
 
-/// Whether `zap` may tell the price of the exchange before it.
+/// Whether `zap` may state the price of the exchange before it.
 fn is_zap_of(zap: &Log, exchange: &Log) -> bool {
     matches!(
         (exchange.topic0(), zap.topic0()),
@@ -148,14 +148,14 @@ struct Exchange<'a, 't> {
     transaction: &'a Transaction<'t>,
     trail: &'a Trail,
     log: &'a Log,
-    /// What a zap says of it.
+    /// What a zap states of it.
     zap: Option<&'a Log>,
-    /// What pools say of it.
+    /// What pools show of it.
     swap: Option<Swap>,
 }
 
 impl Exchange<'_, '_> {
-    /// Tells the sale, if there was one and the contract is a vault. Where nothing was bought or sold nothing is asked.
+    /// Emits the sale, if there was one and the contract is a vault. Where nothing was bought or sold nothing is asked.
     fn tell(&self, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
         if self.zap.is_none() && self.swap.is_none() {
             return Ok(None);
@@ -306,8 +306,8 @@ impl Exchange<'_, '_> {
         line.between(seller.unwrap_or_default(), address)
     }
 
-    /// What `count` NFTs cost. The second zap's word is taken where the pools do not say otherwise: one of its functions tells the
-    /// wrong number.
+    /// What `count` NFTs cost. The second zap's word is taken where the pools do not show otherwise: one of its functions states
+    /// the wrong number.
     fn price(&self, count: U256) -> Result<Option<Price>, Refusal> {
         let pooled = self.swap.as_ref().and_then(|swap| self.pooled(swap, count));
         let zapped = self.zap.map(|zap| self.zapped(zap, count)).transpose()?.flatten();
@@ -318,7 +318,7 @@ impl Exchange<'_, '_> {
         }
     }
 
-    /// What a zap says, if it says it of as many NFTs.
+    /// What a zap states, if it states it of as many NFTs.
     fn zapped(&self, zap: &Log, count: U256) -> Result<Option<Price>, Refusal> {
         let mut reader = Reader::new(zap);
         let mut price = Price {
@@ -351,7 +351,7 @@ impl Exchange<'_, '_> {
         Ok((told == count).then_some(price))
     }
 
-    /// What pools say, if it was for about as many of the vault's tokens as the NFTs are worth.
+    /// What pools show, if it was for about as many of the vault's tokens as the NFTs are worth.
     fn pooled(&self, swap: &Swap, count: U256) -> Option<Price> {
         let worth = count.checked_mul(U256::from(ONE))?;
         let fits = swap.tokens >= worth / U256::from(2) && swap.tokens / U256::from(2) <= worth;

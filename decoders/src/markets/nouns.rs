@@ -1,9 +1,9 @@
 //! Auction houses of Nouns and of those who took over its code (decoding specification, section 9; `NounsAuctionHouse.sol` of
 //! nounsDAO/nouns-monorepo, `Auction.sol` of BuilderOSS/nouns-protocol, which indexes nothing).
 //!
-//! One token is up for bids at a time, and whoever settles its auction has the house hand it over before it says so. Houses that are
-//! not listed are known by that alone: anybody can do as they do, so what they sell is told as unproven. Only the listed ones say what
-//! they sell before they hand it over, so only their bids are offers.
+//! One token is up for bids at a time, and settling its auction makes the house deliver it before it emits the settlement. Houses
+//! that are not listed are known by that alone: anybody can do as they do, so what they sell is flagged as unproven. Only the
+//! listed ones state what they sell before they deliver it, so only their bids are offers.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 

@@ -2,8 +2,8 @@
 //! `limitbreakinc/payment-processor`).
 //!
 //! Fees and royalties stand in the calldata only: an order of v2 names the marketplace and its rate, and the most that royalties may
-//! be. Paid in an ERC-20 they are seen all the same: the creator's, the market's, then the seller's share. What a front end takes on top is told nowhere. v1 tells listings and accepted offers by one event: whoever
-//! sent the transaction took.
+//! be. Paid in an ERC-20 they are seen all the same: the creator's, the market's, then the seller's share. What a front end takes
+//! on top is emitted nowhere. v1 emits listings and accepted offers by one event: the one that sent the transaction took.
 //!
 //! Orders are signed off the chain and known by their maker's nonce or by their digest. A fill ends the nonce, or the digest, in
 //! a log of its own.
@@ -187,7 +187,7 @@ fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<To
     Ok((vec![deal], reader.doubt()))
 }
 
-/// Bundles and sweeps tell the price of every token; positions that failed sold nothing.
+/// Bundles and sweeps state the price of every token; positions that failed sold nothing.
 fn several(log: &Log) -> Result<Told, Refusal> {
     let mut reader = Reader::new(log);
     let of_one_seller = matches!(log.topic0(), Some(&BUNDLE_721 | &BUNDLE_1155));
@@ -252,7 +252,7 @@ fn second_version(log: &Log, paid: Paid<'_>, terms: &Terms) -> Result<Told, Refu
         standard,
         ..Line::of(reader.topic_address(3), uint(token), quantity).between(seller, reader.address(beneficiary))
     };
-    // Whoever pays may buy for another.
+    // The payer may buy for another.
     let mut deal = Deal {
         maker: second,
         taker_raw: Some(first),
@@ -264,7 +264,7 @@ fn second_version(log: &Log, paid: Paid<'_>, terms: &Terms) -> Result<Told, Refu
     Ok((vec![deal], reader.doubt()))
 }
 
-/// Tells the shares of the price: by what the order says of them where calldata shows it, else by their places.
+/// Records the shares of the price: by what the order states of them where calldata shows it, else by their places.
 fn share_out(deal: &mut Deal, paid: Paid<'_>, terms: &Terms) -> Result<(), Refusal> {
     let order = terms.of(deal);
     let price = deal.price.unwrap_or_default();
@@ -291,8 +291,9 @@ fn share_out(deal: &mut Deal, paid: Paid<'_>, terms: &Terms) -> Result<(), Refus
     Ok(())
 }
 
-/// Tells payments by whose they are. The creator is paid before the marketplace; of one share alone its place says nothing: it is the
-/// marketplace's unless the token's own contract got it, because marketplaces without a fee are rarer than tokens without royalties.
+/// Records payments by whose they are. The creator is paid before the marketplace; of one share alone its place shows nothing: it
+/// is the marketplace's unless the token's own contract got it, because marketplaces without a fee are rarer than tokens without
+/// royalties.
 fn tell(deal: &mut Deal, mut shares: Vec<Payment>, of_market: Option<(Address, U256)>) {
     let (contract, seller) = (deal.lines[0].contract, deal.lines[0].seller);
     shares.retain(|payment| payment.to != seller);
@@ -310,14 +311,15 @@ fn tell(deal: &mut Deal, mut shares: Vec<Payment>, of_market: Option<(Address, U
     }
 }
 
-/// What the orders of a transaction say of fees, as its calldata holds them: behind routers and forwarders too, which pass it on.
+/// What the orders of a transaction state of fees, as its calldata holds them: behind routers and forwarders too,
+/// which pass it on.
 struct Terms {
     orders: FxHashMap<(Address, Address, U256), SmallVec<[OrderTerms; 1]>>,
-    /// Whether the calldata was not at hand.
+    /// Whether the calldata was not available.
     unseen: bool,
 }
 
-/// What one order says of fees. Rates are basis points.
+/// What one order states of fees. Rates are basis points.
 #[derive(Clone, Copy, Debug)]
 struct OrderTerms {
     marketplace: Address,
@@ -351,8 +353,8 @@ impl Terms {
         terms
     }
 
-    /// What the order says that `deal` filled, in whole or in part; nothing where orders that fit disagree, because whoever sends the
-    /// transaction may add what looks like one.
+    /// What the order that `deal` filled states, in whole or in part; nothing where orders that fit disagree, because the sender
+    /// of the transaction may add what looks like one.
     fn of(&self, deal: &Deal) -> Option<OrderTerms> {
         let line = deal.lines[0];
         let price = deal.price?;
@@ -371,7 +373,7 @@ impl Terms {
 }
 
 impl OrderTerms {
-    /// The part that tells who gets what.
+    /// The part that states who gets what.
     fn fees(&self) -> (Address, U256, U256) {
         (self.marketplace, self.rate, self.most_royalties)
     }

@@ -1,7 +1,7 @@
 //! Rarible v1 and v2 (decoding specification, section 4.9; `rarible/protocol-contracts`).
 //!
-//! v1 sells some of an order: the price is the order's, in proportion. v2 once told who gave what; the newer event tells two
-//! amounts: calldata says which of them is the price, or else the movement of the token.
+//! v1 sells some of an order: the price is the order's, in proportion. v2 once emitted who gave what; the newer event states two
+//! amounts: calldata shows which of them is the price, or else the movement of the token.
 
 use std::ops::Range;
 
@@ -49,7 +49,7 @@ const DIRECT_PURCHASE: [u8; 4] = [0x0d, 0x5f, 0x7d, 0x35];
 const DIRECT_ACCEPT_BID: [u8; 4] = [0x67, 0xd4, 0x9a, 0x3b];
 const MATCH_ORDERS: [u8; 4] = [0xe9, 0x9a, 0x3f, 0x80];
 
-/// Both versions. Sender and calldata tell which of two matched orders was made first.
+/// Both versions. Sender and calldata show which of two matched orders was made first.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "rarible",
     claims: &[
@@ -150,7 +150,7 @@ fn matched(log: &Log, deal: Deal, hashes: [&Word; 2]) -> Said {
     Said::from(deal).and_both(market("v2"), log, hashes, quantity)
 }
 
-/// One leg of a match in money, as older deployments of v2 tell it.
+/// One leg of a match in money, as older deployments of v2 emit it.
 struct Leg {
     currency: Address,
     amount: U256,
@@ -177,7 +177,7 @@ impl Leg {
     }
 }
 
-/// Tells the parts of the price by the legs of the match, where there are any.
+/// Records the parts of the price by the legs of the match, where there are any.
 ///
 /// Payouts and royalties come out of the price; of the market's legs only what they leave does, the rest the buyer paid on
 /// top.
@@ -362,7 +362,7 @@ fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option
 #[derive(Default)]
 struct Asked<'a> {
     selector: [u8; 4],
-    /// The first words of the order in the first place: its maker, and what a direct call pays in, the sixth.
+    /// The first words of the order in the first place: its maker, and what a direct call is paid in, the sixth.
     order: Option<&'a [Word; 6]>,
 }
 

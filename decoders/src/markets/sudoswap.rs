@@ -1,11 +1,11 @@
 //! Sudoswap v1 and v2 (decoding specification, section 4.14; `sudoswap/lssvm`, `sudoswap/lssvm2`).
 //!
 //! A pair emits its own trades, and anybody can emit the same. So the factory is asked whether it made the pair, and the pair
-//! what it trades. v1 tells nothing but that it traded: its tokens are those that moved since its last event, its price is read
-//! off ERC-20 payments, or for native currency off the quote the pair gave after the block before, believed only if it leads to the
-//! spot price that the trade left. v2 tells ids and an amount, which for a sale to the pair is what the seller got.
+//! what it trades. v1 emits nothing but that it traded: its tokens are those that moved since its last event, its price is read
+//! off ERC-20 payments, or for native currency off the quote the pair gave after the block before, trusted only if it leads to
+//! the spot price that the trade left. v2 emits ids and an amount, which for a sale to the pair is what the seller got.
 //!
-//! Where nobody can be asked, a trade is told as far as what moved shows it, and says so.
+//! Where no contract can be asked, a trade is decoded as far as what moved shows it, and flagged so.
 
 use std::mem;
 use std::ops::Range;
@@ -78,7 +78,7 @@ const V1_QUOTES: [[u8; 4]; 2] = [hex!("a5cb2b91"), hex!("0c295e56")];
 /// v2 `getBuyNFTQuote(uint256,uint256)` and `getSellNFTQuote(uint256,uint256)`: as in v1, and royalties.
 const V2_QUOTES: [[u8; 4]; 2] = [hex!("1afd78c5"), hex!("33b24a3a")];
 
-/// Both versions. A pair's updates are claimed because they tell how far a quote can be believed.
+/// Both versions. A pair's updates are claimed because they show how far a quote can be trusted.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "sudoswap",
     claims: &[
@@ -158,7 +158,7 @@ struct Pair {
     nft_id: Option<U256>,
     /// Where what the trader gives goes, as far as it was asked; asked in v1 only.
     recipient: Option<Address>,
-    /// Whether the factory said that it made it.
+    /// Whether the factory answered that it made it.
     is_proven: bool,
 }
 
@@ -177,7 +177,7 @@ struct Trade<'a, 't> {
 }
 
 impl Trade<'_, '_> {
-    /// Tells the trade, if the contract is a pair, or nobody can be asked whether it is.
+    /// Emits the trade, if the contract is a pair, or no contract can be asked whether it is.
     fn tell(self, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
         let asked = if self.is_first_version() {
             self.first_pair(events)
@@ -189,7 +189,7 @@ impl Trade<'_, '_> {
             Ok(None) => Ok(None),
             Err(refusal) if !events.may_ask() => Err(refusal),
             Err(refusal) => {
-                // Whoever emits as much may do so often: no movement is looked at twice.
+                // Any sender that emits as much may do so often: no movement is looked at twice.
                 let narrow = Trade {
                     window: self.start()..self.window.end,
                     ..self
@@ -256,7 +256,7 @@ impl Trade<'_, '_> {
             nft: log_reader::address(nft),
             currency,
             nft_id: None,
-            // A pair created in the block says nothing yet; not every endpoint knows what was before.
+            // A pair created in the block answers nothing yet; not every endpoint knows what was before.
             recipient: recipient
                 .ok()
                 .map(|told| told.map_or(address, |[word]| log_reader::address(word))),
@@ -296,8 +296,8 @@ impl Trade<'_, '_> {
         }))
     }
 
-    /// The pair that the contract would be, going by what it gave or got. Every trade in an ERC-20 pays the factory, and what the
-    /// trader gets comes from the pair.
+    /// The pair that the contract would be, going by what it gave or got. Every trade in an ERC-20 goes with a payment to the
+    /// factory, and what the trader gets comes from the pair.
     fn seen_pair(&self) -> Option<Pair> {
         let (address, version, factories) = if self.is_first_version() {
             (self.log.address, "v1", V1_FACTORIES)
@@ -342,7 +342,7 @@ impl Trade<'_, '_> {
         self.updated().max(self.last)
     }
 
-    /// Who is paid for tokens of the pair in its ERC-20: whoever is paid last before they move, the factory aside.
+    /// Who gets the payment for tokens of the pair in its ERC-20: the address paid last before they move, the factory aside.
     fn payee(&self, pair: &Pair) -> Option<Address> {
         let payments = self.trail.payments(self.start()..self.window.end).iter();
         let mut payments = payments.filter(|payment| payment.currency == pair.currency && payment.to != pair.factory);
@@ -499,7 +499,7 @@ impl Trade<'_, '_> {
         (!is_stale && is_plain).then_some(count)
     }
 
-    /// The tokens and the amount that a v2 pair tells.
+    /// The tokens and the amount that a v2 pair emits.
     fn second_version(&self, pair: &Pair, reader: &mut Reader<'_>, events: &mut Events) -> Result<Deal, Refusal> {
         let mut deal = self.deal(pair);
         let (amount, tokens, royalty) = match self.log.topic0() {
@@ -626,7 +626,7 @@ impl Trade<'_, '_> {
     }
 }
 
-/// The variant that a pair of either version tells.
+/// The variant that a pair of either version returns.
 fn variant(answer: Option<&Word>) -> Option<u8> {
     let variant = u8::try_from(uint(answer?)).ok()?;
     (variant < 4).then_some(variant)

@@ -1,7 +1,7 @@
 //! Treasure's marketplace on Arbitrum and Ethereum (decoding specification, section 4.18; public copies of its source).
 //!
-//! Fees follow the contract's configuration and are told by no event; paid in an ERC-20 they are seen: the market's share, the one of
-//! the collection's owner if it has one, then the seller's. A seller has one listing of a token, a bidder one bid on
+//! Fees follow the contract's configuration and are emitted by no event; paid in an ERC-20 they are seen: the market's share, the
+//! one of the collection's owner if it has one, then the seller's. A seller has one listing of a token, a bidder one bid on
 //! it and one on its collection; another takes its place. Bids on collections are for ERC-721 tokens only.
 
 use std::mem;

@@ -1,7 +1,7 @@
 //! Wyvern v1 and v2, OpenSea's exchange until 2022 (decoding specification, section 4.2; contracts
 //! `ProjectWyvern/wyvern-ethereum`).
 //!
-//! `OrdersMatched` tells maker, taker and price, and neither token nor currency. Both moved just before it: what lies
+//! `OrdersMatched` states maker, taker and price, and neither token nor currency. Both moved just before it: what lies
 //! between one match and the one before it in a transaction belongs to the later.
 
 use std::ops::Range;
@@ -111,7 +111,7 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static st
     let bid = match (B256::from(*buy_hash).is_zero(), B256::from(*sell_hash).is_zero()) {
         (true, _) => false,
         (_, true) => true,
-        // Both are signed: whoever sent the token sold, or for whom it was made.
+        // Both are signed: the one that sent the token sold, or the one it was minted to bought.
         _ => !context
             .trail
             .movements(context.window.clone())
@@ -122,7 +122,7 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static st
     let price = uint(price);
     let side = if bid { Side::Offer } else { Side::Listing };
     let mut sold = sold(log, context, seller, buyer);
-    // Some contracts tell the same movement by both standards.
+    // Some contracts emit the same movement by both standards.
     sold.dedup_by(|next, one| {
         let is_one = one.standard.single_owner() || next.standard.single_owner();
         is_one && (one.contract, one.token) == (next.contract, next.token)
@@ -182,7 +182,7 @@ fn unknown() -> Line {
 }
 
 /// Fills in what was paid in and which parts of it the seller did not keep. The exchange has the buyer pay the seller before
-/// either pays fees.
+/// either is charged fees.
 fn pay(deal: &mut Deal, context: &Context<'_>, seller: Address, buyer: Address) -> Result<(), Refusal> {
     let payments = context.trail.payments(context.window.clone());
     let price = deal.price.unwrap_or_default();
@@ -260,7 +260,7 @@ fn match_arguments(envelope: &Envelope) -> Option<&[u8]> {
     is_match.then_some(arguments)
 }
 
-/// What the sell order of an `atomicMatch_` says about fees, in basis points.
+/// What the sell order of an `atomicMatch_` states about fees, in basis points.
 struct SellTerms {
     maker: Address,
     fee_recipient: Address,

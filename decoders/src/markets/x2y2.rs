@@ -1,6 +1,6 @@
 //! X2Y2 (decoding specification, section 4.5).
 //!
-//! `EvInventory` tells everything that can happen to an order; three of its operations are sales. The tokens stand ABI-encoded
+//! `EvInventory` reports everything that can happen to an order; three of its operations are sales. The tokens stand ABI-encoded
 //! in `item.data`, one layout per delegate.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
@@ -84,7 +84,7 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
     let mask = reader.bytes(Tuple::ROOT, mask_at)?;
     let replacement = reader.bytes(detail, replacement_at)?;
     let fees = reader.records::<2>(detail, fees_at)?;
-    // The contract takes what the detail says, and sees to it that this is no less than the item asks.
+    // The contract takes what the detail states, and sees to it that this is no less than the item asks.
     let (side, price) = match uint(op) {
         COMPLETE_SELL_OFFER => (Side::Listing, uint(paid).max(uint(least))),
         COMPLETE_BUY_OFFER => (Side::Offer, uint(paid).max(uint(least))),
@@ -103,7 +103,7 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
         lines = self::lines(&replaced(pairs, mask, replacement), has_amounts)?;
     }
     for line in &mut lines {
-        // Anybody may close an auction: who won is whom the token went to.
+        // Anybody may close an auction: the winner is the one the token went to.
         let winner = moved(trail, line).filter(|to| side == Side::Auction && !to.is_zero());
         *line = line.between(seller, winner.unwrap_or(buyer));
     }
@@ -153,7 +153,7 @@ fn lines(data: &[u8], has_amounts: bool) -> Result<SmallVec<[Line; 1]>, Refusal>
     Ok(lines)
 }
 
-/// Whom the token of `line` went to last.
+/// Who got the token of `line` last.
 fn moved(trail: &Trail, line: &Line) -> Option<Address> {
     let token = line.token.unwrap_or_default();
     let (_, last) = trail.of_token(line.contract, token).next_back()?;

@@ -1,8 +1,8 @@
 //! 0x v4 NFT orders (decoding specification, section 4.13; 0x `IERC721OrdersFeature` and `IERC1155OrdersFeature`).
 //!
-//! The amount leaves out the order's fees, which the buyer pays on top and no log of a sale tells. Orders have no hash: a maker
-//! has one order per standard and nonce, and stands by it on the chain once he has pre-signed it. Who matches a sell order with
-//! a buy order has both told, one behind the other: that is one sale, for what the buy order gives.
+//! The amount leaves out the order's fees, which the buyer is charged on top and no log of a sale states. Orders have no hash: a
+//! maker has one order per standard and nonce, and stands by it on the chain once it is pre-signed. Who matches a sell order with
+//! a buy order has both emitted, one behind the other: that is one sale, for what the buy order gives.
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
@@ -90,7 +90,7 @@ fn kind(direction: U256) -> Result<OrderKind, Refusal> {
 struct Fill {
     deal: Deal,
     nonce: U256,
-    /// Who matched the order with another; zero where its taker took it himself.
+    /// Who matched the order with another; zero where its taker took it directly.
     matcher: Address,
 }
 
@@ -126,7 +126,7 @@ impl Fill {
         Ok((fill, reader.doubt()))
     }
 
-    /// The deal, if whoever matched the order is `matcher`.
+    /// The deal, if the one that matched the order is `matcher`.
     fn matched_by(self, matcher: Address) -> Option<Deal> {
         (self.matcher == matcher && !matcher.is_zero()).then_some(self.deal)
     }
@@ -166,7 +166,7 @@ pub(crate) fn counterpart(
     (deal.side != other.side && one == two).then_some(other)
 }
 
-/// What an order sold, if its log tells that: of two matched orders, the one that the matcher did not make does, else the sell
+/// What an order sold, if its log emits that: of two matched orders, the one that the matcher did not make does, else the sell
 /// order.
 pub(crate) fn told(deal: Deal, counterpart: Option<Deal>, matcher: Address) -> Option<Deal> {
     let Some(other) = counterpart else {
@@ -180,8 +180,8 @@ pub(crate) fn told(deal: Deal, counterpart: Option<Deal>, matcher: Address) -> O
     Some(matched(&sell, &buy, matcher)).filter(|deal| deal.side == side)
 }
 
-/// The deal of two matched orders. The buyer gives what his order says, or, if he is the matcher, what the seller asks. What no
-/// log says who gets goes to fees of the sell order and to the matcher.
+/// The deal of two matched orders. The buyer gives what the buy order states, or, as the matcher, what the seller asks. What no
+/// log names a receiver for goes to fees of the sell order and to the matcher.
 fn matched(sell: &Deal, buy: &Deal, matcher: Address) -> Deal {
     let (tells, other) = if matcher == sell.maker {
         (buy, sell)

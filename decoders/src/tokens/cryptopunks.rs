@@ -4,10 +4,10 @@
 //! `Assign` mints and `PunkTransfer` moves. A sale emits neither, only `PunkBought`, behind a 3-topic `Transfer` that counts
 //! the punks each party holds. Both contracts clear storage before they emit through a pointer to it, so `PunkBought` names
 //! a wrong party, and the count beside it names the right one:
-//! - an accepted bid says that the buyer is nobody;
-//! - a sale on the first contract says that the buyer is the seller.
+//! - an accepted bid names the zero address as the buyer;
+//! - a sale on the first contract names the seller as the buyer.
 //!
-//! Only movements are told here; what was paid is told by `cryptopunks_market`.
+//! Only movements are decoded here; what was paid is decoded by `cryptopunks_market`.
 
 use alloy_primitives::{Address, B256, address, b256};
 

@@ -14,7 +14,7 @@ const TRANSFER_SINGLE: B256 = b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f
 /// `TransferBatch(address,address,address,uint256[],uint256[])`.
 const TRANSFER_BATCH: B256 = b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
 
-/// ERC-1155. The topic counts the standard does not know are claimed to be refused: tokens moved, and nobody can say how.
+/// ERC-1155. The topic counts the standard does not know are claimed to be refused: tokens moved, and nothing states how.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "erc1155",
     claims: &[
@@ -59,7 +59,7 @@ fn single(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusa
     Ok(reader.doubt())
 }
 
-/// One item per position of the arrays; an id that stands twice is two items. A batch is believed whole or not at all.
+/// One item per position of the arrays; an id that stands twice is two items. A batch is accepted whole or not at all.
 fn batch(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
     let mut reader = Reader::new(log);
     let [tokens_at, quantities_at] = reader.head()?;

@@ -51,7 +51,7 @@ fn range(log: &Log, minted: &Minted, events: &mut Events) -> Result<Option<&'sta
     events.take_extra(length as usize - 1)?;
     for index in 0..length {
         let token = first + U256::from(index);
-        // A contract that tells a mint both ways tells it once: its single Transfer is kept.
+        // A mint that a contract emits both ways is recorded once: its single Transfer is kept.
         if !(parties.is_mint() && minted.contains(log.address, token)) {
             events.transfer(
                 log,

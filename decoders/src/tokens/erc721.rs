@@ -1,8 +1,8 @@
 //! ERC-721 `Transfer(address indexed from, address indexed to, uint256 indexed tokenId)` (EIP-721; decoding specification
 //! sections 1.1 and 1.2).
 //!
-//! ERC-20 shares the signature, and with it the hash. The number of topics tells them apart: four are an ERC-721 transfer,
-//! three with a data word are an ERC-20 one and nobody's concern here. What is neither is a fault.
+//! ERC-20 shares the signature, and with it the hash. The number of topics distinguishes them: four are an ERC-721 transfer,
+//! three with a data word are an ERC-20 one and of no concern here. What is neither is a fault.
 
 use alloy_primitives::{B256, b256};
 
@@ -47,7 +47,7 @@ fn transfer(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refu
 }
 
 /// A transfer that is not indexed like ERC-721's. With nothing indexed it may be an ERC-20's or an unlisted old token's: no
-/// log can tell, so it is passed over.
+/// log can show which, so it is passed over.
 fn other_transfer(log: &Log) -> Result<Option<&'static str>, Refusal> {
     let needed_words = match log.topics.len() {
         3 => 1,

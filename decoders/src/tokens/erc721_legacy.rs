@@ -1,10 +1,11 @@
 //! Tokens older than ERC-721 whose `Transfer(address,address,uint256)` indexes less than the standard does (decoding
 //! specification section 1.2).
 //!
-//! Their logs look like an ERC-20's, byte for byte, so only contracts known to hold tokens are believed. A contract is
-//! listed after its numbers were seen to be ids (`ownerOf` agrees with them), never for its name. Of one that is not listed and indexes
-//! nothing a log is believed that the transaction's calldata spells in a way that ERC-20 does not have: a `safeTransferFrom` (EIP-721)
-//! of the contract itself, or the order of a sale through Wyvern (decoding specification, section 9).
+//! Their logs look like an ERC-20's, byte for byte, so only contracts known to hold tokens are trusted. A contract is
+//! listed after its numbers were seen to be ids (`ownerOf` agrees with them), never for its name. Of one that is not listed and
+//! indexes nothing a log is accepted that the transaction's calldata spells in a way that ERC-20 does not have: a
+//! `safeTransferFrom` (EIP-721) of the contract itself, or the order of a sale through Wyvern (decoding specification,
+//! section 9).
 
 use alloy_primitives::{Address, U256, address, hex};
 
@@ -38,7 +39,7 @@ const ERC20_LIKE: &[(u64, Address)] = &[
     (chains::ETHEREUM, address!("bace7e22f06554339911a03b8e0ae28203da9598")),
     // Beeple.
     (chains::ETHEREUM, address!("23cd7da31501aa54f61384a3756fb4a1329dbb2c")),
-    // SuperRare v1. The specification has not checked the address, and no log of it was at hand.
+    // SuperRare v1. The specification has not checked the address, and no log of it was available.
     (chains::ETHEREUM, address!("41a322b28d0ff354040e2cbc676f0320d8c8850d")),
 ];
 
@@ -106,7 +107,7 @@ impl Spelled {
         })
     }
 
-    /// Whether `log` tells the same movement.
+    /// Whether `log` shows the same movement.
     fn is(&self, log: &Log) -> bool {
         let mut reader = Reader::new(log);
         let Ok([from, to, token]) = reader.head::<3>() else {

@@ -39,7 +39,7 @@ pub(crate) struct Deal {
     pub(crate) price: Option<U256>,
     pub(crate) fees: Fees,
     pub(crate) lines: SmallVec<[Line; 1]>,
-    /// How the price of the whole was told.
+    /// How the price of the whole was determined.
     pub(crate) allocation: PriceAllocation,
     pub(crate) flags: Flags,
 }
@@ -79,7 +79,7 @@ impl Line {
 }
 
 impl Deal {
-    /// A deal of one line in which the maker's side is the one `side` says, at a price the log tells.
+    /// A deal of one line in which the maker's side is the one `side` names, at a price the log states.
     pub(crate) fn of(market: Market, side: Side, line: Line, price: U256) -> Self {
         Deal {
             market,
@@ -118,8 +118,8 @@ impl Deal {
         }
     }
 
-    /// Tells the fees of one line by the payments of `window` in the deal's ERC-20, if they make up the price; `kind` says what each
-    /// was for, by its place among them. What was paid in native currency nothing shows.
+    /// Records the fees of one line by the payments of `window` in the deal's ERC-20, if they make up the price; `kind` decides
+    /// what each was for, by its place among them. What was paid in native currency nothing shows.
     pub(crate) fn fees_of_payments(
         &mut self,
         trail: &Trail,
@@ -204,7 +204,7 @@ impl Deal {
         }
     }
 
-    /// Fees that exceed the price, or whose price is unknown, are nothing to reckon with; neither are more than anybody reads.
+    /// Fees that exceed the price, or whose price is unknown, are nothing to compute with; neither are more than anybody reads.
     pub(crate) fn check_fees(&mut self) {
         if self.fees.len() * self.lines.len() > MAX_FEE_PARTS {
             self.fees.clear();

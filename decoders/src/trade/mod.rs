@@ -1,4 +1,5 @@
-//! What markets share: a trade and its items, orders and their ends, what a transaction moves and pays, and who is behind it.
+//! What markets share: a trade and its items, orders and their ends, a transaction's movements and payments, and who is
+//! behind it.
 
 pub(crate) mod deal;
 pub(crate) mod orders;

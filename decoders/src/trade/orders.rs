@@ -1,4 +1,4 @@
-//! Listings and offers and their ends, as market decoders tell them (decoding specification, section 5).
+//! Listings and offers and their ends, as market decoders emit them (decoding specification, section 5).
 
 use alloy_primitives::{Address, B256, U256};
 
@@ -28,7 +28,7 @@ impl Key {
         }
     }
 
-    /// What stands for a hash at the market that emitted `log`: orders of one kind, told apart by `parts`.
+    /// What stands for a hash at the market that emitted `log`: orders of one kind, distinguished by `parts`.
     pub(crate) fn natural(log: &Log, kind: OrderKind, parts: &[B256]) -> Self {
         Key {
             name: order_key(log.address, kind, parts),
@@ -48,7 +48,7 @@ pub(crate) fn part(number: U256) -> B256 {
 }
 
 /// The order of `maker` about the token of `line` at the market that emitted `log`: open at once and for good, at a price not
-/// told, in native currency. Position and item are set when it is told.
+/// known, in native currency. Position and item are set when it is emitted.
 pub(crate) fn order(market: Market, log: &Log, kind: OrderKind, key: Key, maker: Address, line: Line) -> Order {
     Order {
         source: "",
@@ -122,8 +122,8 @@ pub(crate) fn revoked(market: Market, log: &Log, maker: Address, nonces: Nonces)
     closing(market, log, ClosingReason::Canceled, Reach::Maker { maker, nonces })
 }
 
-/// Who lists a token when `log` does not say: who got it last in the transaction, else who sent it if he called the market or
-/// the token himself. Behind another contract anybody may stand.
+/// Who lists a token when `log` does not name it: who got the token last in the transaction, else the sender that called the
+/// market or the token directly. Behind another contract anybody may stand.
 pub(crate) fn lister(
     transaction: &Transaction<'_>,
     trail: &Trail,
@@ -157,7 +157,7 @@ pub(crate) fn only(taker: Address) -> Option<Address> {
     (!taker.is_zero()).then_some(taker)
 }
 
-/// All that one log says about trade.
+/// All that one log states about trade.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     pub(crate) deals: Vec<Deal>,
@@ -166,7 +166,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// The same, and the end of an order, told once however often.
+    /// The same, and the end of an order, emitted once however often.
     pub(crate) fn and(mut self, closing: Closing) -> Self {
         if !self.closings.contains(&closing) {
             self.closings.push(closing);
@@ -174,8 +174,8 @@ impl Said {
         self
     }
 
-    /// The same, and the fill of both orders of a match. Who calls may sign nothing: his order has no hash, and there is nothing
-    /// to end.
+    /// The same, and the fill of both orders of a match. The caller may sign nothing: the caller's order has no hash, and there
+    /// is nothing to end.
     pub(crate) fn and_both(self, market: Market, log: &Log, hashes: [&Word; 2], quantity: Option<U256>) -> Self {
         let signed = hashes.map(|hash| B256::from(*hash)).into_iter();
         signed.filter(|hash| !hash.is_zero()).fold(self, |said, hash| {

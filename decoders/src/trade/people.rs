@@ -9,7 +9,7 @@ use crate::fact::{Sale, Side, flag};
 use crate::trade::trail::{Movement, Trail};
 use crate::transaction::Transaction;
 
-/// Through how many hands a token is followed. Routers are one or two; what goes further is made to be followed.
+/// Through how many hops a token is followed. Routers are one or two; what goes further is made to be followed.
 const MAX_ROUTERS: usize = 32;
 
 /// Finds, for every sale of one transaction in log order, the movement that delivered it and the people behind its taker.
@@ -39,13 +39,13 @@ pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut 
     sales.iter_mut().for_each(|sale| sale.aggregator = router);
 }
 
-/// Who hands over, and to whom; `None` for anybody.
+/// Giver and receiver; `None` for anybody.
 type Hands = [Option<Address>; 2];
 
 /// The movements of tokens that are sold, each found by its token and by either hand or both, so that no sale has to look at all.
 struct Handovers<'a> {
     movements: &'a [Movement],
-    /// The units of each movement that no sale has told.
+    /// The units of each movement that no sale has accounted for.
     left: Vec<U256>,
     of_token: FxHashMap<(Address, U256), FxHashMap<Hands, Queue>>,
 }
@@ -69,7 +69,7 @@ impl<'a> Handovers<'a> {
         for (contract, token) in sales.iter().filter_map(|sale| Some((sale.contract, sale.token?))) {
             handovers.of_token.entry((contract, token)).or_insert_with(|| {
                 let mut queues: FxHashMap<Hands, Queue> = FxHashMap::default();
-                // Nobody buys for nobody.
+                // No one buys for the zero address.
                 let moves = trail.of_token(contract, token);
                 for (index, Movement { from, to, .. }) in moves.filter(|(_, movement)| !movement.to.is_zero()) {
                     for hands in [[Some(*from), Some(*to)], [Some(*from), None], [None, Some(*to)]] {
@@ -82,7 +82,7 @@ impl<'a> Handovers<'a> {
         handovers
     }
 
-    /// The movement that hands over what `sale` sold, the one between its parties before one that has to do with either, and
+    /// The movement that delivers what `sale` sold, the one between its parties before one that has to do with either, and
     /// those before a mint; its units are taken.
     fn deliver(&mut self, sale: &Sale) -> Option<usize> {
         let queues = self.of_token.get_mut(&(sale.contract, sale.token?))?;
@@ -101,7 +101,7 @@ impl<'a> Handovers<'a> {
         queue.map_or(&[], |queue| &queue.places)
     }
 
-    /// Whether no other sale has told the movement.
+    /// Whether no other sale has accounted for the movement.
     fn is_free(&self, index: usize, sale: &Sale) -> bool {
         self.left[index] >= sale.quantity
     }
@@ -127,7 +127,7 @@ struct Chain<'a, 't> {
 }
 
 impl Chain<'_, '_> {
-    /// Puts the person in the taker's place, from the movement that delivered on. For whom a holder took it may be known already.
+    /// Puts the person in the taker's place, from the movement that delivered on. Who a holder took it for may be known already.
     fn follow(&mut self, delivery: usize) {
         if self.buyer_takes() {
             let mut holder = self.handovers.movements[delivery].to;
@@ -162,7 +162,7 @@ impl Chain<'_, '_> {
         matches!(self.sale.side, Side::Listing | Side::AmmBuy)
     }
 
-    /// The movement by which `holder` hands the token on after movement `at`; its units are taken.
+    /// The movement by which `holder` passes the token on after movement `at`; its units are taken.
     fn next(&mut self, at: usize, holder: Address) -> Option<usize> {
         if self.is_person(holder) {
             return None;
@@ -191,14 +191,14 @@ impl Chain<'_, '_> {
         Some(found)
     }
 
-    /// Whether the token is where a person wanted it: with who signed, with the maker, with one who holds in his own right.
+    /// Whether the token is where a person wanted it: with who signed, with the maker, with one that holds in its own right.
     fn is_person(&self, holder: Address) -> bool {
         self.transaction.sender() == Some(holder)
             || holder == self.sale.maker
             || self.transaction.roster.is_holder(&holder)
     }
 
-    /// Whether nobody stands behind: a mint, a holder in his own right, the market's own escrow.
+    /// Whether no one stands behind: a mint, a holder in its own right, the market's own escrow.
     fn is_end(&self, holder: Address) -> bool {
         let logs = self.transaction.logs;
         let emitter = logs.binary_search_by_key(&self.sale.log_index, |log| log.log_index);
@@ -229,14 +229,14 @@ fn router(transaction: &Transaction<'_>, trail: &Trail, sales: &[Sale]) -> Optio
         .or_else(|| takers.next())
 }
 
-/// Whether the taker whom the log names took for another.
+/// Whether the taker that the log names took for another.
 fn stands_between(transaction: &Transaction<'_>, sale: &Sale) -> bool {
     let taker = sale.taker_raw;
     let is_party = [sale.buyer, sale.seller].contains(&taker) || transaction.sender() == Some(taker);
     !is_party && !taker.is_zero() && !transaction.roster.is_holder(&taker)
 }
 
-/// Whether `called` has no other part in the sales: it is no market, no token, and nobody who sells or buys.
+/// Whether `called` has no other part in the sales: it is no market, no token, and no party that sells or buys.
 fn may_route(transaction: &Transaction<'_>, sales: &[Sale], called: Address) -> bool {
     let has_part = |sale: &Sale| {
         [
@@ -253,7 +253,7 @@ fn may_route(transaction: &Transaction<'_>, sales: &[Sale], called: Address) -> 
     !sales.iter().any(has_part) && !roster.is_holder(&called) && !roster.lists(transaction.chain, called)
 }
 
-/// Who hands tokens and payments over, or gets them.
+/// Who gives tokens and payments, or gets them.
 fn hands(trail: &Trail) -> impl Iterator<Item = Address> {
     let moved = trail.all_movements().iter().flat_map(|moved| [moved.from, moved.to]);
     let paid = trail.payments(0..u32::MAX).iter();

@@ -11,7 +11,7 @@ use crate::fact::{Standard, Transfer};
 use crate::log_reader::Reader;
 use crate::tokens::erc721::TRANSFER;
 
-/// One token changing hands.
+/// One token transferred.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Movement {
     pub(crate) log_index: u32,
@@ -23,7 +23,7 @@ pub(crate) struct Movement {
     pub(crate) standard: Standard,
 }
 
-/// One ERC-20 amount changing hands.
+/// One ERC-20 amount transferred.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Payment {
     pub(crate) log_index: u32,
@@ -35,7 +35,7 @@ pub(crate) struct Payment {
 
 /// How often a token is followed in one transaction; where it moves more often, the rest is no evidence.
 ///
-/// Every sale looks through the movements of its token, and both are as many as whoever sends the transaction likes.
+/// Every sale looks through the movements of its token, and both are as many as the sender of the transaction likes.
 const MAX_MOVEMENTS: usize = 1_024;
 
 /// The movements and payments of one transaction, each in log order.
@@ -50,7 +50,7 @@ pub(crate) struct Trail {
 impl Trail {
     /// The trail of a transaction's logs and of the transfers decoded from them.
     ///
-    /// Ranges (ERC-2309) are left out: nobody sells in the transaction that creates a collection, and a range may hold a
+    /// Ranges (ERC-2309) are left out: no one sells in the transaction that creates a collection, and a range may hold a
     /// hundred thousand tokens. Transfers of nothing are left out too: anybody can emit them in anybody's name.
     pub(crate) fn of(logs: &[Log], transfers: &[Transfer]) -> Self {
         let single = transfers.iter().filter(|transfer| transfer.source != "erc2309");
@@ -164,7 +164,7 @@ impl Movement {
 }
 
 impl Payment {
-    /// The payment `log` tells, if it is an ERC-20 `Transfer` of something.
+    /// The payment `log` emits, if it is an ERC-20 `Transfer` of something.
     fn read(log: &Log) -> Option<Self> {
         if log.topic0() != Some(&TRANSFER) || log.topics.len() != 3 || log.data.len() != 32 {
             return None;

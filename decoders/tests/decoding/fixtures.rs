@@ -5,7 +5,7 @@
 //! token of a range, items counted from the first. What is left out of an expected sale has the usual value too: see
 //! `expect_sale`, and likewise of an order and of a closing. A key is a hash, or the kind and the parts that stand for one.
 //! `envelopes` holds, by the number of the transaction, what is known of it beside its logs. `answers` holds what
-//! contracts say when asked; each must be asked for.
+//! contracts answer when asked; each must be asked for.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -252,7 +252,7 @@ fn show_sale(facts: &Facts, sale: &Sale) -> Value {
     })
 }
 
-/// A sale as a case writes it: of one ERC-721 token, for native currency, without fees, doubts or a router, told by an
+/// A sale as a case writes it: of one ERC-721 token, for native currency, without fees, warnings or a router, emitted by an
 /// order of which the case names maker and taker by the side.
 fn expect_sale(decoder: &str, wanted: &Value) -> Value {
     let (maker, taker) = match wanted["side"].as_str() {
@@ -367,7 +367,7 @@ fn market_of(listed: &[Value], wanted: &Value) -> Value {
     listed[log]["address"].clone()
 }
 
-/// A key as a case writes it, hashed: it is, or it is the kind of the order and what tells it from others of its kind.
+/// A key as a case writes it, hashed: it is, or it is the kind of the order and what distinguishes it from others of its kind.
 fn key(market: &Value, key: &Value) -> Value {
     let Some((kind, parts)) = key.as_array().and_then(|key| key.split_first()) else {
         return key.clone();

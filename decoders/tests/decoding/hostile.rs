@@ -1,4 +1,4 @@
-//! Transactions as large as nobody sends them are decoded in about the time their logs take one by one.
+//! Transactions larger than anyone sends are decoded in about the time their logs take one by one.
 //!
 //! Where work grows with the square of the logs, these take minutes; as they should be, a second.
 
@@ -75,7 +75,7 @@ fn decoded(mut logs: Vec<Log>) -> Facts {
     facts
 }
 
-/// Time that this thread had of a processor, where the system says it: unlike the clock, it does not depend on what else runs.
+/// Time that this thread had of a processor, where the system reports it: unlike the clock, it does not depend on what else runs.
 fn spent() -> Duration {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let known = std::fs::read_to_string("/proc/thread-self/schedstat").ok();

@@ -38,7 +38,7 @@ fn log(address: Address, topics: &[B256], data: Bytes) -> Log {
     }
 }
 
-/// `logs` in a row of blocks and transactions, `shape` telling after which log a transaction or a block ends.
+/// `logs` in a row of blocks and transactions, `shape` naming after which log a transaction or a block ends.
 fn in_chain_order(mut logs: Vec<Log>, shape: &[u8]) -> Vec<Log> {
     let (mut block, mut tx, mut index) = (1, 0, 0);
     for (log, turn) in logs.iter_mut().zip(shape.iter().cycle()) {
@@ -442,7 +442,7 @@ fn a_block_of_endless_questions_is_bounded() {
     );
 }
 
-/// Where nobody answers, trades are told as far as logs show them; but whoever uses the questions up gains nothing by it.
+/// Where no contract answers, trades are decoded as far as logs show them; but a sender that uses the questions up gains nothing.
 #[test]
 fn what_is_asked_no_more_is_not_believed() {
     let contract = |nth: usize| Address::from_word(U256::from(nth + 1).into());

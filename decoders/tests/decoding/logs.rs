@@ -36,7 +36,7 @@ pub(crate) fn spanning(chain: u64, range: RangeInclusive<u64>, blocks: Vec<Block
     }
 }
 
-/// What `span` says with these envelopes at hand.
+/// What `span` decodes to with these envelopes available.
 pub(crate) fn decode_with(span: &Span, envelopes: &Envelopes) -> Facts {
     let mut span = span.clone();
     span.context.envelopes = envelopes.clone();

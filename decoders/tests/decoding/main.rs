@@ -1,4 +1,4 @@
-//! What decoders must do, told by cases, by the specification's examples, by real blocks and by laws.
+//! What decoders must do, shown by cases, by the specification's examples, by real blocks and by laws.
 #![cfg(test)]
 
 mod fixtures;

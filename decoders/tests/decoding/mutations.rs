@@ -1,7 +1,7 @@
 //! Every decoder against its own cases, damaged: words replaced, data cut, logs dropped, repeated and put elsewhere, contracts lying.
 //!
 //! Anything may come out, but never a panic, and what comes out keeps the laws. `FUZZ_CASES` sets how often each decoder is tried
-//! (300 unless told): `FUZZ_CASES=1000000 cargo nextest run -p decoders damaged` is a night's run.
+//! (300 by default): `FUZZ_CASES=1000000 cargo nextest run -p decoders damaged` is a night's run.
 
 use std::fs;
 use std::path::Path;
@@ -65,7 +65,7 @@ fn strike(case: &mut Vec<Log>, damage: &Damage) {
     case[struck].data = Bytes::from(data);
 }
 
-/// Lets one of the contracts asked tell `lie`.
+/// Lets one of the contracts asked return `lie`.
 fn tell(answers: &mut Answers, place: prop::sample::Index, lie: Answer) {
     let mut calls: Vec<_> = answers.keys().cloned().collect();
     calls.sort_unstable();

@@ -141,7 +141,7 @@ fn every_transfer_of_the_real_blocks_is_found_and_no_other() {
         .iter()
         .map(|fault| (fault.source, fault.block_number, fault.log_index, fault.reason))
         .collect();
-    // Nobody is there to say who sold by Manifold's listing 19.
+    // No contract is there to answer who sold by Manifold's listing 19.
     assert_eq!(found, [("manifold", 15_366_159, 504, reason::UNANSWERED)]);
 }
 

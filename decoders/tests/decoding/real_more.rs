@@ -1,5 +1,5 @@
 //! Further blocks and single receipts (`more/` beside the first ones), with routers and fees where payments prove them, and the
-//! auctions of which the first table says too little to compare.
+//! auctions of which the first table states too little to compare.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -89,7 +89,7 @@ fn differences(sale: &Sale, row: &[String]) -> Vec<String> {
     if !row[22].is_empty() && aggregator != row[22] {
         differences.push(format!("aggregator {aggregator}"));
     }
-    // Fees stand as receiver, amount, kind; who is paid in native currency only calldata may tell.
+    // Fees stand as receiver, amount, kind; who is paid in native currency only calldata may show.
     let mut fees: Vec<String> = sale
         .fees
         .iter()

@@ -19,7 +19,7 @@ use crate::sound::assert_adds_up;
 /// Where a sale stands and what it sold.
 type Key = (String, u32, String, String);
 
-/// What both programs say of it.
+/// What both programs report of it.
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
     marketplace: String,
@@ -242,7 +242,7 @@ fn every_sale_of_the_real_blocks_is_found_and_no_other() {
     );
 }
 
-/// Differences by a part of their text, with the reason why ours is right or why nothing better can be said.
+/// Differences by a part of their text, with the reason why ours is right or why nothing better can be decoded.
 const EXPLAINED: &[(&str, &str)] = &[
     (
         "missed Row { marketplace: \"wyvern\", quantity: \"1\", buyer: 0x5a1bd9dcf079d07e6ae02cba6818c2520226eb53",
@@ -286,7 +286,7 @@ const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628
 /// Who got how much of which ERC-20 in which transaction.
 type Got = BTreeMap<(B256, Address, Address), U256>;
 
-/// What sales in ERC-20s say that sellers and receivers of fees got.
+/// What sales in ERC-20s state that sellers and receivers of fees got.
 fn told(facts: &Facts) -> Got {
     let mut told = Got::new();
     for sale in facts.sales.iter().filter(|sale| !sale.currency.is_zero()) {
@@ -299,7 +299,7 @@ fn told(facts: &Facts) -> Got {
     told
 }
 
-/// What the ERC-20 logs of a block say that everybody got, and what it comes to less what they gave.
+/// What the ERC-20 logs of a block state that everybody got, and what it comes to less what they gave.
 fn got(span: &Span) -> [Got; 2] {
     let (mut got, mut given) = (Got::new(), Got::new());
     let payments = span.logs.iter().filter(|log| log.topic0() == Some(&TRANSFER));

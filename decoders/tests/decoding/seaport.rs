@@ -87,7 +87,7 @@ prop_compose! {
     }
 }
 
-/// What a listing or an offer in one currency should be told as: tokens, and what was paid for them.
+/// What a listing or an offer in one currency should be decoded as: tokens, and the payment for them.
 fn expected(order: &OrderFulfilled) -> Option<(usize, U256)> {
     let is_payment = |kind: u8| kind < 2;
     let (given_tokens, given_money): (Vec<&Spent>, Vec<&Spent>) =

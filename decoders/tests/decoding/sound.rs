@@ -75,7 +75,7 @@ pub(crate) fn assert_adds_up(sale: &Sale) {
     assert!(sale.flags.is_sorted_by(|one, next| one < next), "{sale:?}");
 }
 
-/// Sales of one transaction went through the same router, whatever each log tells by itself.
+/// Sales of one transaction went through the same router, whatever each log shows on its own.
 pub(crate) fn assert_one_router(facts: &Facts) {
     for pair in facts.sales.windows(2).filter(|pair| pair[0].tx_hash == pair[1].tx_hash) {
         assert_eq!(
@@ -86,8 +86,8 @@ pub(crate) fn assert_one_router(facts: &Facts) {
     }
 }
 
-/// The laws of orders and of their ends: they stand at the market that told them, an order that sold is filled, and one log fills
-/// no order twice.
+/// The laws of orders and of their ends: they stand at the market that emitted them, an order that sold is filled, and one log
+/// fills no order twice.
 pub(crate) fn assert_orders_are_sound(facts: &Facts, logs: &[Log]) {
     let emitter = |block_number, log_index| {
         logs.iter()
@@ -127,7 +127,7 @@ pub(crate) fn assert_orders_are_sound(facts: &Facts, logs: &[Log]) {
     }
 }
 
-/// A log is believed whole or not at all.
+/// A log is accepted whole or not at all.
 pub(crate) fn assert_refused_logs_say_nothing(facts: &Facts) {
     for fault in facts.faults.iter().filter(|fault| !reason::is_doubt(fault.reason)) {
         let said = facts.transfers.iter().any(|transfer| {

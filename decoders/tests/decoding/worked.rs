@@ -80,12 +80,12 @@ fn the_worked_transfers_and_sales_are_decoded() {
     assert_eq!(checked, [1, 2, 3, 4, 5, 25, 27, 34, 35, 36]);
 }
 
-/// The examples that tell sales.
+/// The examples that state sales.
 const SOLD: &[u64] = &[
     6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27, 28, 29, 30, 37, 38,
 ];
 
-/// What the logs of an example cannot say: example, field, reason.
+/// What the logs of an example cannot show: example, field, reason.
 const NOT_IN_THE_LOGS: &[(u64, &str, &str)] = &[
     (27, "price_total", "the bid stands in an earlier transaction"),
     (38, "buyer", "the example leaves the movement of the token out"),
@@ -139,7 +139,7 @@ fn show_field(sale: &Sale, field: &str, wanted: &Value, facts: &Facts, n: u64) -
     let address = |address: Address| json!(format!("{address:#x}"));
     let number = |number: Option<U256>| json!(number.map(|number| number.to_string()));
     let fees = |kind: FeeKind| {
-        // The bundle's example tells the fees of the whole.
+        // The bundle's example states the fees of the whole.
         let sales = facts.sales.iter().filter(|other| n == 8 || *other == sale);
         let mut fees: BTreeMap<Address, U256> = BTreeMap::new();
         for fee in sales.flat_map(|sale| &sale.fees).filter(|fee| fee.kind == kind) {
@@ -185,7 +185,7 @@ fn show_field(sale: &Sale, field: &str, wanted: &Value, facts: &Facts, n: u64) -
         "primary" => json!(sale.flags.contains(&flag::PRIMARY)),
         "log_index" => json!(sale.log_index),
         "sub_index" => json!(sale.item),
-        // Told by the events, kept by nobody: they follow from other fields or name no record of ours.
+        // Emitted by the events, kept in no record: they follow from other fields or name no record of ours.
         "royalty_rate_bps" | "listing_index" | "lien_id" | "auction_id" => return None,
         _ => panic!("{field} is not known"),
     })
@@ -231,7 +231,7 @@ fn punk_of_sale(sale: &Value) -> Value {
     })
 }
 
-/// Whether the example tells a range; its tokens must be the ones decoded, items counted from the first id.
+/// Whether the example states a range; its tokens must be the ones decoded, items counted from the first id.
 fn check_range(example: &Value, facts: &Facts) -> bool {
     let range = &example["expected"]["range"];
     if range.is_null() {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Record;
 
-/// The difference between what is stored of a range and what its span says.
+/// The difference between what is stored of a range and what its span holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
     /// Stored records to delete: of abandoned branches, or with other content than the span's.
@@ -73,7 +73,7 @@ impl<'a> Merge<'a> {
         self.change.missing.extend(indexes);
     }
 
-    /// Whether the record is of the span's branch and the span says nothing of it, because its log was not asked for.
+    /// Whether the record is of the span's branch and the span holds nothing of it, because its log was not asked for.
     fn beside(&self, record: &Record) -> bool {
         !(self.asked)(&record.log) && self.span.block(record.block.number) == Some(&record.block)
     }

@@ -54,7 +54,7 @@ pub enum ArchiveError {
     Unreachable {
         /// Host names and ports, without user or password.
         hosts: String,
-        /// What the driver said.
+        /// What the driver reported.
         reason: String,
     },
     /// MongoDB took an operation and did not answer.
@@ -97,7 +97,7 @@ pub enum ArchiveError {
     Corrupt {
         /// The chain.
         chain: ChainId,
-        /// Height of the first block in doubt.
+        /// Height of the first suspect block.
         block: u64,
         /// What is wrong.
         reason: String,
@@ -212,7 +212,7 @@ impl Archive {
         }
     }
 
-    /// Writes beside archived logs what they say by the ABIs in force at `edition`; topics and data stay as they are. Repeating it
+    /// Writes beside archived logs their fields by the ABIs in force at `edition`; topics and data stay as they are. Repeating it
     /// changes nothing, and neither does who is late: what was read by a later edition stays.
     pub async fn annotate(&self, chain: ChainId, edition: i64, notes: &[Note]) -> Result<(), ArchiveError> {
         match self {

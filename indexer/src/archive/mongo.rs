@@ -314,7 +314,7 @@ fn durable() -> WriteConcern {
     concern
 }
 
-/// How many documents were there already, when that is all `error` says: another writer put the same log.
+/// How many documents were there already, when that is all `error` reports: another writer put the same log.
 pub(super) fn duplicates(error: &Error) -> Option<usize> {
     let ErrorKind::InsertMany(failure) = error.kind.as_ref() else {
         return None;
@@ -370,7 +370,7 @@ const PASSING_CODES: [i32; 29] = [
     11601, 11602, 13388, 13435, 13436, 14031,
 ];
 
-/// What the driver said, in one line.
+/// What the driver reported, in one line.
 pub(super) fn reason(error: &Error) -> String {
     match error.kind.as_ref() {
         ErrorKind::ServerSelection { message, .. } => no_server(message),

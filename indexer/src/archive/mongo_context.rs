@@ -77,7 +77,7 @@ impl MongoContext {
         }
         match in_time(collection.insert_many(cut).ordered(false)).await {
             Ok(_) => Ok(()),
-            // What is there already says the same.
+            // What is there already is the same.
             Err(ArchiveError::Mongo(error)) => duplicates(&error).map(drop).ok_or_else(|| error.into()),
             Err(error) => Err(error),
         }

@@ -1,4 +1,4 @@
-//! What stored ABIs say of archived logs, written beside them.
+//! What stored ABIs decode from archived logs, written beside them.
 
 use decoders::block::ChainId;
 use mongodb::bson::{Bson, Document, doc, serialize_to_bson};
@@ -14,8 +14,8 @@ const BATCH_NOTES: usize = 1_000;
 /// Bytes of values in one command, well below the 48 MB a message may have.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// What one archived log says; nothing where no ABI tells. It stands until it is read by what follows from a later edition of the
-/// registry ([`sinks::abis::edition`]); who read it by an earlier one and is late changes nothing.
+/// What one archived log decodes to; nothing where no ABI fits. It stands until it is read by what follows from a later edition
+/// of the registry ([`sinks::abis::edition`]); who read it by an earlier one and is late changes nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Note {
     /// The log's id.

@@ -18,7 +18,7 @@ const COLLECTION: &str = "raw_parts";
 const WHOLE: usize = 4 << 20;
 /// Length of a part.
 const PART: usize = 8 << 20;
-/// The values that may be cut: what a chain says, as `0x` text.
+/// The values that may be cut: what a chain holds, as `0x` text.
 const CUT: [&str; 3] = ["data", "input", "returned"];
 
 /// The collection of parts.

@@ -120,7 +120,7 @@ impl PostgresArchive {
     }
 }
 
-/// A failure inside [`PostgresArchive::replace`], kept apart so that a collision of writers can be told from the rest.
+/// A failure inside [`PostgresArchive::replace`], kept apart so that a collision of writers can be distinguished.
 enum Failed {
     Store(sqlx::Error),
     Archive(ArchiveError),

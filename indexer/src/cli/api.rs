@@ -1,4 +1,4 @@
-//! `indexer api`: serve what the tables say, without indexing.
+//! `indexer api`: serve what the tables hold, without indexing.
 
 use std::net::SocketAddr;
 

@@ -111,7 +111,7 @@ async fn mend(pipeline: &Pipeline, settings: &FollowerSettings, torn: &Error) ->
     let (store, chain) = (&pipeline.store, pipeline.chain);
     warn!(error = %torn, "the blocks read do not fit those stored");
     let Some(lease) = lease::acquire(store, chain, &daemon::holder(), settings.lease_ttl).await? else {
-        // Who holds the lease has been notified by the doubt that is stored.
+        // Who holds the lease has been notified by the warning that is stored.
         tokio::time::sleep(settings.lease_ttl / 3).await;
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! `indexer faults`: the logs that could not be decoded, or not without a doubt, and another try for them.
+//! `indexer faults`: the logs that could not be decoded, or not without a warning, and another try for them.
 
 use std::str::FromStr;
 

@@ -106,7 +106,7 @@ fn write_all(mut sink: impl Write, lines: &Receiver<Message>, dropped: &AtomicU6
 pub(super) fn last_words(text: String) {
     let (done, written) = channel();
     let writing = std::thread::Builder::new().spawn(move || {
-        // Where standard error is closed too, the exit code still tells.
+        // Where standard error is closed too, the exit code still reports it.
         io::stderr().lock().write_all(text.as_bytes()).ok();
         done.send(()).ok();
     });

@@ -153,7 +153,7 @@ impl From<EndpointHealth> for EndpointReport {
         EndpointReport {
             id: health.id,
             url: health.url,
-            // One exchange tells no more than whether there was an answer.
+            // One exchange shows no more than whether there was an answer.
             state: if health.failing {
                 "unreachable"
             } else {

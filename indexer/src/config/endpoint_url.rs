@@ -60,12 +60,12 @@ pub enum EndpointUrlError {
         /// The variable's name.
         variable: String,
     },
-    /// No place for the secret it is said to hold.
+    /// No place for the secret it is stated to hold.
     #[error("{shown}: auth_type is {missing}")]
     Auth {
         /// The URL without its secrets.
         shown: String,
-        /// The kind, and what it lacks.
+        /// The kind, and what it misses.
         missing: &'static str,
     },
     /// A variable whose value cannot stand where the template puts it.
@@ -181,7 +181,7 @@ impl EndpointUrl {
         url.ok_or_else(|| EndpointUrlError::Malformed { shown: shown() })
     }
 
-    /// Fails where the URL has no place for the secret that `auth` says it holds.
+    /// Fails where the URL has no place for the secret that `auth` states it holds.
     ///
     /// # Errors
     /// What is missing.

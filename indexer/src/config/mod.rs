@@ -1,4 +1,4 @@
-//! `config.toml`: what one daemon is told before it opens a socket.
+//! `config.toml`: what one daemon is configured with before it opens a socket.
 //!
 //! The committed file names every key; unknown keys and values out of range end the process with the file and the line.
 //! The chains in it only seed the registry tables, which are the truth afterwards.
@@ -234,7 +234,7 @@ pub struct ChainConfig {
     /// Whether header hashes can be recomputed.
     #[serde(default)]
     pub header_hash: HeaderHash,
-    /// How often a new head is looked for where no WebSocket tells.
+    /// How often a new head is looked for where no WebSocket announces it.
     #[serde(default = "two_seconds", deserialize_with = "value::within::<_, _, 50, 600_000>")]
     pub poll_interval_ms: u64,
     /// What transactions on the chain may pay, for the services that send them.
@@ -246,7 +246,7 @@ pub struct ChainConfig {
     /// Contracts worth a name, an ABI or a source of their own.
     #[serde(default)]
     pub contracts: Vec<ContractConfig>,
-    /// What prices are told in beside the native currency.
+    /// What prices are stated in beside the native currency.
     #[serde(default)]
     pub currencies: Vec<CurrencyConfig>,
 }

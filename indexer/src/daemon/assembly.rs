@@ -18,7 +18,7 @@ use crate::stored::Interpreter;
 use crate::stores::Stores;
 use rpc::{EndpointHealth, EndpointSettings, Filter, Heads, Pool, PoolOptions};
 
-/// Blocks below the head that count as final where neither the chain nor the registry says.
+/// Blocks below the head that count as final where neither the chain nor the registry states it.
 const DEFAULT_FINALITY_DEPTH: u64 = 64;
 /// A head that stands still for this long is a stall.
 const STALL_AFTER: Duration = Duration::from_secs(120);
@@ -26,10 +26,10 @@ const STALL_AFTER: Duration = Duration::from_secs(120);
 /// Time an endpoint has to answer `indexer status`.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One chain's registry entry, and what the command line says instead of it.
+/// One chain's registry entry, and what the command line states instead of it.
 #[derive(Clone, Debug)]
 pub struct Assignment {
-    /// What the registry says.
+    /// What the registry states.
     pub entry: ChainEntry,
     /// Endpoints that replace the registry's for this run.
     pub endpoints: Vec<EndpointUrl>,
@@ -126,7 +126,7 @@ impl Assignment {
         }
     }
 
-    /// Asks every endpoint of the chain once, quickly, and says how each stands.
+    /// Asks every endpoint of the chain once, quickly, and reports how each stands.
     ///
     /// # Errors
     /// No endpoint answers, or they serve another chain.

@@ -92,7 +92,7 @@ impl ChainTask {
         tasks.map(|((), (), (), (), (), ())| ())
     }
 
-    /// Asks the contracts of currencies that nobody told of, until there are none and the gaps are filled.
+    /// Asks the contracts of currencies that no source describes, until there are none and the gaps are filled.
     async fn learn_currencies(&self, cancel: &CancellationToken, filled: &CancellationToken) -> Result<(), Error> {
         let (mut leading, mut due) = (self.leading.clone(), Instant::now());
         loop {
@@ -108,7 +108,7 @@ impl ChainTask {
         }
     }
 
-    /// Judges anew, as the leader, the sales that a release with other rules judged: which of them look made up.
+    /// Recomputes, as the leader, the sales that a release with other rules classified: which of them look made up.
     async fn judge_again(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
         let mut leading = self.leading.clone();
@@ -149,7 +149,7 @@ impl ChainTask {
             led = leads;
             if ended || leads {
                 if self.fill_contracts(cancel).await? > 0 {
-                    // What was read may have told of upgrades.
+                    // What was read may have reported upgrades.
                     continue;
                 }
                 retry::persist(cancel, "trying faults again", || stored::drain(&bench)).await?;
@@ -165,7 +165,7 @@ impl ChainTask {
         }
     }
 
-    /// Fills what contracts lack now, and returns the number of blocks.
+    /// Fills what contracts miss now, and returns the number of blocks.
     async fn fill_contracts(&self, cancel: &CancellationToken) -> Result<u64, Error> {
         let pipeline = &self.follower.pipeline;
         let what = "looking for gaps of contracts";
@@ -210,7 +210,7 @@ impl ChainTask {
         }
     }
 
-    /// Tells `/readyz` when a fill does not get on.
+    /// Reports to `/readyz` when a fill does not get on.
     async fn watched(&self, fill: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
         let mut fill = pin!(fill);
         let (mut done, mut moved) = (self.progress.blocks().0, Instant::now());

@@ -30,7 +30,7 @@ use assembly::Assignment;
 use chain::ChainTask;
 use rpc::Pool;
 
-/// How often the registry is read even if nothing told of an edit, so that a chain that could not be started is tried again.
+/// How often the registry is read even if nothing notified of an edit, so that a chain that could not be started is tried again.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What one daemon is to do.
@@ -91,7 +91,7 @@ impl Crew {
 
     /// Notes the end of a task; an error is the end of the daemon.
     ///
-    /// Unless the run is `finite`, a chain that fails beside others is only told of: the next review starts it again.
+    /// Unless the run is `finite`, a chain that fails beside others is only reported: the next review starts it again.
     fn ended(&mut self, ended: Result<Ended, JoinError>, finite: bool) -> Result<(), Failure> {
         match ended.map_err(|error| Failure::new(Exit::Internal, format!("a task ended unexpectedly: {error}")))? {
             Ended::Chain(chain, result) => {

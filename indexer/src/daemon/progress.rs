@@ -1,4 +1,4 @@
-//! Whether a chain's head gets on: judged by where the tables stand and what the endpoints have, and not by what a task says of its
+//! Whether a chain's head gets on: decided by where tables stand and what the endpoints have, not by what a task reports of its
 //! steps, so that two daemons that take a chain from each other, or one that repeats a step without end, are not ready.
 
 use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::registry::{self, ChainEntry};
 
 impl Daemon<'_> {
-    /// Makes the running chains what the registry now says; what cannot take effect is told and tried again later.
+    /// Makes the running chains what the registry now states; what cannot take effect is reported and tried again later.
     pub(super) async fn reconcile(&self, selected: Option<&[ChainId]>, crew: &mut Crew) {
         let store = &self.stores.database.store;
         let chains = match registry::chains(store).await {
@@ -65,7 +65,7 @@ impl Daemon<'_> {
             || entry.followed() != before.followed()
         {
             info!(%chain, "settings edited, starting the chain again");
-            // The next review finds the chain stopped and starts it as the registry now says.
+            // The next review finds the chain stopped and starts it as the registry now states.
             task.cancel.cancel();
         }
         Ok(())

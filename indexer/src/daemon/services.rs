@@ -6,16 +6,20 @@ use std::time::Duration;
 use axum::Router;
 use futures::FutureExt;
 use sinks::outbox;
+use sinks::progress::sessions;
 use sinks::publisher::{self, Publisher};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{Crew, Daemon, Ended};
 use crate::error::{Exit, Failure};
 use crate::health::{self, EndpointSample, Health, TaskHealth};
 use rpc::EndpointHealth;
+
+/// Leases after which a session that holds others up, and waits for its own process, is ended.
+const STUCK_LEASES: u32 = 3;
 
 impl Daemon<'_> {
     /// How to publish; none without a broker.
@@ -62,10 +66,28 @@ impl Daemon<'_> {
             }
         }
         self.expire_messages().await;
+        self.end_stuck_sessions().await;
     }
 }
 
 impl Daemon<'_> {
+    /// Lets no process that was stopped in a transaction hold up the others. The embedded database has no other session.
+    async fn end_stuck_sessions(&self) {
+        let database = &self.stores.database;
+        if database.is_embedded() {
+            return;
+        }
+        let patience = Duration::from_millis(self.config.pipeline.lease_ttl_ms) * STUCK_LEASES;
+        match sessions::end_stuck(&database.store, patience).await {
+            Ok(0) => {}
+            Ok(sessions) => warn!(
+                sessions,
+                "ended database sessions that held locks and waited for a process that does not go on"
+            ),
+            Err(error) => debug!(%error, "failed to look for sessions that hold up others"),
+        }
+    }
+
     /// Without a broker, drops the messages that were kept long enough.
     async fn expire_messages(&self) {
         let broker = &self.config.broker;
@@ -103,7 +125,7 @@ fn sample(endpoint: &EndpointHealth) -> EndpointSample {
 }
 
 /// Publishes until stopped. An error that no further attempt would mend ends the publisher alone: chains are indexed without it, and
-/// `/readyz` says why messages wait.
+/// `/readyz` reports why messages wait.
 async fn publish(
     publisher: Publisher,
     status: watch::Receiver<publisher::Status>,

@@ -81,8 +81,8 @@ pub async fn mend(pipeline: &Pipeline, doubted: u64, lowest: u64, lease: &Lease)
 
 /// Whether the chain has left the stored branch at or below `height`, by the newest block that the archive holds there.
 ///
-/// Tells a chain that became shorter than what is kept of it from endpoints that merely lag. An archive without a block to
-/// compare tells nothing.
+/// Separates a chain that became shorter than what is kept of it from endpoints that merely lag. An archive without a block to
+/// compare shows nothing.
 ///
 /// # Errors
 /// Whatever the endpoints or the archive answer.
@@ -116,9 +116,9 @@ async fn highest_shared(pipeline: &Pipeline, blocks: &[BlockRef], is_final: bool
     Ok(shared.checked_sub(1).map(|index| blocks[index]))
 }
 
-/// Whether the endpoints have `block` at its height. One that names another is enough to doubt a block that is not final, because to
-/// stand too low costs a few blocks read again, and to stand too high leaves a branch behind that is none; of a final block the
-/// majority decides, so that one endpoint cannot have a whole history read again.
+/// Whether the endpoints have `block` at its height. One that names another is enough to suspect a block that is not final,
+/// because to stand too low costs a few blocks read again, and to stand too high leaves a branch behind that is none; of a final
+/// block the majority decides, so that one endpoint cannot have a whole history read again.
 pub async fn is_canonical(pipeline: &Pipeline, block: BlockRef, is_final: bool) -> Result<bool, Error> {
     let Votes { same, other } = pipeline.endpoints.votes(block).await;
     if same + other > 0 {

@@ -80,7 +80,7 @@ struct Memory {
     moved: Instant,
 }
 
-/// Renews `lease` until it is lost, and says by what. A database that does not answer is asked again: as long as none took the
+/// Renews `lease` until it is lost, and returns by what. A database that does not answer is asked again: as long as none took the
 /// lease, it is still held.
 async fn renewed(store: Store, lease: Lease, ttl: Duration) -> SinkError {
     loop {
@@ -173,7 +173,7 @@ impl Follower {
         }
     }
 
-    /// Gives the lease back; where that fails, it ends by itself.
+    /// Gives the lease back; where that fails, it expires.
     async fn release(&self, lease: &Lease) {
         match tokio::time::timeout(FAREWELL, lease::release(&self.pipeline.store, lease)).await {
             Ok(Ok(())) => {}
@@ -252,7 +252,7 @@ impl Follower {
         Ok(outcome)
     }
 
-    /// Tells `/readyz` whether the head moves.
+    /// Reports to `/readyz` whether the head moves.
     fn judge(&self, outcome: &Outcome, memory: &mut Memory) {
         if matches!(outcome, Outcome::Moved) {
             memory.moved = Instant::now();

@@ -1,4 +1,4 @@
-//! Every number a running process tells, by the names docs/METRICS.md explains.
+//! Every number a running process reports, by the names docs/METRICS.md explains.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -46,7 +46,7 @@ struct ChainFamilies {
     receipts: IntCounterVec,
 }
 
-/// Families with a `chain` label that say what is stored: whichever daemon leads the chain, and however long nothing was stored.
+/// Families with a `chain` label that name what is stored: whichever daemon leads the chain, and however long nothing was stored.
 #[derive(Debug)]
 struct StoredFamilies {
     head: IntGaugeVec,
@@ -69,7 +69,7 @@ struct EndpointFamilies {
     lies: IntCounterVec,
 }
 
-/// How the pool judges an endpoint, as the value of `indexer_endpoint_state`.
+/// How the pool classifies an endpoint, as the value of `indexer_endpoint_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EndpointState {
@@ -90,7 +90,7 @@ pub struct EndpointSample {
     pub id: i32,
     /// How it stands.
     pub state: EndpointState,
-    /// Highest block it said it has.
+    /// Highest block it reported having.
     pub head: Option<u64>,
     /// Median seconds of its recent answers.
     pub latency_seconds: Option<f64>,
@@ -200,7 +200,7 @@ impl Metrics {
         }
     }
 
-    /// Tells what a pool says of one of its endpoints.
+    /// Records what a pool reports of one of its endpoints.
     pub fn endpoint(&self, chain: ChainId, sample: &EndpointSample) {
         let (chain, id) = (chain.to_string(), sample.id.to_string());
         let labels = [chain.as_str(), id.as_str()];
@@ -225,7 +225,7 @@ impl Metrics {
         let (chain, id) = (chain.to_string(), id.to_string());
         let labels = [chain.as_str(), id.as_str()];
         let families = &self.endpoint;
-        // An endpoint that was never told of has nothing to forget.
+        // An endpoint that was never recorded has nothing to forget.
         for removed in [
             families.state.remove_label_values(&labels),
             families.head.remove_label_values(&labels),

@@ -39,7 +39,7 @@ impl Health {
         }
     }
 
-    /// The same, with metrics that say where every chain stands by `board`.
+    /// The same, with metrics that state where every chain stands by `board`.
     #[must_use]
     pub fn reading(self, board: &Arc<Board>) -> Self {
         Health {
@@ -48,7 +48,7 @@ impl Health {
         }
     }
 
-    /// Where every chain stands by the tables. While the database does not answer it is what it said last, and nothing before.
+    /// Where every chain stands by the tables. While the database does not answer it is what its last answer, and nothing before.
     pub async fn chains(&self) -> Vec<ChainStatus> {
         let Some(board) = &self.board else { return Vec::new() };
         // `/readyz` names the cause.

@@ -10,7 +10,7 @@ pub struct Readiness {
     tasks: Arc<Mutex<BTreeMap<String, Report>>>,
 }
 
-/// What a task said last.
+/// What a task reported last.
 #[derive(Debug)]
 struct Report {
     cause: Option<String>,
@@ -106,7 +106,7 @@ impl TaskHealth {
         self.report(Some(cause.into()), self.patience);
     }
 
-    /// The task begins `what`, which reads after "stuck for a minute: ". It is no report: what it said last stands.
+    /// The task begins `what`, which reads after "stuck for a minute: ". It is no report: what it reported last stands.
     pub fn begins(&self, waits_for: WaitsFor, what: impl Into<String>) {
         let what = what.into();
         self.change(|report| {
@@ -125,7 +125,7 @@ impl TaskHealth {
         });
     }
 
-    /// Why the task is not ready, as it says itself or as its silence does.
+    /// Why the task is not ready, as it reports itself or as its silence does.
     pub fn cause(&self) -> Option<String> {
         self.readiness.lock().get(&self.name).and_then(Report::cause)
     }

@@ -39,7 +39,7 @@ impl Abi {
         Abi::parse(&text).map_err(refuse)
     }
 
-    /// Reads JSON text; the error says what is wrong with it.
+    /// Reads JSON text; the error states what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
         let entries = match value {
@@ -64,7 +64,7 @@ impl Abi {
             return Err("no event and no function in it".to_owned());
         }
         if events > 0 {
-            // What cannot decode a log is told here, where somebody reads it.
+            // What cannot decode a log is reported here, where somebody reads it.
             decoders::dynamic::stored::Abi::parse(&entries).map_err(|error| error.to_string())?;
         }
         Ok(Abi {

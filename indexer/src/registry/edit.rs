@@ -280,7 +280,7 @@ pub(super) async fn insert_chain(connection: &mut PgConnection, chain: &Chain) -
              (caip2, chain_numeric, name, native_symbol, decimals, explorer_url, enabled, start_block, scope, features_json)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, jsonb_strip_nulls($10)
          where not exists (select from chain_registry_service.chains where caip2 = $1)
-         on conflict (caip2) do nothing",
+         on conflict do nothing",
     )
     .bind(chain.chain.to_string())
     .bind(height(chain.chain.0)?)

@@ -18,7 +18,7 @@ pub enum RegistryError {
         /// Where to look.
         advice: &'static str,
     },
-    /// The edit breaks a rule; the text says which.
+    /// The edit breaks a rule; the text states which.
     #[error("{0}")]
     Refused(String),
     /// A row holds something no chain, endpoint or contract can have.
@@ -80,7 +80,7 @@ impl RegistryError {
     pub(super) fn refused_if(error: sqlx::Error, kind: &sqlx::error::ErrorKind, text: impl FnOnce() -> String) -> Self {
         match &error {
             sqlx::Error::Database(database) if database.kind() == *kind => RegistryError::Refused(text()),
-            // A check of the schema says what it holds by its name; 22xxx are values no column of the type can hold.
+            // A check of the schema states what it holds by its name; 22xxx are values no column of the type can hold.
             sqlx::Error::Database(database)
                 if database.kind() == sqlx::error::ErrorKind::CheckViolation
                     || database.code().is_some_and(|code| code.starts_with("22")) =>

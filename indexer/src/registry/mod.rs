@@ -1,7 +1,7 @@
 //! The chain registry: which chains are followed, where they are read, which contracts have a name.
 //!
 //! `config.toml` seeds the tables of `chain_registry_service` with what is missing; after that the tables are the truth. The
-//! command line edits them and [`Watch`] tells a running daemon.
+//! command line edits them and [`Watch`] notifies a running daemon.
 
 mod abi;
 mod edit;
@@ -64,7 +64,7 @@ pub struct ChainSettings {
     pub backfill_proof: Option<Proof>,
     /// Blocks behind the head that count as final, where nodes serve no `finalized` tag.
     pub finality_depth: Option<u64>,
-    /// How often a new head is looked for where no WebSocket tells.
+    /// How often a new head is looked for where no WebSocket announces it.
     pub poll_interval_ms: u64,
 }
 
@@ -149,7 +149,7 @@ pub struct AbiBlob {
     pub contracts: i64,
 }
 
-/// Everything the registry says about one chain, read at one moment.
+/// Everything the registry states about one chain, read at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ChainEntry {
     /// The chain.

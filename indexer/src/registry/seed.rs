@@ -1,4 +1,4 @@
-//! Seeding: what `config.toml` names and the tables lack is added; what the tables hold is never changed.
+//! Seeding: what `config.toml` names and the tables miss is added; what the tables hold is never changed.
 
 use alloy_primitives::Address;
 use decoders::block::ChainId;
@@ -19,7 +19,7 @@ pub struct Seeded {
     pub contracts: u32,
 }
 
-/// Adds every chain, endpoint and contract of `config` that the registry lacks, in one transaction, and then the currencies.
+/// Adds every chain, endpoint and contract of `config` that the registry misses, in one transaction, and then the currencies.
 pub async fn seed(store: &Store, config: &Config) -> Result<Seeded, RegistryError> {
     let mut seeded = Seeded::default();
     let mut transaction = store.pool.begin().await?;

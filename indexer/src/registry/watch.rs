@@ -11,12 +11,12 @@ use crate::database::Database;
 
 /// Channel the registry's triggers notify.
 const CHANNEL: &str = "chain_registry";
-/// How often the embedded database is asked. Only its own process can edit it, so nobody waits for this.
+/// How often the embedded database is asked. Only its own process can edit it, so no one waits for this.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause before another try to listen.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Tells when the registry was edited.
+/// Reports when the registry was edited.
 #[derive(Debug)]
 pub struct Watch(Source);
 
@@ -29,7 +29,7 @@ enum Source {
 }
 
 impl Watch {
-    /// Starts to watch. Edits after this call are told by [`Watch::changed`], so read the registry after it.
+    /// Starts to watch. Edits after this call are reported by [`Watch::changed`], so read the registry after it.
     pub async fn start(database: &Database) -> Result<Self, RegistryError> {
         let store = database.store.clone();
         if database.is_embedded() {
@@ -79,7 +79,7 @@ async fn heard(listener: &mut PgListener) {
     while listener.next_buffered().is_some() {}
 }
 
-/// Changes with every edit: row counts tell deletions, the newest writing transaction tells the rest.
+/// Changes with every edit: row counts show deletions, the newest writing transaction shows the rest.
 async fn version(store: &Store) -> Result<String, RegistryError> {
     let version = sqlx::query_scalar(
         "select concat_ws(' ',

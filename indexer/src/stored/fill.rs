@@ -30,7 +30,7 @@ struct Piece {
     held: Vec<Address>,
 }
 
-/// What one contract lacks.
+/// What one contract misses.
 struct Lack {
     contract: Address,
     /// Where its logs are not archived.
@@ -39,10 +39,10 @@ struct Lack {
     undone: Vec<RangeInclusive<u64>>,
 }
 
-/// Fills what followed contracts lack of `range` and returns the number of blocks it was about.
+/// Fills what followed contracts miss of `range` and returns the number of blocks it was about.
 ///
-/// Blocks that the chain as a whole still lacks are left out: who reads those reads the contracts' logs with them. `range` has to
-/// be final; from there up to `applied`, the last block applied, only what the archive has is read again.
+/// Blocks that the chain as a whole still misses are left out: who reads those reads the contracts' logs with them. `range` has
+/// to be final; from there up to `applied`, the last block applied, only what the archive has is read again.
 ///
 /// # Errors
 /// The first error that no further attempt would mend.
@@ -117,7 +117,7 @@ async fn plan(pipeline: &Pipeline, range: &RangeInclusive<u64>, applied: u64) ->
     Ok(pieces(&lacks, &unread, last_final))
 }
 
-/// What is lacking, cut where the contracts concerned change; `elsewhere` is done by others, and what is above `last_final` is
+/// What is missing, cut where the contracts concerned change; `elsewhere` is done by others, and what is above `last_final` is
 /// not asked for.
 fn pieces(lacks: &[Lack], elsewhere: &[RangeInclusive<u64>], last_final: u64) -> Vec<Piece> {
     let ranges = lacks

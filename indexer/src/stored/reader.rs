@@ -41,7 +41,7 @@ pub(super) struct InForce {
     timelines: Arc<Timelines>,
 }
 
-/// A log's id, and what it says or why not.
+/// A log's id, and what it decodes to or why not.
 type Read = (Uuid, Result<Reading, Refusal>);
 
 impl Interpreter {
@@ -165,7 +165,7 @@ impl Interpreter {
                         break;
                     }
                     Err(Refusal(reason::EVENT_UNKNOWN)) => {}
-                    // The ABI that claims the log says best what is wrong with it.
+                    // The ABI that claims the log shows best what is wrong with it.
                     Err(better) => refused = better,
                 }
             }

@@ -37,7 +37,7 @@ pub struct Bench {
     pub archive: Arc<Archive>,
     /// Contracts the chain is read for; empty where it is read for all.
     pub contracts: Vec<Address>,
-    /// Where what decoders want beside logs, and the archive lacks, is read; nowhere, where absent.
+    /// Where what decoders want beside logs, and the archive misses, is read; nowhere, where absent.
     pub endpoints: Option<Arc<Pool>>,
     /// The reader of followed contracts.
     pub stored: Arc<Interpreter>,
@@ -108,7 +108,7 @@ pub async fn compare_queue(bench: &Bench, after: Uuid) -> Uuid {
     })
 }
 
-/// Decodes the blocks of these logs once more, as far as the archive covers them; facts only of final blocks, which nobody undoes.
+/// Decodes the blocks of these logs once more, as far as the archive covers them; facts only of final blocks, which none undoes.
 ///
 /// # Errors
 /// Whatever the archive or the store answers.
@@ -126,7 +126,7 @@ struct Tried {
 }
 
 impl Tried {
-    /// Goes on where only this range may have failed: one block that nobody can prove is not to keep the others waiting.
+    /// Goes on where only this range may have failed: one block that no endpoint can prove is not to keep the others waiting.
     fn note(&mut self, range: RangeInclusive<u64>, outcome: Result<(), Error>) -> Result<(), Error> {
         match outcome {
             Err(error) if error.class() == Class::Transient => {

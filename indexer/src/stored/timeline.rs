@@ -65,7 +65,7 @@ pub(super) fn resolve(followed: &[Followed], contracts: &[Contract], upgrades: &
     followed.iter().map(timeline).collect()
 }
 
-/// Whose code runs from which position on; `None` while a beacon has not said whose.
+/// Whose code runs from which position on; `None` while a beacon has not announced whose.
 fn implementations(
     own: &[(Uuid, Change)],
     changes: &BTreeMap<Address, Vec<(Uuid, Change)>>,

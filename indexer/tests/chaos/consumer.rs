@@ -32,7 +32,7 @@ pub(crate) struct Heard {
     pub(crate) standing: BTreeSet<Uuid>,
     /// Messages.
     pub(crate) messages: u64,
-    /// Messages that came before under the same id and said what already was so.
+    /// Messages that came before under the same id and stated what already was so.
     pub(crate) repeats: u64,
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Host {
     /// Whether it was asked to end.
     asked: bool,
     stopped: bool,
-    /// When it last ended by itself.
+    /// When it last ended on its own.
     ended: Option<Instant>,
     /// Whether a connection of this host, or a server, failed since the daemon was started: then it may end while it starts.
     excused: bool,

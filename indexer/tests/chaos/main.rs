@@ -1,8 +1,8 @@
 //! Everything that may go wrong at once, at random: `scripts/chaos`.
 //!
 //! A plan is drawn from a seed: reorgs, kills, pauses, outages, lying endpoints, backfills and replays beside two daemons. It is played
-//! against a simulated chain; then everything heals, the chain becomes final, and tables, archive and consumer must say what a clean
-//! index of the surviving chain says. A plan that fails is cut down to the smallest that still does.
+//! against a simulated chain; then everything heals, the chain becomes final, and tables, archive and consumer must hold what a
+//! clean index of the surviving chain holds. A plan that fails is cut down to the smallest that still does.
 
 #![cfg(test)]
 

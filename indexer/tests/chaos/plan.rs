@@ -292,7 +292,7 @@ impl Plan {
         self.act(led + dice.random_range(500..3_000), Act::ReleaseLeader);
     }
 
-    /// A daemon's messages are held up for longer than its claim to publish lasts, while what they say is undone.
+    /// A daemon's messages are held up for longer than its claim to publish lasts, while what they state is undone.
     fn late_publisher(&mut self, dice: &mut Dice, at_ms: u64) {
         for daemon in 0..DAEMONS {
             self.act(at_ms, Act::Start(daemon));

@@ -46,12 +46,12 @@ pub(crate) struct Outcome {
     pub(crate) untrue: u64,
     /// Messages.
     pub(crate) messages: u64,
-    /// Messages that said again what already was so, which is permitted.
+    /// Messages that repeated what already was so, which is permitted.
     pub(crate) repeats: u64,
 }
 
 impl Outcome {
-    /// A schedule that could not be played or judged to its end.
+    /// A schedule that could not be played or checked to its end.
     pub(crate) fn broken(panic: &(dyn Any + Send)) -> Outcome {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -61,7 +61,7 @@ impl Outcome {
         }
     }
 
-    /// Counts what the plan says of itself.
+    /// Counts what the plan reports of itself.
     pub(crate) fn count(&mut self, plan: &Plan) {
         self.lines = plan.count(|act| match act {
             Act::Line { state, .. } => *state != Line::Whole,

@@ -301,7 +301,7 @@ impl Stage {
         }
     }
 
-    /// The host whose daemon holds the lease, which names its process; none while the database does not say.
+    /// The host whose daemon holds the lease, which names its process; none while the database does not answer.
     async fn leader(&self) -> Option<usize> {
         let holder = sqlx::query_scalar("select holder from indexer_service.chain_leases where chain_id = $1")
             .bind(self.chain().to_string())
@@ -362,7 +362,7 @@ impl Stage {
         self.outcome.failed_requests = self.endpoints.iter().map(Endpoint::failures).sum();
     }
 
-    /// Copies configurations and logs where CHAOS_LOGS says, for whoever looks for the cause.
+    /// Copies configurations and logs where CHAOS_LOGS names, for the developer who looks for the cause.
     fn keep_logs(&self) {
         let Ok(kept) = std::env::var("CHAOS_LOGS") else {
             return;

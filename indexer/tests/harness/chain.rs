@@ -86,7 +86,7 @@ impl Chain {
         serve(&self.ledger, faults, self.simulation.answers()).await
     }
 
-    /// What the tables must say when everything up to the head is indexed.
+    /// What the tables must hold when everything up to the head is indexed.
     pub(crate) fn expected(&self) -> Tables {
         Tables::of(self.simulation.books(), self.head().number)
     }
@@ -118,7 +118,7 @@ impl Chain {
         clean_digest(database, &self.ledger, &answers, start..=self.head().number).await
     }
 
-    /// Asserts that `store` says what the books say, and what a clean index of blocks `start` and up says.
+    /// Asserts that `store` holds what the books state, and what a clean index of blocks `start` and up holds.
     pub(crate) async fn assert_true(&self, store: &Store, start: u64, context: &str) {
         Tables::read(store, self.id())
             .await

@@ -1,4 +1,4 @@
-//! What the integration tests stand on: stores of their own, a served chain, the real program, and what the tables must say.
+//! What the integration tests stand on: stores of their own, a served chain, the real program, and what the tables must hold.
 //!
 //! A test binary that uses it also has `sinks/tests/scratch` as its module `scratch`.
 

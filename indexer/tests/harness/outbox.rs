@@ -7,7 +7,7 @@ use decoders::id::retraction_of;
 use sinks::store::Store;
 use uuid::Uuid;
 
-/// One message owed.
+/// One pending message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     /// Message id.
@@ -25,7 +25,7 @@ impl Message {
     }
 }
 
-/// Every message owed on `chain`, in the order of payment.
+/// Every pending message on `chain`, in the order of publishing.
 pub(crate) async fn owed(store: &Store, chain: ChainId) -> Vec<Message> {
     let rows: Vec<(Uuid, Option<String>, String)> = sqlx::query_as(
         "select fact_id, body ->> 'fact_id', kind from indexer_service.outbox where chain_id = $1 order by seq",
@@ -42,7 +42,7 @@ pub(crate) async fn owed(store: &Store, chain: ChainId) -> Vec<Message> {
     rows.into_iter().map(message).collect()
 }
 
-/// The id of every fact of `chain` that consumers are told of: all but fills, which their sales tell.
+/// The id of every fact of `chain` that consumers receive: all but fills, which their sales state.
 pub(crate) async fn fact_ids(store: &Store, chain: ChainId) -> BTreeSet<Uuid> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "select id from catalog_service.ownership_transfers where chain_id = $1

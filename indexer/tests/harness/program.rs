@@ -20,7 +20,7 @@ const SHOWN_LINES: usize = 40;
 /// Variables that would override the configuration.
 const OVERRIDES: [&str; 4] = ["DATABASE_URL", "MONGODB_URL", "AMQP_URL", "RUST_LOG"];
 
-/// What a configuration file says, as far as tests vary it.
+/// What a configuration file states, as far as tests vary it.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     /// `embedded` or a PostgreSQL URL.

@@ -57,7 +57,7 @@ fn envelope(blocks: &[&testchain::block::Block], hash: B256) -> Envelope {
     }
 }
 
-/// What the contract says after the block asked about, which is one of `blocks` or the one below them.
+/// What the contract answers after the block asked about, which is one of `blocks` or the one below them.
 fn answer(blocks: &[&testchain::block::Block], answers: &Answers, call: &Call) -> Answer {
     let (first, last) = (blocks[0], blocks[blocks.len() - 1]);
     let at = call.at.unwrap_or(last.number);

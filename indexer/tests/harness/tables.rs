@@ -1,4 +1,4 @@
-//! What the tables say, and what the generator's own books say they must.
+//! What the tables hold, and what the generator's own books state they must.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -44,7 +44,7 @@ pub(crate) struct Stats {
     pub(crate) kinds: [u64; 3],
 }
 
-/// Everything a chain's tables say.
+/// Everything a chain's tables hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tables {
     /// Every fact.
@@ -70,7 +70,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// What the books say after the block at `height`.
+    /// What the books state after the block at `height`.
     pub(crate) fn of(books: &Books, height: u64) -> Tables {
         let held = books.at(height);
         let transfers: Vec<Transfer> = books.transfers_in(0..=height).collect();
@@ -150,7 +150,7 @@ impl Tables {
         stats
     }
 
-    /// What the tables of `chain` say.
+    /// What the tables of `chain` hold.
     pub(crate) async fn read(store: &Store, chain: ChainId) -> Tables {
         Tables {
             facts: facts(store, chain).await,
@@ -166,7 +166,7 @@ impl Tables {
         }
     }
 
-    /// Asserts that these tables say what is `expected`, naming the first differences.
+    /// Asserts that these tables hold what is `expected`, naming the first differences.
     pub(crate) fn assert_equals(&self, expected: &Tables, context: &str) {
         let mut found = Vec::new();
         differ("facts", &self.facts, &expected.facts, &mut found);

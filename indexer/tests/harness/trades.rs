@@ -1,4 +1,4 @@
-//! What the tables say of the markets, and what the generator's own books say they must.
+//! What the tables hold of the markets, and what the generator's own books state they must.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ pub(crate) struct Order {
 /// Sales of a contract in one currency, and what they add up to.
 pub(crate) type Volumes = BTreeMap<(Address, Address), U256>;
 
-/// Everything the tables of the markets say.
+/// Everything the tables of the markets hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trades {
     /// Every sale.
@@ -55,7 +55,7 @@ pub(crate) struct Trades {
 }
 
 impl Trades {
-    /// What the books say after the block at `height`.
+    /// What the books state after the block at `height`.
     pub(crate) fn of(books: &Books, height: u64) -> Trades {
         let statistics = books.collection_statistics(height);
         let volumes = statistics.iter().flat_map(|(contract, told)| {
@@ -86,7 +86,7 @@ impl Trades {
         self
     }
 
-    /// What the tables of `chain` say.
+    /// What the tables of `chain` hold.
     pub(crate) async fn read(store: &Store, chain: ChainId) -> Trades {
         Trades {
             sales: stored_sales(store, chain).await,

@@ -1,5 +1,5 @@
-//! Law 3 at the broker: the publisher killed in the middle loses no message, repeats have the same id, and what is told first is told
-//! in order.
+//! Law 3 at the broker: the publisher killed in the middle loses no message, repeats have the same id, and what is sent first is
+//! sent in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -83,7 +83,7 @@ async fn law_3_a_publisher_killed_in_the_middle_tells_everything_in_order_and_re
         .map(|message| message.id)
         .filter(|id| in_backlog.contains(id))
         .collect();
-    // What a reorg undid before it was paid is not told at all.
+    // What a reorg undid before it was published is not sent at all.
     let kept: BTreeSet<&Uuid> = told.iter().collect();
     let in_order = backlog.iter().filter(|id| kept.contains(id)).eq(&told);
     assert!(in_order, "{context}: the backlog is paid in its order");

@@ -1,6 +1,6 @@
 //! Laws 1, 2, 3 and 5 once more, smaller, on the PostgreSQL inside the process: one connection, one process at a time.
 //!
-//! The references come from the native server, so the two are also held to say the same.
+//! The references come from the native server, so the two are also held to hold the same.
 
 use indexer::stores::Stores;
 use sinks::digest::digest;

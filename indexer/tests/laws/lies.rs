@@ -1,4 +1,4 @@
-//! Law 4: any bytes from an endpoint: no panic, no wrong fact believed silently, no stopped chain.
+//! Law 4: any bytes from an endpoint: no panic, no wrong fact accepted silently, no stopped chain.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::harness::{dice, outbox, seeds, tables};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;
-/// The level at which every lie about logs can be told from the truth.
+/// The level at which every lie about logs can be distinguished from the truth.
 const PROVEN: &str = "integrity_head = \"receipts\"\nintegrity_backfill = \"receipts\"";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +115,7 @@ async fn lied_to(context: String, lies: Lies, seed: u64) -> (Chain, Database) {
     (chain, database)
 }
 
-/// Ways to lie about what happened, each one enough to end up with other tables if it were believed.
+/// Ways to lie about what happened, each one enough to end up with other tables if it were accepted.
 fn lies() -> Vec<(&'static str, Lies)> {
     let some = |missing_rate, wrong_rate| LogFaults {
         missing_rate,

@@ -1,4 +1,4 @@
-//! The registry is the truth: edits of a running daemon's endpoints take effect without a restart. What nobody told it of a
+//! The registry is the truth: edits of a running daemon's endpoints take effect without a restart. What is not in it about a
 //! currency the currency's contract does.
 
 use std::collections::BTreeMap;
@@ -175,7 +175,7 @@ const QUIET: Duration = Duration::from_secs(3);
 /// What the simulated chain trades in beside its own currency.
 const WETH: &str = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2";
 
-/// Symbol, decimals, whether it is worth one of the chain's own, and who says so.
+/// Symbol, decimals, whether it is worth one of the chain's own, and by which source.
 type Currency = (Option<String>, Option<i32>, bool, String);
 
 async fn currency(database: &Database) -> Option<Currency> {

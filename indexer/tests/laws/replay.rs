@@ -105,7 +105,7 @@ async fn replay(program: &Program, chain: &Chain, from: u64, to: u64) -> String 
         .await
 }
 
-/// What decoders with mistakes would have said: some facts missing, some with another receiver or quantity, one invented.
+/// What decoders with mistakes would have emitted: some facts missing, some with another receiver or quantity, one invented.
 fn distort(facts: &mut Facts, chain: ChainId) {
     let mut number = 0;
     facts.transfers.retain_mut(|transfer| {

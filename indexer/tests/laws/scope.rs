@@ -1,4 +1,4 @@
-//! A chain read for its registered contracts says of them what a chain read for all says, sales included.
+//! A chain read for its registered contracts holds of them what a chain read for all holds, sales included.
 //!
 //! The laws are those of the other files; here each is held with half of the contracts that trade registered at first.
 
@@ -96,7 +96,7 @@ impl Scope {
         .await;
     }
 
-    /// Asserts that `store` says what the books say of the contracts, and what an index of the whole chain says of them.
+    /// Asserts that `store` holds what the books state of the contracts, and what an index of the whole chain holds of them.
     async fn assert_true(&self, store: &Store, context: &str) {
         let (books, height) = (self.chain.simulation.books(), self.chain.head().number);
         let expected = Tables::of(books, height).only(books, &self.registered);

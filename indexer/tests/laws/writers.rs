@@ -116,6 +116,35 @@ async fn law_8_a_leader_that_was_stopped_while_it_wrote_the_archive_changes_noth
     }
 }
 
+/// A process that was stopped while it sent the rows of a `COPY` holds its locks, and no timeout of the server ends that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_a_stopped_process_does_not_keep_the_lease_for_good() {
+    let mut chain = Chain::start(Settings::small(146), 20, FINALIZED_DEPTH).await;
+    let database = Database::new().await;
+    let setup = Setup::new(&database, chain.id(), &[chain.server.http_url()]);
+    let first = Program::new(&setup);
+    let mut leader = first.start(&["run"]);
+    chain.indexed(&database.store, 0, "at first").await;
+    leader.kill();
+
+    let mut stopped = database.store.pool.begin().await.unwrap();
+    sqlx::query("select from indexer_service.chain_leases for share")
+        .execute(&mut *stopped)
+        .await
+        .unwrap();
+    let copy = stopped
+        .copy_in_raw("copy indexer_service.raw_events (id) from stdin")
+        .await
+        .unwrap();
+    chain.grow(3);
+    let next = Program::new(&setup);
+    let mut next = next.start(&["run"]);
+    chain.indexed(&database.store, 0, "beside a stopped process").await;
+    assert!(next.log().contains("ended database sessions"), "{}", next.log());
+    drop(copy);
+    assert!(next.stop().await.success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_daemons_index_a_chain_whose_steps_outlast_the_lease() {
     let chain = Chain::start(Settings::small(145), 20, FINALIZED_DEPTH).await;

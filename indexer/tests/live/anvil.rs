@@ -1,4 +1,4 @@
-//! Live against a real node: the tables say what the node says of every token, after every block and every reorg.
+//! Live against a real node: the tables hold what the node reports of every token, after every block and every reorg.
 
 use std::time::{Duration, Instant};
 
@@ -98,7 +98,7 @@ async fn follow(node: &Node, endpoint: &str, poll_interval_ms: u64, seed: u64) {
     );
 }
 
-/// Waits until `store` is at the node's head, then asserts that it says what the node says.
+/// Waits until `store` is at the node's head, then asserts that it holds what the node reports.
 async fn agree(store: &Store, node: &Node, market: &Market<'_>, context: &str) {
     let (head, chain) = (node.head().await, node.chain());
     let began = Instant::now();
@@ -153,7 +153,7 @@ async fn time(store: &Store, node: &Node, market: &mut Market<'_>, endpoint: &st
     );
 }
 
-/// What the tables say after the chain was indexed once, as it stands now, into a database of its own.
+/// What the tables hold after the chain was indexed once, as it stands now, into a database of its own.
 async fn clean_digest(node: &Node) -> Vec<sinks::digest::TableDigest> {
     let database = Database::new().await;
     let program = Program::new(&Setup::new(&database, node.chain(), &[node.http_url()]));

@@ -15,13 +15,13 @@ use crate::harness::program::{Program, Setup};
 use crate::harness::stores::{Database, MongoDatabase};
 use crate::node::{FINALIZED_DEPTH, Node};
 
-/// Emits what it is told: the call's first word is the number of topics, the next three are topics, the rest is data.
+/// Emits what it is given: the call's first word is the number of topics, the next three are topics, the rest is data.
 const LOGGER: &str = "6045600c60003960456000f36080360360806000376000358060021460245760031460335760203560803603\
                       6000a1005b60403560203560803603\
                       6000a2005b60603560403560203560803603\
                       6000a300";
 
-/// A contract that emits what it is told.
+/// A contract that emits what it is given.
 struct Logger<'a> {
     node: &'a Node,
     address: Address,
@@ -146,7 +146,7 @@ impl World {
         self.at_head(context).await;
     }
 
-    /// What the archive says of the contract's logs, in chain order.
+    /// What the archive decodes of the contract's logs, in chain order.
     async fn events(&self, contract: Address) -> Vec<(Option<String>, Value)> {
         let address = format!("{contract:#x}");
         let Some(mongo) = &self.mongo else {
@@ -181,7 +181,7 @@ impl World {
         found
     }
 
-    /// Waits until the archive says just this.
+    /// Waits until the archive holds just this.
     async fn says(&self, contract: Address, expected: &[(&str, Value)], context: &str) {
         let expected: Vec<(Option<String>, Value)> = expected
             .iter()
@@ -330,7 +330,7 @@ async fn upgraded_and_reorganised(mongo: Option<MongoDatabase>) {
     proxy.ping(1).await;
     proxy.emit(&[upgraded, one.into_word()], &[]).await;
     proxy.ping(2).await;
-    // The old form tells the implementation in the data.
+    // The old form states the implementation in the data.
     proxy.emit(&[upgraded], two.into_word().as_slice()).await;
     proxy.ping(3).await;
     world.mine(FINALIZED_DEPTH + 8).await;

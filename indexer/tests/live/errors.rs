@@ -13,7 +13,7 @@ use crate::harness::program::{Process, Program, Setup};
 use crate::harness::stores::Database;
 use crate::wire::Wire;
 
-/// An address where nobody listens.
+/// An address where nothing listens.
 const NOBODY: &str = "http://127.0.0.1:1";
 
 #[tokio::test(flavor = "multi_thread")]

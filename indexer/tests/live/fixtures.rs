@@ -226,7 +226,7 @@ async fn assert_proven(store: &Store, blocks: &[&Fixture], way: Way) {
     println!("{way:?}: {chain}: {levels:?}");
 }
 
-/// Asserts that transfers by standard and kind are as many as the logs say.
+/// Asserts that transfers by standard and kind are as many as the logs state.
 async fn assert_counted(store: &Store, fixtures: &[Fixture]) {
     let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
         "select chain_id::text, standard, type, count(*) from catalog_service.activities
@@ -296,7 +296,7 @@ impl Fixture {
     /// The levels that may come out, from what the collectors of the folder could recompute.
     fn provable(&self, way: Way) -> &'static [&'static str] {
         let recomputed = |what: &str| self.verified[what] == true;
-        // The folder's README says of three blocks that their state roots were not recorded; of one of them they were.
+        // The folder's README states of three blocks that their state roots were not recorded; of one of them they were.
         let rooted = self.receipts.iter().all(|receipt| receipt["root"].is_string());
         let wanted = match way {
             Way::Runs(proof) | Way::Singly(proof) => proof,
@@ -307,8 +307,8 @@ impl Fixture {
             (true, true, Proof::Receipts) => &["receipts"],
             // A bloom that may hold a wanted log which is not there is settled by the receipts.
             (true, true, _) => &["bloom", "receipts"],
-            // Before Byzantium receipts held state roots, which were not recorded. Without a second endpoint nobody
-            // can say either that a bloom which seems to hold a wanted log is wrong.
+            // Before Byzantium receipts held state roots, which were not recorded. Without a second endpoint nothing
+            // can show either that a bloom which seems to hold a wanted log is wrong.
             (true, false, _) => &["bloom", "chained"],
         }
     }
@@ -351,7 +351,7 @@ fn logs(receipt: &Value) -> impl Iterator<Item = &Value> {
     receipt["logs"].as_array().into_iter().flatten()
 }
 
-/// Transfers a log tells of, as standard, kind and number: by signature, count of topics and address alone.
+/// Transfers a log states, as standard, kind and number: by signature, count of topics and address alone.
 fn transfers(chain: ChainId, log: &Value) -> Vec<(&'static str, &'static str, i64)> {
     let topics: Vec<&str> = log["topics"]
         .as_array()
@@ -394,7 +394,7 @@ fn transfers(chain: ChainId, log: &Value) -> Vec<(&'static str, &'static str, i6
     }
 }
 
-/// From nobody, to nobody, or from one to another.
+/// From no one, to no one, or from one to another.
 fn kind(from: &str, to: &str) -> &'static str {
     let nobody = |word: &str| word.trim_start_matches("0x").chars().all(|digit| digit == '0');
     match (nobody(from), nobody(to)) {

@@ -1,4 +1,4 @@
-//! A market on a live node: contracts of the committed recording, traffic by chance, and what the node says of every token.
+//! A market on a live node: contracts of the committed recording, traffic by chance, and what the node reports of every token.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// What the tables say.
+    /// What the tables hold.
     pub(crate) fn of(tables: &Tables) -> Holdings {
         Holdings {
             owners: tables.owners.clone(),
@@ -287,7 +287,7 @@ impl<'a> Market<'a> {
         }
     }
 
-    /// What the node itself says of every token that can exist.
+    /// What the node itself reports of every token that can exist.
     pub(crate) async fn everything(&self) -> Holdings {
         self.holdings(GENESIS_TOKENS).await
     }

@@ -19,7 +19,7 @@ pub(crate) const FINALIZED_DEPTH: u64 = 2 * SLOTS_IN_AN_EPOCH;
 /// Gas of every transaction: enough for the largest contract, and given, so that anvil does not try a transaction beforehand.
 const GAS: &str = "0x7a1200";
 
-/// A node that mines when told to; killed when dropped.
+/// A node that mines when asked to; killed when dropped.
 pub(crate) struct Node {
     child: Child,
     address: String,

@@ -1,4 +1,4 @@
-//! Services that go away while the program works and come back: it goes on running, says why it is not ready, and ends up with
+//! Services that go away while the program works and come back: it goes on running, reports why it is not ready, and ends up with
 //! everything.
 
 use std::collections::BTreeSet;
@@ -522,7 +522,7 @@ impl Process {
         assert!(self.ended().is_none(), "it goes on running");
     }
 
-    /// Waits until its metrics say that it stands at the head of `chain`.
+    /// Waits until its metrics show that it stands at the head of `chain`.
     async fn shows(&mut self, chain: &Chain) {
         let address = self.address().await;
         let (name, head) = (chain.id(), chain.head().number);

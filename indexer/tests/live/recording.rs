@@ -1,4 +1,4 @@
-//! The recording in the repository: the tables, the demo and the node that was recorded say the same.
+//! The recording in the repository: the tables, the demo and the node that was recorded agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -39,7 +39,7 @@ async fn the_recording_backfilled_and_replayed_says_what_its_node_said() {
     expected.assert_told_by(&Tables::read(&database.store, CHAIN).await, "backfilled");
     let digests = digest(&database.store, CHAIN).await.unwrap();
 
-    // The archive alone says the same, with nobody to ask.
+    // The archive alone holds the same, with no endpoint to ask.
     server.stop().await;
     let said = program.run(&[&["replay"], &range[..]].concat()).await;
     assert!(said.contains(" facts as before, 0 new, 0 retracted\n"), "{said}");
@@ -231,7 +231,7 @@ fn summary(said: &str) -> &str {
         .1
 }
 
-/// What the recorded node said at the last block.
+/// What the recorded node reported at the last block.
 #[derive(Debug, Default)]
 struct Expected {
     last: u64,

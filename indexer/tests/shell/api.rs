@@ -515,7 +515,7 @@ fn order(block: u64, kind: OrderKind) -> Order {
     }
 }
 
-/// The end of what `reach` says.
+/// The end of what `reach` returns.
 fn closing(block: u64, reach: Reach, reason: ClosingReason, quantity: Option<u64>) -> Closing {
     Closing {
         source: "seaport",

@@ -1,4 +1,4 @@
-//! What every command says to bad input: one line on standard error and its own exit code.
+//! What every command reports on bad input: one line on standard error and its own exit code.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Opening databases: embedded and server, and what is said when one cannot be opened.
+//! Opening databases: embedded and server, and what is reported when one cannot be opened.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! `indexer decode`: a transaction of the recorded market, from an endpoint and from files, and what is said when there is none.
+//! `indexer decode`: a transaction of the recorded market, from an endpoint and from files, and the error when there is none.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use testchain::server::{Server, serve};
 
 use crate::commands::{Place, told};
 
-/// A listing of Meadow's token 19, filled in WETH with a fee; `recordings/market.sales.json.gz` says the same.
+/// A listing of Meadow's token 19, filled in WETH with a fee; `recordings/market.sales.json.gz` holds the same.
 const SALE: &str = "0x3a959f1e00006e3e8337e53d1dd3267ea01870a8eb95eb6cf6bed7842f4630c1";
 const SELLER: &str = "0xdf37f81daad2b0327a0a50003740e1c935c70913";
 const BUYER: &str = "0xbcd4042de499d14e55001ccbb24a551f3b954096";
@@ -133,7 +133,7 @@ async fn a_sale_is_shown_with_the_reason_of_every_part() {
     let from_block = run(&place, &["--receipt", &path, "--tx", SALE, "--json"]);
     assert_eq!(serde_json::from_str::<Value>(&from_block).unwrap(), told);
 
-    // A receipt alone still tells the sale, without who signed.
+    // A receipt alone still shows the sale, without who signed.
     let alone = write(place.path(), "receipt.json", &answer);
     let bare: Value = serde_json::from_str(&run(
         &place,

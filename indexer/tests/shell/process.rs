@@ -116,7 +116,7 @@ async fn a_second_signal_ends_a_process_that_still_has_work() {
     let test = TestDatabase::create().await;
     let folder = tempfile::tempdir().unwrap();
     let mut served = Served::start(&test, folder.path());
-    // A request that was begun and not finished keeps the server from stopping by itself.
+    // A request that was begun and not finished keeps the server from stopping on its own.
     let mut stuck = std::net::TcpStream::connect(&served.address).unwrap();
     std::io::Write::write_all(&mut stuck, b"GET /healthz HTTP/1.1\r\nhost: x\r\n").unwrap();
     assert_eq!(served.code("/healthz").await, 200);

@@ -348,3 +348,22 @@ async fn a_watch_tells_of_every_edit_and_survives_its_connection() {
         .expect("it listens again");
     database.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daemons_that_start_at_the_same_moment_add_a_chain_once() {
+    let test = TestDatabase::create().await;
+    let config = seeded_config(&test);
+    let database = database::open(&config).await.unwrap();
+    let store = &database.store;
+    for round in 0..20 {
+        sqlx::query("delete from chain_registry_service.chains")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        let seeding = (0..6).map(|_| registry::seed(store, &config));
+        let seeded = futures::future::join_all(seeding).await;
+        let added: u32 = seeded.into_iter().map(|seeded| seeded.unwrap().chains).sum();
+        assert_eq!(added, 2, "round {round}");
+    }
+    database.close().await;
+}

@@ -1,4 +1,4 @@
-//! What other contracts said in the transactions of the contracts asked for: from receipts that are missing, altered and cut.
+//! What other contracts emitted in the transactions of the contracts asked for: from receipts that are missing, altered and cut.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ async fn false_receipts_are_asked_for_elsewhere_and_missing_ones_are_done_withou
         let filter = filter(&world);
         let (logs, whole) = truth(&world, &filter);
         world.change(0, |faults| faults.receipts = lie);
-        // Whom a batch goes to first is chance.
+        // Which endpoint a batch goes to first is chance.
         for _ in 0..4 {
             let pool = world.pool().await;
             let span = pool.range_span(0..=LAST, &filter, Proof::Bloom).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a span's decoding wants beside its logs: transactions and contracts' answers, from endpoints that lack, refuse and alter.
+//! What a span's decoding wants beside its logs: transactions and contracts' answers, from endpoints that miss, refuse and alter.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ async fn what_one_endpoint_lacks_another_has_and_what_none_has_is_left_out() {
     let none = pool.envelopes(&[B256::repeat_byte(7)]).await.unwrap();
     assert!(none.is_empty());
 
-    // An endpoint that does not know the method at all stops nobody either.
+    // An endpoint that does not know the method at all stops none of the others either.
     for endpoint in [0, 1] {
         world.change(endpoint, |faults| {
             faults.missing_methods = vec!["eth_getTransactionByHash".into()]
@@ -204,7 +204,7 @@ async fn transactions_of_real_blocks_are_believed() {
     }
 }
 
-/// Some blocks were recorded without senders, which their signatures tell.
+/// Some blocks were recorded without senders, which their signatures show.
 fn same(read: &Envelope, recorded: &Envelope) -> bool {
     let from = if recorded.from.is_zero() {
         read.from

@@ -1,4 +1,4 @@
-//! Real blocks: what the fixtures' README says of each must be what the pool proves of it.
+//! Real blocks: what the fixtures' README states of each must be what the pool proves of it.
 
 use std::path::PathBuf;
 

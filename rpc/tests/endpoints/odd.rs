@@ -399,7 +399,7 @@ async fn odd_words_in_logs_are_read_for_what_they_mean() {
     }
 }
 
-/// Tells every log twice, the second time at the end.
+/// Lists every log twice, the second time at the end.
 fn repeating() -> Quirk {
     Quirk::new(LOGS, |_, truth| {
         truth.map(|result| {
@@ -573,7 +573,7 @@ async fn who_sends_blocks_that_build_on_none_of_its_own_is_left_out() {
     let world = World::new(LAST + 1, 2).await;
     let honest = world.ledger.clone();
     let other = World::of(testchain::simulation::Settings::small(8), LAST + 1, 1).await;
-    // In lists of ten headers, the third is of another chain; the preferred endpoint says the truth of every block below.
+    // In lists of ten headers, the third is of another chain; the preferred endpoint is truthful about every block below.
     let mut forged = std::collections::BTreeMap::new();
     for number in 20..=LAST {
         let asked = json!({"jsonrpc": "2.0", "id": 1, "method": BY_NUMBER, "params": [format!("{number:#x}"), false]});

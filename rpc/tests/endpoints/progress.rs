@@ -265,7 +265,7 @@ async fn a_filter_is_not_split_for_good_because_requests_fail() {
     world.change(0, |faults| faults.failing_methods = vec!["eth_getLogs".to_owned()]);
     pool.range_span(0..=59, &filter, Proof::Chained).await.ok();
     world.servers[0].1.clear();
-    // Failures in a row may have looked like a limit; answers tell that there is none.
+    // Failures in a row may have looked like a limit; answers show that there is none.
     let mut requests = u64::MAX;
     for _ in 0..200 {
         let before = health(&pool, 0).requests;

@@ -26,7 +26,7 @@ async fn pool(world: &World, poll: Duration) -> Pool {
         .expect("a healthy endpoint")
 }
 
-/// Repeats `deed` until `waiting` ends: nobody says when it has begun to listen.
+/// Repeats `deed` until `waiting` ends: nothing reports when it has begun to listen.
 async fn until<T>(what: &str, waiting: &JoinHandle<T>, mut deed: impl FnMut()) {
     let began = Instant::now();
     while !waiting.is_finished() {
@@ -77,7 +77,7 @@ async fn a_dropped_socket_is_noticed_and_opened_again() {
         let pool = pool.clone();
         async move { pool.next_head().await }
     });
-    // The drop itself wakes whoever waits, and the next wait subscribes anew.
+    // The drop itself wakes any task that waits, and the next wait subscribes anew.
     until("woken by the drop", &waiting, || world.servers[0].1.drop_sockets()).await;
     let waiting = tokio::spawn({
         let pool = pool.clone();

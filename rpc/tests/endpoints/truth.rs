@@ -406,7 +406,9 @@ async fn a_storm_of_failures_is_weathered() {
         while next <= 199 {
             match pool.range_span(next..=199, &nft(), wanted).await {
                 Ok(span) => {
-                    assert_eq!((*span.range.start(), span.proof), (next, wanted));
+                    assert_eq!(*span.range.start(), next);
+                    // Receipts that every endpoint fails to send twice over are done without, and the span records so.
+                    assert!(span.proof >= Proof::Bloom);
                     next = span.range.end() + 1;
                     logs.extend(span.logs);
                 }

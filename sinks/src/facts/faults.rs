@@ -25,7 +25,7 @@ pub struct Recorded {
     pub chain_id: String,
     /// Position of the log.
     pub id: Uuid,
-    /// Decoder that refused or doubted it, `abi` for stored ABIs.
+    /// Decoder that rejected it or warned of it, `abi` for stored ABIs.
     pub source: String,
     /// Height of the block.
     pub block_number: i64,
@@ -43,7 +43,7 @@ pub struct Recorded {
     pub recorded_at: DateTime<Utc>,
     /// How often it was tried again.
     pub attempts: i32,
-    /// When it is tried again; never by itself where absent.
+    /// When it is tried again; never on its own where absent.
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
 
@@ -107,11 +107,11 @@ pub struct AtFault {
     pub id: Uuid,
     /// One of the reasons.
     pub reason: String,
-    /// The decoders that refused or doubted it.
+    /// The decoders that rejected it or warned of it.
     pub sources: Vec<String>,
     /// How often it was tried again.
     pub attempts: i32,
-    /// When it is tried again; never by itself where absent.
+    /// When it is tried again; never on its own where absent.
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
 
@@ -141,12 +141,12 @@ pub async fn waiting(store: &Store, chain: ChainId, after: Uuid, limit: i64) -> 
 pub struct Taken {
     /// The log's position.
     pub id: Uuid,
-    /// The decoder that refused or doubted it.
+    /// The decoder that rejected it or warned of it.
     pub source: String,
 }
 
 /// Takes at most `most` faults of `chain` whose time has come, those an operator asked for first. Facts of blocks above
-/// `last_final` are left alone; what stored ABIs say is no fact.
+/// `last_final` are left alone; what stored ABIs decode is no fact.
 ///
 /// What is not settled is taken again later, and no attempt is counted.
 pub async fn take(store: &Store, chain: ChainId, last_final: u64, most: i64) -> Result<Vec<Taken>, SinkError> {

@@ -15,7 +15,7 @@ pub(crate) const KIND: &str = "sale";
 
 /// The ids of what a sale sells.
 pub(crate) struct SaleKey {
-    /// None where nothing at hand says what was sold.
+    /// None where no available data states what was sold.
     pub(crate) token: Option<TokenKey>,
     /// Shared by all sales of one bundle; none for a single sale.
     bundle: Option<Uuid>,
@@ -55,7 +55,7 @@ impl Kind for Sale {
         rows.array(TEXT, row.fact.flags.iter(), |rows, flag| {
             rows.text(flag);
         });
-        // Judged before this transaction ends.
+        // Classified before this transaction ends.
         rows.integer(WASH_VERSION);
     }
 }
@@ -69,7 +69,7 @@ fn add_thing(row: &Sold<'_>, rows: &mut Rows) {
     rows.text(fact.standard.as_str()).amount(fact.quantity);
 }
 
-/// Where, and between whom.
+/// Where, and between which parties.
 fn add_trade(fact: &Sale, rows: &mut Rows) {
     rows.uuid(marketplace_id(fact.marketplace))
         .text(fact.version)
@@ -81,7 +81,7 @@ fn add_trade(fact: &Sale, rows: &mut Rows) {
         .optional(fact.aggregator, |rows, router| rows.hex(router.as_slice()));
 }
 
-/// What was paid for it, to whom, by which order.
+/// Its price, who received it, by which order.
 fn add_payment(fact: &Sale, rows: &mut Rows) {
     rows.hex(fact.currency.as_slice())
         .optional(fact.price, Rows::amount)
@@ -105,7 +105,7 @@ const COPY: &str = "copy catalog_service.sale_facts
      seller, buyer, maker, taker_raw, aggregator, currency_address, price_raw, price_allocation, seller_net_raw,
      fee_recipients, fee_amounts, fee_kinds, order_hash, bundle_id, bundle_size, flags, wash_version) from stdin (format binary)";
 
-// All but what it was judged by.
+// All but the version of the rules that classified it.
 const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
            contract, token_number, token, standard, quantity, marketplace_id, version, side,
            seller, buyer, maker, taker_raw, aggregator, currency_address, price_raw, price_allocation, seller_net_raw,

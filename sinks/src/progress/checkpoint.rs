@@ -72,7 +72,7 @@ pub async fn observed(store: &Store, chain: ChainId) -> Result<Option<Observatio
 }
 
 /// Stores what was observed, and forgets the blocks below the finalized one: nothing undoes them any more. The checkpoint's own
-/// block is kept, because its time says how far behind the chain is.
+/// block is kept, because its time shows how far behind the chain is.
 ///
 /// # Errors
 /// [`SinkError::LeaseLost`] where `lease` is no longer in force: every writer below the finalized block trusts what is stored here.
@@ -258,7 +258,7 @@ const BRANCH_OFF: &str = "update indexer_service.indexer_checkpoints set branch 
 
 const FORGET: &str = "delete from indexer_service.indexer_blocks where chain_id = $1 and number >= $2";
 
-// The lease row stays locked to the commit: nobody takes the chain over in between.
+// The lease row stays locked to the commit: no other process takes the chain over in between.
 const ADVANCE: &str = "with held as (
         select from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share
     )

@@ -1,4 +1,4 @@
-//! Who shares a row of coverage with whom: decided anew when contracts are registered, removed, or have caught up.
+//! Which contracts share a row of coverage: decided anew when contracts are registered, removed, or have caught up.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,7 +181,7 @@ impl Cohorts {
         gone.iter().for_each(|contract| self.leave(contract));
         let mut new: Vec<(Address, u64)> = from.iter().map(|(contract, from)| (*contract, *from)).collect();
         new.retain(|(contract, _)| !self.members.contains_key(contract));
-        // Who is covered for most begins: the others then lack something of its row, or fit.
+        // Who is covered for most begins: the others then miss part of its row, or fit.
         new.sort_by_cached_key(|(contract, _)| Reverse(blocks(&all(&self.coverage(contract)))));
         self.fold_all();
         for (contract, from) in new {
@@ -260,7 +260,7 @@ impl Cohorts {
         format!("{prefix}{}", numbers.max().unwrap_or(0) + 1)
     }
 
-    /// From which block on the row of `cohort` could stand for `contract`; none where it would say too much of what is wanted.
+    /// From which block on the row of `cohort` could stand for `contract`; none where it would claim too much of what is wanted.
     fn fit(&self, contract: &Address, from: u64, cohort: &str) -> Option<Fit> {
         let (own, row) = (all(&self.coverage(contract)), all(&self.rows.of(cohort)));
         let beyond = less(&row, &own).last().map_or(0, |range| range.end().saturating_add(1));
@@ -271,7 +271,7 @@ impl Cohorts {
         })
     }
 
-    /// Makes `contract` a member from `since` on. Where it was proven weaker than the others, the row says so of all.
+    /// Makes `contract` a member from `since` on. Where it was proven weaker than the others, the row states so for all.
     fn admit(&mut self, contract: Address, cohort: &Arc<str>, since: u64) {
         let (coverage, mut row) = (self.coverage(&contract), self.rows.of(cohort));
         for weak in 0..PROOFS.len() {
@@ -433,7 +433,7 @@ impl Cohorts {
 struct Fit {
     /// From which block on the cohort's row stands for it.
     since: u64,
-    /// Whether the row then says all it is covered for.
+    /// Whether the row then states all it is covered for.
     whole: bool,
 }
 

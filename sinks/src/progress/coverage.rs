@@ -138,7 +138,7 @@ pub(crate) async fn alone(db: &mut PgConnection, chain: &str) -> Result<(), Sink
 /// What a span covers: its decoders when it was read for every contract, else the contracts it was read for.
 pub(crate) struct Sources<'a> {
     facts: &'a Facts,
-    /// The contracts it was read for, and then the others that may have told its sales before.
+    /// The contracts it was read for, and then the others that may have emitted its sales before.
     contracts: FxHashMap<Address, bool>,
 }
 
@@ -185,7 +185,7 @@ impl<'a> Sources<'a> {
         self.shares(known).rows(&self.facts.contracts)
     }
 
-    /// Tells whether what a decoder said of contracts in a block is to be written: the span was read for one of them, and was not
+    /// Whether what a decoder emitted for contracts in a block is to be written: the span was read for one of them, and was not
     /// applied for any.
     pub(crate) fn lack(&self, known: &Known) -> impl Fn(&str, &[Address], u64) -> bool {
         let shares = self.shares(known);
@@ -233,7 +233,7 @@ impl Known {
         Known::read(&mut db, store, chain, &counts, range).await
     }
 
-    /// Reads what the sources that `counts` names cover of `range`. How many there are costs nothing: rows are read that say
+    /// Reads what the sources that `counts` names cover of `range`. How many there are costs nothing: rows are read that state
     /// something of the range, and contracts that advance together have one.
     pub(crate) async fn read(
         db: &mut PgConnection,

@@ -50,7 +50,7 @@ pub struct Fence {
     pub number: i64,
 }
 
-/// Registers a write of `range` by whoever will commit it with `step`.
+/// Registers a write of `range` by the process that will commit it with `step`.
 ///
 /// Fails with [`SinkError::LeaseLost`] or class `Reorg` where the head is another's by now, and with class `Transient` where a
 /// backfill read another branch, or blocks that are not final.
@@ -94,7 +94,7 @@ pub async fn check(db: &mut PgConnection, intent: &Intent) -> Result<(), SinkErr
     if held { Ok(()) } else { Err(overtaken(intent)) }
 }
 
-/// Takes `range` out of `intent`: what it was registered for is written there, and this transaction says so.
+/// Takes `range` out of `intent`: what it was registered for is written there, and this transaction records so.
 pub(crate) async fn finish(
     db: &mut PgConnection,
     intent: &Intent,

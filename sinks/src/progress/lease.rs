@@ -19,7 +19,7 @@ pub struct Lease {
     pub token: i64,
 }
 
-/// Takes the lease of `chain` for `ttl` if nobody holds it or its time is up, by the database's clock.
+/// Takes the lease of `chain` for `ttl` if no one holds it or its time is up, by the database's clock.
 pub async fn acquire(store: &Store, chain: ChainId, holder: &str, ttl: Duration) -> Result<Option<Lease>, SinkError> {
     let token: Option<i64> = sqlx::query_scalar(ACQUIRE)
         .bind(chain.to_string())
@@ -34,7 +34,7 @@ pub async fn acquire(store: &Store, chain: ChainId, holder: &str, ttl: Duration)
     }))
 }
 
-/// Holds the lease for another `ttl` from now. A lease that ran out and that nobody took is still its holder's.
+/// Holds the lease for another `ttl` from now. A lease that ran out and that no other process took is still its holder's.
 ///
 /// Fails with [`SinkError::LeaseLost`] once someone took it.
 pub async fn renew(store: &Store, lease: &Lease, ttl: Duration) -> Result<(), SinkError> {

@@ -1,8 +1,8 @@
 //! Sources that advance together: registered contracts share a row of coverage instead of keeping one each.
 //!
 //! A member's coverage is its own rows, and those of its cohort from one block on. So a block costs one row however many contracts
-//! there are. A contract registered later joins a cohort that lacks what it lacks, whose gaps are filled as any others, and moves
-//! to the first cohort once it has caught up. Who shares with whom changes nothing of what is covered; see
+//! there are. A contract registered later joins a cohort that misses what it misses, whose gaps are filled like any, and moves
+//! to the first cohort once it has caught up. Which contracts share changes nothing of what is covered; see
 //! docs/decisions/0012-contracts-that-advance-together.md.
 
 use std::ops::RangeInclusive;
@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use crate::error::SinkError;
 use crate::store::Store;
 
-/// What a source says of its contract; sources of one family share rows.
+/// What a source states about its contract; sources of one family share rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// `0x…`: its logs were decoded.
@@ -67,7 +67,7 @@ pub(crate) fn is_cohort(source: &str) -> bool {
     source.starts_with("shared:")
 }
 
-/// The contract that `source` is about, and what it says of it; none for the sources of no contract.
+/// The contract that `source` is about, and what it states about it; none for the sources of no contract.
 fn contract_of(source: &str) -> Option<(Family, Address)> {
     // Every name begins with the empty prefix, but then only an address is one.
     let of = |family: Family| Some((family, source.strip_prefix(family.prefix())?.parse().ok()?));
@@ -205,7 +205,7 @@ impl Shares {
         self.whole.contains(&member.cohort).then_some(member)
     }
 
-    /// Whether the rows say of `contract`, one of those they cover, that it was read at `block`. What it says below its cohort's
+    /// Whether the rows show for `contract`, one of those they cover, that it was read at `block`. What is below its cohort's
     /// first block for it is not wanted.
     pub(crate) fn cover(&self, contract: &Address, block: u64) -> bool {
         self.shared(contract).is_none_or(|member| member.since <= block)

@@ -8,5 +8,6 @@ pub mod intents;
 pub mod lease;
 pub mod members;
 pub mod seams;
+pub mod sessions;
 
 pub(crate) mod ranges;

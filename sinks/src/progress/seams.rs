@@ -1,4 +1,4 @@
-//! Where spans meet: hashes of applied blocks, kept so that a span of another branch is noticed, whoever wrote it beside what.
+//! Where spans meet: hashes of applied blocks, kept so that a span of another branch is noticed, whichever writer it is from.
 //!
 //! Blocks that are not final are all kept in `indexer_blocks`. Of the others the edges of spans are, and one in [`GRID`]. See
 //! docs/decisions/0011-who-may-write.md.
@@ -43,7 +43,7 @@ pub(crate) async fn doubt(store: &Store, chain: ChainId, block: u64) -> Result<(
     Ok(())
 }
 
-/// Ends the doubt about `doubted`: `ancestor`, there or below, is the chain's. Nothing happens where the lease is not in force.
+/// Ends the warning about `doubted`: `ancestor`, there or below, is the chain's. Nothing happens where the lease is not in force.
 pub async fn settle(store: &Store, lease: &Lease, doubted: u64, ancestor: BlockRef) -> Result<(), SinkError> {
     sqlx::query(SETTLE)
         .bind(lease.chain.to_string())
@@ -115,7 +115,7 @@ pub(crate) async fn keep(db: &mut PgConnection, facts: &Facts, step: &Move<'_>) 
     Ok(())
 }
 
-/// Forgets the block `first` of `chain` and those above it, and the doubt about them.
+/// Forgets the block `first` of `chain` and those above it, and the warning about them.
 pub(crate) async fn forget_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<(), SinkError> {
     sqlx::query(FORGET)
         .bind(chain)

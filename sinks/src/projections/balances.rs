@@ -1,6 +1,6 @@
 //! ERC-1155 holdings: sums per token and owner. ERC-721 holdings are read from `tokens`.
 //!
-//! A row of zero is dead and equals no row. Mints come from nobody and burns go to nobody, so the zero address holds nothing.
+//! A row of zero is dead and equals no row. Mints have no sender and burns have no recipient, so the zero address holds nothing.
 
 use alloy_primitives::{Address, U512};
 use rustc_hash::FxHashMap;

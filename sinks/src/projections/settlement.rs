@@ -1,7 +1,7 @@
 //! How orders ended: `closed_by`, `closed_reason` and `filled` of `order_facts`, a function of the orders and closings of a chain.
 //!
 //! An order stands from its own position up to the next order with its key at its market, which replaces it. In between it is
-//! ended by the first closing that reaches it and leaves nothing of it; fills that tell how many units they took leave some
+//! ended by the first closing that reaches it and leaves nothing of it; fills that state how many units they took leave some
 //! until their sum is the order's quantity. A fill that the market reports after an invalidation in the same transaction is
 //! what happened: the order is filled, by the last such fill.
 

@@ -37,7 +37,7 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     Ok(())
 }
 
-/// Makes the tokens of `undone_transfers` what their remaining facts say; a token without any goes.
+/// Makes the tokens of `undone_transfers` what their remaining facts state; a token without any goes.
 pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(REMOVE).bind(chain).execute(&mut *db).await?;
     sqlx::query(RESTORE).bind(chain).execute(db).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), Sin
 }
 
 // Rows arrive sorted by id, so that two writers lock the tokens they share in one order. A token known already and merely
-// passed on (an ERC-1155 transfer between holders) is left alone. Whoever would delete it waits for this commit.
+// passed on (an ERC-1155 transfer between holders) is left alone. A writer that would delete it waits for this commit.
 /// The table, without its schema.
 pub(crate) const TABLE: &str = "tokens";
 
@@ -103,7 +103,7 @@ const RESTORE: &str = "update catalog_service.tokens t set
     ) first_mint on true
     where t.id = u.token";
 
-/// What one span says about one token.
+/// What one span states about one token.
 struct Change<'a> {
     row: &'a Moved<'a>,
     /// Newest single-owner fact.

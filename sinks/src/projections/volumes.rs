@@ -1,7 +1,8 @@
 //! Sales counted and their prices summed, per contract and currency and per token and currency; and the last sale of a token.
 //!
 //! A sale whose price is not known counts and adds no volume. One whose token is not known, or that is flagged `unproven`, counts
-//! nowhere. The last sale is that with the highest position; parts of a bundle are none, because what one of them cost nobody said.
+//! nowhere. The last sale is that with the highest position; parts of a bundle are none, because what one of them cost is
+//! unknown.
 
 use std::collections::BTreeMap;
 
@@ -129,7 +130,7 @@ struct Sum {
     last: Option<Uuid>,
 }
 
-/// Sums per key and currency, sorted by both. Sales without a key are left out, and those that nobody vouches for.
+/// Sums per key and currency, sorted by both. Sales without a key are left out, and those that no source vouches for.
 fn fold<K: Ord>(batch: &Batch<'_>, key: impl Fn(&Sold<'_>) -> Option<K>) -> BTreeMap<(K, Address), Sum> {
     let mut sums: BTreeMap<(K, Address), Sum> = BTreeMap::new();
     for row in &batch.sales {

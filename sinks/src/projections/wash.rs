@@ -5,10 +5,10 @@
 //! - `repeated`: the same buyer bought, or the same seller sold, the same single-owner token at least three times. Purchases
 //!   from and by Blend, which takes tokens for many, do not count as the buyer's.
 //! - `price_outlier`: a sale without any fee, at a unit price above ten times the median of those before it: the last thirty, and
-//!   at least ten, single sales of the collection in the same currency whose price is told. The median of an even number is the
+//!   at least ten, single sales of the collection in the same currency whose price is stated. The median of an even number is the
 //!   lower one of the middle two.
 //!
-//! A party nobody knows (the zero address) is nobody, and a sale of a token nobody knows can only be `same_party`.
+//! An unknown party (the zero address) is no party, and a sale of an unknown token can only be `same_party`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,13 +23,13 @@ use crate::progress::coverage;
 use crate::projections::tokens::address_text;
 use crate::store::Store;
 
-/// Version of the rules above, kept with every sale they judged: a change of the rules raises it, and [`recompute`] does the rest.
+/// Version of the rules above, kept with each classified sale: a change of the rules raises it, and [`recompute`] does the rest.
 pub const WASH_VERSION: i32 = 1;
 
 /// Sales that [`recompute`] looks at in one transaction.
 const RECOMPUTED_AT_ONCE: usize = 2_000;
 
-/// Judges the sales of `batch`, and those that look different beside them.
+/// Classifies the sales of `batch`, and those that look different beside them.
 ///
 /// To be called by the only writer of the chain: it computes from sales that no other may be adding meanwhile.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
@@ -38,7 +38,7 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     changes.judge(db, &batch.chain_name).await
 }
 
-/// Judges the sales that look different without those in `undone_sales`.
+/// Classifies the sales that look different without those in `undone_sales`.
 pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     let undone: Vec<Trade> = sqlx::query_as(UNDONE).fetch_all(&mut *db).await?;
     let mut changes = Changes::default();
@@ -46,11 +46,11 @@ pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), Sin
     changes.judge(db, chain).await
 }
 
-/// Looks at the next sales of `chain`, a bounded number, and judges those that were judged by other rules; returns how many, and
-/// none once these rules judged all. To be called until then: a chain that is up to date costs one lookup.
+/// Looks at the next sales of `chain`, a bounded number, and recomputes those classified by other rules; returns how many, and
+/// none once these rules classified all. To be called until then: a chain that is up to date costs one lookup.
 ///
 /// Harmless at any time and beside anything else. How far it came is kept, so that what is cut short goes on where it stopped;
-/// whoever judges sales by other rules meanwhile takes that away, and everything is looked at again.
+/// a process that classifies sales by other rules meanwhile takes that away, and everything is looked at again.
 pub async fn recompute(store: &Store, chain: ChainId) -> Result<Option<u64>, SinkError> {
     let name = chain.to_string();
     if sqlx::query_scalar(UP_TO_DATE)

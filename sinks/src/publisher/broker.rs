@@ -130,7 +130,7 @@ impl Broker {
         Ok(messages.iter().zip(refused).map(verdict).collect())
     }
 
-    /// Hands every message to the connection, in order, without waiting for one before the next.
+    /// Passes every message to the connection, in order, without waiting for one before the next.
     async fn write(&self, messages: &[&Message]) -> Result<Vec<PublisherConfirm>, PublisherError> {
         let mut confirms: Vec<Option<PublisherConfirm>> = Vec::with_capacity(messages.len());
         let mut waiting = Vec::new();
@@ -177,7 +177,7 @@ impl Broker {
             .await?)
     }
 
-    /// Says goodbye, without waiting long for an answer.
+    /// Closes the connection, without waiting long for an answer.
     pub(super) async fn close(self) {
         let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close(200, "bye".into())).await;
         if !matches!(closed, Ok(Ok(()))) {

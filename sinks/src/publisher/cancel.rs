@@ -1,11 +1,11 @@
-//! What consumers are told of the end of orders that is no fill. Documented in docs/MESSAGES.md.
+//! What consumers receive on the end of orders that is no fill. Documented in docs/MESSAGES.md.
 
 use serde::{Deserialize, Serialize};
 
 use super::message::Told;
 use crate::facts::closings::KIND;
 
-/// What a closing tells, as the table holds it and as consumers read it.
+/// What a closing states, as the table holds it and as consumers read it.
 #[derive(Clone, Debug, Deserialize, Serialize, sqlx::FromRow)]
 pub(super) struct Cancel {
     marketplace: Option<String>,

@@ -1,6 +1,6 @@
 //! Which chains one connection to the broker may publish: claimed in PostgreSQL, locked at the broker, renewed while it works.
 //!
-//! The claim says whose turn it is and fences what is written down as published. The lock is what keeps messages apart: no clock
+//! The claim names whose turn it is and fences what is written down as published. The lock is what keeps messages apart: no clock
 //! decides when an earlier publisher has sent its last one. See docs/decisions/0013-one-connection-publishes-a-chain.md.
 
 use std::collections::BTreeSet;

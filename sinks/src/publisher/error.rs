@@ -21,7 +21,7 @@ pub enum PublisherError {
     Unreachable {
         /// Host and port.
         place: String,
-        /// What the broker or the system said.
+        /// What the broker or the system reported.
         reason: String,
     },
     /// The broker took a request and did not answer.
@@ -43,7 +43,7 @@ pub enum PublisherError {
         chain: ChainId,
         /// The queue that is the lock.
         queue: String,
-        /// What the broker said.
+        /// What the broker reported.
         reason: lapin::Error,
     },
     /// Another publisher took a chain over: whatever this connection still had under way must not come after it.

@@ -1,4 +1,4 @@
-//! What messages of every kind share: routing keys, and the JSON around what a kind tells. Documented in docs/MESSAGES.md.
+//! What messages of every kind share: routing keys, and the JSON around what a kind states. Documented in docs/MESSAGES.md.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use decoders::block::ChainId;
@@ -43,7 +43,7 @@ pub struct Message {
     pub body: Vec<u8>,
 }
 
-/// What a kind of fact tells beside its place: the columns of its table, which a rewind wrote down by the same names.
+/// What a kind of fact states beside its place: the columns of its table, which a rewind wrote down by the same names.
 pub(super) trait Told: DeserializeOwned + for<'r> FromRow<'r, PgRow> + Send + Unpin {
     /// The same as consumers read it.
     type Body: Serialize;
@@ -112,7 +112,7 @@ struct Retracts {
 }
 
 impl<T: Told> Fact<T> {
-    /// The message that tells of this fact.
+    /// The message that publishes this fact.
     pub(super) fn message(self, chain: ChainId) -> Message {
         let id = self.fact_id;
         self.told(chain, id, None)

@@ -1,4 +1,4 @@
-//! The publisher: pays the outbox to RabbitMQ, in order per chain, at least once. Only this module knows RabbitMQ.
+//! The publisher: publishes the outbox to RabbitMQ, in order per chain, at least once. Only this module knows RabbitMQ.
 //!
 //! A batch is read (one statement), published with every message in flight at once, and settled (one statement) when the
 //! broker confirmed all of it. No connection to PostgreSQL is held while the broker is waited for. Killed before a batch is
@@ -47,10 +47,10 @@ const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unroutable {
-    /// Keep it and all that follow on its chain owed, say so in `/readyz`, and try again until a queue is bound.
+    /// Keep it and all that follow on its chain pending, report so in `/readyz`, and try again until a queue is bound.
     #[default]
     Hold,
-    /// Count it and go on: consumers bind what they want, the rest is nobody's.
+    /// Count it and go on: consumers bind what they want, the rest has no consumer.
     Drop,
 }
 
@@ -65,7 +65,7 @@ pub struct Options {
     pub unroutable: Unroutable,
     /// Most messages in flight: read, published and confirmed together.
     pub batch: usize,
-    /// How often the outbox is looked at when nobody rings.
+    /// How often the outbox is looked at when no one rings.
     pub poll_interval: Duration,
     /// Name of this process among publishers of the same database.
     pub holder: String,
@@ -100,7 +100,7 @@ pub async fn check(options: &Options) -> Result<(), PublisherError> {
     Ok(())
 }
 
-/// The task that pays the outbox.
+/// The task that publishes the outbox.
 #[derive(Debug)]
 pub struct Publisher {
     store: Store,
@@ -126,7 +126,7 @@ impl Publisher {
         )
     }
 
-    /// Pays until `cancel`; then finishes or abandons the batch under way and returns. Fails only on fatal errors.
+    /// Publishes until `cancel`; then finishes or abandons the batch under way and returns. Fails only on fatal errors.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), PublisherError> {
         let mut pauses = pauses();
         loop {
@@ -185,7 +185,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// One turn of each chain that owes something.
+    /// One turn of each chain that has something pending.
     async fn round(&mut self, broker: &Broker, cancel: &CancellationToken) -> Result<Ended, PublisherError> {
         let Publisher {
             store,

@@ -1,11 +1,11 @@
-//! What consumers are told of a listing or an offer. Documented in docs/MESSAGES.md.
+//! What consumers receive of a listing or an offer. Documented in docs/MESSAGES.md.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::message::{Told, rfc3339, told_version};
 
-/// What an order tells, as the table holds it.
+/// What an order states, as the table holds it.
 #[derive(Clone, Debug, Deserialize, sqlx::FromRow)]
 pub(super) struct Order {
     contract: String,
@@ -28,7 +28,7 @@ pub(super) struct Order {
     auction: bool,
 }
 
-/// What an order tells, as consumers read it.
+/// What an order states, as consumers read it.
 #[derive(Serialize)]
 pub(super) struct OrderBody {
     contract: String,

@@ -1,4 +1,4 @@
-//! The reading side of the outbox: what is owed, joined with the facts it tells of, and the receipt once it is paid.
+//! The reading side of the outbox: what is pending, joined with the facts it publishes, and the receipt once it is published.
 
 use std::time::Duration;
 
@@ -204,7 +204,7 @@ impl Row {
             Some(told) => retraction(told, chain, fact_id)
                 .map(Some)
                 .map_err(|reason| format!("outbox row {seq} of {chain} has a body that cannot be sent: {reason}")),
-            // Two rows may tell of one fact: what was undone and came again.
+            // Two rows may refer to one fact: what was undone and came again.
             None => Ok(messages.get(&fact_id).cloned()),
         };
         Owed { seq, message }

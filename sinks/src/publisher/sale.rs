@@ -1,4 +1,4 @@
-//! What consumers are told of a sale. Documented in docs/MESSAGES.md.
+//! What consumers receive of a sale. Documented in docs/MESSAGES.md.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::message::{Told, told_version};
 use crate::facts::sales::KIND;
 
-/// What a sale tells, as the table holds it.
+/// What a sale states, as the table holds it.
 #[derive(Clone, Debug, Deserialize, sqlx::FromRow)]
 pub(super) struct Sale {
     contract: String,
@@ -49,7 +49,7 @@ struct BundleBody {
     size: i32,
 }
 
-/// What a sale tells, as consumers read it.
+/// What a sale states, as consumers read it.
 #[derive(Serialize)]
 pub(super) struct SaleBody {
     contract: String,

@@ -1,4 +1,4 @@
-//! What operators are told of the publisher.
+//! What operators see of the publisher.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ impl Status {
         self.broken.insert(chain.0, reason);
     }
 
-    /// Drops what is in the way of chains that owe nothing any more; true when something was.
+    /// Drops what is in the way of chains that have nothing pending any more; true when something was.
     pub(super) fn forget_but(&mut self, chains: &[ChainId]) -> bool {
         let before = self.obstacles();
         let pending = |number: &u64| chains.iter().any(|chain| chain.0 == *number);

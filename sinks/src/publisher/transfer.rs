@@ -1,10 +1,10 @@
-//! What consumers are told of a transfer, mint or burn. Documented in docs/MESSAGES.md.
+//! What consumers receive of a transfer, mint or burn. Documented in docs/MESSAGES.md.
 
 use serde::{Deserialize, Serialize};
 
 use super::message::Told;
 
-/// What a transfer tells, as the table holds it and as consumers read it.
+/// What a transfer states, as the table holds it and as consumers read it.
 #[derive(Clone, Debug, Deserialize, Serialize, sqlx::FromRow)]
 pub(super) struct Transfer {
     contract: String,

@@ -15,7 +15,7 @@ use super::{Options, PublisherError, claims, owed};
 use crate::store::Store;
 
 /// How long a chain with a long backlog may go on before another has its turn. The next turn starts at the front of what is
-/// owed, and so finds rows of transactions that committed late.
+/// pending, and so finds rows of transactions that committed late.
 const TURN: Duration = Duration::from_secs(1);
 /// How long a batch under way may take to be confirmed once the process was asked to stop.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -26,7 +26,7 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How a turn ended.
 pub(super) enum Ended {
-    /// Rows paid; zero when nothing was owed or nothing may be sent now.
+    /// Rows published; zero when nothing was pending or nothing may be sent now.
     Paid(usize),
     /// Asked to stop before the broker confirmed.
     Stopped,
@@ -60,7 +60,7 @@ struct Settlement {
 }
 
 impl Turn<'_> {
-    /// Pays what the chain owes until nothing is left, the turn is over, or something is in the way.
+    /// Publishes what the chain has pending until nothing is left, the turn is over, or something is in the way.
     pub(super) async fn take(&self, lane: &mut Lane) -> Result<Ended, PublisherError> {
         if lane.waits() || !self.claim().await? {
             return Ok(Ended::Paid(0));
@@ -174,7 +174,7 @@ impl Turn<'_> {
 
     /// Sends `messages` and waits for the broker's word on each, renewing the claims and watching for a blocked broker meanwhile.
     ///
-    /// `None` when asked to stop and the broker did not answer in time: the rows stay owed.
+    /// `None` when asked to stop and the broker did not answer in time: the rows stay pending.
     async fn deliver(&self, messages: &[&Message]) -> Result<Option<Vec<Verdict>>, PublisherError> {
         let mut sending = std::pin::pin!(self.broker.send(messages));
         let mut stopping = std::pin::pin!(async {

@@ -285,7 +285,7 @@ async fn relay(client: TcpStream, mut mode: watch::Receiver<Mode>, held: watch::
     }
 }
 
-/// Carries what the client says to the broker; what is held back, and its end, once it is not any more.
+/// Carries what the client sends to the broker; what is held back, and its end, once it is not any more.
 async fn forward(
     mut client: OwnedReadHalf,
     mut broker: OwnedWriteHalf,
@@ -315,7 +315,7 @@ async fn forward(
     mode.wait_for(|mode| *mode != Mode::Held).await.unwrap();
 }
 
-/// Carries what the broker says to the client, for as long as the broker keeps the connection.
+/// Carries what the broker sends to the client, for as long as the broker keeps the connection.
 async fn answer(mut broker: OwnedReadHalf, mut client: OwnedWriteHalf, mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 65_536];
     while let Ok(length @ 1..) = broker.read(&mut buffer).await {

@@ -143,7 +143,7 @@ pub(crate) async fn cursor(store: &Store) -> (i64, i64, i64, i64) {
         .unwrap()
 }
 
-/// Ends the claim of whoever holds it, until `holder` does.
+/// Ends the claim of any process that holds it, until `holder` does.
 pub(crate) async fn claimed_by(store: &Store, holder: &str) {
     loop {
         let now: Option<String> = sqlx::query_scalar("select holder from indexer_service.publisher_cursors")

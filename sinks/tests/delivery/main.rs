@@ -1,4 +1,4 @@
-//! Delivery against a real PostgreSQL and a real RabbitMQ: what is owed is told, at least once, in order, and can be watched.
+//! Delivery against a real PostgreSQL and a real RabbitMQ: pending messages arrive, at least once, in order, and can be watched.
 
 #![cfg(test)]
 

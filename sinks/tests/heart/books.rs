@@ -1,4 +1,4 @@
-//! What facts mean, reckoned without the product's projections, and what the tables say they mean.
+//! What facts mean, computed without the product's projections, and what the tables state they mean.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +45,7 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// What `facts` mean, reckoned one by one in chain order.
+    /// What `facts` mean, computed one by one in chain order.
     pub(crate) fn of(facts: &Facts) -> Self {
         let mut books = Books::default();
         let mut holdings: BTreeMap<(String, String, String), Sum> = BTreeMap::new();
@@ -148,7 +148,7 @@ impl Books {
         }
     }
 
-    /// What the tables and views say.
+    /// What the tables and views show.
     pub(crate) async fn read(store: &Store) -> Self {
         let mut books = Books::default();
         let tokens: Vec<TokenRow> = sqlx::query_as(

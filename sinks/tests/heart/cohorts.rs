@@ -58,7 +58,7 @@ impl Subscriber for Statements {
     fn exit(&self, _: &Id) {}
 }
 
-/// What the world says of some contracts.
+/// What the world states of some contracts.
 fn facts_of(world: &World, range: RangeInclusive<u64>, contracts: &[Address]) -> Facts {
     let mut facts = world.facts(range);
     let of = |contract: &Address| contracts.contains(contract);
@@ -71,7 +71,7 @@ fn facts_of(world: &World, range: RangeInclusive<u64>, contracts: &[Address]) ->
     facts
 }
 
-/// Every contract that says something.
+/// Every contract that states something.
 fn speakers(world: &World) -> Vec<Address> {
     let facts = world.facts(0..=world.height());
     let tokens = facts.transfers.iter().map(|fact| fact.contract);
@@ -104,7 +104,7 @@ async fn share(store: &Store, contracts: &[Address]) {
         .unwrap();
 }
 
-/// The rows that say what is covered.
+/// The rows that state what is covered.
 async fn rows(store: &Store) -> i64 {
     sqlx::query_scalar("select count(*) from indexer_service.indexer_coverage where not isempty(covered)")
         .fetch_one(&store.pool)
@@ -174,7 +174,7 @@ async fn an_empty_block_costs_the_same_with_one_contract_and_with_thousands() {
                 assert_eq!(block.with_subscriber(statements.clone()).await, []);
                 cost.push((statements.0.swap(0, Ordering::Relaxed), rows(&store).await));
             }
-            // The first block reads who shares with whom.
+            // The first block reads which contracts share.
             costs.push(cost.split_off(1));
         }
         assert!(costs[0][0].0 > 5, "statements are counted: {costs:?}");
@@ -219,7 +219,7 @@ async fn rows_of_before_are_carried_over_and_late_contracts_join_once_they_have_
             []
         );
         share(&store, &contracts).await;
-        // One row per proof: what some were proven weaker for is said so of all.
+        // One row per proof: what some were proven weaker for is recorded so for all.
         let proofs: Vec<(String, i64)> = sqlx::query_as(
             "select proof, (select sum(upper(r) - lower(r)) from unnest(covered) r)::bigint
              from indexer_service.indexer_coverage order by proof",

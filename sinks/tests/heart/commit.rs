@@ -1,4 +1,4 @@
-//! What a commit refuses, and what it owes.
+//! What a commit refuses, and what it leaves to publish.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -238,7 +238,7 @@ async fn messages_tell_of_every_kind_in_chain_order_and_are_taken_back_in_revers
     .await;
 }
 
-/// The bodies of every message owed, in order.
+/// The bodies of every pending message, in order.
 async fn owed_messages(store: &Store) -> Vec<Value> {
     let seen: Vec<_> = from_outbox(store.clone(), 0, Filter::default(), None)
         .try_collect()

@@ -1,4 +1,4 @@
-//! Who is believed of a currency: nobody, then its contract, then the operator.
+//! Which source is trusted about a currency: none, then its contract, then the operator.
 
 use alloy_primitives::Address;
 use decoders::currency::Metadata;
@@ -69,7 +69,7 @@ fn facts() -> Facts {
     facts
 }
 
-/// What prices of `facts` are told in, beside the chain's own currency.
+/// What prices of `facts` are stated in, beside the chain's own currency.
 fn named(facts: &Facts) -> Vec<Address> {
     let sold = facts.sales.iter().map(|sale| sale.currency);
     let mut named: Vec<Address> = sold.chain(facts.orders.iter().map(|order| order.currency)).collect();
@@ -86,7 +86,7 @@ fn metadata(symbol: &str) -> Metadata {
     }
 }
 
-/// Says what the operator says, as a start with such a configuration does.
+/// Records what the operator configures, as a start with such a configuration does.
 async fn tell(store: &Store, symbols: &[(Address, &str)]) {
     let currency = |(address, symbol): &(Address, &str)| Currency {
         address: *address,

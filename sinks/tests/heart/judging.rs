@@ -1,4 +1,4 @@
-//! Sales judged again after the rules changed: all of them once, and none when nothing changed.
+//! Sales classified again after the rules changed: all of them once, and none when nothing changed.
 
 use sinks::commit::{Move, apply};
 use sinks::digest::digest;
@@ -17,7 +17,7 @@ async fn run(store: &Store, statement: &'static str) -> u64 {
         .rows_affected()
 }
 
-/// What another version said of every sale but some.
+/// What another version decided for every sale but some.
 async fn overrule(store: &Store) -> u64 {
     run(
         store,
@@ -104,7 +104,7 @@ async fn more_sales_than_fit_one_transaction_are_judged_in_several_and_a_stop_be
         assert!(judged_to < Uuid::max());
         assert_eq!(overruled(&store).await, (outdated - first).cast_signed());
 
-        // The next process goes on there, and what was applied meanwhile is judged already.
+        // The next process goes on there, and what was applied meanwhile is classified already.
         assert_eq!(judge_all(&store).await, outdated - first);
         assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
     })

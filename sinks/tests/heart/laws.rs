@@ -276,7 +276,7 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let world = World::new(seed, 20);
             let (low, high) = (rng.random_range(0..10), rng.random_range(10..20));
-            // Other decoders: some facts vanish, some are told differently.
+            // Other decoders: some facts vanish, some are decoded differently.
             let mut told = world.facts(0..=19);
             told.transfers
                 .retain(|fact| !(low..=high).contains(&fact.block_number) || !fact.log_index.is_multiple_of(3));
@@ -339,7 +339,7 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
     .await;
 }
 
-/// As other decoders might tell the orders of some blocks, and their ends.
+/// As other decoders might decode the orders of some blocks, and their ends.
 fn retell_orders(told: &mut Facts, within: impl Fn(u64) -> bool) {
     told.orders
         .retain(|fact| !within(fact.block_number) || !fact.log_index.is_multiple_of(3));

@@ -1,4 +1,4 @@
-//! What markets say in the made-up chain: orders and their ends, so few makers and keys that they meet all the time, and a
+//! What markets emit in the made-up chain: orders and their ends, so few makers and keys that they meet all the time, and a
 //! collection that sells often enough to have a price.
 
 use alloy_primitives::{Address, B256, U256};
@@ -14,7 +14,7 @@ pub(crate) const PAST: u64 = 1_600_000_000;
 /// Long from now.
 pub(crate) const FUTURE: u64 = 4_000_000_000;
 
-/// Appends what the markets say in block `number`.
+/// Appends what the markets emit in block `number`.
 pub(crate) fn say(rng: &mut ChaCha8Rng, number: u64, saying: &mut Saying) {
     let transactions = [(); 2].map(|()| B256::from(rng.random::<[u8; 32]>()));
     for log_index in 60..60 + rng.random_range(0..6) {

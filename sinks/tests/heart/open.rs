@@ -1,4 +1,4 @@
-//! How orders stand, told by going through orders and closings one by one, and what the views say of them.
+//! How orders stand, found by going through orders and closings one by one, and what the views show of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ type Prices = (Option<String>, Option<String>, i64);
 type StandRow = (Uuid, String, bool, String, Option<String>, Option<Uuid>);
 type PricesRow = (String, String, Option<String>, Option<String>, i64);
 
-/// Every relation that tells of orders.
+/// Every relation that shows orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Open {
     listings: BTreeMap<Uuid, Stand>,
@@ -129,7 +129,7 @@ impl<'a> Life<'a> {
     }
 }
 
-/// Who holds what, as far as transfers tell.
+/// Who holds what, as far as transfers show.
 #[derive(Default)]
 struct Holdings {
     tokens: BTreeSet<(Address, U256)>,
@@ -253,7 +253,7 @@ impl Open {
         open
     }
 
-    /// What the views say.
+    /// What the views show.
     pub(crate) async fn read(store: &Store) -> Self {
         let stands = async |statement: &'static str| {
             let rows: Vec<StandRow> = sqlx::query_as(statement).fetch_all(&store.pool).await.unwrap();

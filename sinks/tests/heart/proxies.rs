@@ -1,6 +1,6 @@
-//! The laws of stored ABIs: whatever order, split and repetition upgrades of proxies are told in, and wherever the chain is rewound
-//! between, what contracts run, what their logs were read by, and their faults end as if told in order once. And at no time is a
-//! log covered that was last read by anything else than what is in force.
+//! The laws of stored ABIs: whatever order, split and repetition upgrades of proxies are read in, and wherever the chain is
+//! rewound between, what contracts run, what their logs were read by, and their faults end as if read in order once. And at no
+//! time is a log covered that was last read by anything else than what is in force.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -29,7 +29,7 @@ const BEACON: Address = Address::repeat_byte(0xbe);
 /// Contracts that are followed: two proxies, and the beacon they may ask.
 const FOLLOWED: [Address; 3] = [Address::repeat_byte(0x71), Address::repeat_byte(0x72), BEACON];
 
-/// A log of a followed contract, and what it says of what the contract runs.
+/// A log of a followed contract, and what it states of what the contract runs.
 #[derive(Clone, Copy)]
 struct Log {
     id: Uuid,
@@ -202,7 +202,7 @@ async fn fill(store: &Store, world: &World, height: u64, readings: &mut Readings
     }
 }
 
-/// What the tables say of contracts.
+/// What the tables hold of contracts.
 #[derive(Debug, PartialEq)]
 struct Tables {
     upgrades: Vec<Upgrade>,
@@ -260,14 +260,14 @@ async fn clear_all(store: &Store) {
         .unwrap();
 }
 
-/// What an operator says, which no log and no rewind takes back.
+/// What an operator states, which no log and no rewind takes back.
 async fn tell(store: &Store, told: &[(Address, u64, Address)]) {
     for (contract, from, code) in told {
         abis::tell(store, CHAIN, *contract, *from, *code).await.unwrap();
     }
 }
 
-/// The tables after everything was told in order, once.
+/// The tables after everything was read in order, once.
 async fn clean(store: &Store, world: &World, told: &[(Address, u64, Address)]) -> Tables {
     clear_all(store).await;
     tell(store, told).await;

@@ -158,7 +158,7 @@ async fn spans_of_two_branches_do_not_meet() {
             assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
             assert_eq!(checkpoint::doubted(&store, CHAIN).await.unwrap(), Some(expected));
 
-            // The other branch is taken back, and with it the doubt.
+            // The other branch is taken back, and with it the warning.
             let lease = acquire(&store, CHAIN, "here", Duration::from_secs(600))
                 .await
                 .unwrap()

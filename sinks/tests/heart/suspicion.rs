@@ -1,4 +1,4 @@
-//! Which sales look made up, reckoned by comparing each with every other, and what the table says of them.
+//! Which sales look made up, computed by comparing each with every other, and what the table shows of them.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ fn outlier<'a>(sale: &Sale, before: impl Iterator<Item = &'a Sale>) -> bool {
         && unit(sale).is_some_and(|price| price > last[(last.len() - 1) / 2].saturating_mul(U256::from(10)))
 }
 
-/// What the table says. Every sale was judged.
+/// What the table shows. Every sale was classified.
 pub(crate) async fn read(store: &Store) -> Suspicion {
     let rows: Vec<(Uuid, Vec<String>, i32)> =
         sqlx::query_as("select id, wash_flags, wash_version from catalog_service.sale_facts")

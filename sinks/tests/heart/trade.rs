@@ -1,4 +1,4 @@
-//! What sales mean, reckoned without the product's projections, and what the tables and views say they mean.
+//! What sales mean, computed without the product's projections, and what the tables and views state they mean.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::world::CHAIN;
 
 /// Worth as much as the chain's own.
 pub(crate) const PEGGED: Address = Address::repeat_byte(0xee);
-/// Nobody told how many decimals it has.
+/// No source states how many decimals it has.
 pub(crate) const OTHER: Address = Address::repeat_byte(0xff);
 
 /// What is known of the currencies of the world.
@@ -77,7 +77,7 @@ impl Sum {
 }
 
 impl Trade {
-    /// What the sales of `facts` mean for these tokens and contracts, reckoned one by one in chain order.
+    /// What the sales of `facts` mean for these tokens and contracts, computed one by one in chain order.
     pub(crate) fn of<'a>(facts: &Facts, shown: impl Iterator<Item = &'a (String, String)>) -> Self {
         let mut tokens: BTreeMap<(Uuid, String), Sum> = BTreeMap::new();
         let mut contracts: BTreeMap<(String, String), Sum> = BTreeMap::new();
@@ -124,7 +124,7 @@ impl Trade {
         trade
     }
 
-    /// What the tables and views say.
+    /// What the tables and views show.
     pub(crate) async fn read(store: &Store) -> Self {
         let tokens: Vec<(Uuid, String, i64, String, Option<Uuid>)> = sqlx::query_as(
             "select token, currency, sales, volume_raw::text, last_sale from catalog_service.token_sales",

@@ -1,6 +1,6 @@
 //! A made-up chain with branches.
 //!
-//! Transfers and sales are random and mostly impossible (nobody owned what was sent), as every history is whose beginning is not
+//! Transfers and sales are random and mostly impossible (no one owned what was sent), as every history is whose beginning is not
 //! covered: the laws must hold for any set of facts.
 
 use std::ops::RangeInclusive;
@@ -25,7 +25,7 @@ pub(crate) const SOURCES: [&str; 6] = ["cryptopunks", "erc1155", "erc2309", "erc
 pub(crate) const SEAPORT: Address = Address::repeat_byte(0x5e);
 pub(crate) const WYVERN: Address = Address::repeat_byte(0x5f);
 
-/// One block with what it says.
+/// One block with what it holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Saying {
     pub(crate) block: Block,

@@ -33,7 +33,7 @@ pub(crate) enum Answer {
     Result(Box<RawValue>),
     /// The node does not know the method.
     Unsupported,
-    /// The node says there is nothing.
+    /// The node reports there is nothing.
     Nothing,
 }
 

@@ -212,7 +212,7 @@ pub(super) fn log(raw: &RawValue) -> Result<Log, RecordingError> {
     })
 }
 
-/// The same block under another hash and on another parent, in every place where its JSON says so.
+/// The same block under another hash and on another parent, in every place where its JSON names them.
 pub(crate) fn relabel(block: &Block, hash: B256, parent_hash: B256) -> Block {
     let mut relabelled = Block {
         hash,

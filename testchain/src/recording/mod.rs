@@ -73,7 +73,7 @@ pub enum RecordingError {
     File {
         /// File or folder.
         path: PathBuf,
-        /// What the system says.
+        /// What the system reports.
         source: io::Error,
     },
     /// The stream ends early or is no zstd.
@@ -133,7 +133,7 @@ pub enum RecordingError {
         /// Height of the block.
         number: u64,
     },
-    /// The receipts' logs are neither what the header's bloom says nor what `eth_getLogs` says.
+    /// The receipts' logs are neither what the header's bloom shows nor what `eth_getLogs` returns.
     #[error("the receipts of block {number} do not have the logs its header and eth_getLogs speak of")]
     Logs {
         /// Height of the block.

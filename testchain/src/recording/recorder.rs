@@ -64,7 +64,7 @@ pub struct Progress {
 /// Records blocks `from` to `to`, both included, from `endpoint_url` into the file `path`.
 ///
 /// # Errors
-/// When the endpoint stays unreachable, lacks a block, contradicts itself, or the file cannot be written. The file is then
+/// When the endpoint stays unreachable, misses a block, contradicts itself, or the file cannot be written. The file is then
 /// removed.
 pub async fn record(endpoint_url: &str, from: u64, to: u64, path: &Path) -> Result<Summary, RecordingError> {
     let mut recorder = Recorder::connect(endpoint_url).await?;

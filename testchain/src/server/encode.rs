@@ -6,7 +6,7 @@ use alloy_rlp::Encodable;
 
 use crate::block::{Block, Header, Log};
 
-/// What a composed transaction pays per gas: 2 gwei, as the simulator's transactions do.
+/// What a composed transaction is charged per gas: 2 gwei, as the simulator's transactions do.
 const GAS_PRICE: u64 = 2_000_000_000;
 
 /// Appends `"0x…"` with two digits per byte.
@@ -68,7 +68,7 @@ pub(crate) fn array<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mu
     out.push(b']');
 }
 
-/// The part of a log's JSON that says where it stands; written once per block and once per transaction.
+/// The part of a log's JSON that states where it stands; written once per block and once per transaction.
 #[derive(Debug)]
 pub(crate) struct Place {
     bytes: Vec<u8>,
@@ -76,7 +76,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The place of the logs of `block`; `timestamps` says whether logs carry `blockTimestamp`.
+    /// The place of the logs of `block`; `timestamps` decides whether logs carry `blockTimestamp`.
     pub(crate) fn new(block: &Block, timestamps: bool) -> Self {
         let mut bytes = Vec::with_capacity(320);
         data_field(&mut bytes, "blockHash", block.hash.as_slice());

@@ -47,7 +47,7 @@ pub enum BatchRefusal {
     TooLarge,
     /// HTTP 429 and plain text.
     TooManyRequests,
-    /// Answers to the calls within the limit, an error without telling words for each of the others.
+    /// Answers to the calls within the limit, an error without a specific text for each of the others.
     PerCall,
     /// Answers to the calls within the limit, and nothing of the others.
     Cut,
@@ -88,7 +88,7 @@ pub(crate) enum WholeRefusal {
     Text(&'static str),
 }
 
-/// Providers differ in how they say the same thing; these are their words, codes included.
+/// Providers differ in how they phrase the same thing; these are their words, codes included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wording {
     /// Infura, geth with limits: -32005 with a suggested range.

@@ -55,7 +55,7 @@ impl Service {
         }
     }
 
-    /// Answers a request after the faults had their say.
+    /// Answers a request after the faults were applied.
     pub(crate) async fn turn(&self, body: &[u8]) -> Turn {
         let settings = self.faults.settings();
         let delay = self.faults.delay(&settings);

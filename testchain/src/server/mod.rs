@@ -77,7 +77,7 @@ impl Server {
         }
     }
 
-    /// Returns when the server ends by itself, which only a failing socket makes it do.
+    /// Returns when the server ends on its own, which only a failing socket makes it do.
     ///
     /// # Errors
     /// The socket's failure.

@@ -64,7 +64,7 @@ pub(crate) async fn talk(service: Arc<Service>, mut socket: WebSocket) {
 struct Session<'a> {
     service: &'a Service,
     subscriptions: Vec<String>,
-    /// The chain the subscriber was told about, oldest block first.
+    /// The chain the subscriber was notified of, oldest block first.
     pushed: VecDeque<(u64, B256)>,
 }
 

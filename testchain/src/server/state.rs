@@ -47,7 +47,7 @@ impl Revert {
     }
 }
 
-/// Answers what only a contract's state can tell.
+/// Answers what only a contract's state can answer.
 pub trait State: Send + Sync {
     /// The return data of a call; every call reverts unless this is implemented.
     ///

@@ -148,7 +148,7 @@ impl View {
         Some(Arc::new(relabel(&block, hash, parent)))
     }
 
-    /// The block as `eth_getLogs` tells it.
+    /// The block as `eth_getLogs` returns it.
     pub(crate) fn with_log_faults(&self, block: Arc<Block>, settings: &Settings, lies: bool) -> Arc<Block> {
         if lies {
             self.with_logs_altered(block, settings.logs)
@@ -157,7 +157,7 @@ impl View {
         }
     }
 
-    /// The block as receipts tell it.
+    /// The block as receipts show it.
     pub(crate) fn with_receipt_faults(&self, block: Arc<Block>, settings: &Settings, lies: bool) -> Arc<Block> {
         if lies {
             self.with_logs_altered(block, settings.receipts)

@@ -1,5 +1,5 @@
 //! What the simulated contracts answer, at any block of any branch: `ownerOf`, `balanceOf`, the storage of bids on punks, and what
-//! wrapped ether says of itself.
+//! wrapped ether reports of itself.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -163,7 +163,7 @@ impl Answers {
             let mut written = changes.bids.iter().rev();
             written.find(|written| written.punk == punk).copied()
         });
-        // A punk nobody ever bid on is zero in all of its storage, its number too.
+        // A punk no one ever bid on is zero in all of its storage, its number too.
         let words = match written {
             None => [U256::ZERO; 4],
             Some(BidWritten { bid: None, .. }) => [U256::ZERO, punk, U256::ZERO, U256::ZERO],

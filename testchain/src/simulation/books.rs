@@ -1,4 +1,4 @@
-//! The generator's own record of everything its chain said about ownership, one entry per transfer item.
+//! The generator's own record of everything its chain emitted about ownership, one entry per transfer item.
 //!
 //! Entries are kept by index into the roster, forty-odd bytes of substance each, and read back as plain words.
 
@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::trades::{Ending, Order, Sale, Trades};
 use super::traffic::{Move, Script};
 
-/// What a chain said up to its head, in chain order.
+/// What a chain emitted up to its head, in chain order.
 #[derive(Clone, Debug)]
 pub struct Books {
     settings: Arc<Settings>,
@@ -33,7 +33,7 @@ pub(super) struct Entry {
     pub(super) part: Move,
 }
 
-/// One token, or one quantity of one token, changing hands.
+/// One token, or one quantity of one token, changing owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// Height of the block.
@@ -52,7 +52,7 @@ pub struct Transfer {
     pub to: Address,
     /// Units moved: one unless ERC-1155, where it may be zero.
     pub quantity: U256,
-    /// How the log said it.
+    /// How the log stated it.
     pub layout: Layout,
 }
 
@@ -112,7 +112,7 @@ pub enum Flaw {
     LengthsDiffer,
     /// An array that starts behind the end of the data.
     OffsetOutside,
-    /// From nobody to nobody.
+    /// From no one to no one.
     ZeroToZero,
     /// An ERC-2309 range that ends before it starts.
     RangeReversed,
@@ -132,12 +132,12 @@ impl Layout {
 }
 
 impl Transfer {
-    /// Whether it comes from nobody.
+    /// Whether it comes from no one.
     pub fn is_mint(&self) -> bool {
         self.from == Address::ZERO
     }
 
-    /// Whether it goes to nobody.
+    /// Whether it goes to no one.
     pub fn is_burn(&self) -> bool {
         self.to == Address::ZERO
     }
@@ -154,7 +154,7 @@ impl Books {
         }
     }
 
-    /// Enters what a block says; the transactions that say it are left in the script.
+    /// Enters what a block holds; the transactions that emit it are left in the script.
     pub(super) fn enter(&mut self, script: &mut Script) {
         self.entries.append(&mut script.entries);
         self.malformed.append(&mut script.malformed);

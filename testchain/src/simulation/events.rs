@@ -13,7 +13,7 @@ const PUNK_TRANSFER: B256 = b256!("05af636b70da6819000c49f85b21fa82081c632069bb6
 const PUNK_BOUGHT: B256 = b256!("58e5d5a525e3b40bc15abaa38b5882678db1ee68befd2f60bafe3a7fd06db9e3");
 const PUNK_NO_LONGER_FOR_SALE: B256 = b256!("b0e0a660b4e50f26f0b7ce75c24655fc76cc66e3334a54ff410277229fa10bd4");
 
-/// Who sends to whom.
+/// Sender and recipient.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parties {
     pub(super) from: Address,
@@ -96,7 +96,7 @@ pub(super) fn transfer_single_cut(contract: Address, parties: Parties, token: U2
     log(contract, operated(TRANSFER_SINGLE, parties), [token])
 }
 
-/// ERC-721 `Approval`; of nobody when `parties.to` is zero.
+/// ERC-721 `Approval`; of no one when `parties.to` is zero.
 pub(super) fn erc721_approval(contract: Address, parties: Parties, token: U256) -> Log {
     log(
         contract,
@@ -138,7 +138,7 @@ pub(super) fn punk_transfer(contract: Address, parties: Parties, punk: U256) -> 
     )
 }
 
-/// CryptoPunks `PunkBought`; an accepted bid says zero for the value and the buyer.
+/// CryptoPunks `PunkBought`; an accepted bid states zero for the value and the buyer.
 pub(super) fn punk_bought(contract: Address, parties: Parties, punk: U256, value: U256) -> Log {
     log(
         contract,

@@ -20,9 +20,9 @@ pub struct Token {
 pub struct Tally {
     /// Transfer items.
     pub items: u64,
-    /// Items from nobody.
+    /// Items from no one.
     pub mints: u64,
-    /// Items to nobody.
+    /// Items to no one.
     pub burns: u64,
     /// Items by the form of their log.
     pub items_by_layout: BTreeMap<Layout, u64>,
@@ -30,7 +30,7 @@ pub struct Tally {
     pub logs_by_layout: BTreeMap<Layout, u64>,
 }
 
-/// Who holds what. Folded from transfers in chain order; a list that starts in the middle gives what the list says.
+/// Who holds what. Folded from transfers in chain order; a list that starts in the middle gives what the list states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     owners: BTreeMap<Token, Address>,

@@ -48,7 +48,7 @@ const PLANTED_BITS: u32 = 20;
 /// Dice whose rolls are the same on every platform.
 type Dice = ChaCha8Rng;
 
-/// A deterministic chain that grows block by block, with the books of everything it said.
+/// A deterministic chain that grows block by block, with the books of everything it emitted.
 #[derive(Clone, Debug)]
 pub struct Simulation {
     settings: Arc<Settings>,
@@ -106,7 +106,7 @@ impl Simulation {
         self.hashes.get(offset).copied()
     }
 
-    /// What the chain said so far, kept while it was said.
+    /// What the chain emitted so far, kept while it was emitted.
     pub fn books(&self) -> &Books {
         &self.books
     }
@@ -122,7 +122,7 @@ impl Simulation {
     }
 
     /// Makes the block on top of the newest one, with a further transaction at its end for each of these lists of logs. The books
-    /// know nothing of what they say.
+    /// know nothing of what they emit.
     pub fn next_block_with(&mut self, planted: &[Vec<Log>]) -> Block {
         let height = self.next_height();
         let mut script = self.play_out(height);
@@ -227,7 +227,7 @@ mod tests {
         assert!(off <= 20, "{what}: {actual} is {off} ‰ off {expected}");
     }
 
-    /// The whole workload of the performance figures. Blocks are not sealed: only what they say is counted.
+    /// The whole workload of the performance figures. Blocks are not sealed: only what they emit is counted.
     #[test]
     fn the_benchmark_has_the_stated_counts() {
         let mut simulation = Simulation::new(Settings::benchmark(1));

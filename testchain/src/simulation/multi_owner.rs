@@ -57,7 +57,7 @@ pub(super) fn batch(stage: &mut Stage<'_>) {
     stage.say(Layout::Erc1155Batch, log, &parts);
 }
 
-/// Only who holds something sends or burns; where nobody is found, something is minted.
+/// Only who holds something sends or burns; where none is found, something is minted.
 fn direction(stage: &mut Stage<'_>, contract: ContractIndex, births: u32) -> Direction {
     let roll = stage.permille();
     let tokens = stage.world.multitoken(contract);

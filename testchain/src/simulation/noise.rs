@@ -1,4 +1,4 @@
-//! Traffic an NFT indexer must tell from NFT events: ERC-20 transfers, approvals, and logs that are malformed.
+//! Traffic an NFT indexer must distinguish from NFT events: ERC-20 transfers, approvals, and logs that are malformed.
 
 use alloy_primitives::{Address, U256};
 use rand::{Rng, RngExt};
@@ -56,7 +56,7 @@ pub(super) fn approval(stage: &mut Stage<'_>) {
     stage.emit(log);
 }
 
-/// A log with the topics of an NFT event that no decoder may believe.
+/// A log with the topics of an NFT event that no decoder may accept.
 pub(super) fn hostile(stage: &mut Stage<'_>) {
     let rogue = stage.roster.rogue;
     let parties = strangers(stage);

@@ -18,7 +18,7 @@ pub(super) type Serial = u32;
 pub(super) const NOBODY: Owner = u32::MAX;
 /// The market contract of Foundation, which holds what it sells.
 pub(super) const FOUNDATION: Owner = u32::MAX - 1;
-/// A contract that buys in other people's name and hands on what it bought.
+/// A contract that buys in other people's name and passes on what it bought.
 pub(super) const ROUTER: Owner = u32::MAX - 2;
 /// Owners from here on are no people: they neither draw nor are drawn.
 pub(super) const CONTRACTS: Owner = u32::MAX - 2;

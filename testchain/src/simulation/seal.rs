@@ -82,7 +82,7 @@ pub(super) fn block(settings: &Settings, place: Place, drafts: Vec<Draft>) -> Bl
     }
 }
 
-/// The transaction's EIP-2718 bytes. It has no signature, as some chains' own transactions: nobody holds these accounts' keys.
+/// The transaction's EIP-2718 bytes. It has no signature, as some chains' own transactions: no one holds these accounts' keys.
 fn encode(settings: &Settings, draft: &Draft) -> Vec<u8> {
     let signature = Signature::new(U256::ZERO, U256::ZERO, false);
     let (to, input) = (TxKind::Call(draft.to), draft.input.clone());

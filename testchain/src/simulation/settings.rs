@@ -43,7 +43,7 @@ pub struct Settings {
     pub range_tokens: RangeInclusive<u32>,
 }
 
-/// Relative weights of what is said next; one unit of each says one log, CryptoPunks up to three. On a chain with markets
+/// Relative weights of what is emitted next; one unit of each emits one log, CryptoPunks up to three. On a chain with markets
 /// punks are sold there only, and by weight just given away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix {

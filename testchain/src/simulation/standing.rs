@@ -1,4 +1,4 @@
-//! How the markets stand at a height: the state of every order, and what sales and listings say of tokens and collections.
+//! How the markets stand at a height: the state of every order, and what sales and listings state of tokens and collections.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub struct Standing {
     pub remaining: U256,
 }
 
-/// What sales and listings say of a token or of a collection.
+/// What sales and listings state of a token or of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Sales.
@@ -64,12 +64,12 @@ impl Books {
             .collect()
     }
 
-    /// What sales and listings up to `height` say of each collection that has any.
+    /// What sales and listings up to `height` state of each collection that has any.
     pub fn collection_statistics(&self, height: u64) -> BTreeMap<Address, Statistics> {
         self.statistics(height, |token| Some(token.contract))
     }
 
-    /// What sales and listings up to `height` say of each token that has any.
+    /// What sales and listings up to `height` state of each token that has any.
     pub fn token_statistics(&self, height: u64) -> BTreeMap<Token, Statistics> {
         self.statistics(height, Some)
     }

@@ -28,7 +28,7 @@ pub enum Market {
     X2y2,
 }
 
-/// Who found whom.
+/// Which side found the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// The seller had offered a token, the buyer took it.
@@ -37,7 +37,7 @@ pub enum Side {
     Offer,
 }
 
-/// What a part of a price was paid for.
+/// What a part of a price was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
     /// To the market.
@@ -66,7 +66,7 @@ pub struct Sale {
     pub item: u32,
     /// Where.
     pub market: Market,
-    /// Who found whom.
+    /// Which side found the other.
     pub side: Side,
     /// Token contract.
     pub contract: Address,
@@ -86,7 +86,7 @@ pub struct Sale {
     pub router: Option<Address>,
     /// Zero for the native currency, else the ERC-20 contract.
     pub currency: Address,
-    /// What the buyer paid, fees included; absent for a bid on a punk that nobody had entered.
+    /// What the buyer paid, fees included; absent for a bid on a punk that no one had entered.
     pub price: Option<U256>,
     /// What the seller did not get of it, sorted.
     pub fees: Vec<Fee>,
@@ -123,7 +123,7 @@ pub struct Order {
     pub price: U256,
     /// From when on it can be taken, seconds since the Unix epoch.
     pub starts_at: Option<u64>,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires_at: Option<u64>,
     /// The only one who may take it.
     pub taker: Option<Address>,

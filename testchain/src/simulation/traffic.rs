@@ -1,4 +1,4 @@
-//! Draws what a block says: transactions, each with several logs, and what the books are to hold of them.
+//! Draws what a block emits: transactions, each with several logs, and what the books are to hold of them.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ const ACTIONS: u32 = 6;
 /// Selector of `safeTransferFrom(address,address,uint256)`; what the calls really were does not matter here.
 static CALLDATA: [u8; 4] = [0x42, 0x84, 0x2e, 0x0e];
 
-/// What one block says.
+/// What one block emits.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     pub(super) transactions: Vec<Draft>,
@@ -46,7 +46,7 @@ pub(super) struct Draft {
     pub(super) logs: Vec<Log>,
 }
 
-/// One token, or one quantity of one, changing hands.
+/// One token, or one quantity of one, changing owners.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Move {
     pub(super) contract: ContractIndex,
@@ -66,7 +66,7 @@ pub(super) struct BidWritten {
 /// One thing that can happen.
 type Act = fn(&mut Stage<'_>);
 
-/// Where the traffic of one block is played: whatever is said here happens in the world and is entered in the books.
+/// Where the traffic of one block is played: whatever is emitted here happens in the world and is entered in the books.
 pub(super) struct Stage<'a> {
     pub(super) settings: &'a Settings,
     pub(super) roster: &'a Roster,
@@ -254,7 +254,7 @@ impl Stage<'_> {
         self.emit(log);
     }
 
-    /// Emits a log that says nothing about ownership.
+    /// Emits a log that states nothing about ownership.
     pub(super) fn emit(&mut self, log: Log) {
         self.logs.push(log);
         self.log_index += 1;

@@ -64,7 +64,7 @@ impl World {
         &mut self.multitokens[index]
     }
 
-    /// Lets a token that exists change hands. What a contract holds of an ERC-1155 token for a moment, nobody may draw.
+    /// Lets a token that exists change owners. What a contract holds of an ERC-1155 token for a moment, no one may draw.
     pub(super) fn hand_over(&mut self, roster: &Roster, part: &Move) {
         if (part.contract as usize) < self.collections.len() {
             return self.collection(part.contract).send(part.serial, part.to);
@@ -97,7 +97,7 @@ impl Collection {
         Some(serial)
     }
 
-    /// Some live token in a person's hands, and its owner.
+    /// Some live token held by a person, and its owner.
     pub(super) fn live(&self, dice: &mut Dice) -> Option<(Serial, Owner)> {
         (0..TRIES).find_map(|_| {
             let serial = dice.random_range(0..self.owners.len().max(1));
@@ -108,7 +108,7 @@ impl Collection {
         })
     }
 
-    /// Who owns a token; nobody once it is burned.
+    /// Who owns a token; no one once it is burned.
     pub(super) fn owner(&self, serial: Serial) -> Option<Owner> {
         self.owners
             .get(serial as usize)
@@ -122,7 +122,7 @@ impl Collection {
         owned.map(|(_, serial)| serial).collect()
     }
 
-    /// Hands a live token on, or burns it.
+    /// Passes a live token on, or burns it.
     pub(super) fn send(&mut self, serial: Serial, to: Owner) {
         self.owners[serial as usize] = to;
         if to == NOBODY {
@@ -199,7 +199,7 @@ impl Multitoken {
         portfolio.retain(|holding| holding.quantity > 0);
     }
 
-    /// Takes some or all of something the member holds; `None` once he holds nothing.
+    /// Takes some or all of something the member holds; `None` once they hold nothing.
     pub(super) fn take(&mut self, from: u32, dice: &mut Dice) -> Option<(Serial, u128)> {
         let portfolio = &mut self.portfolios[from as usize];
         if portfolio.is_empty() {

@@ -78,7 +78,7 @@ async fn assert_block(client: &Client, chain_id: u64, block: &Arc<Block>) {
     {
         lower(log);
     }
-    // One block was fetched without its transactions; those are put together from what its receipts say.
+    // One block was fetched without its transactions; those are put together from what its receipts state.
     let full = file["block"]["transactions"][0].is_object();
     let answer = client.ask("eth_getBlockByHash", json!([block.hash, full])).await;
     assert_eq!(answer, file["block"], "{chain_id}-{}", block.number);

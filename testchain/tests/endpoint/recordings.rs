@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::{Endpoint, FINALITY, endpoint, endpoint_with, serve};
 use crate::client::{Client, hex};
 
-/// Everything an endpoint says about the blocks of a ledger.
+/// Everything an endpoint returns about the blocks of a ledger.
 pub(crate) async fn everything(client: &Client, ledger: &Ledger) -> Vec<Value> {
     let mut said = Vec::new();
     for block in ledger.range(0, u64::MAX) {

@@ -1,9 +1,9 @@
 //! Seaport orders filled against each other (decoding specification, section 4.1).
 //!
-//! From 1.2 on `OrdersMatched` names them; 1.1 tells nothing, but leaves their recipient empty. A group is taken apart into the
+//! From 1.2 on `OrdersMatched` names them; 1.1 emits nothing, but leaves their recipient empty. A group is taken apart into the
 //! orders that exchange tokens with each other, and each part is one deal.
 //!
-//! How many orders a group holds is up to whoever emits its logs: nothing here compares each with each.
+//! How many orders a group holds is up to the emitter of its logs: nothing here compares each with each.
 
 use std::collections::VecDeque;
 
@@ -183,7 +183,7 @@ fn apart<'g, 'a>(part: &[&'g Order<'a>], caller: Address) -> Vec<Exchange<'g, 'a
     apart.unwrap_or_else(|| vec![Exchange::whole(part.to_vec())])
 }
 
-/// Bids that one seller accepts with one order, which asks for nothing but his proceeds: each is what he sold one token for.
+/// Bids that one seller accepts with one order, which asks for nothing but the proceeds: each is what one token was sold for.
 fn accepted<'g, 'a>(
     bids: &[&'g Order<'a>],
     givers: &[&'g Order<'a>],
@@ -278,13 +278,13 @@ impl<'o> Wanted<'o> {
         asking.remove(abroad.unwrap_or_default()).map(|(_, item)| item)
     }
 
-    /// Whether nobody asks for anything more.
+    /// Whether no order asks for anything more.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.values().all(VecDeque::is_empty)
     }
 }
 
-/// What was offered and nobody asked for goes to the caller: to the seller if he called, else it is a fee.
+/// What was offered and no order asked for goes to the caller: to the seller if that is the caller, else it is a fee.
 fn keep_the_rest(deal: &mut Deal, part: &[&Order<'_>], asked: &[&Item]) {
     let is_seller = sellers(&deal.lines);
     let to_sellers = asked.iter().filter(|item| is_seller(item.recipient));

@@ -1,10 +1,11 @@
 //! Seaport 1.1 to 1.6 (decoding specification, section 4.1; contracts `ProjectOpenSea/seaport`).
 //!
-//! `OrderFulfilled` tells one order as it was filled: what its offerer gave and what had to be given for it. Orders filled
+//! `OrderFulfilled` emits one order as it was filled: what its offerer gave and what had to be given for it. Orders filled
 //! against each other form a group ([`seaport_groups`](crate::markets::seaport::groups)).
 //!
-//! Orders are signed, not sent: only those that somebody validated stand on the chain ([`seaport_orders`](crate::markets::seaport::orders)).
-//! They are known by their hash, and a raised counter ends all of an offerer's at that contract.
+//! Orders are signed, not sent: only those that somebody validated stand on the chain
+//! ([`seaport_orders`](crate::markets::seaport::orders)). They are known by their hash, and a raised counter ends all of an
+//! offerer's at that contract.
 
 mod groups;
 mod orders;
@@ -61,15 +62,15 @@ const ORDERS_MATCHED: B256 = b256!("4b9f2d36e1b4c93de62cc077b00b1a91d84b6c31b4a1
 
 /// `OrderValidated(bytes32,(address,address,(uint8,address,uint256,uint256,uint256)[],(uint8,address,uint256,uint256,uint256,address)[],uint8,uint256,uint256,bytes32,uint256,bytes32,uint256))`.
 const ORDER_VALIDATED: B256 = b256!("f280791efe782edcf06ce15c8f4dff17601db3b88eb3805a0db7d77faf757f04");
-/// `OrderValidated(bytes32,address,address)`, of 1.1, which tells no terms.
+/// `OrderValidated(bytes32,address,address)`, of 1.1, which states no terms.
 const ORDER_VALIDATED_UNSEEN: B256 = b256!("fde361574a066b44b3b5fe98a87108b7565e327327954c4faeea56a4e6491a0a");
 /// `OrderCancelled(bytes32,address,address)`.
 const ORDER_CANCELLED: B256 = b256!("6bacc01dbe442496068f7d234edd811f1a5f833243e0aec824f86ab861f3c90d");
 /// `CounterIncremented(uint256,address)`.
 const COUNTER_INCREMENTED: B256 = b256!("721c20121297512b72821b97f5326877ea8ecf4bb9948fea5bfcb6453074d37f");
 
-/// All versions: their events are alike. Who called tells the maker of a matched pair from its taker, and the calldata what
-/// 1.1 does not tell of a validated order.
+/// All versions: their events are alike. Who called distinguishes the maker of a matched pair from its taker, and the calldata
+/// what 1.1 does not emit of a validated order.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "seaport",
     claims: &[
@@ -123,7 +124,7 @@ fn tell(told: Result<Vec<(&Log, Deal)>, Refusal>, log: &Log, events: &mut Events
     }
 }
 
-/// The end of one order, or of all orders of an offerer: what his counter is now does not matter.
+/// The end of one order, or of all orders of an offerer: what the offerer's counter is now does not matter.
 fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
     let mut reader = Reader::new(log);
     let [word] = reader.head()?;
@@ -302,7 +303,7 @@ fn offer<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
     deal(order, Side::Offer, lines, &given, &fees)
 }
 
-/// The deal of `lines` for what was `given`, of which `shares` say who got what; none if it is not a sale in one currency.
+/// The deal of `lines` for what was `given`, of which `shares` state who got what; none if it is not a sale in one currency.
 pub(crate) fn deal<'a>(
     maker: &Order<'a>,
     side: Side,
@@ -352,7 +353,7 @@ pub(crate) fn deal<'a>(
     Ok(Some((maker.log, deal)))
 }
 
-/// Tells who sells any of `lines`.
+/// Records who sells any of `lines`.
 pub(crate) fn sellers(lines: &[Line]) -> impl Fn(Address) -> bool + use<> {
     let mut sellers: Vec<Address> = lines.iter().map(|line| line.seller).collect();
     sellers.sort_unstable();

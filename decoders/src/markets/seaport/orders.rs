@@ -1,6 +1,6 @@
 //! Orders that stand on the chain because somebody validated them at Seaport (decoding specification, section 4.1).
 //!
-//! From 1.2 on `OrderValidated` tells the terms. That of 1.1 does not: they are read off the calldata of a plain `validate`,
+//! From 1.2 on `OrderValidated` states the terms. That of 1.1 does not: they are read off the calldata of a plain `validate`,
 //! where every order of the call was validated by it, so that the nth log is the nth order's.
 
 use alloy_primitives::{Address, B256, U256};
@@ -30,7 +30,7 @@ pub(crate) fn validated(
     Ok((order, reader.doubt()))
 }
 
-/// The orders that `logs`, the `OrderValidated` without terms of a transaction, open as far as its calldata tells them.
+/// The orders that `logs`, the `OrderValidated` without terms of a transaction, open as far as its calldata shows them.
 pub(crate) fn validated_unseen(transaction: &Transaction<'_>, logs: &[&Log], events: &mut Events) {
     let called = transaction.envelope.and_then(|envelope| envelope.to);
     let (told, untold): (Vec<&Log>, Vec<&Log>) = logs.iter().partition(|log| Some(log.address) == called);
@@ -153,7 +153,7 @@ impl Terms {
         let of_one_token = |item: &&Priced| item.last == item.item.amount && is_same(&item.item, &token.item);
         let in_one_currency =
             |item: &&Priced| item.item.kind == first.item.kind && item.item.currency() == first.item.currency();
-        // A listing that asks for its own token is for whom that goes to.
+        // A listing that asks for its own token is for the receiver of that token.
         if !given.iter().chain(&asked).all(of_one_token) || !paid.iter().chain(&charged).all(in_one_currency) {
             return Ok(None);
         }

@@ -1,8 +1,8 @@
 //! SuperRare: its first token, the market and auction contracts after it, the Bazaar (decoding specification, section 4.11;
 //! `superrare/pixura-contracts`).
 //!
-//! Events tell an amount and neither the commission or royalty taken out of it nor the 3% that buyers pay on top of it, or, at the
-//! first token, within it.
+//! Events state an amount and neither the commission or royalty taken out of it nor the 3% that buyers pay on top of it, or, at
+//! the first token, within it.
 
 mod orders;
 
@@ -44,7 +44,7 @@ const ACCEPT_OFFER: B256 = b256!("97c3d2068ce177bc33d84acecc45eededcf298c4a9d434
 /// The Bazaar's `AuctionSettled(address,address,address,uint256,address,uint256)`.
 const BAZAAR_SETTLED: B256 = b256!("ef4e2262a841641690bb931801dc0d1923e6b417cd217f91f8049d8aa9f5f086");
 
-/// All contracts on Ethereum. Who set a price is told by the transaction's sender.
+/// All contracts on Ethereum. Who set a price is shown by the transaction's sender.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "superrare",
     claims: &[
@@ -97,7 +97,7 @@ pub(crate) fn market(version: &'static str) -> Market {
     }
 }
 
-/// What one event says, whatever its layout.
+/// What one event states, whatever its layout.
 struct Told {
     version: &'static str,
     side: Side,
@@ -158,8 +158,8 @@ fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     Ok((said, reader.doubt()))
 }
 
-/// What ends beside the price for all. The token pays any bid back, the contracts after it the buyer's own one. At the Bazaar,
-/// whoever has a price of his own pays that.
+/// What ends beside the price for all. The token refunds any bid, the contracts after it the buyer's own one. At the Bazaar,
+/// a buyer with a price of their own is charged that.
 fn bought(said: Said, market: Market, piece: Piece<'_>, told: &Told) -> Said {
     let log = piece.log;
     match told.version {

@@ -1,9 +1,10 @@
 //! Listings, offers and auctions of SuperRare (decoding specification, sections 4.11 and 5).
 //!
-//! The token and the markets after it keep one price and one bid per token; the Bazaar one price per token and whom it is
+//! The token and the markets after it keep one price and one bid per token; the Bazaar one price per token and the taker it is
 //! for, and one offer per token and currency. A price of nothing takes the token off the market. The auction contracts keep
-//! one auction per token; one without a start takes the token with its first bid. Whoever buys at its price gets his own offer in
-//! that currency back without a log. An offer therefore bears what tells it from his others as the nonce by which it is reached.
+//! one auction per token; one without a start takes the token with its first bid. A buyer at its price gets their own offer in
+//! that currency back without a log. An offer therefore bears what distinguishes it from that buyer's others as the nonce by
+//! which it is reached.
 
 use alloy_primitives::{Address, B256, U256, b256};
 
@@ -89,7 +90,7 @@ impl Piece<'_> {
     }
 }
 
-/// What a log that is no sale says of orders.
+/// What a log that is no sale states of orders.
 pub(crate) fn said(
     transaction: &Transaction<'_>,
     log: &Log,
@@ -106,7 +107,7 @@ pub(crate) fn said(
     Ok((said, reader.doubt()))
 }
 
-/// A price set by whom the log does not name, or, if it is nothing, taken away.
+/// A price whose setter the log does not name, or, if it is nothing, taken away.
 fn priced(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>, trail: &Trail) -> Result<Said, Refusal> {
     let (version, contract, token, amount, currency, buyer) = match log.topic0() {
         Some(&TOKEN_PRICE) => {
@@ -228,13 +229,13 @@ fn auctioned(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
                 ..auction("bazaar")
             }
         }
-        // An end is told of the contract, whatever its version.
+        // An end is recorded of the contract, whatever its version.
         _ => return Ok(canceled(market("bazaar"), log, piece.auction()).into()),
     };
     Ok(listing.into())
 }
 
-/// The first bid on an auction hands the token over: what was its creator's is the contract's from now on. If the auction was
+/// The first bid on an auction transfers the token: what was its creator's is the contract's from now on. If the auction was
 /// created with it, it is an offer that the owner made an auction of.
 fn first_bid(
     transaction: &Transaction<'_>,

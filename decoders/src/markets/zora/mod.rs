@@ -37,7 +37,7 @@ const CORE_ASKS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("34aa9cbb80dc
 const PRIVATE_ASKS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("fbf87e6c2c242d0166e2ddb60db5a94cd4dae00e"))];
 const CORE_AUCTIONS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("5f7072e1fa7c01dfac7cf54289621afaad2184d0"))];
 const ERC20_AUCTIONS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("53172d999a299198a935f9e424f9f8544e3d4292"))];
-/// Every module of v3 that pays royalties.
+/// Every module of v3 that transfers royalties.
 const MODULES: &[(u64, Address)] = &[
     (chains::ETHEREUM, address!("6170b3c3a54c3d8c854934cbc314ed479b2b29a3")),
     (chains::ETHEREUM, address!("ce6cef2a9028e1c3b21647ae3b4251038109f42a")),
@@ -71,7 +71,7 @@ const ERC20_AUCTION_ENDED: B256 = b256!("0828c74ed74337090a4c0da7e727f14fca2526c
 /// Rates are basis points.
 const WHOLE: u64 = 10_000;
 
-/// All versions. Who sent the transaction tells a bid that met an ask from a bid that was accepted, and who asks.
+/// All versions. Who sent the transaction distinguishes a bid that met an ask from a bid that was accepted, and who asks.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "zora",
     claims: &[
@@ -166,13 +166,13 @@ pub(crate) fn media(transaction: &Transaction<'_>) -> Address {
     transaction.here(MEDIA).unwrap_or_default()
 }
 
-/// Whether `bidder` is the auction house, whose bids on v1 its auctions tell.
+/// Whether `bidder` is the auction house, whose bids on v1 its auctions emit.
 pub(crate) fn is_auction_house(transaction: &Transaction<'_>, bidder: Address) -> bool {
     transaction.here(V2) == Some(bidder)
 }
 
-/// A bid on a token of Zora's own contract. What the market paid out tells the creator's shares if it adds up; a bid that took
-/// the place of another paid that one back before it was told.
+/// A bid on a token of Zora's own contract. What the market paid out shows the creator's shares if it adds up; a bid that took
+/// the place of another paid that one back before it was emitted.
 fn first_version(
     transaction: &Transaction<'_>,
     log: &Log,
@@ -217,8 +217,8 @@ fn first_version(
     Ok((Said::from(deal).and(filled(market("v1"), log, key)), reader.doubt()))
 }
 
-/// A bid that meets the ask is told and finalized at once: its bidder took a listing. Else the owner accepted it, unless who sent
-/// the transaction is the one who bids.
+/// A bid that meets the ask is emitted and finalized at once: its bidder took a listing. Else the owner accepted it, unless who
+/// sent the transaction is the one who bids.
 fn side_of(transaction: &Transaction<'_>, log: &Log, last_bid: Option<&Log>, bidding: [Address; 2]) -> Side {
     let is_new = last_bid.is_some_and(|bid| {
         bid.topic0() == Some(&orders::BID_CREATED) && bid.topics.get(1) == log.topics.get(1) && bid.data == log.data
@@ -280,7 +280,7 @@ impl Royalty {
     }
 }
 
-/// What a module of v3 says, whatever its layout.
+/// What a module of v3 emits, whatever its layout.
 struct Told {
     side: Side,
     seller: Address,

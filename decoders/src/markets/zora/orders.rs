@@ -1,7 +1,8 @@
 //! Listings and offers of Zora v1 to v3 (decoding specification, sections 4.12 and 5).
 //!
 //! v1 keeps one ask per token and one bid per token and bidder; a movement of the token ends its ask. v2 numbers auctions; whose
-//! one with a new reserve is, and in what, was told when it was created, earlier in the block, or else is asked. In v3 each module keeps one ask or one auction per token, and numbers offers.
+//! one with a new reserve is, and in what, was emitted when it was created, earlier in the block, or else is asked. In v3 each
+//! module keeps one ask or one auction per token, and numbers offers.
 
 use alloy_primitives::{Address, B256, U256, b256, hex};
 
@@ -106,7 +107,7 @@ pub(crate) fn offered(log: &Log, contract: Address, token: U256, number: U256) -
     )
 }
 
-/// What a log that is no sale says of orders.
+/// What a log that is no sale states of orders.
 pub(crate) fn said(
     transaction: &Transaction<'_>,
     log: &Log,
@@ -128,7 +129,7 @@ pub(crate) fn said(
     Ok((said, reader.doubt()))
 }
 
-/// A bid of v1. Those of the auction house are how it sells: the auction tells them.
+/// A bid of v1. Those of the auction house are how it sells: the auction emits them.
 fn bid(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
     let [amount, currency, bidder, _recipient, _share] = reader.head()?;
     let (token, bidder) = (reader.topic_uint(1), reader.address(bidder));
@@ -148,7 +149,7 @@ fn bid(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>) -> Res
     Ok(offer.into())
 }
 
-/// An ask of v1, if it can be told whose it is.
+/// An ask of v1, if it is known whose it is.
 fn asked(
     transaction: &Transaction<'_>,
     log: &Log,
@@ -280,7 +281,7 @@ fn offer(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
     Ok(offer.into())
 }
 
-/// What a listing module of v3 says, whatever its layout.
+/// What a listing module of v3 emits, whatever its layout.
 struct Listing {
     seller: Address,
     currency: Address,
@@ -322,7 +323,7 @@ fn of_module(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
     Ok(listing.into())
 }
 
-/// The listing a log tells; none for a bid that is not the first, which changes nothing of it.
+/// The listing a log emits; none for a bid that is not the first, which changes nothing of it.
 fn listing(log: &Log, reader: &mut Reader<'_>) -> Result<Option<Listing>, Refusal> {
     let (seller, price, currency, taker) = match log.topic0() {
         Some(&ASK_CREATED | &ASK_UPDATED | &ASK_CANCELED) => {

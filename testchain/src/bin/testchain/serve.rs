@@ -63,7 +63,7 @@ impl EndpointArguments {
         }
     }
 
-    /// Serves a ledger, with contracts that answer from `state`, and says where.
+    /// Serves a ledger, with contracts that answer from `state`, and reports where.
     pub(crate) async fn serve(
         &self,
         ledger: &Ledger,

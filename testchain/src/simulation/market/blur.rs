@@ -1,4 +1,4 @@
-//! What people do at Blur v2: asks taken one or several at a time, bids taken one at a time, told in three or four packed
+//! What people do at Blur v2: asks taken one or several at a time, bids taken one at a time, logged in three or four packed
 //! words where they fit (the verified source of the contract).
 
 use alloy_primitives::{Address, B256, Log, U256, address, b256, keccak256};
@@ -44,7 +44,7 @@ struct Execution {
     listing_index: u32,
 }
 
-/// Somebody takes asks: all tokens move before any of them is told.
+/// Somebody takes asks: all tokens move before any of them is logged.
 pub(super) fn take_asks(stage: &mut Stage<'_>) -> Option<Call> {
     let first = Lot::single(stage)?;
     let buyer = first.buyer(stage)?;
@@ -166,7 +166,7 @@ impl Execution {
         if self.royalty == 0 {
             return log(BLUR, [PACKED], words);
         }
-        // Who asks has agreed to a royalty himself; who takes a bid pays his own.
+        // A maker of asks agreed to a royalty; a taker of a bid is charged their own.
         let event = match self.side {
             Side::Listing => PACKED_MAKER_FEE,
             Side::Offer => PACKED_TAKER_FEE,

@@ -31,7 +31,7 @@ const CREATOR_FEE: u64 = 1_000;
 /// How long an offer holds: a day, in seconds.
 const OFFER_TIME: u64 = 86_400;
 
-/// Somebody sets a price, for a token of his or one that he has for sale already.
+/// Somebody sets a price, for a token of theirs or one that they have for sale already.
 pub(super) fn set_price(stage: &mut Stage<'_>) -> Option<Call> {
     let changed = drawn(stage).filter(|_| stage.permille() < 250);
     let (piece, seller) = match changed {
@@ -75,7 +75,7 @@ pub(super) fn set_price(stage: &mut Stage<'_>) -> Option<Call> {
     ))
 }
 
-/// Somebody pays the price, and loses the offer he had made.
+/// Somebody buys at the price, and loses the offer they had made.
 pub(super) fn buy(stage: &mut Stage<'_>) -> Option<Call> {
     let (piece, ask) = drawn(stage)?;
     let lot = lot(piece, ask.seller);
@@ -108,7 +108,7 @@ pub(super) fn buy(stage: &mut Stage<'_>) -> Option<Call> {
     ))
 }
 
-/// Somebody takes his token back.
+/// Somebody takes their token back.
 pub(super) fn cancel_price(stage: &mut Stage<'_>) -> Option<Call> {
     let (piece, ask) = drawn(stage)?;
     stage.world.order_book.prices.remove(&piece);
@@ -172,7 +172,7 @@ pub(super) fn make_offer(stage: &mut Stage<'_>) -> Option<Call> {
     ))
 }
 
-/// Somebody accepts the offer for his token, whether he holds it or has it for sale here.
+/// Somebody accepts the offer for their token, whether they hold it or have it for sale here.
 pub(super) fn accept_offer(stage: &mut Stage<'_>) -> Option<Call> {
     let count = stage.world.order_book.offers.len();
     let place = stage.below(count as u32) as usize;
@@ -259,7 +259,7 @@ fn lot((contract, serial): Piece, holder: Owner) -> Lot {
     }
 }
 
-/// The lot in the market's hands.
+/// The lot held by the market.
 fn held(lot: Lot) -> Lot {
     Lot {
         holder: FOUNDATION,

@@ -13,7 +13,7 @@ const CONDUIT: Address = address!("1e0049783f008a0085193e00003d00cd54003c71");
 /// Most units of an ERC-1155 token in one order.
 const UNITS: u128 = 40;
 
-/// Some units of a token, in somebody's hands.
+/// Some units of a token, held by somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lot {
     pub(super) contract: ContractIndex,
@@ -56,7 +56,7 @@ impl Lot {
         })
     }
 
-    /// As much of the same ERC-1155 token in the hands of somebody who has some.
+    /// As much of the same ERC-1155 token held by somebody who has some.
     pub(super) fn elsewhere(self, stage: &mut Stage<'_>) -> Option<Self> {
         let member = stage
             .world
@@ -66,7 +66,7 @@ impl Lot {
         Some(Lot { holder, ..self })
     }
 
-    /// The same token with one owner in the hands of who owns it now.
+    /// The same token with one owner held by its present owner.
     pub(super) fn at_home(self, stage: &mut Stage<'_>) -> Option<Self> {
         let holder = stage.world.collection(self.contract).owner(self.serial)?;
         Some(Lot { holder, ..self })
@@ -116,12 +116,12 @@ impl Lot {
         member.map_or(0, |member| tokens.held(member, self.serial))
     }
 
-    /// Hands it to `to`, through the conduit; the lot in its new hands.
+    /// Transfers it to `to`, through the conduit; the lot with its new holder.
     pub(super) fn send(self, stage: &mut Stage<'_>, to: Owner) -> Lot {
         self.send_by(stage, to, CONDUIT)
     }
 
-    /// Hands it to `to` by the hand of `operator`.
+    /// Transfers it to `to` through `operator`.
     pub(super) fn send_by(self, stage: &mut Stage<'_>, to: Owner, operator: Address) -> Lot {
         let part = Move {
             contract: self.contract,

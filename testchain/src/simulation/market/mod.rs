@@ -1,6 +1,6 @@
-//! The markets: whoever sells here owns what he sells, and every log is one the real contract would have written.
+//! The markets: every seller owns what is sold, and every log is one the real contract would have written.
 //!
-//! What was sold, for how much and to whom is entered in the books when it is decided, before a log tells it.
+//! What was sold, for how much and to which buyer is entered in the books when it is decided, before a log states it.
 
 mod blur;
 mod foundation;
@@ -41,7 +41,7 @@ pub(super) struct Call {
     pub(super) input: Bytes,
 }
 
-/// Something that happens at a market in a transaction of its own; nothing is said where nothing fits.
+/// Something that happens at a market in a transaction of its own; nothing is emitted where nothing fits.
 type Act = fn(&mut Stage<'_>) -> Option<Call>;
 
 /// Relative weights of what happens.
@@ -99,7 +99,7 @@ fn calldata(signature: &str, words: &[U256]) -> Bytes {
     data.into()
 }
 
-/// The sale of `lot` by who holds it to `buyer`, told by the next log.
+/// The sale of `lot` by who holds it to `buyer`, stated by the next log.
 fn sale(stage: &Stage<'_>, market: Market, side: Side, lot: &Lot, buyer: Owner) -> Sale {
     let [seller, buyer] = [lot.holder, buyer].map(|owner| stage.roster.address(owner));
     Sale {

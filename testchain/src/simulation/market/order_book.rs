@@ -16,7 +16,7 @@ pub(super) type Piece = (ContractIndex, Serial);
 pub(in crate::simulation) struct OrderBook {
     /// At Seaport.
     pub(super) validated: Vec<Signed>,
-    /// Of Seaport; zero for who never raised his.
+    /// Of Seaport; zero for makers that never raised theirs.
     pub(super) counters: BTreeMap<Owner, U256>,
     /// Prices at Foundation, whose tokens it holds.
     pub(super) prices: BTreeMap<Piece, Ask>,

@@ -22,13 +22,13 @@ pub(super) struct Price {
 }
 
 impl Price {
-    /// What the buyer pays.
+    /// What is charged to the buyer.
     pub(super) fn total(&self) -> U256 {
         let fees: U256 = self.fees.iter().map(|fee| fee.amount).sum();
         self.net + fees
     }
 
-    /// A price of which nobody but the seller gets anything.
+    /// A price of which only the seller gets anything.
     pub(super) fn plain(currency: Address, net: U256) -> Self {
         Price {
             currency,
@@ -113,7 +113,7 @@ pub(super) fn unit_price(stage: &mut Stage<'_>) -> U256 {
     U256::from(UNIT) * U256::from(1 + stage.below(20_000))
 }
 
-/// A price nobody would think of.
+/// A price no one would think of.
 pub(super) fn odd_price(stage: &mut Stage<'_>) -> U256 {
     unit_price(stage) + U256::from(stage.below(10_000))
 }

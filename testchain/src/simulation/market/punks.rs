@@ -17,7 +17,7 @@ const PUNK_OFFERED: B256 = b256!("3c7b682d5da98001a9b8cbda6c647d2c63d698a4184fd1
 const PUNK_BID_ENTERED: B256 = b256!("5b859394fabae0c1ba88baffe67e751ab5248d2e879028b8c8d6897b0519f56a");
 const PUNK_BID_WITHDRAWN: B256 = b256!("6f30e1ee4d81dcc7a8a478577f65d2ed2edb120565960ac45fe7c50551c87932");
 
-/// Somebody offers his punk, to anybody or to one only, who may get it for nothing; or takes the offer back.
+/// Somebody offers their punk, to anybody or to one only, who may get it for nothing; or takes the offer back.
 pub(super) fn offer(stage: &mut Stage<'_>) -> Option<Call> {
     let lot = owned(stage)?;
     let punk = U256::from(lot.serial);
@@ -68,7 +68,7 @@ pub(super) fn offer(stage: &mut Stage<'_>) -> Option<Call> {
     })
 }
 
-/// Somebody buys a punk that is offered; a bid of his own on it is refunded without a word.
+/// Somebody buys a punk that is offered; a bid of their own on it is refunded without a word.
 pub(super) fn buy(stage: &mut Stage<'_>) -> Option<Call> {
     let count = stage.world.order_book.punk_offers.len();
     let place = stage.below(count as u32) as usize;
@@ -171,8 +171,8 @@ pub(super) fn settle_bid(stage: &mut Stage<'_>) -> Option<Call> {
     ))
 }
 
-/// Enters the sale of a punk that nobody had offered or bid for before, on a chain without markets: for `price` if it was
-/// bought, for what nobody can tell if a bid was accepted.
+/// Enters the sale of a punk that no one had offered or bid for before, on a chain without markets: for `price` if it was
+/// bought, for an unknown price if a bid was accepted.
 pub(in crate::simulation) fn sell_unlisted(stage: &mut Stage<'_>, part: &Move, price: Option<U256>) {
     let side = if price.is_some() { Side::Listing } else { Side::Offer };
     let lot = Lot {
@@ -185,7 +185,7 @@ pub(in crate::simulation) fn sell_unlisted(stage: &mut Stage<'_>, part: &Move, p
     stage.sell(Sale { price, ..sale });
 }
 
-/// Tells that a punk which changed hands in the world was given away: its offer ends with a word, a bid of the new owner's
+/// Emits that a punk which changed owners in the world was given away: its offer ends with a word, a bid of the new owner's
 /// without one.
 pub(in crate::simulation) fn hand_over(stage: &mut Stage<'_>, part: &Move) {
     if stage.world.order_book.punk_offers.contains_key(&part.serial) {
@@ -198,7 +198,7 @@ pub(in crate::simulation) fn hand_over(stage: &mut Stage<'_>, part: &Move) {
     stage.say(Layout::PunkTransfer, log, &[*part]);
 }
 
-/// Ends the offer of a punk, which there is, with the log that says so.
+/// Ends the offer of a punk, which there is, with the log that states so.
 fn withdraw_offer(stage: &mut Stage<'_>, serial: Serial) {
     if let Some(ask) = stage.world.order_book.punk_offers.remove(&serial) {
         end(stage, ask.opened, Reason::Canceled);
@@ -226,7 +226,7 @@ fn end_bid(stage: &mut Stage<'_>, serial: Serial, reason: Reason) {
     }
 }
 
-/// Some punk in a person's hands.
+/// Some punk held by a person.
 fn owned(stage: &mut Stage<'_>) -> Option<Lot> {
     let contract = stage.roster.punks?;
     Lot::of_collection(stage, contract)

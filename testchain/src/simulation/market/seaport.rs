@@ -37,7 +37,7 @@ pub(super) fn take_listing(stage: &mut Stage<'_>) -> Option<Call> {
     ))
 }
 
-/// Somebody takes an offer that the chain had not seen: for his token, or for any of its collection.
+/// Somebody takes an offer that the chain had not seen: for their token, or for any of its collection.
 pub(super) fn take_offer(stage: &mut Stage<'_>) -> Option<Call> {
     let lot = Lot::any(stage)?;
     let maker = lot.buyer(stage)?;
@@ -100,7 +100,7 @@ pub(super) fn match_orders(stage: &mut Stage<'_>) -> Option<Call> {
     Some(match_bids(stage, &fillings))
 }
 
-/// A bid that pays the market, while the listing that mirrors it pays the creators.
+/// A bid with a fee for the market, while the listing that mirrors it has one for the creators.
 fn bid_for(stage: &mut Stage<'_>, lot: Lot, bidder: Owner) -> (Signed, Filling) {
     let price = price(stage, &lot, WETH);
     let (asked, left): (Vec<Fee>, Vec<Fee>) = price.fees.iter().partition(|fee| fee.cause == Cause::Marketplace);
@@ -116,7 +116,7 @@ fn bid_for(stage: &mut Stage<'_>, lot: Lot, bidder: Owner) -> (Signed, Filling) 
     (bid, filling)
 }
 
-/// Somebody buys what was listed for him alone.
+/// Somebody buys what was listed for them alone.
 pub(super) fn sell_privately(stage: &mut Stage<'_>) -> Option<Call> {
     let lot = Lot::any(stage)?;
     let buyer = lot.buyer(stage)?;
@@ -124,7 +124,7 @@ pub(super) fn sell_privately(stage: &mut Stage<'_>) -> Option<Call> {
     Some(match_private(stage, &order, buyer))
 }
 
-/// Several listings are taken at once: through a router that hands on what it gets, or at the market itself.
+/// Several listings are taken at once: through a router that passes on what it gets, or at the market itself.
 pub(super) fn sweep(stage: &mut Stage<'_>) -> Option<Call> {
     let first = Lot::any(stage)?;
     let buyer = first.buyer(stage)?;
@@ -173,7 +173,7 @@ pub(super) fn sweep(stage: &mut Stage<'_>) -> Option<Call> {
     })
 }
 
-/// The router takes one listing after the other and hands on everything in the end.
+/// The router takes one listing after the other and passes on everything in the end.
 fn sweep_by_router(stage: &mut Stage<'_>, fillings: &[(Signed, Filling)], buyer: Owner) {
     let mut bought = Vec::new();
     for (order, filling) in fillings {
@@ -186,7 +186,7 @@ fn sweep_by_router(stage: &mut Stage<'_>, fillings: &[(Signed, Filling)], buyer:
     }
 }
 
-/// The market tells every order first and then moves the tokens.
+/// The market logs every order first and then moves the tokens.
 fn sweep_at_once(stage: &mut Stage<'_>, fillings: &[(Signed, Filling)]) {
     for (order, filling) in fillings {
         order.fulfill(stage, filling);
@@ -237,7 +237,7 @@ fn exchange(stage: &mut Stage<'_>, given: Lot, taker: Owner, wanted: Option<Lot>
     }
 }
 
-/// Somebody shows the chain what he has signed.
+/// Somebody shows the chain what they have signed.
 pub(super) fn validate(stage: &mut Stage<'_>) -> Option<Call> {
     let lot = Lot::any(stage)?;
     let other = lot.buyer(stage)?;
@@ -260,7 +260,7 @@ pub(super) fn validate(stage: &mut Stage<'_>) -> Option<Call> {
     Some(call)
 }
 
-/// Somebody takes an order that the chain has seen, or as much of it as he can.
+/// Somebody takes an order that the chain has seen, or as much of it as they can.
 pub(super) fn take_validated(stage: &mut Stage<'_>) -> Option<Call> {
     let index = drawn(stage)?;
     let order = stage.world.order_book.validated[index].clone();
@@ -351,7 +351,7 @@ pub(super) fn cancel(stage: &mut Stage<'_>) -> Option<Call> {
     })
 }
 
-/// Somebody takes back everything he ever signed.
+/// Somebody takes back everything they ever signed.
 pub(super) fn raise_counter(stage: &mut Stage<'_>) -> Option<Call> {
     let maker = match drawn(stage) {
         Some(index) => stage.world.order_book.validated[index].maker,
@@ -364,7 +364,7 @@ pub(super) fn raise_counter(stage: &mut Stage<'_>) -> Option<Call> {
     for order in &ended {
         order.end(stage, Reason::Canceled, None);
     }
-    // The step is half of a block hash, which nobody can foresee.
+    // The step is half of a block hash, which no one can foresee.
     let step = U256::from(stage.dice.next_u64()) << 64 | U256::from(stage.dice.next_u64());
     let counter = stage.world.order_book.counters.entry(maker).or_default();
     *counter += step;

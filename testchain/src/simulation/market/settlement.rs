@@ -1,4 +1,4 @@
-//! How Seaport 1.5 fills orders: what moves, who pays whom, and which log stands where.
+//! How Seaport 1.5 fills orders: what moves, which payments go where, and which log stands where.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use rand::RngExt;
@@ -25,7 +25,7 @@ pub(super) const VALIDATE: [u8; 4] = [0x88, 0x14, 0x77, 0x32];
 /// `cancel`.
 pub(super) const CANCEL: [u8; 4] = [0xfd, 0x9f, 0x1e, 0x10];
 
-/// A listing is taken as such: a basic order is told before the token moves, any other one after.
+/// A listing is taken as such: a basic order is logged before the token moves, any other one after.
 pub(super) fn buy(stage: &mut Stage<'_>, order: &Signed, filling: &Filling) -> Call {
     let cost = order.cost(stage, filling);
     let parts = order.parts(filling);
@@ -53,7 +53,7 @@ pub(super) fn buy(stage: &mut Stage<'_>, order: &Signed, filling: &Filling) -> C
     }
 }
 
-/// An offer is accepted as such, by who holds the token or by a router that he sent it to.
+/// An offer is accepted as such, by who holds the token or by a router that they sent it to.
 pub(super) fn accept(stage: &mut Stage<'_>, order: &Signed, filling: &Filling) -> Call {
     let cost = order.cost(stage, filling);
     let seller = filling.taker;
@@ -67,7 +67,7 @@ pub(super) fn accept(stage: &mut Stage<'_>, order: &Signed, filling: &Filling) -
         lot.send(stage, order.maker);
         settle(stage, &cost, [order.maker, lot.holder]);
     } else {
-        // Everything offered goes to the seller, who then pays the fees.
+        // Everything offered goes to the seller, who then sends on the fees.
         transfer(stage, &cost, [order.maker, lot.holder], cost.total());
         lot.send(stage, order.maker);
         let from = stage.roster.address(lot.holder);
@@ -182,7 +182,7 @@ pub(super) fn match_private(stage: &mut Stage<'_>, order: &Signed, buyer: Owner)
     }
 }
 
-/// Pays everybody out of the buyer's pocket, fees first.
+/// Sends everybody their share of the buyer's money, fees first.
 fn settle(stage: &mut Stage<'_>, cost: &Price, [buyer, seller]: [Owner; 2]) {
     let from = stage.roster.address(buyer);
     for fee in &cost.fees {

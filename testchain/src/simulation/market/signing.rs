@@ -20,7 +20,7 @@ const SLOT: u64 = 12;
 pub(super) struct Signed {
     pub(super) maker: Owner,
     pub(super) side: Side,
-    /// What is to change hands, in the maker's hands if he sells.
+    /// What is to change owners, held by the maker if they sell.
     pub(super) lots: Vec<Lot>,
     /// Whether any token of the lot's contract will do.
     pub(super) any: bool,
@@ -145,7 +145,7 @@ impl Signed {
         cost
     }
 
-    /// What changes hands in a filling, in the hands of who gives it.
+    /// What changes owners in a filling, held by who gives it.
     pub(super) fn parts(&self, filling: &Filling) -> Vec<Lot> {
         let holder = match self.side {
             Side::Listing => self.maker,
@@ -191,7 +191,7 @@ impl Signed {
         stage.world.order_book.validated.push(self);
     }
 
-    /// Enters what a filling sells, and tells it.
+    /// Enters what a filling sells, and emits it.
     pub(super) fn fulfill(&self, stage: &mut Stage<'_>, filling: &Filling) {
         let buyer = match self.side {
             Side::Listing => filling.taker,
@@ -211,7 +211,7 @@ impl Signed {
         self.tell(stage, filling);
     }
 
-    /// Tells a filling that sells nothing of its own.
+    /// Emits a filling that sells nothing of its own.
     pub(super) fn tell(&self, stage: &mut Stage<'_>, filling: &Filling) {
         let fill = Fill {
             recipient: stage.roster.address(filling.recipient),
@@ -237,10 +237,10 @@ impl Signed {
     }
 }
 
-/// What is signed: who gives, what he gives and what he wants for it.
+/// What is signed: who gives, what they give and what they want for it.
 fn terms(stage: &mut Stage<'_>, offerer: Address, items: [Vec<Item>; 2], lots: &[Lot]) -> Terms {
     let now = stage.time();
-    // Never the timestamp of a block, so that before and after are beyond doubt.
+    // Never the timestamp of a block, so that before and after are unambiguous.
     let slots = if stage.permille() < 500 {
         4 + stage.below(60)
     } else {

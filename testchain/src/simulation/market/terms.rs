@@ -1,4 +1,4 @@
-//! What a maker signs at Seaport 1.5: its hash by EIP-712, and the logs that tell it (contracts `ProjectOpenSea/seaport`).
+//! What a maker signs at Seaport 1.5: its hash by EIP-712, and the logs that state it (contracts `ProjectOpenSea/seaport`).
 
 use alloy_primitives::{Address, B256, Log, U256, address, b256, keccak256};
 
@@ -31,7 +31,7 @@ pub(super) enum Kind {
     Erc20 = 1,
     Erc721 = 2,
     Erc1155 = 3,
-    /// Any token of a contract, as an offer on a collection says.
+    /// Any token of a contract, as an offer on a collection states.
     AnyErc721 = 4,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Terms {
     pub(super) salt: u64,
 }
 
-/// How much of an order was filled, and by whom.
+/// How much of an order was filled, and the filler.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fill {
     /// The account the event names.
@@ -190,7 +190,7 @@ impl Terms {
         log(SEAPORT, [ORDER_VALIDATED], words.into_iter().chain(arrays.concat()))
     }
 
-    /// `OrderFulfilled`: what changed hands.
+    /// `OrderFulfilled`: what changed owners.
     pub(super) fn fulfilled(&self, hash: B256, fill: &Fill) -> Log {
         let offer = self
             .offer

@@ -1,4 +1,4 @@
-//! What people do at X2Y2: listings bought and offers accepted, each told by what the seller got and by the order as it was
+//! What people do at X2Y2: listings bought and offers accepted, each logged by what the seller got and by the order as it was
 //! filled.
 
 use alloy_primitives::{Address, B256, U256, address, b256, keccak256};
@@ -27,7 +27,7 @@ const EV_PROFIT: B256 = b256!("e2c49856b032c255ae7e325d18109bc4e22a2804e2e49a017
 /// Of `run`.
 const RUN: [u8; 4] = [0x35, 0x7a, 0x15, 0x0b];
 
-/// The market's fee, in basis points; the log tells parts of a million.
+/// The market's fee, in basis points; the log states parts of a million.
 const FEE: u64 = 50;
 
 /// Somebody takes a listing or an offer.
