@@ -18,10 +18,16 @@ impl ServiceUrl {
         let known = text
             .split_once("://")
             .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty());
-        if let Some(port) = bad_port(text).filter(|_| known) {
-            let shown = without_login(text);
+        if known && Parts::of(text).is_some_and(|parts| parts.is_ambiguous) {
             return Err(format!(
-                "{shown:?} has the port {port:?}, write a number from 1 to 65535 or leave it out"
+                "{:?} has an @ behind its host: write / ? # and @ in user and password as %2F, %3F, %23 and %40",
+                without_login(text)
+            ));
+        }
+        if known && has_bad_port(text) {
+            return Err(format!(
+                "{:?} has a port that is none, write a number from 1 to 65535 or leave it out",
+                without_login(text)
             ));
         }
         if known {
@@ -54,30 +60,60 @@ impl fmt::Debug for ServiceUrl {
     }
 }
 
-/// Drops what stands before the last `@` of the authority, and the query, which may hold a password too.
+/// What of a URL may be shown: its scheme, and host and path where it is beyond doubt which they are. The query may hold a password
+/// too, and a text that is no URL may be one.
 pub(super) fn without_login(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    // A password may hold an unescaped slash, so the authority ends at the last `@`, not at the first `/`.
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    if scheme.is_empty() {
-        place.to_owned()
-    } else {
-        format!("{scheme}://{place}")
+    let Some(parts) = Parts::of(url) else {
+        return "…".to_owned();
+    };
+    let scheme = parts.scheme;
+    // What is no port may be a password behind which the host is missing; a variable may stand for one.
+    if parts.is_ambiguous || ports(parts.host).any(|port| !is_port(port) && !port.contains("${")) {
+        return format!("{scheme}://…");
+    }
+    format!("{scheme}://{}{}", parts.host, parts.path)
+}
+
+/// The parts of a URL that hold no secret.
+struct Parts<'a> {
+    scheme: &'a str,
+    /// Host and port, or several of them.
+    host: &'a str,
+    path: &'a str,
+    /// An `@` stands behind the host. It may belong to the path, or to a password with a `/`, `?` or `#` that is not encoded, and then
+    /// what looks like a host is a part of the password.
+    is_ambiguous: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        is_scheme.then(|| Parts {
+            scheme,
+            host: authority.rsplit_once('@').map_or(authority, |(_, host)| host),
+            path: behind.split(['?', '#']).next().unwrap_or_default(),
+            is_ambiguous: behind.contains('@'),
+        })
     }
 }
 
-/// What stands for a port in `url` and is none. MongoDB's URLs name several hosts, with a comma between them.
-fn bad_port(url: &str) -> Option<String> {
-    let bare = without_login(url);
-    let authority = bare.split_once("://")?.1.split('/').next()?;
-    let port = |host: &str| {
+/// What stands for ports. MongoDB's URLs name several hosts, with a comma between them.
+fn ports(hosts: &str) -> impl Iterator<Item = &str> {
+    hosts.split(',').filter_map(|host| {
         // The colons of an IPv6 address stand in brackets.
         let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
-        after.rsplit_once(':').map(|(_, port)| port.to_owned())
-    };
-    let mut ports = authority.split(',').filter_map(port);
-    ports.find(|port| !port.parse::<u16>().is_ok_and(|port| port > 0))
+        after.rsplit_once(':').map(|(_, port)| port)
+    })
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn has_bad_port(url: &str) -> bool {
+    Parts::of(url).is_some_and(|parts| ports(parts.host).any(|port| !is_port(port)))
 }
 
 /// Where the tables are.

@@ -128,10 +128,8 @@ async fn a_session_of_a_stopped_process_does_not_keep_the_lease_for_good() {
     leader.kill();
 
     let mut stopped = database.store.pool.begin().await.unwrap();
-    sqlx::query("select from indexer_service.chain_leases for share")
-        .execute(&mut *stopped)
-        .await
-        .unwrap();
+    let as_a_daemon = "set local application_name = 'indexer'; select from indexer_service.chain_leases for share";
+    sqlx::raw_sql(as_a_daemon).execute(&mut *stopped).await.unwrap();
     let copy = stopped
         .copy_in_raw("copy indexer_service.raw_events (id) from stdin")
         .await

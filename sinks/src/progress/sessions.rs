@@ -10,7 +10,8 @@ use crate::store::Store;
 ///
 /// The server ends a session that is idle in a transaction on its own, but not one that waits for the rows of a `COPY`, and no
 /// timeout of a statement reaches it there. Its transaction is rolled back, so its process is refused like any writer that is late.
-/// Only sessions of the same role are visible, so daemons that share a database share a role.
+/// Only sessions of the same role are visible, so daemons that share a database share a role. Sessions with another
+/// `application_name` than this one's, such as those of `psql` and `pg_dump`, are left alone.
 ///
 /// # Errors
 /// Whatever the store answers.
@@ -31,7 +32,8 @@ const END_STUCK: &str = "with blocking as materialized (
     ), stuck as materialized (
         select b.pid
         from pg_stat_activity b
-        where b.pid in (select pid from blocking) and b.usename = current_user and b.wait_event_type = 'Client'
+        where b.pid in (select pid from blocking) and b.usename = current_user
+          and b.application_name = current_setting('application_name') and b.wait_event_type = 'Client'
           and b.xact_start is not null and b.state_change < clock_timestamp() - make_interval(secs => $1)
     )
     select count(*) filter (where pg_terminate_backend(pid)) from stuck";
