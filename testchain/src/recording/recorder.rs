@@ -118,7 +118,8 @@ impl Recorder {
         };
         let file = File::create(path).map_err(failed)?;
         let outcome = self.record_into(range, BufWriter::new(file), progress).await;
-        if outcome.is_err() {
+        // A device that was named, such as a full disk, is not ours to remove.
+        if outcome.is_err() && path.is_file() {
             std::fs::remove_file(path).map_err(failed)?;
         }
         outcome
