@@ -137,7 +137,7 @@ impl Pipeline {
             return;
         }
         let mut logs = std::mem::take(&mut span.logs);
-        logs.retain(|log| self.filter.is_by_topic(span, log) || self.stored.follows(log));
+        logs.retain(|log| !self.stored.is_early(log) || self.filter.is_by_topic(span, log));
         span.logs = logs;
     }
 

@@ -68,12 +68,12 @@ impl Interpreter {
         self.followed.iter().map(|followed| followed.address).collect()
     }
 
-    /// Whether the log is of a followed contract, and not below its first block of interest.
-    pub fn follows(&self, log: &Log) -> bool {
+    /// Whether the log is of a followed contract, and below its first block of interest.
+    pub fn is_early(&self, log: &Log) -> bool {
         let at = self
             .followed
             .binary_search_by_key(&log.address, |followed| followed.address);
-        at.is_ok_and(|at| self.followed[at].from <= log.block_number)
+        at.is_ok_and(|at| log.block_number < self.followed[at].from)
     }
 
     /// Reads the logs of `contracts` in `span`, which holds every one of its range, and returns the faults.
@@ -93,7 +93,7 @@ impl Interpreter {
         let logs: Vec<(Uuid, &Log)> = span
             .logs
             .iter()
-            .filter(|log| of_contracts.contains(&log.address) && self.follows(log))
+            .filter(|log| of_contracts.contains(&log.address) && !self.is_early(log))
             .filter_map(|log| Some((log_id(self.chain, span.block(log.block_number)?, log), log)))
             .collect();
         let upgrades: Vec<Upgrade> = logs.iter().filter_map(|(id, log)| upgrade(*id, log)).collect();
