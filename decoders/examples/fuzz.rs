@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, B256, Bytes, U256, address, hex};
 use decoders::block::{Answer, Context, Envelope, Log, Span};
 use decoders::decoder::{Claim, Decoder};
-use decoders::events::Told;
+use decoders::fact::Facts;
 use decoders::pass::{decode, decode_logs};
 use decoders::protocols::DECODERS;
 use decoders::wants;
@@ -210,7 +210,11 @@ impl Target {
         sound::assert_one_router(&facts);
         facts.sales.iter().for_each(sound::assert_adds_up);
         let whole = decode_logs(span.chain, &span.logs, &span.context).into_told();
-        assert_eq!(whole, in_pieces(&span), "a cut changes what is said");
+        assert_eq!(
+            Facts::of(&span).with(whole),
+            in_pieces(&span),
+            "a cut changes what is said"
+        );
         let bare = Context::default();
         drop(decode_logs(span.chain, &span.logs, &bare).into_told());
     }
@@ -295,15 +299,11 @@ fn in_order(dice: &mut Dice, mut logs: Vec<Log>) -> Vec<Log> {
 }
 
 /// What the blocks of `span` decode to one by one.
-fn in_pieces(span: &Span) -> Told {
-    let mut pieces = Told::default();
+fn in_pieces(span: &Span) -> Facts {
+    let mut pieces = Facts::of(span);
     for block in span.logs.chunk_by(|one, next| one.block_number == next.block_number) {
         let more = decode_logs(span.chain, block, &span.context).into_told();
-        pieces.transfers.extend(more.transfers);
-        pieces.sales.extend(more.sales);
-        pieces.orders.extend(more.orders);
-        pieces.closings.extend(more.closings);
-        pieces.faults.extend(more.faults);
+        pieces.append(Facts::of(span).with(more));
     }
     pieces
 }

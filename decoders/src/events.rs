@@ -7,7 +7,9 @@ use rustc_hash::FxHashMap;
 
 use crate::block::{Answer, Call, Log};
 use crate::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK};
-use crate::fact::{Closing, Fault, Order, Sale, Standard, Transfer, TransferKind, reason};
+use crate::fact::{
+    Closing, DecodedFacts, Fault, Listed, Order, PerKind, Place, Sale, Standard, Transfer, TransferKind, reason,
+};
 use crate::log_reader::{Refusal, WORD_BYTES, Word};
 use crate::trade::deal::{Deal, leave_out_own_shares};
 use crate::trade::orders::Said;
@@ -24,6 +26,14 @@ fn is_answer<const N: usize>(transaction: &Transaction<'_>, call: &Call, answer:
         }
         Answer::Reverted => true,
     }
+}
+
+/// Whether the log at `place` was rejected by the decoder that read a fact there. `faults` are those of its transaction, sorted.
+fn is_rejected(faults: &[Fault], place: &Place) -> bool {
+    let key = (place.log_index, place.source);
+    let at = faults.partition_point(|fault| (fault.log_index, fault.source) < key);
+    let fault = faults.get(at).filter(|fault| (fault.log_index, fault.source) == key);
+    fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
 }
 
 /// Previous and new owner of what a log moves.
@@ -77,40 +87,15 @@ impl Item {
     }
 }
 
-/// Facts of one run of logs, each list in chain order.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// Transfers.
-    pub transfers: Vec<Transfer>,
-    /// Sales.
-    pub sales: Vec<Sale>,
-    /// Listings and offers.
-    pub orders: Vec<Order>,
-    /// Ends of orders.
-    pub closings: Vec<Closing>,
-    /// Faults.
-    pub faults: Vec<Fault>,
-}
-
-impl Told {
-    /// How many facts and faults there are: what a span is split by.
-    pub fn count(&self) -> usize {
-        self.transfers.len() + self.sales.len() + self.orders.len() + self.closings.len() + self.faults.len()
-    }
-}
-
 /// The facts decoded so far. Decoders append; [`crate::pass`] decides whose turn it is and keeps the order.
 #[derive(Debug, Default)]
 pub struct Events {
-    told: Told,
+    told: DecodedFacts,
     /// The decoder whose turn it is, and where its faults stand by log.
     source: &'static str,
     faulted: FxHashMap<u32, usize>,
     /// Where the current transaction's facts start.
-    first_transfer: usize,
-    first_sale: usize,
-    first_order: usize,
-    first_closing: usize,
+    first: PerKind<usize>,
     first_fault: usize,
     /// Block of the current transaction, and how many facts beyond one per log both have made.
     block_number: u64,
@@ -166,9 +151,14 @@ impl Events {
         Ok(answer.map(|[word]| word))
     }
 
+    /// Appends a fact of any kind.
+    pub(crate) fn append<F: Listed>(&mut self, fact: F) {
+        F::list_mut(&mut self.told).push(fact);
+    }
+
     /// Appends the movement of one token by `log`.
     pub fn transfer(&mut self, log: &Log, standard: Standard, parties: &Parties, item: Item) {
-        self.told.transfers.push(Transfer {
+        self.append(Transfer {
             source: self.source,
             block_number: log.block_number,
             log_index: log.log_index,
@@ -191,7 +181,7 @@ impl Events {
             return;
         }
         deal.check_fees();
-        let told = self.told.sales[self.first_sale..].last();
+        let told = self.told.sales[self.first.sales..].last();
         let first = told
             .filter(|sale| sale.log_index == log.log_index)
             .map_or(0, |sale| sale.item + 1);
@@ -211,15 +201,16 @@ impl Events {
     /// when the transaction ends.
     pub(crate) fn say<S: Into<Said>>(&mut self, log: &Log, told: Result<(S, Option<&'static str>), Refusal>) {
         let verdict = told.and_then(|(said, doubt)| {
-            let mut said = said.into();
+            let said = said.into();
             self.take_extra((said.orders.len() + said.closings.len()).saturating_sub(1))?;
             said.deals.into_iter().for_each(|deal| self.deal(log, deal));
-            said.orders.iter_mut().for_each(|order| order.source = self.source);
+            let source = self.source;
+            said.orders
+                .into_iter()
+                .for_each(|order| self.append(Order { source, ..order }));
             said.closings
-                .iter_mut()
-                .for_each(|closing| closing.source = self.source);
-            self.told.orders.append(&mut said.orders);
-            self.told.closings.append(&mut said.closings);
+                .into_iter()
+                .for_each(|closing| self.append(Closing { source, ..closing }));
             Ok(doubt)
         });
         self.settle(log, verdict);
@@ -227,7 +218,7 @@ impl Events {
 
     /// What moved in `transaction` so far: tokens as the decoders before this one emitted them, and payments.
     pub(crate) fn trail(&self, transaction: &Transaction<'_>) -> Trail {
-        Trail::of(transaction.logs, &self.told.transfers[self.first_transfer..])
+        Trail::of(transaction.logs, &self.told.transfers[self.first.transfers..])
     }
 
     /// Closes `log` with what its decoder found: accepted, accepted with a warning, or refused.
@@ -288,10 +279,7 @@ impl Events {
             self.asked.clear();
         }
         self.transaction_extra = 0;
-        self.first_transfer = self.told.transfers.len();
-        self.first_sale = self.told.sales.len();
-        self.first_order = self.told.orders.len();
-        self.first_closing = self.told.closings.len();
+        self.first = self.told.counts();
         self.first_fault = self.told.faults.len();
     }
 
@@ -304,52 +292,23 @@ impl Events {
     /// Ends the transaction: the people behind its sales are found, and because decoders took turns over the same logs,
     /// what they appended is put in chain order.
     pub(crate) fn close_transaction(&mut self, transaction: &Transaction<'_>) {
-        let trail = (self.first_sale < self.told.sales.len()).then(|| self.trail(transaction));
-        self.told.transfers[self.first_transfer..].sort_by_key(|transfer| (transfer.log_index, transfer.item));
-        self.told.faults[self.first_fault..].sort_by_key(|fault| (fault.log_index, fault.source));
-        self.close_orders();
-        let sales = &mut self.told.sales[self.first_sale..];
-        sales.sort_by_key(|sale| (sale.log_index, sale.item));
+        // Before anything is sorted: what moved is read in the order in which decoders emitted it.
+        let trail = (self.first.sales < self.told.sales.len()).then(|| self.trail(transaction));
+        let mut faults = self.told.faults.split_off(self.first_fault);
+        faults.sort_by_key(|fault| (fault.log_index, fault.source));
+        self.told.close(&self.first, &|place| is_rejected(&faults, place));
+        self.told.faults.append(&mut faults);
         let Some(trail) = trail else { return };
-        people::resolve(transaction, &trail, sales);
+        let mut sales = self.told.sales.split_off(self.first.sales);
+        people::resolve(transaction, &trail, &mut sales);
         // Where all of it came back, nothing was paid.
-        let mut sales = self.told.sales.split_off(self.first_sale);
         sales.retain_mut(leave_out_own_shares);
         self.told.sales.append(&mut sales);
     }
 
-    /// Drops what refused logs stated of orders, and numbers what the others stated, log by log, as it was emitted.
-    fn close_orders(&mut self) {
-        if self.first_order == self.told.orders.len() && self.first_closing == self.told.closings.len() {
-            return;
-        }
-        let faults = &self.told.faults[self.first_fault..];
-        let refused = |log_index: u32, source: &str| {
-            let at = faults.partition_point(|fault| (fault.log_index, fault.source) < (log_index, source));
-            let fault = faults
-                .get(at)
-                .filter(|fault| (fault.log_index, fault.source) == (log_index, source));
-            fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
-        };
-        let mut orders = self.told.orders.split_off(self.first_order);
-        orders.retain(|order| !refused(order.log_index, order.source));
-        orders.sort_by_key(|order| order.log_index);
-        for logs in orders.chunk_by_mut(|one, next| one.log_index == next.log_index) {
-            (0..).zip(logs).for_each(|(item, order)| order.item = item);
-        }
-        let mut closings = self.told.closings.split_off(self.first_closing);
-        closings.retain(|closing| !refused(closing.log_index, closing.source));
-        closings.sort_by_key(|closing| closing.log_index);
-        for logs in closings.chunk_by_mut(|one, next| one.log_index == next.log_index) {
-            (0..).zip(logs).for_each(|(item, closing)| closing.item = item);
-        }
-        self.told.orders.extend(orders);
-        self.told.closings.extend(closings);
-    }
-
     /// Drops the facts, not what was asked: for those who want the questions alone.
     pub(crate) fn drop_facts(&mut self) {
-        self.told = Told::default();
+        self.told = DecodedFacts::default();
     }
 
     /// The questions that nothing available answered, sorted and each once.
@@ -360,12 +319,12 @@ impl Events {
     }
 
     /// The facts so far.
-    pub fn told(&self) -> &Told {
+    pub fn told(&self) -> &DecodedFacts {
         &self.told
     }
 
     /// The facts.
-    pub fn into_told(self) -> Told {
+    pub fn into_told(self) -> DecodedFacts {
         self.told
     }
 }

@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use rustc_hash::FxHashMap;
 
 use crate::block::{Answer, Answers, Envelope, Log, Span};
-use crate::fact::{Facts, PriceAllocation, Sale, Side, flag};
+use crate::fact::{Facts, Kind, Listed as _, PriceAllocation, Sale, Side, flag};
 use crate::log_reader::WORD_BYTES;
 use crate::pass::claimants;
 use crate::trade::trail::{Movement, Trail};
@@ -28,6 +28,13 @@ pub struct Explanation {
     pub logs: Vec<Seen>,
     /// The parts of each of its sales, in the order of the sales.
     pub sales: Vec<Vec<Part>>,
+}
+
+impl Explanation {
+    /// The parts of each fact of `kind`, where facts of that kind are explained.
+    pub fn of_kind(&self, kind: &Kind) -> Option<&[Vec<Part>]> {
+        (kind.record == Sale::RECORD).then_some(&self.sales)
+    }
 }
 
 /// One log as the registry sees it.

@@ -19,28 +19,35 @@ pub const MAX_LOG_INDEX: u32 = (1 << LOG_BITS) - 1;
 /// The highest item index a position can hold.
 pub const MAX_ITEM: u32 = (1 << ITEM_BITS) - 1;
 
-/// What sort of record stands at a position; one log can yield records of several kinds.
+/// What separates the records of one log in ids. It does not name the kind of a fact, which its table and its message do: it has room
+/// for [`FACT_KINDS`] of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum RecordKind {
+pub struct RecordKind(u8);
+
+/// How many kinds of facts of one log ids can tell apart: each takes two of the sixteen digits, its own and that of its retraction,
+/// zero is the log's, and eight would be its own retraction.
+pub const FACT_KINDS: u8 = 7;
+
+impl RecordKind {
     /// The raw log itself.
-    Log = 0,
-    /// A transfer, mint or burn.
-    Transfer = 1,
-    /// A sale.
-    Sale = 2,
-    /// A listing or an offer.
-    Order = 3,
-    /// The end of orders.
-    Closing = 4,
-    /// The retraction of a closing.
-    ClosingRetracted = 12,
-    /// The retraction of a listing or an offer.
-    OrderRetracted = 13,
-    /// The retraction of a sale.
-    SaleRetracted = 14,
-    /// The retraction of a transfer, mint or burn.
-    TransferRetracted = 15,
+    pub const LOG: RecordKind = RecordKind(0);
+
+    /// Facts of every kind that is about governance. No log yields facts of two of them.
+    pub const GOVERNANCE: RecordKind = RecordKind::fact(5);
+
+    /// Facts with this digit, one to [`FACT_KINDS`].
+    pub const fn fact(digit: u8) -> Self {
+        assert!(
+            0 < digit && digit <= FACT_KINDS,
+            "ids have room for seven kinds of facts"
+        );
+        RecordKind(digit)
+    }
+
+    /// What stands in the id.
+    pub const fn digit(self) -> u8 {
+        self.0
+    }
 }
 
 /// Where one record stands: block, log, item, kind.
@@ -74,7 +81,7 @@ impl Position {
         let mut payload = u128::from(self.block_number & MAX_BLOCK);
         payload = payload << LOG_BITS | u128::from(log_index);
         payload = payload << ITEM_BITS | u128::from(item);
-        payload = payload << KIND_BITS | u128::from(self.kind as u8);
+        payload = payload << KIND_BITS | u128::from(self.kind.digit());
         payload = payload << TAIL_BITS | u128::from(tail(self.chain, &self.block_hash));
         from_payload(payload)
     }
@@ -139,41 +146,37 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fact::KINDS;
 
-    const KINDS: [RecordKind; 9] = [
-        RecordKind::Log,
-        RecordKind::Transfer,
-        RecordKind::Sale,
-        RecordKind::Order,
-        RecordKind::Closing,
-        RecordKind::ClosingRetracted,
-        RecordKind::OrderRetracted,
-        RecordKind::SaleRetracted,
-        RecordKind::TransferRetracted,
-    ];
-
-    const RETRACTED: [(RecordKind, RecordKind); 4] = [
-        (RecordKind::Transfer, RecordKind::TransferRetracted),
-        (RecordKind::Sale, RecordKind::SaleRetracted),
-        (RecordKind::Order, RecordKind::OrderRetracted),
-        (RecordKind::Closing, RecordKind::ClosingRetracted),
-    ];
+    /// Every digit there is and could be: the log's, those of facts, and those of their retractions.
+    fn kinds() -> Vec<RecordKind> {
+        let retracted = |fact| RecordKind(16 - fact);
+        let facts = || 1..=FACT_KINDS;
+        let all = facts().map(RecordKind::fact).chain(facts().map(retracted));
+        std::iter::once(RecordKind::LOG).chain(all).collect()
+    }
 
     fn position() -> impl Strategy<Value = Position> {
         let edges = |max: u64| prop_oneof![Just(0), Just(max), 0..=max, 0..=max.min(3)];
         let place = (edges(MAX_BLOCK), edges(MAX_LOG_INDEX.into()), edges(MAX_ITEM.into()));
-        (place, 0..KINDS.len(), any::<u64>(), any::<[u8; 32]>()).prop_map(|((block, log, item), kind, chain, hash)| {
-            let [log_index, item] = [log, item].map(|part| u32::try_from(part).unwrap());
-            let (chain, block_hash, kind) = (ChainId(chain), B256::from(hash), KINDS[kind]);
-            Position {
-                chain,
-                block_number: block,
-                block_hash,
-                log_index,
-                item,
-                kind,
-            }
-        })
+        (
+            place,
+            proptest::sample::select(kinds()),
+            any::<u64>(),
+            any::<[u8; 32]>(),
+        )
+            .prop_map(|((block, log, item), kind, chain, hash)| {
+                let [log_index, item] = [log, item].map(|part| u32::try_from(part).unwrap());
+                let (chain, block_hash) = (ChainId(chain), B256::from(hash));
+                Position {
+                    chain,
+                    block_number: block,
+                    block_hash,
+                    log_index,
+                    item,
+                    kind,
+                }
+            })
     }
 
     fn order(position: &Position) -> (u64, u32, u32, RecordKind) {
@@ -196,7 +199,7 @@ mod tests {
             prop_assert_eq!(part(86, 36), u128::from(position.block_number));
             prop_assert_eq!(part(64, 22), u128::from(position.log_index));
             prop_assert_eq!(part(44, 20), u128::from(position.item));
-            prop_assert_eq!(part(40, 4), u128::from(position.kind as u8));
+            prop_assert_eq!(part(40, 4), u128::from(position.kind.digit()));
             prop_assert_eq!(block_number_of(id), position.block_number);
         }
 
@@ -210,7 +213,7 @@ mod tests {
 
         #[test]
         fn logs_beyond_the_last_index_stand_behind_all_others(position in position(), beyond in 1..MAX_ITEM) {
-            let last = Position { log_index: MAX_LOG_INDEX, item: 0, kind: RecordKind::Log, ..position };
+            let last = Position { log_index: MAX_LOG_INDEX, item: 0, kind: RecordKind::LOG, ..position };
             let behind = Position { log_index: MAX_LOG_INDEX + beyond, ..last };
             let next = Position { log_index: MAX_LOG_INDEX + beyond + 1, ..last };
             prop_assert!(last.id() < behind.id() && behind.id() < next.id());
@@ -235,11 +238,32 @@ mod tests {
 
         #[test]
         fn a_retraction_stands_at_the_position_it_retracts(position in position()) {
-            for (fact, retraction) in RETRACTED {
+            for digit in 1..=FACT_KINDS {
+                let (fact, retraction) = (RecordKind::fact(digit), RecordKind(16 - digit));
                 let (fact, retraction) = (Position { kind: fact, ..position }, Position { kind: retraction, ..position });
                 prop_assert_eq!(retraction_of(fact.id()), retraction.id());
+                prop_assert_ne!(fact.id(), retraction.id());
             }
         }
+    }
+
+    /// No two kinds have one digit, but those of governance, and none has a digit that another may have a retraction under.
+    #[test]
+    fn every_kind_has_a_digit_of_its_own() {
+        let own = KINDS
+            .iter()
+            .map(|kind| kind.record)
+            .filter(|record| *record != RecordKind::GOVERNANCE);
+        let mut digits: Vec<RecordKind> = own.chain([RecordKind::GOVERNANCE, RecordKind::LOG]).collect();
+        let count = digits.len();
+        digits.sort_unstable();
+        digits.dedup();
+        assert_eq!(digits.len(), count, "two kinds share a digit: {KINDS:?}");
+        let lists: std::collections::BTreeSet<&str> = KINDS.iter().map(|kind| kind.list).collect();
+        assert_eq!(lists.len(), KINDS.len());
+        let names: Vec<&str> = KINDS.iter().flat_map(|kind| kind.names).copied().collect();
+        let distinct: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(distinct.len(), names.len(), "two kinds share a name: {names:?}");
     }
 
     /// Stored ids outlive releases: a change here is a migration of every table.
@@ -252,7 +276,7 @@ mod tests {
             block_hash: B256::repeat_byte(0xab),
             log_index: 246,
             item: 3,
-            kind: RecordKind::Transfer,
+            kind: RecordKind::fact(1),
         };
         let contract = Address::repeat_byte(0x11);
         let ids = [

@@ -50,16 +50,11 @@ pub fn decode_pieces(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
         if !undecoded.is_empty() {
             rest = Some((last + 1, undecoded));
         }
-        let told = events.into_told();
-        Some(Facts {
+        let facts = Facts {
             sources: sources().to_vec(),
-            transfers: told.transfers,
-            sales: told.sales,
-            orders: told.orders,
-            closings: told.closings,
-            faults: told.faults,
             ..Facts::within(span, first..=last)
-        })
+        };
+        Some(facts.with(events.into_told()))
     })
 }
 

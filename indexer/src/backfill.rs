@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use decoders::block::Proof;
+use decoders::fact::PerKind;
 use sinks::commit::Move;
 use sinks::progress::{checkpoint, coverage, intents};
 use tokio::task::JoinSet;
@@ -28,10 +29,8 @@ pub struct Progress {
     pub blocks_done: AtomicU64,
     /// Logs read since.
     pub logs: AtomicU64,
-    /// Transfers committed since.
-    pub transfers: AtomicU64,
-    /// Sales committed since.
-    pub sales: AtomicU64,
+    /// Facts committed since.
+    facts: PerKind<AtomicU64>,
 }
 
 impl Progress {
@@ -41,6 +40,11 @@ impl Progress {
             self.blocks_done.load(Ordering::Relaxed),
             self.blocks_planned.load(Ordering::Relaxed),
         )
+    }
+
+    /// Facts committed.
+    pub fn facts(&self) -> PerKind<u64> {
+        self.facts.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -193,10 +197,9 @@ impl Worker {
             .blocks_done
             .fetch_add(span.range.end() - span.range.start() + 1, Ordering::Relaxed);
         self.progress.logs.fetch_add(span.logs.len() as u64, Ordering::Relaxed);
-        self.progress
-            .transfers
-            .fetch_add(applied.transfers as u64, Ordering::Relaxed);
-        self.progress.sales.fetch_add(applied.sales as u64, Ordering::Relaxed);
+        for ((_, count), (_, written)) in self.progress.facts.iter().zip(applied.facts.iter()) {
+            count.fetch_add(*written, Ordering::Relaxed);
+        }
         let last = *span.range.end();
         Ok((last < end).then(|| last + 1..=end))
     }

@@ -1,11 +1,12 @@
 //! The way of one span: archive, decode, apply.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use alloy_primitives::Address;
 use decoders::block::{BlockRef, ChainId, Log, Proof, Span};
-use decoders::fact::{ClosingReason, Facts, OrderKind, TransferKind};
+use decoders::fact::{Facts, KINDS};
 use rustc_hash::FxHashSet;
 use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::progress::basis::Basis;
@@ -186,15 +187,7 @@ impl Pipeline {
         let timer = self.metrics.commit_seconds.start_timer();
         let applied = commit::apply_archived(&self.store, facts, step, Some(intent)).await?;
         timer.stop_and_record();
-        let trades = Trades::of(facts);
-        debug!(
-            to = facts.range.end(),
-            transfers = applied.transfers,
-            sales = trades.sales,
-            listings = trades.listings,
-            offers = trades.offers,
-            "committed"
-        );
+        debug!(to = facts.range.end(), facts = %applied.facts, "committed");
         self.committed.notify_one();
         self.count(facts);
         Ok(applied)
@@ -242,12 +235,13 @@ impl Pipeline {
 
     fn count(&self, facts: &Facts) {
         self.metrics.blocks.inc_by(facts.range.end() - facts.range.start() + 1);
-        for kind in [TransferKind::Mint, TransferKind::Burn, TransferKind::Transfer] {
-            let events = facts.transfers.iter().filter(|transfer| transfer.kind == kind).count();
-            self.metrics.events(kind.as_str(), events as u64);
-        }
-        for (kind, events) in Trades::of(facts).counts() {
-            self.metrics.events(kind, events);
+        // A kind of which there were none yet is shown as zero.
+        let names = KINDS.iter().flat_map(|kind| kind.names);
+        let mut events: BTreeMap<&str, u64> = names.map(|name| (*name, 0)).collect();
+        let named = facts.iter().filter_map(|fact| fact.name());
+        named.for_each(|name| *events.entry(name).or_default() += 1);
+        for (name, count) in events {
+            self.metrics.events(name, count);
         }
         for fault in &facts.faults {
             self.metrics.fault(fault.source, fault.reason);
@@ -293,38 +287,6 @@ pub async fn complete(endpoints: &Pool, span: &mut Span) -> Result<Completed, Er
     }
     endpoints.learn_context(span);
     Ok(completed)
-}
-
-/// How much of what a span holds is about trade.
-#[derive(Clone, Copy, Debug, Default)]
-struct Trades {
-    sales: u64,
-    listings: u64,
-    offers: u64,
-    cancels: u64,
-}
-
-impl Trades {
-    fn of(facts: &Facts) -> Self {
-        let orders = |kind| facts.orders.iter().filter(|order| order.kind == kind).count() as u64;
-        let cancels = facts.closings.iter().filter(|end| end.reason != ClosingReason::Filled);
-        Trades {
-            sales: facts.sales.len() as u64,
-            listings: orders(OrderKind::Listing),
-            offers: orders(OrderKind::Offer),
-            cancels: cancels.count() as u64,
-        }
-    }
-
-    /// By the names metrics use.
-    fn counts(self) -> [(&'static str, u64); 4] {
-        [
-            ("sale", self.sales),
-            (OrderKind::Listing.as_str(), self.listings),
-            (OrderKind::Offer.as_str(), self.offers),
-            ("cancel", self.cancels),
-        ]
-    }
 }
 
 /// Facts after which a replayed span is committed before the rest of it is decoded.
@@ -420,14 +382,13 @@ fn archived_facts(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
 /// Leaves the facts of contracts for which `is_kept` is true at their block. A sale is of its token's contract and of its
 /// market's, every other fact of the contract that emitted it.
 fn keep_of(facts: &mut Facts, is_kept: impl Fn(&Address, u64) -> bool) {
-    facts
-        .transfers
-        .retain(|fact| is_kept(&fact.contract, fact.block_number));
-    facts
-        .sales
-        .retain(|fact| is_kept(&fact.contract, fact.block_number) || is_kept(&fact.market, fact.block_number));
-    facts.orders.retain(|fact| is_kept(&fact.market, fact.block_number));
-    facts.closings.retain(|fact| is_kept(&fact.market, fact.block_number));
+    facts.retain(|fact| {
+        let place = fact.place();
+        place
+            .contracts
+            .iter()
+            .any(|contract| is_kept(contract, place.block_number))
+    });
     facts
         .faults
         .retain(|fault| is_kept(&fault.contract, fault.block_number));

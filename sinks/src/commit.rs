@@ -3,21 +3,19 @@
 use std::ops::{AddAssign, RangeInclusive};
 
 use decoders::block::{Block, BlockRef, ChainId};
-use decoders::fact::{Closing, Facts, Order, Sale, Transfer};
-use decoders::id::{MAX_BLOCK, Position};
+use decoders::fact::{Facts, PerKind};
+use decoders::id::MAX_BLOCK;
 use sqlx::PgConnection;
 
-use crate::batch::Batch;
 use crate::error::SinkError;
-use crate::facts::faults;
+use crate::facts::{self, Batch, faults};
 use crate::progress::basis::Basis;
 use crate::progress::coverage::{self, Known, Sources};
 use crate::progress::intents::{self, Intent};
 use crate::progress::lease::Lease;
 use crate::progress::{checkpoint, seams};
-use crate::projections::{balances, collections, counters, settlement, tokens, volumes, wash};
 use crate::store::Store;
-use crate::{abis, currencies, kind, outbox};
+use crate::{abis, currencies, outbox, projections};
 
 /// Who applies a span.
 #[derive(Clone, Copy, Debug)]
@@ -53,14 +51,8 @@ impl Move<'_> {
 /// What [`apply`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Transfers written.
-    pub transfers: u64,
-    /// Sales written.
-    pub sales: u64,
-    /// Listings and offers written.
-    pub orders: u64,
-    /// Ends of orders written.
-    pub closings: u64,
+    /// Facts written.
+    pub facts: PerKind<u64>,
     /// Faults recorded.
     pub faults: u64,
     /// Facts that were covered already.
@@ -69,32 +61,9 @@ pub struct Applied {
 
 impl AddAssign for Applied {
     fn add_assign(&mut self, more: Applied) {
-        self.transfers += more.transfers;
-        self.sales += more.sales;
-        self.orders += more.orders;
-        self.closings += more.closings;
+        self.facts += more.facts;
         self.faults += more.faults;
         self.skipped += more.skipped;
-    }
-}
-
-/// What [`rewind`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rewound {
-    /// Transfers undone and retracted.
-    pub transfers: u64,
-    /// Sales undone and retracted.
-    pub sales: u64,
-    /// Listings and offers undone and retracted.
-    pub orders: u64,
-    /// Ends of orders undone; those that are no fills were retracted.
-    pub closings: u64,
-}
-
-impl Rewound {
-    /// Facts of every kind together.
-    fn total(self) -> u64 {
-        self.transfers + self.sales + self.orders + self.closings
     }
 }
 
@@ -148,12 +117,11 @@ pub async fn apply_archived(
     applied
 }
 
-/// Whether a fact was in the way of a commit. What facts are about, two writers may add at the same moment: `on conflict` names one
-/// of the keys that collections and tokens have, and the other may be met first. Who tries again finds the row.
+/// Whether a fact was in the way of a commit, not what facts are about: of that, two writers may add the same row at one moment.
 fn is_of_a_fact(error: &SinkError) -> bool {
     error
         .violated()
-        .is_some_and(|table| table != collections::TABLE && table != tokens::TABLE)
+        .is_some_and(|table| !projections::is_added_by_two(table))
 }
 
 /// Fails where what was in the way of a commit is not another writer's coverage: it stays, so another attempt would end the same.
@@ -222,7 +190,7 @@ async fn commit(
         lack(fault.source, &[fault.contract], fault.block_number)
     })
     .await?;
-    judge(&mut tx, &batch).await?;
+    projections::apply_alone(&mut tx, &batch).await?;
     cover(&mut tx, store, &sources, known).await?;
     outbox::count(&mut tx, &batch).await?;
     // A writer that is late is refused for that, before its branch is compared with anything.
@@ -235,12 +203,9 @@ async fn commit(
     tx.commit().await?;
 
     Ok(Applied {
-        transfers: batch.transfers.len() as u64,
-        sales: batch.sales.len() as u64,
-        orders: batch.orders.len() as u64,
-        closings: batch.closings.len() as u64,
+        facts: batch.counts(),
         faults: refused,
-        skipped: (told(facts) - batch.len()) as u64,
+        skipped: facts.counts().total() - batch.counts().total(),
     })
 }
 
@@ -266,7 +231,7 @@ pub async fn rewind(
     from: BlockRef,
     ancestor: BlockRef,
     lease: &Lease,
-) -> Result<Rewound, SinkError> {
+) -> Result<PerKind<u64>, SinkError> {
     if ancestor.number >= from.number || lease.chain != chain {
         let reason = "a rewind goes down, under the lease of its chain";
         return Err(SinkError::Inconsistent {
@@ -292,7 +257,12 @@ pub async fn rewind(
 ///
 /// A backfill takes the blocks that are final by its own endpoints; only the holder of the lease decides on which branch the chain
 /// goes on.
-pub async fn disown(store: &Store, from: Option<BlockRef>, first: u64, lease: &Lease) -> Result<Rewound, SinkError> {
+pub async fn disown(
+    store: &Store,
+    from: Option<BlockRef>,
+    first: u64,
+    lease: &Lease,
+) -> Result<PerKind<u64>, SinkError> {
     let chain = lease.chain;
     if from.is_some_and(|from| from.number >= first) {
         return Err(SinkError::Inconsistent {
@@ -314,16 +284,11 @@ pub async fn disown(store: &Store, from: Option<BlockRef>, first: u64, lease: &L
 
 /// Takes back everything of `chain` at the block `first` and above: the counterpart of [`apply`]. Readers from before it are
 /// refused from now on.
-async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<Rewound, SinkError> {
+async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<PerKind<u64>, SinkError> {
     checkpoint::branch_off(db, chain).await?;
     outbox::prepare(db).await?;
-    let undone = Rewound {
-        transfers: kind::revert_from::<Transfer>(db, chain, first).await?,
-        sales: kind::revert_from::<Sale>(db, chain, first).await?,
-        orders: kind::revert_from::<Order>(db, chain, first).await?,
-        closings: kind::revert_from::<Closing>(db, chain, first).await?,
-    };
-    undo(db, chain, undone).await?;
+    let undone = facts::revert_from(db, chain, first).await?;
+    undo(db, chain, &undone).await?;
     faults::revert_from(db, chain, first).await?;
     abis::revert_from(db, chain, first).await?;
     coverage::revert_from(db, chain, first).await?;
@@ -351,19 +316,11 @@ pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Repl
     let mut batch = Batch::of(facts, |place| {
         basis.holds(facts, place.source, &place.contracts, place.block_number)
     })?;
-    let transfers = kind::replace(&mut tx, &chain, &facts.range, &mut batch.transfers).await?;
-    let sales = kind::replace(&mut tx, &chain, &facts.range, &mut batch.sales).await?;
-    let orders = kind::replace(&mut tx, &chain, &facts.range, &mut batch.orders).await?;
-    let closings = kind::replace(&mut tx, &chain, &facts.range, &mut batch.closings).await?;
-    let undone = Rewound {
-        transfers: transfers.gone,
-        sales: sales.gone,
-        orders: orders.gone,
-        closings: closings.gone,
-    };
-    undo(&mut tx, &chain, undone).await?;
+    let replaced = facts::replace(&mut tx, &facts.range, &mut batch).await?;
+    let undone = replaced.map(|kind| kind.gone);
+    undo(&mut tx, &chain, &undone).await?;
     write(&mut tx, &batch).await?;
-    judge(&mut tx, &batch).await?;
+    projections::apply_alone(&mut tx, &batch).await?;
     faults::replace(&mut tx, facts, |fault| {
         basis.holds(facts, fault.source, &[fault.contract], fault.block_number)
     })
@@ -375,87 +332,35 @@ pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Repl
     tx.commit().await?;
     Ok(Replaced {
         retracted: undone.total(),
-        announced: batch.len() as u64,
-        kept: transfers.kept + sales.kept + orders.kept + closings.kept,
+        announced: batch.counts().total(),
+        kept: replaced.map(|kind| kind.kept).total(),
     })
 }
 
 /// Whether the tables hold any fact of `range`.
 pub async fn holds_facts(store: &Store, chain: ChainId, range: &RangeInclusive<u64>) -> Result<bool, SinkError> {
-    let held = sqlx::query_scalar(HOLDS_FACTS)
-        .bind(chain.to_string())
-        .bind(Position::floor(*range.start()))
-        .bind(Position::floor(range.end() + 1));
-    Ok(held.fetch_one(&store.pool).await?)
+    facts::holds(store, chain, range).await
 }
 
-/// Every table a fact touches, in the order in which all writers lock them: the most contended last. A kind of which there are
-/// no facts costs no statement.
+/// Every table a fact touches, in the order in which all writers lock them: facts, messages, and what follows from them. A kind of
+/// which there are no facts costs no statement.
 async fn write(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    if batch.is_empty() {
+    if batch.counts().total() == 0 {
         return Ok(());
     }
-    let (moved, sold) = (!batch.transfers.is_empty(), !batch.sales.is_empty());
-    kind::apply(db, &batch.chain_name, &batch.transfers).await?;
-    kind::apply(db, &batch.chain_name, &batch.sales).await?;
-    kind::apply(db, &batch.chain_name, &batch.orders).await?;
-    kind::apply(db, &batch.chain_name, &batch.closings).await?;
+    facts::apply(db, batch).await?;
     outbox::apply(db, batch).await?;
-    if moved {
-        collections::apply(db, batch).await?;
-        tokens::apply(db, batch).await?;
-        balances::apply(db, batch).await?;
-    }
-    if sold {
-        volumes::apply_to_tokens(db, batch).await?;
-        volumes::apply_to_collections(db, batch).await?;
-    }
-    if moved {
-        counters::apply(db, batch).await?;
-    }
-    Ok(())
+    projections::apply(db, batch).await
 }
 
-/// What follows from facts of other spans as much as from those of `batch`. It waits for the other writers of the chain, which
-/// could be adding such facts, so it comes last, and only where there is something to compute.
-async fn judge(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let (sold, ordered) = (
-        !batch.sales.is_empty(),
-        !batch.orders.is_empty() || !batch.closings.is_empty(),
-    );
-    if sold || ordered {
-        coverage::alone(db, &batch.chain_name).await?;
-    }
-    if sold {
-        wash::apply(db, batch).await?;
-    }
-    if ordered {
-        settlement::apply(db, batch).await?;
-    }
-    Ok(())
-}
-
-/// Reverts [`write`] and [`judge`]: queues a retraction for each of the facts that were moved to the temporary tables of their
-/// kinds, newest first, and takes back what they added elsewhere.
-async fn undo(db: &mut PgConnection, chain: &str, undone: Rewound) -> Result<(), SinkError> {
+/// Reverts [`write`] and [`projections::apply_alone`]: queues a retraction for each of the facts that were moved to the temporary
+/// tables of their kinds, newest first, and takes back what they added elsewhere.
+async fn undo(db: &mut PgConnection, chain: &str, undone: &PerKind<u64>) -> Result<(), SinkError> {
     if undone.total() == 0 {
         return Ok(());
     }
     outbox::revert(db, chain).await?;
-    if undone.orders + undone.closings > 0 {
-        settlement::revert(db, chain).await?;
-    }
-    if undone.sales > 0 {
-        wash::revert(db, chain).await?;
-        volumes::revert(db, chain).await?;
-    }
-    if undone.transfers > 0 {
-        counters::revert(db, chain).await?;
-        balances::revert(db).await?;
-        tokens::revert(db, chain).await?;
-        collections::revert(db, chain).await?;
-    }
-    Ok(())
+    projections::revert(db, chain, undone).await
 }
 
 /// Covers the span for its sources; refuses when what was `seen` of it before the facts were written has grown.
@@ -471,11 +376,6 @@ async fn cover(db: &mut PgConnection, store: &Store, sources: &Sources<'_>, seen
     }
     let covered = sources.covered(&known);
     coverage::cover(db, facts.chain, facts.proof, &facts.range, &covered, &known).await
-}
-
-/// How many facts `facts` holds of all kinds.
-fn told(facts: &Facts) -> usize {
-    facts.transfers.len() + facts.sales.len() + facts.orders.len() + facts.closings.len()
 }
 
 /// Whether the span can be applied by `step` at all.
@@ -508,12 +408,6 @@ fn check(facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
     }
     Ok(())
 }
-
-const HOLDS_FACTS: &str =
-    "select exists (select from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 and id < $3)
-         or exists (select from catalog_service.sale_facts where chain_id = $1 and id >= $2 and id < $3)
-         or exists (select from catalog_service.order_facts where chain_id = $1 and id >= $2 and id < $3)
-         or exists (select from catalog_service.order_closings where chain_id = $1 and id >= $2 and id < $3)";
 
 // Every statement is short; compiling one, which the planner is tempted to do for those with many lookups, takes seconds.
 const BEGIN: &str = "begin; set local jit = off";

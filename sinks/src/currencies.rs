@@ -78,9 +78,8 @@ pub async fn set(store: &Store, chain: ChainId, currency: &Currency) -> Result<(
 /// Makes a row for every currency that `facts` name. Called by every commit, before it begins; asks the database once per currency
 /// and process.
 pub(crate) async fn ensure(store: &Store, facts: &Facts) -> Result<(), SinkError> {
-    let sold = facts.sales.iter().map(|sale| sale.currency);
-    let asked = facts.orders.iter().map(|order| order.currency);
-    let named: BTreeSet<Address> = sold.chain(asked).filter(|currency| !currency.is_zero()).collect();
+    let named = facts.iter().filter_map(|fact| fact.currency());
+    let named: BTreeSet<Address> = named.filter(|currency| !currency.is_zero()).collect();
     let new = store.new_currencies(facts.chain, named);
     if new.is_empty() {
         return Ok(());

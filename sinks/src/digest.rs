@@ -6,6 +6,8 @@
 use decoders::block::ChainId;
 
 use crate::error::SinkError;
+use crate::facts::TABLES;
+use crate::projections::PROJECTIONS;
 use crate::store::Store;
 
 /// The digest of one table.
@@ -21,8 +23,8 @@ pub struct TableDigest {
 
 /// The digests of everything computed from the facts of `chain`, in a fixed order.
 pub async fn digest(store: &Store, chain: ChainId) -> Result<Vec<TableDigest>, SinkError> {
-    let mut digests = Vec::with_capacity(TABLES.len());
-    for (table, statement) in TABLES {
+    let mut digests = Vec::new();
+    for (table, statement) in statements() {
         let (rows, digest): (i64, String) = sqlx::query_as(statement)
             .bind(chain.to_string())
             .fetch_one(&store.pool)
@@ -36,83 +38,22 @@ pub async fn digest(store: &Store, chain: ChainId) -> Result<Vec<TableDigest>, S
     Ok(digests)
 }
 
-const TABLES: [(&str, &str); 12] = [
-    ("catalog_service.ownership_transfers", TRANSFERS),
-    ("catalog_service.tokens", TOKENS),
-    ("catalog_service.collections", COLLECTIONS),
-    ("catalog_service.erc1155_balances", BALANCES),
-    ("catalog_service.collection_counters", COUNTERS),
-    ("catalog_service.sale_facts", SALES),
-    ("catalog_service.collection_sales", COLLECTION_SALES),
-    ("catalog_service.token_sales", TOKEN_SALES),
-    ("catalog_service.order_facts", ORDERS),
-    ("catalog_service.order_closings", CLOSINGS),
+/// Every table that is computed from what decoders decode, with its schema.
+pub fn tables() -> impl Iterator<Item = &'static str> {
+    statements().map(|(table, _)| table)
+}
+
+/// The tables of facts, those of projections, and those that belong to no kind.
+fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let facts = TABLES.iter().map(|table| (table.name, table.digest));
+    let projections = PROJECTIONS.iter().flat_map(|projection| projection.digests).copied();
+    facts.chain(projections).chain(OTHERS)
+}
+
+const OTHERS: [(&str, &str); 2] = [
     ("indexer_service.decode_faults", FAULTS),
     ("indexer_service.indexer_coverage", COVERAGE),
 ];
-
-const TRANSFERS: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select id, contract, token_id, token, from_addr, to_addr, quantity, standard, kind, tx_hash, block_number, block_hash,
-               extract(epoch from block_time)::bigint, log_index, item
-        from catalog_service.ownership_transfers where chain_id = $1
-    ) t";
-
-const TOKENS: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select id, collection_id, contract_address, token_number, token_standard, owner_address, owner_position, burned,
-               extract(epoch from minted_at)::bigint, supply
-        from catalog_service.tokens where chain_id = $1
-    ) t";
-
-const COLLECTIONS: &str =
-    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select id, slug, contract_address, collection_type, first_position
-        from catalog_service.collections where chain_id = $1
-    ) t";
-
-const BALANCES: &str =
-    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select b.token, b.owner, b.quantity from catalog_service.erc1155_balances b
-        join catalog_service.tokens k on k.id = b.token
-        where k.chain_id = $1 and b.quantity <> 0
-    ) t";
-
-const COUNTERS: &str =
-    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select contract, transfers, mints, burns from catalog_service.collection_counters where chain_id = $1
-    ) t";
-
-const SALES: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select id, contract, token_number, token, standard, quantity, marketplace_id, version, side, seller, buyer, maker, taker_raw,
-               aggregator, currency_address, price_raw, price_allocation, seller_net_raw, fee_recipients, fee_amounts, fee_kinds,
-               order_hash, bundle_id, bundle_size, flags, wash_flags, wash_version, tx_hash, block_number, block_hash,
-               extract(epoch from block_time)::bigint, log_index, item
-        from catalog_service.sale_facts where chain_id = $1
-    ) t";
-
-const COLLECTION_SALES: &str =
-    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select contract, currency, sales, volume_raw from catalog_service.collection_sales where chain_id = $1
-    ) t";
-
-const TOKEN_SALES: &str =
-    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select token, currency, sales, volume_raw, last_sale from catalog_service.token_sales where chain_id = $1
-    ) t";
-
-const ORDERS: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select id, kind, marketplace_id, version, market, key, hashed, slot, maker, collection, contract, token_number, token, standard,
-               quantity, currency_address, price_raw, unit_price_raw, extract(epoch from starts_at)::bigint,
-               extract(epoch from expires_at)::bigint, taker, nonce, escrowed, auction, tx_hash, block_number, block_hash,
-               extract(epoch from block_time)::bigint, log_index, item, closed_by, closed_reason, filled
-        from catalog_service.order_facts where chain_id = $1
-    ) t";
-
-const CLOSINGS: &str =
-    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select id, marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity, tx_hash, block_number, block_hash,
-               extract(epoch from block_time)::bigint, log_index, item
-        from catalog_service.order_closings where chain_id = $1
-    ) t";
 
 const FAULTS: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
         select id, source, block_number, block_hash, log_index, tx_hash, contract, topic0, reason

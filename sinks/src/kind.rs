@@ -1,23 +1,31 @@
-//! What every kind of fact does alike: written by COPY, compared with what is stored, moved into a temporary table when taken back.
+//! What every kind of fact does alike: written by COPY, compared with what is stored, moved into a temporary table when taken back,
+//! read again for its message.
 //!
-//! A kind of fact is a file with its [`Kind`] and its SQL: `transfers.rs`, `sales.rs`, `orders.rs`, `closings.rs`.
+//! A kind of fact is a file of [`crate::facts`] with its [`Stored`] and its part of the SQL.
 
 use std::ops::RangeInclusive;
 
-use decoders::block::Block;
-use decoders::id::Position;
+use decoders::block::{Block, ChainId, find_block};
+use decoders::fact::{Facts, Listed, Place};
+use decoders::id::{MAX_BLOCK, MAX_ITEM, MAX_LOG_INDEX, Position};
 use rustc_hash::FxHashMap;
+use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use crate::batch::{Keys, Placed, Row};
 use crate::copy::{Rows, copy, fields, timestamp};
 use crate::error::SinkError;
+use crate::keys::Keys;
+use crate::message::{Message, MessageFact, Stated};
+use crate::store::Store;
 
-/// A kind of fact, and the table that holds it.
-pub(crate) trait Kind: Placed + Send + Sync + Sized + 'static {
+/// A kind of fact that has a table.
+pub(crate) trait Stored: Listed + Sync {
     /// The ids of what a fact is about.
     type Key: Send + Sync;
+
+    /// What its messages state.
+    type Message: Stated;
 
     /// The table's SQL.
     const TABLE: Table;
@@ -25,21 +33,30 @@ pub(crate) trait Kind: Placed + Send + Sync + Sized + 'static {
     /// The ids of what this fact is about.
     fn key(&self, block: &Block, keys: &mut Keys) -> Self::Key;
 
-    /// What it is announced as; none where it is not.
-    fn announced(&self) -> Option<&'static str>;
-
     /// Appends the columns that facts of this kind have beside their place.
     fn write(row: &Row<'_, Self>, rows: &mut Rows);
 }
 
-/// The statements of one kind.
+/// A fact, its id, and the keys of what it is about.
+pub(crate) struct Row<'a, F: Stored> {
+    pub(crate) fact: &'a F,
+    pub(crate) block: &'a Block,
+    pub(crate) id: Uuid,
+    pub(crate) key: F::Key,
+}
+
+/// The statements of one kind, made of its names by [`table`].
 pub(crate) struct Table {
+    /// The table, with its schema.
+    pub(crate) name: &'static str,
     /// How many columns `copy` has.
     pub(crate) columns: i16,
-    /// Takes the place of a fact, then what [`Kind::write`] appends.
+    /// Takes the place of a fact, then what [`Stored::write`] appends.
     pub(crate) copy: &'static str,
     /// Reads the blocks from $2 up to below $3: the first columns of `copy`, as many as a decoder decides.
     pub(crate) stored: &'static str,
+    /// Whether there is anything in the blocks from $2 up to below $3.
+    pub(crate) holds: &'static str,
     /// Makes the temporary table of what is taken back. It is kept by the connection and emptied by every commit, so that no
     /// catalog rows are made per rewind; a migration beside this process has it made anew.
     pub(crate) make_undone: &'static str,
@@ -49,12 +66,209 @@ pub(crate) struct Table {
     pub(crate) take: &'static str,
     /// Updates the planner's statistics of it.
     pub(crate) analyze: &'static str,
-    /// Passes what it stated to the outbox.
+    /// Passes what it stated to the outbox, in the fields that `message` reads from the table.
     pub(crate) retract: &'static str,
+    /// Reads what the messages of the facts with the ids $2 state, as far as these stand.
+    pub(crate) message: &'static str,
+    /// Number and digest of its facts of chain $1.
+    pub(crate) digest: &'static str,
+}
+
+impl Table {
+    /// Its statements, those that make the temporary table first.
+    pub(crate) fn statements(&self) -> [&'static str; 10] {
+        [
+            self.make_undone,
+            self.copy,
+            self.stored,
+            self.holds,
+            self.take_above,
+            self.take,
+            self.analyze,
+            self.retract,
+            self.message,
+            self.digest,
+        ]
+    }
+}
+
+/// How many columns a list of columns names.
+pub(crate) const fn count_columns(list: &str) -> i16 {
+    let (list, mut at, mut count) = (list.as_bytes(), 0, 1);
+    while at < list.len() {
+        if list[at] == b',' {
+            count += 1;
+        }
+        at += 1;
+    }
+    count
+}
+
+/// The [`Table`] of a kind.
+///
+/// - `table`: its name, with the schema, and `undone`: that of the temporary table of what is taken back.
+/// - `columns`: those a decoder decides, beside the place, and `computed`: others that are written with them, each after a comma.
+/// - `message`: the fields that its messages state, of the row `f`, and `join`: what else they are read from.
+/// - `announced`: which rows `f` have a message.
+/// - `digest`: what two runs that index the same chain must agree on.
+macro_rules! table {
+    (
+        table: $table:literal,
+        undone: $undone:literal,
+        columns: $columns:literal,
+        computed: $computed:literal,
+        message: $message:literal,
+        join: $join:literal,
+        announced: $announced:literal,
+        digest: $digest:literal,
+    ) => {
+        $crate::kind::Table {
+            name: $table,
+            columns: $crate::kind::count_columns(concat!($crate::kind::place!(), ", ", $columns, $computed)),
+            copy: concat!(
+                "copy ",
+                $table,
+                " (",
+                $crate::kind::place!(),
+                ", ",
+                $columns,
+                $computed,
+                ") from stdin (format binary)"
+            ),
+            stored: concat!(
+                "select ",
+                $crate::kind::place!(),
+                ", ",
+                $columns,
+                " from ",
+                $table,
+                " where chain_id = $1 and id >= $2 and id < $3"
+            ),
+            holds: concat!(
+                "select exists (select from ",
+                $table,
+                " where chain_id = $1 and id >= $2 and id < $3)"
+            ),
+            make_undone: concat!("select indexer_service.make_undone('", $undone, "', '", $table, "')"),
+            take_above: concat!(
+                "with taken as (delete from ",
+                $table,
+                " where chain_id = $1 and id >= $2 returning *)
+                 insert into ",
+                $undone,
+                " select * from taken"
+            ),
+            take: concat!(
+                "with taken as (delete from ",
+                $table,
+                " where chain_id = $1 and id = any($2) returning *)
+                 insert into ",
+                $undone,
+                " select * from taken"
+            ),
+            analyze: concat!("analyze ", $undone),
+            retract: concat!(
+                "insert into undone (id, block_number, body)
+                 select f.id, f.block_number, to_jsonb(stated) from ",
+                $undone,
+                " f ",
+                $join,
+                "
+                 cross join lateral (select ",
+                $message,
+                ", ",
+                $crate::kind::message_place!(),
+                ") stated
+                 where ",
+                $announced
+            ),
+            message: concat!(
+                "select ",
+                $message,
+                ", ",
+                $crate::kind::message_place!(),
+                "
+                 from ",
+                $table,
+                " f ",
+                $join,
+                " where f.chain_id = $1 and f.id = any($2)"
+            ),
+            digest: concat!(
+                "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text
+                 from (select ",
+                $digest,
+                " from ",
+                $table,
+                " where chain_id = $1) t"
+            ),
+        }
+    };
+}
+
+/// The columns of a fact's place.
+macro_rules! place {
+    () => {
+        "chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item"
+    };
+}
+
+/// The fields of a fact's place that its messages state, of the row `f`.
+macro_rules! message_place {
+    () => {
+        "f.id as fact_id, f.tx_hash::text, f.log_index, f.item, f.block_number, f.block_hash::text, f.block_time"
+    };
+}
+
+pub(crate) use {message_place, place, table};
+
+/// The rows of one kind.
+pub(crate) fn rows<'a, F: Stored>(
+    facts: &'a Facts,
+    decoded: &'a [F],
+    keys: &mut Keys,
+    keep: impl Fn(&Place) -> bool,
+) -> Result<Vec<Row<'a, F>>, SinkError> {
+    let reject = |reason| SinkError::Inconsistent {
+        chain: facts.chain,
+        range: facts.range.clone(),
+        reason,
+    };
+    let mut rows = Vec::with_capacity(decoded.len());
+    for (fact, place) in decoded
+        .iter()
+        .map(|fact| (fact, fact.place()))
+        .filter(|(_, place)| keep(place))
+    {
+        let Some(block) = find_block(&facts.blocks, place.block_number) else {
+            return Err(reject("a fact names a block the span does not hold"));
+        };
+        if !facts.range.contains(&place.block_number) || !facts.sources.contains(&place.source) {
+            return Err(reject("a fact lies outside the range or the sources of its span"));
+        }
+        if place.block_number > MAX_BLOCK || place.log_index > MAX_LOG_INDEX || place.item > MAX_ITEM {
+            return Err(reject("a fact's position exceeds what an id can hold"));
+        }
+        rows.push(Row {
+            fact,
+            block,
+            id: place.id(F::RECORD, facts.chain, block.hash),
+            key: fact.key(block, keys),
+        });
+    }
+    rows.sort_by_key(|row| row.id);
+    if rows.windows(2).any(|pair| pair[0].id == pair[1].id) {
+        return Err(reject("two facts stand at one position"));
+    }
+    Ok(rows)
 }
 
 /// Writes facts; none cost no statement.
-pub(crate) async fn apply<F: Kind>(db: &mut PgConnection, chain: &str, facts: &[Row<'_, F>]) -> Result<(), SinkError> {
+pub(crate) async fn apply<F: Stored>(
+    db: &mut PgConnection,
+    chain: &str,
+    facts: &[Row<'_, F>],
+) -> Result<(), SinkError> {
     if facts.is_empty() {
         return Ok(());
     }
@@ -69,7 +283,7 @@ pub(crate) async fn apply<F: Kind>(db: &mut PgConnection, chain: &str, facts: &[
     .await
 }
 
-fn write<F: Kind>(fact: &Row<'_, F>, chain: &str, rows: &mut Rows) {
+fn write<F: Stored>(fact: &Row<'_, F>, chain: &str, rows: &mut Rows) {
     let (place, block) = (fact.fact.place(), fact.block);
     rows.row()
         .text(chain)
@@ -84,7 +298,7 @@ fn write<F: Kind>(fact: &Row<'_, F>, chain: &str, rows: &mut Rows) {
 }
 
 /// Takes back the facts of `chain` at the block `first` and above; returns how many.
-pub(crate) async fn revert_from<F: Kind>(db: &mut PgConnection, chain: &str, first: u64) -> Result<u64, SinkError> {
+pub(crate) async fn revert_from<F: Stored>(db: &mut PgConnection, chain: &str, first: u64) -> Result<u64, SinkError> {
     sqlx::query(F::TABLE.make_undone).execute(&mut *db).await?;
     let taken = sqlx::query(F::TABLE.take_above)
         .bind(chain)
@@ -95,7 +309,7 @@ pub(crate) async fn revert_from<F: Kind>(db: &mut PgConnection, chain: &str, fir
 }
 
 /// Takes back the facts of `chain` with these ids; returns how many.
-async fn revert<F: Kind>(db: &mut PgConnection, chain: &str, ids: &[Uuid]) -> Result<u64, SinkError> {
+async fn revert<F: Stored>(db: &mut PgConnection, chain: &str, ids: &[Uuid]) -> Result<u64, SinkError> {
     // Even for none: what follows from several kinds reads the table of each.
     sqlx::query(F::TABLE.make_undone).execute(&mut *db).await?;
     if ids.is_empty() {
@@ -110,7 +324,7 @@ async fn revert<F: Kind>(db: &mut PgConnection, chain: &str, ids: &[Uuid]) -> Re
 }
 
 /// Has the facts that were taken back retracted.
-async fn retract<F: Kind>(db: &mut PgConnection, taken: u64) -> Result<u64, SinkError> {
+async fn retract<F: Stored>(db: &mut PgConnection, taken: u64) -> Result<u64, SinkError> {
     if taken > 0 {
         sqlx::query(F::TABLE.analyze).execute(&mut *db).await?;
         sqlx::query(F::TABLE.retract).execute(db).await?;
@@ -119,6 +333,7 @@ async fn retract<F: Kind>(db: &mut PgConnection, taken: u64) -> Result<u64, Sink
 }
 
 /// What replacing stored facts by others came to.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Replaced {
     /// Those that were taken back: the others do not hold them, or state them differently.
     pub(crate) gone: u64,
@@ -128,7 +343,7 @@ pub(crate) struct Replaced {
 
 /// Takes back the facts of the blocks `range` that are not among `facts`, in which stays what is to be written. Two facts are the
 /// same when their rows are, byte for byte.
-pub(crate) async fn replace<F: Kind>(
+pub(crate) async fn replace<F: Stored>(
     db: &mut PgConnection,
     chain: &str,
     range: &RangeInclusive<u64>,
@@ -145,11 +360,11 @@ pub(crate) async fn replace<F: Kind>(
         others.insert(row.try_get("id")?, fields(row)?);
     }
     facts.retain(|fact| {
-        let mut told = Rows::new(F::TABLE.columns);
-        write(fact, chain, &mut told);
+        let mut decoded = Rows::new(F::TABLE.columns);
+        write(fact, chain, &mut decoded);
         let stays = others
             .get(&fact.id)
-            .is_some_and(|stored| told.fields().starts_with(stored));
+            .is_some_and(|stored| decoded.fields().starts_with(stored));
         if stays {
             others.remove(&fact.id);
         }
@@ -160,4 +375,63 @@ pub(crate) async fn replace<F: Kind>(
         gone: revert::<F>(db, chain, &gone).await?,
         kept: (stored.len() - gone.len()) as u64,
     })
+}
+
+/// Whether there are facts of `chain` in the blocks `range`.
+pub(crate) async fn holds(
+    db: &mut PgConnection,
+    table: &Table,
+    chain: &str,
+    range: &RangeInclusive<u64>,
+) -> Result<bool, SinkError> {
+    let held = sqlx::query_scalar(table.holds)
+        .bind(chain)
+        .bind(Position::floor(*range.start()))
+        .bind(Position::floor(range.end() + 1));
+    Ok(held.fetch_one(db).await?)
+}
+
+/// A fact with a message.
+pub(crate) struct Announced {
+    pub(crate) id: Uuid,
+    pub(crate) block_number: u64,
+    /// What the message calls it.
+    pub(crate) name: &'static str,
+}
+
+/// Those of `rows` that have a message.
+pub(crate) fn announced<F: Stored>(rows: &[Row<'_, F>]) -> impl Iterator<Item = Announced> {
+    rows.iter().filter_map(|row| {
+        Some(Announced {
+            id: row.id,
+            block_number: row.block.number,
+            name: row.fact.name()?,
+        })
+    })
+}
+
+/// The messages of the facts of `chain` with the ids `ids`, as far as these stand; none cost no statement.
+pub(crate) async fn messages<F: Stored>(
+    store: &Store,
+    chain: ChainId,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, Message)>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let facts: Vec<MessageFact<F::Message>> = sqlx::query_as(F::TABLE.message)
+        .bind(chain.to_string())
+        .bind(ids)
+        .fetch_all(&store.pool)
+        .await?;
+    Ok(facts
+        .into_iter()
+        .map(|fact| (fact.fact_id, fact.message(chain)))
+        .collect())
+}
+
+/// The message with the id `id` that takes back a fact, of which `body` holds what it stated.
+pub(crate) fn retraction<F: Stored>(body: Value, chain: ChainId, id: Uuid) -> Result<Message, serde_json::Error> {
+    let fact: MessageFact<F::Message> = serde_json::from_value(body)?;
+    Ok(fact.retraction(chain, id))
 }

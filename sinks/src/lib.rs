@@ -18,6 +18,7 @@ pub mod projections;
 pub mod publisher;
 pub mod store;
 
-mod batch;
 mod copy;
+mod keys;
 mod kind;
+mod message;

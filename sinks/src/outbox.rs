@@ -3,23 +3,25 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use uuid::Uuid;
 
-use crate::batch::{Batch, Row};
 use crate::copy::{Rows, copy};
 use crate::error::SinkError;
-use crate::kind::Kind;
+use crate::facts::Batch;
+use crate::kind::Announced;
 use crate::store::Store;
 
 /// Queues an announcement for every fact of `batch`, in chain order.
 pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let write = |fact: Owed, rows: &mut Rows| {
+    let mut announced: Vec<Announced> = batch.announced().collect();
+    // Each kind is in order already, which makes this a merge.
+    announced.sort_by_key(|fact| fact.id);
+    let write = |fact: Announced, rows: &mut Rows| {
         rows.row()
             .text(&batch.chain_name)
             .bigint(fact.block_number.cast_signed());
-        rows.text(fact.kind).uuid(fact.id);
+        rows.text(fact.name).uuid(fact.id);
     };
-    copy(db, COPY, 4, owed(batch).into_iter(), write).await
+    copy(db, COPY, 4, announced.into_iter(), write).await
 }
 
 /// Makes room for what [`revert`] retracts: every kind of fact writes to `undone` what it stated.
@@ -36,7 +38,7 @@ pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), Sin
 
 /// Counts what [`apply`] wrote for `batch`. Last of all: writers of one chain wait for each other here.
 pub(crate) async fn count(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
-    let written = announced(batch);
+    let written = count_announced(batch);
     if written > 0 {
         sqlx::query(COUNT)
             .bind(&batch.chain_name)
@@ -55,47 +57,14 @@ pub(crate) async fn count_undone(
 ) -> Result<(), SinkError> {
     sqlx::query(COUNT_UNDONE)
         .bind(chain)
-        .bind(batch.map_or(0, announced))
+        .bind(batch.map_or(0, count_announced))
         .execute(db)
         .await?;
     Ok(())
 }
 
-fn announced(batch: &Batch<'_>) -> i64 {
-    fn of<F: Kind>(rows: &[Row<'_, F>]) -> usize {
-        rows.iter().filter(|row| row.fact.announced().is_some()).count()
-    }
-    (of(&batch.transfers) + of(&batch.sales) + of(&batch.orders) + of(&batch.closings)) as i64
-}
-
-/// A fact to be announced.
-struct Owed {
-    id: Uuid,
-    block_number: u64,
-    kind: &'static str,
-}
-
-/// The facts of every kind, in chain order.
-fn owed(batch: &Batch<'_>) -> Vec<Owed> {
-    let mut owed = Vec::with_capacity(batch.len());
-    add(&mut owed, &batch.transfers);
-    add(&mut owed, &batch.sales);
-    add(&mut owed, &batch.orders);
-    add(&mut owed, &batch.closings);
-    // Each kind is in order already, which makes this a merge.
-    owed.sort_by_key(|fact| fact.id);
-    owed
-}
-
-fn add<F: Kind>(owed: &mut Vec<Owed>, rows: &[Row<'_, F>]) {
-    let announced = |row: &Row<'_, F>| {
-        Some(Owed {
-            id: row.id,
-            block_number: row.block.number,
-            kind: row.fact.announced()?,
-        })
-    };
-    owed.extend(rows.iter().filter_map(announced));
+fn count_announced(batch: &Batch<'_>) -> i64 {
+    batch.announced().count() as i64
 }
 
 /// Messages not published yet, of all chains.
@@ -183,8 +152,9 @@ const COPY: &str = "copy indexer_service.outbox (chain_id, block_number, kind, f
 const MAKE_UNDONE: &str =
     "create temp table if not exists undone (id uuid, block_number bigint, body jsonb) on commit delete rows";
 
-// The id is decoders::id::retraction_of: the kind, the second digit of the last group, is sixteen less that of the fact.
+// The id is decoders::id::retraction_of: what separates the facts of a log, the third digit of the fourth group, is sixteen less that
+// of the fact, whichever of the seven it is.
 const RETRACT: &str = "insert into indexer_service.outbox (chain_id, block_number, kind, fact_id, body)
     select $1, block_number, 'retraction',
-           overlay(id::text placing translate(substr(id::text, 26, 1), '1234', 'fedc') from 26 for 1)::uuid, body
+           overlay(id::text placing translate(substr(id::text, 26, 1), '1234567', 'fedcba9') from 26 for 1)::uuid, body
     from undone order by id desc";

@@ -93,10 +93,7 @@ impl Store {
     /// Makes a row for every marketplace that `facts` name. Called by every commit, before it begins; asks the database once per
     /// name and process.
     pub(crate) async fn ensure_marketplaces(&self, facts: &Facts) -> Result<(), SinkError> {
-        let sales = facts.sales.iter().map(|sale| sale.marketplace);
-        let orders = facts.orders.iter().map(|order| order.marketplace);
-        let closings = facts.closings.iter().map(|closing| closing.marketplace);
-        let named: BTreeSet<&'static str> = sales.chain(orders).chain(closings).collect();
+        let named: BTreeSet<&'static str> = facts.iter().filter_map(|fact| fact.marketplace()).collect();
         let new: Vec<&'static str> = {
             let known = self.marketplaces.lock().unwrap_or_else(PoisonError::into_inner);
             named.into_iter().filter(|name| !known.contains(name)).collect()

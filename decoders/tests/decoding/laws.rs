@@ -6,7 +6,6 @@ use alloy_sol_types::{SolEvent, sol};
 use decoders::block::{Answer, Call, ChainId, Log, Span};
 use decoders::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK};
 use decoders::decoder::{Claim, Decoder};
-use decoders::events::Told;
 use decoders::fact::{Facts, TransferKind, flag, reason};
 use decoders::pass::{decode, decode_logs, decode_pieces, sources, wants};
 use decoders::protocols::DECODERS;
@@ -197,16 +196,11 @@ proptest! {
     fn a_span_cut_between_blocks_says_the_same(logs in some_logs(), answers in vec(answer(), 1..20)) {
         let mut span = logs::span(1, logs.clone());
         answer_all(&mut span, &answers);
-        let context = span.context;
-        let whole = decode_logs(ChainId(1), &logs, &context).into_told();
-        let mut pieces = Told::default();
+        let decoded = |logs| Facts::of(&span).with(decode_logs(ChainId(1), logs, &span.context).into_told());
+        let whole = decoded(&logs);
+        let mut pieces = Facts::of(&span);
         for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
-            let more = decode_logs(ChainId(1), block, &context).into_told();
-            pieces.transfers.extend(more.transfers);
-            pieces.sales.extend(more.sales);
-            pieces.orders.extend(more.orders);
-            pieces.closings.extend(more.closings);
-            pieces.faults.extend(more.faults);
+            pieces.append(decoded(block));
         }
         prop_assert_eq!(whole, pieces);
     }
@@ -223,19 +217,12 @@ proptest! {
             prop_assert_eq!(*piece.range.start(), next);
             next = piece.range.end() + 1;
             prop_assert!(piece.blocks.iter().all(|block| piece.range.contains(&block.number)));
-            let facts = [piece.transfers.len(), piece.sales.len(), piece.orders.len(), piece.closings.len(), piece.faults.len()];
             let below_last = |block: u64| block < *piece.range.end();
-            let before = piece.transfers.iter().filter(|fact| below_last(fact.block_number)).count()
-                + piece.sales.iter().filter(|fact| below_last(fact.block_number)).count()
-                + piece.orders.iter().filter(|fact| below_last(fact.block_number)).count()
-                + piece.closings.iter().filter(|fact| below_last(fact.block_number)).count()
+            let before = piece.iter().filter(|fact| below_last(fact.place().block_number)).count()
                 + piece.faults.iter().filter(|fault| below_last(fault.block_number)).count();
+            let facts = (piece.counts(), piece.faults.len());
             prop_assert!(before < most.max(1) || before == 0, "only its last block passes the bound: {facts:?}");
-            joined.transfers.extend(piece.transfers);
-            joined.sales.extend(piece.sales);
-            joined.orders.extend(piece.orders);
-            joined.closings.extend(piece.closings);
-            joined.faults.extend(piece.faults);
+            joined.append(piece);
         }
         prop_assert_eq!(next, span.range.end() + 1);
         prop_assert_eq!(joined, whole);

@@ -305,7 +305,7 @@ pub fn log_id(chain: ChainId, block: &Block, log: &Log) -> Uuid {
         block_hash: block.hash,
         log_index: log.log_index,
         item: 0,
-        kind: RecordKind::Log,
+        kind: RecordKind::LOG,
     };
     position.id()
 }

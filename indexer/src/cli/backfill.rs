@@ -156,11 +156,8 @@ fn summary(progress: &Progress, range: &RangeInclusive<u64>, took: Duration) -> 
     if planned == 0 {
         return format!("nothing to do: blocks {from} to {to} are covered");
     }
-    let transfers = progress.transfers.load(Ordering::Relaxed);
-    let sales = progress.sales.load(Ordering::Relaxed);
+    let facts = progress.facts();
     let logs = progress.logs.load(Ordering::Relaxed);
     let (seconds, rate) = (took.as_secs_f64(), progress.transfers_per_second(took));
-    format!(
-        "{done} blocks, {logs} logs, {transfers} transfers, {sales} sales in {seconds:.1} s ({rate:.0} transfers/s)"
-    )
+    format!("{done} blocks, {logs} logs, {facts} in {seconds:.1} s ({rate:.0} transfers/s)")
 }

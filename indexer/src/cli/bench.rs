@@ -176,11 +176,7 @@ impl Bench<'_> {
             .await
             .map_err(|error| Failure::new(Exit::Internal, format!("failed to stop the endpoint: {error}")))?;
         outcome?;
-        let (logs, transfers, sales) = (
-            progress.logs.load(Ordering::Relaxed),
-            progress.transfers.load(Ordering::Relaxed),
-            progress.sales.load(Ordering::Relaxed),
-        );
+        let (logs, facts) = (progress.logs.load(Ordering::Relaxed), progress.facts());
         let requests: u64 = pipeline
             .endpoints
             .health()
@@ -188,10 +184,10 @@ impl Bench<'_> {
             .map(|endpoint| endpoint.requests)
             .sum();
         self.context.writer.line(format_args!(
-            "{blocks} blocks, {logs} logs, {transfers} transfers, {sales} sales in {seconds:.1} s with {workers} workers: {:.0} logs/s, {:.0} transfers/s; \
+            "{blocks} blocks, {logs} logs, {facts} in {seconds:.1} s with {workers} workers: {:.0} logs/s, {:.0} transfers/s; \
              proof {}, {requests} requests, peak memory {} MB, held {} of {} rows, archive {}",
             logs as f64 / seconds,
-            transfers as f64 / seconds,
+            facts.transfers as f64 / seconds,
             proof.as_str(),
             peak_memory_mb(),
             pipeline.held.most(),

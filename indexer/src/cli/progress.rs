@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -142,12 +141,14 @@ impl View {
 impl Progress {
     /// Transfers committed per second of `elapsed`.
     pub fn transfers_per_second(&self, elapsed: Duration) -> f64 {
-        self.transfers.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64().max(0.001)
+        self.facts().transfers as f64 / elapsed.as_secs_f64().max(0.001)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     #[test]

@@ -75,7 +75,7 @@ pub async fn mend(pipeline: &Pipeline, doubted: u64, lowest: u64, lease: &Lease)
     };
     seams::settle(store, lease, doubted, ancestor).await?;
     pipeline.metrics.reorgs.inc();
-    warn!(block = doubted, %ancestor, transfers = undone.transfers, "blocks of two branches were stored; rewound");
+    warn!(block = doubted, %ancestor, facts = %undone, "blocks of two branches were stored; rewound");
     Ok(())
 }
 

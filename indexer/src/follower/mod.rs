@@ -396,8 +396,7 @@ impl Follower {
         info!(
             block = *span.range.end(),
             blocks = span.blocks.len(),
-            transfers = applied.transfers,
-            sales = applied.sales,
+            facts = %applied.facts,
             proof = span.proof.as_str(),
             "applied"
         );
@@ -409,7 +408,7 @@ impl Follower {
         let undone = commit::disown(&self.pipeline.store, from, first, lease).await?;
         warn!(
             first,
-            transfers = undone.transfers,
+            facts = %undone,
             "blocks above the checkpoint were covered; taken back"
         );
         Ok(Outcome::Moved)
@@ -445,7 +444,7 @@ impl Follower {
             .metrics
             .rewound_blocks
             .inc_by(from.number - ancestor.number);
-        warn!(%from, %ancestor, transfers = rewound.transfers, "the chain left the stored branch; rewound");
+        warn!(%from, %ancestor, facts = %rewound, "the chain left the stored branch; rewound");
         Ok(Outcome::Moved)
     }
 }

@@ -46,13 +46,13 @@ impl Database {
 impl Database {
     /// Forgets everything that was indexed.
     pub(crate) async fn clear(&self) {
-        let tables =
-            "truncate catalog_service.collections, catalog_service.tokens, catalog_service.ownership_transfers,
-             catalog_service.erc1155_balances, catalog_service.collection_counters, catalog_service.sale_facts,
-             catalog_service.collection_sales, catalog_service.token_sales, catalog_service.order_facts,
-             catalog_service.order_closings, indexer_service.decode_faults, indexer_service.indexer_coverage,
-             indexer_service.indexer_seams, indexer_service.outbox cascade";
-        sqlx::raw_sql(tables).execute(&self.store.pool).await.unwrap();
+        let progress = ["indexer_service.indexer_seams", "indexer_service.outbox"];
+        let tables: Vec<&str> = sinks::digest::tables().chain(progress).collect();
+        let truncate = format!("truncate {} cascade", tables.join(", "));
+        sqlx::raw_sql(AssertSqlSafe(truncate))
+            .execute(&self.store.pool)
+            .await
+            .unwrap();
     }
 }
 

@@ -1,32 +1,35 @@
-//! Ends of orders, the facts of `order_closings`. Which orders they end follows from them and from the orders:
-//! `crate::projections::settlement`.
+//! Ends of orders, the facts of `order_closings`, and the messages of those that are no fill. Documented in docs/MESSAGES.md. Which
+//! orders they end follows from them and from the orders: `crate::projections::settlement`.
 
 use alloy_primitives::{Address, B256, U256};
 use decoders::block::Block;
-use decoders::fact::{Closing, ClosingReason, Nonces, Reach};
+use decoders::fact::{Closing, ClosingReason, Fact as _, Nonces, Reach};
 use decoders::id::marketplace_id;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::batch::{Keys, Row};
 use crate::copy::Rows;
-use crate::kind::{Kind, Table};
+use crate::keys::Keys;
+use crate::kind::{Row, Stored, Table, table};
+use crate::message::Stated;
 
-/// The kind under which a closing that is no fill is announced. A fill is announced as a sale.
-pub(crate) const KIND: &str = "cancel";
-
-impl Kind for Closing {
+impl Stored for Closing {
     /// The slot of the order it reaches; none where it reaches those of a maker.
     type Key = Option<Uuid>;
 
-    const TABLE: Table = Table {
-        columns: 17,
-        copy: COPY,
-        stored: STORED,
-        make_undone: MAKE_UNDONE,
-        take_above: TAKE_ABOVE,
-        take: TAKE,
-        analyze: ANALYZE,
-        retract: RETRACT,
+    type Message = CancelMessage;
+
+    const TABLE: Table = table! {
+        table: "catalog_service.order_closings",
+        undone: "undone_closings",
+        columns: "marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity",
+        computed: "",
+        message: "'cancel' as kind, m.name as marketplace, f.market::text, f.reason, f.key::text as order_key, f.maker::text, f.nonces,
+                  f.nonce::text",
+        join: "left join catalog_service.marketplaces m on m.id = f.marketplace_id",
+        announced: "f.reason <> 'filled'",
+        digest: "id, marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity, tx_hash, block_number, block_hash,
+                 extract(epoch from block_time)::bigint, log_index, item",
     };
 
     fn key(&self, _: &Block, keys: &mut Keys) -> Option<Uuid> {
@@ -36,15 +39,11 @@ impl Kind for Closing {
         }
     }
 
-    fn announced(&self) -> Option<&'static str> {
-        (self.reason != ClosingReason::Filled).then_some(KIND)
-    }
-
     fn write(row: &Row<'_, Closing>, rows: &mut Rows) {
         let (fact, of_maker) = (row.fact, OfMaker::of(row.fact));
         rows.uuid(marketplace_id(fact.marketplace)).hex(fact.market.as_slice());
         rows.optional(row.key, Rows::uuid);
-        rows.optional(told_key(fact), |rows, key| rows.hex(key.as_slice()));
+        rows.optional(announced_key(fact), |rows, key| rows.hex(key.as_slice()));
         rows.optional(of_maker.maker, |rows, maker| rows.hex(maker.as_slice()));
         rows.optional(of_maker.nonces, Rows::text);
         rows.optional(of_maker.nonce, Rows::amount);
@@ -79,9 +78,9 @@ impl OfMaker {
 }
 
 /// The key of the order, where the closing is announced.
-fn told_key(fact: &Closing) -> Option<B256> {
+fn announced_key(fact: &Closing) -> Option<B256> {
     match fact.reach {
-        Reach::Key(key) if fact.announced().is_some() => Some(key),
+        Reach::Key(key) if fact.name().is_some() => Some(key),
         _ => None,
     }
 }
@@ -91,35 +90,70 @@ fn taken(fact: &Closing) -> Option<U256> {
     fact.quantity.filter(|_| fact.reason == ClosingReason::Filled)
 }
 
-const COPY: &str = "copy catalog_service.order_closings
-    (chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
-     marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity) from stdin (format binary)";
+/// What a closing states, as the table holds it and as consumers read it.
+#[derive(Clone, Debug, Deserialize, Serialize, sqlx::FromRow)]
+pub(crate) struct CancelMessage {
+    marketplace: Option<String>,
+    market: String,
+    reason: String,
+    order_key: Option<String>,
+    maker: Option<String>,
+    nonces: Option<String>,
+    nonce: Option<String>,
+}
 
-const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
-           marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity
-    from catalog_service.order_closings where chain_id = $1 and id >= $2 and id < $3";
+impl Stated for CancelMessage {
+    type Body = Self;
 
-const MAKE_UNDONE: &str = "select indexer_service.make_undone('undone_closings', 'catalog_service.order_closings')";
+    fn contract(&self) -> &str {
+        &self.market
+    }
 
-const TAKE_ABOVE: &str = "with taken as (
-        delete from catalog_service.order_closings where chain_id = $1 and id >= $2 returning *
-    )
-    insert into undone_closings select * from taken";
+    fn body(self) -> Self {
+        self
+    }
+}
 
-const TAKE: &str = "with taken as (
-        delete from catalog_service.order_closings where chain_id = $1 and id = any($2) returning *
-    )
-    insert into undone_closings select * from taken";
+#[cfg(test)]
+mod tests {
+    use decoders::block::ChainId;
+    use decoders::id::retraction_of;
+    use serde_json::{Value, json};
+    use uuid::uuid;
 
-const ANALYZE: &str = "analyze undone_closings";
+    use super::*;
+    use crate::kind::retraction;
+    use crate::message::{MessageFact, documented_as};
 
-// The fields publisher::cancel::CancelFact reads, from here or from the table.
-const RETRACT: &str = "insert into undone (id, block_number, body)
-    select c.id, c.block_number, to_jsonb(told)
-    from undone_closings c
-    left join catalog_service.marketplaces m on m.id = c.marketplace_id
-    cross join lateral (
-        select 'cancel' as kind, c.id as fact_id, m.name as marketplace, c.market, c.reason, c.key as order_key, c.maker,
-               c.nonces, c.nonce::text as nonce, c.tx_hash, c.block_number, c.block_hash, c.block_time, c.log_index, c.item
-    ) told
-    where c.reason <> 'filled'";
+    #[test]
+    fn the_documentation_shows_what_is_sent() {
+        let id = uuid!("00114b1a-e000-84c0-8000-0400c2d7a91b");
+        let told = json!({
+            "fact_id": id, "kind": "cancel", "marketplace": "seaport", "market": "0x00000000000000adc04c56bf30ac9d3c0aaf14dc",
+            "reason": "canceled", "order_key": null, "maker": "0x54be3a794282c030b15e43ae2bb182e14c409c5e",
+            "nonces": "below", "nonce": "7",
+            "tx_hash": "0x9d1c7b5e3f2a4d6c8b0a1e3f5d7c9b2a4e6f8d0c1b3a5e7f9d2c4b6a8e0f1d3c",
+            "block_number": 18_133_422,
+            "block_hash": "0x1b2d3f4e5a6c7b8d9eafb0c1d2e3f405162738495a6b7c8d9e0f1a2b3c4d5e6f",
+            "block_time": "2023-09-14T16:00:35+00:00", "log_index": 304, "item": 0
+        });
+        let fact: MessageFact<CancelMessage> = serde_json::from_value(told.clone()).unwrap();
+        let message = fact.message(ChainId(1));
+        assert_eq!(
+            message.routing_key,
+            "eip155.1.cancel.0x00000000000000adc04c56bf30ac9d3c0aaf14dc"
+        );
+        assert_eq!(
+            String::from_utf8(message.body).unwrap(),
+            documented_as("cancel").unwrap()
+        );
+
+        let message = retraction::<Closing>(told, ChainId(1), retraction_of(id)).unwrap();
+        let taken: Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!(
+            (&taken["market"], &taken["nonce"]),
+            (&json!("0x00000000000000adc04c56bf30ac9d3c0aaf14dc"), &json!("7"))
+        );
+        assert_eq!(taken["retracts"]["kind"], "cancel");
+    }
+}

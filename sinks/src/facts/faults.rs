@@ -211,7 +211,7 @@ fn placed(facts: &Facts, keep: impl Fn(&Fault) -> bool) -> Result<Vec<Placed<'_>
             block_hash: block.hash,
             log_index: fault.log_index,
             item: 0,
-            kind: RecordKind::Log,
+            kind: RecordKind::LOG,
         };
         let id = position.id();
         if known.insert((id, fault.source)) {

@@ -1,13 +1,17 @@
-//! Orders, the facts of `order_facts`. How they ended follows from them and from the closings: `crate::projections::settlement`.
+//! Orders, the facts of `order_facts`, and their messages. Documented in docs/MESSAGES.md. How orders ended follows from them and
+//! from the closings: `crate::projections::settlement`.
 
+use chrono::{DateTime, Utc};
 use decoders::block::Block;
 use decoders::fact::Order;
 use decoders::id::marketplace_id;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::batch::{Keys, Row};
 use crate::copy::{Rows, timestamp};
-use crate::kind::{Kind, Table};
+use crate::keys::Keys;
+use crate::kind::{Row, Stored, Table, table};
+use crate::message::{Stated, optional_version, rfc3339};
 
 /// The ids of what an order is for, and of its slot.
 pub(crate) struct OrderKey {
@@ -18,18 +22,26 @@ pub(crate) struct OrderKey {
     pub(crate) slot: Uuid,
 }
 
-impl Kind for Order {
+impl Stored for Order {
     type Key = OrderKey;
 
-    const TABLE: Table = Table {
-        columns: 30,
-        copy: COPY,
-        stored: STORED,
-        make_undone: MAKE_UNDONE,
-        take_above: TAKE_ABOVE,
-        take: TAKE,
-        analyze: ANALYZE,
-        retract: RETRACT,
+    type Message = OrderMessage;
+
+    const TABLE: Table = table! {
+        table: "catalog_service.order_facts",
+        undone: "undone_orders",
+        columns: "kind, marketplace_id, version, market, key, hashed, slot, maker, collection, contract, token_number, token, standard,
+                  quantity, currency_address, price_raw, starts_at, expires_at, taker, nonce, escrowed, auction",
+        computed: "",
+        message: "f.kind, f.contract::text, f.token_number, f.standard, f.quantity::text, m.name as marketplace, f.version,
+                  f.market::text, f.key::text as order_key, f.hashed, f.maker::text, f.taker::text, f.currency_address::text,
+                  f.price_raw::text, f.starts_at, f.expires_at, f.nonce::text, f.escrowed, f.auction",
+        join: "left join catalog_service.marketplaces m on m.id = f.marketplace_id",
+        announced: "true",
+        digest: "id, kind, marketplace_id, version, market, key, hashed, slot, maker, collection, contract, token_number, token, standard,
+                 quantity, currency_address, price_raw, unit_price_raw, extract(epoch from starts_at)::bigint,
+                 extract(epoch from expires_at)::bigint, taker, nonce, escrowed, auction, tx_hash, block_number, block_hash,
+                 extract(epoch from block_time)::bigint, log_index, item, closed_by, closed_reason, filled",
     };
 
     fn key(&self, _: &Block, keys: &mut Keys) -> OrderKey {
@@ -38,10 +50,6 @@ impl Kind for Order {
             token: self.token.map(|token| keys.token(self.contract, token).token),
             slot: keys.slot(&self.market, &self.key),
         }
-    }
-
-    fn announced(&self) -> Option<&'static str> {
-        Some(self.kind.as_str())
     }
 
     fn write(row: &Row<'_, Order>, rows: &mut Rows) {
@@ -63,38 +71,125 @@ impl Kind for Order {
     }
 }
 
-const COPY: &str = "copy catalog_service.order_facts
-    (chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
-     kind, marketplace_id, version, market, key, hashed, slot, maker, collection, contract,
-     token_number, token, standard, quantity, currency_address, price_raw, starts_at, expires_at, taker, nonce, escrowed, auction) from stdin (format binary)";
+/// What an order states, as the table holds it.
+#[derive(Clone, Debug, Deserialize, sqlx::FromRow)]
+pub(crate) struct OrderMessage {
+    contract: String,
+    token_number: Option<String>,
+    standard: String,
+    quantity: String,
+    marketplace: Option<String>,
+    version: String,
+    market: String,
+    order_key: String,
+    hashed: bool,
+    maker: String,
+    taker: Option<String>,
+    currency_address: String,
+    price_raw: Option<String>,
+    starts_at: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+    nonce: Option<String>,
+    escrowed: bool,
+    auction: bool,
+}
 
-const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
-           kind, marketplace_id, version, market, key, hashed, slot, maker, collection, contract,
-           token_number, token, standard, quantity, currency_address, price_raw, starts_at, expires_at, taker, nonce, escrowed, auction
-    from catalog_service.order_facts where chain_id = $1 and id >= $2 and id < $3";
+/// What an order states, as consumers read it.
+#[derive(Serialize)]
+pub(crate) struct OrderBody {
+    contract: String,
+    token_id: Option<String>,
+    standard: String,
+    quantity: String,
+    marketplace: Option<String>,
+    version: Option<String>,
+    market: String,
+    order_key: String,
+    order_hash: Option<String>,
+    maker: String,
+    taker: Option<String>,
+    currency: String,
+    price: Option<String>,
+    starts_at: Option<String>,
+    expires_at: Option<String>,
+    nonce: Option<String>,
+    escrowed: bool,
+    auction: bool,
+}
 
-const MAKE_UNDONE: &str = "select indexer_service.make_undone('undone_orders', 'catalog_service.order_facts')";
+impl Stated for OrderMessage {
+    type Body = OrderBody;
 
-const TAKE_ABOVE: &str = "with taken as (
-        delete from catalog_service.order_facts where chain_id = $1 and id >= $2 returning *
-    )
-    insert into undone_orders select * from taken";
+    fn contract(&self) -> &str {
+        &self.contract
+    }
 
-const TAKE: &str = "with taken as (
-        delete from catalog_service.order_facts where chain_id = $1 and id = any($2) returning *
-    )
-    insert into undone_orders select * from taken";
+    fn body(self) -> OrderBody {
+        OrderBody {
+            contract: self.contract,
+            token_id: self.token_number,
+            standard: self.standard,
+            quantity: self.quantity,
+            marketplace: self.marketplace,
+            version: optional_version(self.version),
+            market: self.market,
+            order_hash: self.hashed.then(|| self.order_key.clone()),
+            order_key: self.order_key,
+            maker: self.maker,
+            taker: self.taker,
+            currency: self.currency_address,
+            price: self.price_raw,
+            starts_at: self.starts_at.map(rfc3339),
+            expires_at: self.expires_at.map(rfc3339),
+            nonce: self.nonce,
+            escrowed: self.escrowed,
+            auction: self.auction,
+        }
+    }
+}
 
-const ANALYZE: &str = "analyze undone_orders";
+#[cfg(test)]
+mod tests {
+    use decoders::block::ChainId;
+    use decoders::id::retraction_of;
+    use serde_json::{Value, json};
+    use uuid::uuid;
 
-// The fields publisher::order::OrderFact reads, from here or from the table.
-const RETRACT: &str = "insert into undone (id, block_number, body)
-    select o.id, o.block_number, to_jsonb(told)
-    from undone_orders o
-    left join catalog_service.marketplaces m on m.id = o.marketplace_id
-    cross join lateral (
-        select o.kind, o.id as fact_id, o.contract, o.token_number, o.standard, o.quantity::text as quantity,
-               m.name as marketplace, o.version, o.market, o.key as order_key, o.hashed, o.maker, o.taker,
-               o.currency_address, o.price_raw::text as price_raw, o.starts_at, o.expires_at, o.nonce::text as nonce,
-               o.escrowed, o.auction, o.tx_hash, o.block_number, o.block_hash, o.block_time, o.log_index, o.item
-    ) told";
+    use super::*;
+    use crate::kind::retraction;
+    use crate::message::{MessageFact, documented_as};
+
+    #[test]
+    fn the_documentation_shows_what_is_sent() {
+        let id = uuid!("0011b26c-7000-8040-8000-033a3e33d8e1");
+        let told = json!({
+            "fact_id": id, "kind": "listing", "contract": "0xb47e3cd837ddf8e4c57f05d70ab865de6e193bbb",
+            "token_number": "2681", "standard": "cryptopunks", "quantity": "1", "marketplace": "cryptopunks", "version": "",
+            "market": "0xb47e3cd837ddf8e4c57f05d70ab865de6e193bbb",
+            "order_key": "0x7f3b6c1e0a52d98e4471b5c0f2a6d3980c5b1e7a4d29f8360b7c2e5a91d4f6c8", "hashed": false,
+            "maker": "0xc352b534e8b987e036a93539fd6897f53488e56a", "taker": null,
+            "currency_address": "0x0000000000000000000000000000000000000000", "price_raw": "64950000000000000000",
+            "starts_at": null, "expires_at": null, "nonce": null, "escrowed": false, "auction": false,
+            "tx_hash": "0x5a1f8f3f0d5a3d1c59b3d8b8e0c40f6d3c7b7d3b0e8c1e6bb7e0f5a3a4c9d2e7",
+            "block_number": 18_556_615,
+            "block_hash": "0x2c4e6a8091b3d5f7192b3d4f5e6071829394a5b6c7d8e9f00112233445566778",
+            "block_time": "2023-11-13T01:12:59+00:00", "log_index": 16, "item": 0
+        });
+        let fact: MessageFact<OrderMessage> = serde_json::from_value(told.clone()).unwrap();
+        let message = fact.message(ChainId(1));
+        assert_eq!(
+            message.routing_key,
+            "eip155.1.listing.0xb47e3cd837ddf8e4c57f05d70ab865de6e193bbb"
+        );
+        let body = String::from_utf8(message.body).unwrap();
+        assert_eq!(body, documented_as("listing").unwrap());
+
+        let message = retraction::<Order>(told, ChainId(1), retraction_of(id)).unwrap();
+        let mut taken: Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!(taken["retracts"], json!({ "id": id, "kind": "listing" }));
+        taken.as_object_mut().expect("a body").remove("retracts");
+        (taken["id"], taken["kind"]) = (json!(id), json!("listing"));
+        let told: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(taken, told, "a retraction repeats the fact");
+    }
+}

@@ -1,17 +1,19 @@
-//! Sales, the facts of `sale_facts`.
+//! Sales, the facts of `sale_facts`, and their messages. Documented in docs/MESSAGES.md.
 
 use decoders::block::Block;
 use decoders::fact::Sale;
 use decoders::id::marketplace_id;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::batch::{Keys, Sold, TokenKey};
 use crate::copy::{NUMERIC, Rows, TEXT};
-use crate::kind::{Kind, Table};
+use crate::keys::{Keys, TokenKey};
+use crate::kind::{Row, Stored, Table, table};
+use crate::message::{Stated, optional_version};
 use crate::projections::wash::WASH_VERSION;
 
-/// What a sale is called in messages.
-pub(crate) const KIND: &str = "sale";
+/// A sale and what it sells.
+pub(crate) type Sold<'a> = Row<'a, Sale>;
 
 /// The ids of what a sale sells.
 pub(crate) struct SaleKey {
@@ -21,18 +23,29 @@ pub(crate) struct SaleKey {
     bundle: Option<Uuid>,
 }
 
-impl Kind for Sale {
+impl Stored for Sale {
     type Key = SaleKey;
 
-    const TABLE: Table = Table {
-        columns: 33,
-        copy: COPY,
-        stored: STORED,
-        make_undone: MAKE_UNDONE,
-        take_above: TAKE_ABOVE,
-        take: TAKE,
-        analyze: ANALYZE,
-        retract: RETRACT,
+    type Message = SaleMessage;
+
+    const TABLE: Table = table! {
+        table: "catalog_service.sale_facts",
+        undone: "undone_sales",
+        columns: "contract, token_number, token, standard, quantity, marketplace_id, version, side, seller, buyer, maker, taker_raw,
+                  aggregator, currency_address, price_raw, price_allocation, seller_net_raw, fee_recipients, fee_amounts, fee_kinds,
+                  order_hash, bundle_id, bundle_size, flags",
+        // The version of the rules that classify it.
+        computed: ", wash_version",
+        message: "'sale' as kind, f.contract::text, f.token_number, f.standard, f.quantity::text, m.name as marketplace, f.version,
+                  f.side, f.seller::text, f.buyer::text, f.maker::text, f.taker_raw::text, f.aggregator::text,
+                  f.currency_address::text, f.price_raw::text, f.price_allocation, f.seller_net_raw::text, f.fee_recipients,
+                  f.fee_amounts::text[] as fee_amounts, f.fee_kinds, f.order_hash::text, f.bundle_id, f.bundle_size, f.flags",
+        join: "left join catalog_service.marketplaces m on m.id = f.marketplace_id",
+        announced: "true",
+        digest: "id, contract, token_number, token, standard, quantity, marketplace_id, version, side, seller, buyer, maker, taker_raw,
+                 aggregator, currency_address, price_raw, price_allocation, seller_net_raw, fee_recipients, fee_amounts, fee_kinds,
+                 order_hash, bundle_id, bundle_size, flags, wash_flags, wash_version, tx_hash, block_number, block_hash,
+                 extract(epoch from block_time)::bigint, log_index, item",
     };
 
     fn key(&self, block: &Block, keys: &mut Keys) -> SaleKey {
@@ -40,10 +53,6 @@ impl Kind for Sale {
             token: self.token.map(|token| keys.token(self.contract, token)),
             bundle: self.bundle_id(keys.chain, block.hash),
         }
-    }
-
-    fn announced(&self) -> Option<&'static str> {
-        Some(KIND)
     }
 
     fn write(row: &Sold<'_>, rows: &mut Rows) {
@@ -99,43 +108,185 @@ fn add_payment(fact: &Sale, rows: &mut Rows) {
     rows.optional(fact.order_hash, |rows, hash| rows.hex(hash.as_slice()));
 }
 
-const COPY: &str = "copy catalog_service.sale_facts
-    (chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
-     contract, token_number, token, standard, quantity, marketplace_id, version, side,
-     seller, buyer, maker, taker_raw, aggregator, currency_address, price_raw, price_allocation, seller_net_raw,
-     fee_recipients, fee_amounts, fee_kinds, order_hash, bundle_id, bundle_size, flags, wash_version) from stdin (format binary)";
+/// What a sale states, as the table holds it.
+#[derive(Clone, Debug, Deserialize, sqlx::FromRow)]
+pub(crate) struct SaleMessage {
+    contract: String,
+    token_number: Option<String>,
+    standard: String,
+    quantity: String,
+    marketplace: Option<String>,
+    version: String,
+    side: String,
+    seller: String,
+    buyer: String,
+    maker: String,
+    taker_raw: String,
+    aggregator: Option<String>,
+    currency_address: String,
+    price_raw: Option<String>,
+    price_allocation: String,
+    seller_net_raw: Option<String>,
+    fee_recipients: Vec<String>,
+    fee_amounts: Vec<String>,
+    fee_kinds: Vec<String>,
+    order_hash: Option<String>,
+    bundle_id: Option<Uuid>,
+    bundle_size: i32,
+    flags: Vec<String>,
+}
 
-// All but the version of the rules that classified it.
-const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
-           contract, token_number, token, standard, quantity, marketplace_id, version, side,
-           seller, buyer, maker, taker_raw, aggregator, currency_address, price_raw, price_allocation, seller_net_raw,
-           fee_recipients, fee_amounts, fee_kinds, order_hash, bundle_id, bundle_size, flags
-    from catalog_service.sale_facts where chain_id = $1 and id >= $2 and id < $3";
+/// A part of the price that the seller did not get.
+#[derive(Serialize)]
+struct FeeBody {
+    recipient: String,
+    amount: String,
+    kind: String,
+}
 
-const MAKE_UNDONE: &str = "select indexer_service.make_undone('undone_sales', 'catalog_service.sale_facts')";
+/// What was sold together.
+#[derive(Serialize)]
+struct BundleBody {
+    id: Uuid,
+    size: i32,
+}
 
-const TAKE_ABOVE: &str = "with taken as (
-        delete from catalog_service.sale_facts where chain_id = $1 and id >= $2 returning *
-    )
-    insert into undone_sales select * from taken";
+/// What a sale states, as consumers read it.
+#[derive(Serialize)]
+pub(crate) struct SaleBody {
+    contract: String,
+    token_id: Option<String>,
+    standard: String,
+    quantity: String,
+    marketplace: Option<String>,
+    version: Option<String>,
+    side: String,
+    seller: String,
+    buyer: String,
+    maker: String,
+    taker_raw: String,
+    aggregator: Option<String>,
+    currency: String,
+    price: Option<String>,
+    price_allocation: String,
+    fees: Vec<FeeBody>,
+    seller_net: Option<String>,
+    order_hash: Option<String>,
+    bundle: Option<BundleBody>,
+    flags: Vec<String>,
+}
 
-const TAKE: &str = "with taken as (
-        delete from catalog_service.sale_facts where chain_id = $1 and id = any($2) returning *
-    )
-    insert into undone_sales select * from taken";
+impl Stated for SaleMessage {
+    type Body = SaleBody;
 
-const ANALYZE: &str = "analyze undone_sales";
+    fn contract(&self) -> &str {
+        &self.contract
+    }
 
-// The fields publisher::sale::SaleFact reads, from here or from the table.
-const RETRACT: &str = "insert into undone (id, block_number, body)
-    select s.id, s.block_number, to_jsonb(told)
-    from undone_sales s
-    left join catalog_service.marketplaces m on m.id = s.marketplace_id
-    cross join lateral (
-        select 'sale' as kind, s.id as fact_id, s.contract, s.token_number, s.standard, s.quantity::text as quantity,
-               m.name as marketplace, s.version, s.side, s.seller, s.buyer, s.maker, s.taker_raw, s.aggregator,
-               s.currency_address, s.price_raw::text as price_raw, s.price_allocation,
-               s.seller_net_raw::text as seller_net_raw, s.fee_recipients, s.fee_amounts::text[] as fee_amounts, s.fee_kinds,
-               s.order_hash, s.bundle_id, s.bundle_size, s.flags,
-               s.tx_hash, s.block_number, s.block_hash, s.block_time, s.log_index, s.item
-    ) told";
+    fn body(self) -> SaleBody {
+        let fees = self
+            .fee_recipients
+            .into_iter()
+            .zip(self.fee_amounts)
+            .zip(self.fee_kinds);
+        SaleBody {
+            contract: self.contract,
+            token_id: self.token_number,
+            standard: self.standard,
+            quantity: self.quantity,
+            marketplace: self.marketplace,
+            version: optional_version(self.version),
+            side: self.side,
+            seller: self.seller,
+            buyer: self.buyer,
+            maker: self.maker,
+            taker_raw: self.taker_raw,
+            aggregator: self.aggregator,
+            currency: self.currency_address,
+            price: self.price_raw,
+            price_allocation: self.price_allocation,
+            fees: fees
+                .map(|((recipient, amount), kind)| FeeBody {
+                    recipient,
+                    amount,
+                    kind,
+                })
+                .collect(),
+            seller_net: self.seller_net_raw,
+            order_hash: self.order_hash,
+            bundle: self.bundle_id.map(|id| BundleBody {
+                id,
+                size: self.bundle_size,
+            }),
+            flags: self.flags,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::b256;
+    use decoders::block::ChainId;
+    use decoders::fact::Listed as _;
+    use decoders::id::{Position, retraction_of};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::kind::retraction;
+    use crate::message::{MessageFact, RETRACTION, documented};
+
+    fn told() -> Value {
+        let position = Position {
+            chain: ChainId(1),
+            block_number: 21_925_176,
+            block_hash: b256!("0x9e1d3f0f2ad9bb8d8ba8ae2d9ce2ff6fcd46c0a8c1c7a4b1f2d52b8db7c0aa11"),
+            log_index: 286,
+            item: 0,
+            kind: Sale::RECORD,
+        };
+        json!({
+            "kind": "sale", "fact_id": position.id(), "contract": "0xfaab4e37eef54db9b3758f1b9df2e669bf89b60c",
+            "token_number": "221", "standard": "erc721", "quantity": "1", "marketplace": "seaport", "version": "1.6",
+            "side": "listing", "seller": "0x70eae0a31dd567683c53db7f5404b3c6fb3566d0",
+            "buyer": "0xe140d51c33ca507357447d260762d2c296d0ee7d", "maker": "0x70eae0a31dd567683c53db7f5404b3c6fb3566d0",
+            "taker_raw": "0xe140d51c33ca507357447d260762d2c296d0ee7d", "aggregator": null,
+            "currency_address": "0x0000000000000000000000000000000000000000", "price_raw": "25000000000000000",
+            "price_allocation": "exact", "seller_net_raw": "24875000000000000",
+            "fee_recipients": ["0x0000a26b00c1f0df003000390027140000faa719"], "fee_amounts": ["125000000000000"],
+            "fee_kinds": ["marketplace"],
+            "order_hash": "0x424525b7852caef8bfccdda4c968dfae368d13fd76cceeffe79e8bc622d8ebdc",
+            "bundle_id": null, "bundle_size": 1, "flags": [],
+            "tx_hash": "0xb760d9beb30d860c5cdeb1d45436119272a0a61ef5c7c30c0d7daa2df38b8e39",
+            "block_number": 21_925_176, "block_hash": position.block_hash, "block_time": "2025-02-25T19:11:47+00:00",
+            "log_index": 286, "item": 0
+        })
+    }
+
+    #[test]
+    fn the_documentation_shows_what_is_sent() {
+        let sale: MessageFact<SaleMessage> = serde_json::from_value(told()).unwrap();
+        let message = sale.message(ChainId(1));
+        assert_eq!(
+            message.routing_key,
+            "eip155.1.sale.0xfaab4e37eef54db9b3758f1b9df2e669bf89b60c"
+        );
+        assert_eq!(String::from_utf8(message.body).unwrap(), documented()[2]);
+    }
+
+    #[test]
+    fn a_retraction_repeats_the_sale() {
+        let sale: MessageFact<SaleMessage> = serde_json::from_value(told()).unwrap();
+        let (fact, id) = (sale.fact_id, retraction_of(sale.fact_id));
+        let message = retraction::<Sale>(told(), ChainId(1), id).unwrap();
+        let mut expected: Value = serde_json::from_slice(&sale.message(ChainId(1)).body).unwrap();
+        expected["id"] = json!(id);
+        expected["kind"] = json!(RETRACTION);
+        expected["retracts"] = json!({ "id": fact, "kind": "sale" });
+        let body: Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!(body, expected);
+        assert_eq!(
+            message.routing_key,
+            "eip155.1.retraction.0xfaab4e37eef54db9b3758f1b9df2e669bf89b60c"
+        );
+    }
+}

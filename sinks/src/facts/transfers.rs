@@ -1,32 +1,44 @@
-//! Transfers, the facts of `ownership_transfers`.
+//! Transfers, the facts of `ownership_transfers`, and their messages. Documented in docs/MESSAGES.md.
 
 use decoders::block::Block;
 use decoders::fact::Transfer;
+use serde::{Deserialize, Serialize};
 
-use crate::batch::{Keys, Moved, TokenKey};
 use crate::copy::Rows;
-use crate::kind::{Kind, Table};
+use crate::keys::{Keys, TokenKey};
+use crate::kind::{Row, Stored, Table, table};
+use crate::message::Stated;
 
-impl Kind for Transfer {
+/// A transfer and what it moves.
+pub(crate) type Moved<'a> = Row<'a, Transfer>;
+
+impl Moved<'_> {
+    /// Whether anything moved. A transfer of zero units is a fact and makes neither token nor owner nor collection.
+    pub(crate) fn moves(&self) -> bool {
+        !self.fact.quantity.is_zero()
+    }
+}
+
+impl Stored for Transfer {
     type Key = TokenKey;
 
-    const TABLE: Table = Table {
-        columns: 16,
-        copy: COPY,
-        stored: STORED,
-        make_undone: MAKE_UNDONE,
-        take_above: TAKE_ABOVE,
-        take: TAKE,
-        analyze: ANALYZE,
-        retract: RETRACT,
+    type Message = TransferMessage;
+
+    const TABLE: Table = table! {
+        table: "catalog_service.ownership_transfers",
+        undone: "undone_transfers",
+        columns: "contract, token_id, token, from_addr, to_addr, quantity, standard, kind",
+        computed: "",
+        message: "f.kind, f.contract::text, f.token_id, f.from_addr::text as \"from\", f.to_addr::text as \"to\", f.quantity::text,
+                  f.standard",
+        join: "",
+        announced: "true",
+        digest: "id, contract, token_id, token, from_addr, to_addr, quantity, standard, kind, tx_hash, block_number, block_hash,
+                 extract(epoch from block_time)::bigint, log_index, item",
     };
 
     fn key(&self, _: &Block, keys: &mut Keys) -> TokenKey {
         keys.token(self.contract, self.token)
-    }
-
-    fn announced(&self) -> Option<&'static str> {
-        Some(self.kind.as_str())
     }
 
     fn write(row: &Moved<'_>, rows: &mut Rows) {
@@ -41,33 +53,74 @@ impl Kind for Transfer {
     }
 }
 
-const COPY: &str = "copy catalog_service.ownership_transfers
-    (chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
-     contract, token_id, token, from_addr, to_addr, quantity, standard, kind) from stdin (format binary)";
+/// What a transfer states, as the table holds it and as consumers read it.
+#[derive(Clone, Debug, Deserialize, Serialize, sqlx::FromRow)]
+pub(crate) struct TransferMessage {
+    contract: String,
+    /// Decimal text: token numbers reach 2^256 − 1, beyond what JSON readers hold.
+    token_id: String,
+    from: String,
+    to: String,
+    /// Decimal text, for the same reason.
+    quantity: String,
+    standard: String,
+}
 
-const STORED: &str = "select chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item,
-           contract, token_id, token, from_addr, to_addr, quantity, standard, kind
-    from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 and id < $3";
+impl Stated for TransferMessage {
+    type Body = Self;
 
-const MAKE_UNDONE: &str =
-    "select indexer_service.make_undone('undone_transfers', 'catalog_service.ownership_transfers')";
+    fn contract(&self) -> &str {
+        &self.contract
+    }
 
-const TAKE_ABOVE: &str = "with taken as (
-        delete from catalog_service.ownership_transfers where chain_id = $1 and id >= $2 returning *
-    )
-    insert into undone_transfers select * from taken";
+    fn body(self) -> Self {
+        self
+    }
+}
 
-const TAKE: &str = "with taken as (
-        delete from catalog_service.ownership_transfers where chain_id = $1 and id = any($2) returning *
-    )
-    insert into undone_transfers select * from taken";
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::b256;
+    use decoders::block::ChainId;
+    use decoders::fact::Listed as _;
+    use decoders::id::{Position, retraction_of};
+    use serde_json::{Value, json};
+    use uuid::Uuid;
 
-const ANALYZE: &str = "analyze undone_transfers";
+    use super::*;
+    use crate::kind::retraction;
+    use crate::message::{MessageFact, documented};
 
-const RETRACT: &str = "insert into undone (id, block_number, body)
-    select id, block_number,
-           jsonb_build_object('fact_id', id, 'kind', kind, 'contract', contract, 'token_id', token_id,
-                              'from', from_addr, 'to', to_addr, 'quantity', quantity::text, 'standard', standard,
-                              'tx_hash', tx_hash, 'log_index', log_index, 'item', item, 'block_number', block_number,
-                              'block_hash', block_hash, 'block_time', block_time)
-    from undone_transfers";
+    fn told() -> (Uuid, Value) {
+        let position = Position {
+            chain: ChainId(1),
+            block_number: 12_287_708,
+            block_hash: b256!("0x9e1d3f0f2ad9bb8d8ba8ae2d9ce2ff6fcd46c0a8c1c7a4b1f2d52b8db7c0aa11"),
+            log_index: 16,
+            item: 0,
+            kind: Transfer::RECORD,
+        };
+        let told = json!({
+            "fact_id": position.id(), "kind": "transfer", "contract": "0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d",
+            "token_id": "8520", "from": "0xb88f61e6fbda83fbfffabe364112137480398018",
+            "to": "0x54be3a794282c030b15e43ae2bb182e14c409c5e", "quantity": "1", "standard": "erc721",
+            "tx_hash": "0x22199329b0aa1aa68902a78e3b32ca327c872fab166c7a2838273de6ad383eba", "log_index": 16,
+            "block_number": 12_287_708, "block_hash": position.block_hash, "block_time": "2021-04-22T04:29:57+00:00"
+        });
+        (position.id(), told)
+    }
+
+    #[test]
+    fn the_documentation_shows_what_is_sent() {
+        let (id, told) = told();
+        let fact: MessageFact<TransferMessage> = serde_json::from_value(told.clone()).unwrap();
+        let message = fact.message(ChainId(1));
+        assert_eq!(
+            message.routing_key,
+            "eip155.1.transfer.0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d"
+        );
+        assert_eq!(String::from_utf8(message.body).unwrap(), documented()[0]);
+        let message = retraction::<Transfer>(told, ChainId(1), retraction_of(id)).unwrap();
+        assert_eq!(String::from_utf8(message.body).unwrap(), documented()[1]);
+    }
+}

@@ -138,7 +138,7 @@ pub(crate) async fn alone(db: &mut PgConnection, chain: &str) -> Result<(), Sink
 /// What a span covers: its decoders when it was read for every contract, else the contracts it was read for.
 pub(crate) struct Sources<'a> {
     facts: &'a Facts,
-    /// The contracts it was read for, and then the others that may have emitted its sales before.
+    /// The contracts it was read for, and then the others that its facts of two contracts may have been read for before.
     contracts: FxHashMap<Address, bool>,
 }
 
@@ -147,8 +147,10 @@ impl<'a> Sources<'a> {
         let mut contracts: FxHashMap<Address, bool> = FxHashMap::default();
         contracts.extend(facts.contracts.iter().map(|contract| (*contract, true)));
         if !contracts.is_empty() {
-            let sold = facts.sales.iter().flat_map(|sale| [sale.market, sale.contract]);
-            sold.for_each(|contract| {
+            // A fact of one contract was read for it, or is not wanted.
+            let of_two = facts.iter().map(|fact| fact.place().contracts);
+            let of_two = of_two.filter(|[emitter, about]| emitter != about);
+            of_two.flatten().for_each(|contract| {
                 contracts.entry(contract).or_insert(false);
             });
         }

@@ -7,12 +7,24 @@ use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Moved};
 use crate::error::SinkError;
+use crate::facts::Batch;
+use crate::facts::transfers::Moved;
+use crate::projections::Projection;
 use crate::projections::tokens::{address_text, difference};
 
+/// What [`apply`] and [`revert`] keep.
+pub(super) const PROJECTION: Projection = Projection {
+    reads: |facts| facts.transfers > 0,
+    alone: false,
+    added_by_two: false,
+    digests: &[("catalog_service.erc1155_balances", DIGEST)],
+    apply: |db, batch| Box::pin(apply(db, batch)),
+    revert: |db, _| Box::pin(revert(db)),
+};
+
 /// Adds what `batch` moved.
-pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let changes = fold(&batch.transfers);
     if changes.is_empty() {
         return Ok(());
@@ -33,11 +45,17 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
 }
 
 /// Takes back what the facts of `undone_transfers` moved, and removes the rows left at zero.
-pub(crate) async fn revert(db: &mut PgConnection) -> Result<(), SinkError> {
+async fn revert(db: &mut PgConnection) -> Result<(), SinkError> {
     sqlx::query(SUBTRACT).execute(&mut *db).await?;
     sqlx::query(REMOVE).execute(db).await?;
     Ok(())
 }
+
+const DIGEST: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select b.token, b.owner, b.quantity from catalog_service.erc1155_balances b
+        join catalog_service.tokens k on k.id = b.token
+        where k.chain_id = $1 and b.quantity <> 0
+    ) t";
 
 // Sorted by key, so that two writers lock the balances they share in one order.
 const ADD: &str = "insert into catalog_service.erc1155_balances as b (token, owner, quantity)

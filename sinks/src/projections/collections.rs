@@ -5,12 +5,24 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Moved};
 use crate::error::SinkError;
+use crate::facts::Batch;
+use crate::facts::transfers::Moved;
+use crate::projections::Projection;
 use crate::projections::tokens::address_text;
 
+/// What [`apply`] and [`revert`] keep.
+pub(super) const PROJECTION: Projection = Projection {
+    reads: |facts| facts.transfers > 0,
+    alone: false,
+    added_by_two: true,
+    digests: &[("catalog_service.collections", DIGEST)],
+    apply: |db, batch| Box::pin(apply(db, batch)),
+    revert: |db, chain| Box::pin(revert(db, chain)),
+};
+
 /// Adds the collections `batch` is the first to name, and moves the first position of those it reaches below.
-pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let first = fold(batch);
     if first.is_empty() {
         return Ok(());
@@ -33,16 +45,18 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
 }
 
 /// Removes the collections of `undone_transfers` that lost their last token, and finds the first position anew where it was taken away.
-pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(REMOVE).bind(chain).execute(&mut *db).await?;
     sqlx::query(RESTORE).bind(chain).execute(db).await?;
     Ok(())
 }
 
-// Rows that change nothing are left out, so that the hot collections are not even locked.
-/// The table, without its schema.
-pub(crate) const TABLE: &str = "collections";
+const DIGEST: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select id, slug, contract_address, collection_type, first_position
+        from catalog_service.collections where chain_id = $1
+    ) t";
 
+// Rows that change nothing are left out, so that the hot collections are not even locked.
 const MERGE: &str = "insert into catalog_service.collections as c
         (id, slug, chain_id, contract_address, collection_type, first_position)
     select s.id, s.slug, $1, s.contract, s.standard, s.position

@@ -6,12 +6,23 @@ use alloy_primitives::Address;
 use decoders::fact::TransferKind;
 use sqlx::PgConnection;
 
-use crate::batch::Batch;
 use crate::error::SinkError;
+use crate::facts::Batch;
+use crate::projections::Projection;
 use crate::projections::tokens::address_text;
 
+/// What [`apply`] and [`revert`] keep.
+pub(super) const PROJECTION: Projection = Projection {
+    reads: |facts| facts.transfers > 0,
+    alone: false,
+    added_by_two: false,
+    digests: &[("catalog_service.collection_counters", DIGEST)],
+    apply: |db, batch| Box::pin(apply(db, batch)),
+    revert: |db, chain| Box::pin(revert(db, chain)),
+};
+
 /// Counts the facts of `batch`.
-pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let counts = fold(batch);
     let contracts: Vec<String> = counts.keys().map(address_text).collect();
     let transfers: Vec<i64> = counts.values().map(|count| count.transfers).collect();
@@ -29,11 +40,15 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
 }
 
 /// Uncounts the facts of `undone_transfers`; a contract without facts goes.
-pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(SUBTRACT).bind(chain).execute(&mut *db).await?;
     sqlx::query(REMOVE).bind(chain).execute(db).await?;
     Ok(())
 }
+
+const DIGEST: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select contract, transfers, mints, burns from catalog_service.collection_counters where chain_id = $1
+    ) t";
 
 const ADD: &str = "insert into catalog_service.collection_counters as c (chain_id, contract, transfers, mints, burns)
     select $1, s.contract, s.transfers, s.mints, s.burns

@@ -8,20 +8,31 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::Batch;
 use crate::error::SinkError;
+use crate::facts::Batch;
 use crate::facts::closings::OfMaker;
+use crate::projections::Projection;
 use crate::projections::tokens::address_text;
+
+/// What [`apply`] and [`revert`] keep.
+pub(super) const PROJECTION: Projection = Projection {
+    reads: |facts| facts.orders > 0 || facts.closings > 0,
+    alone: true,
+    added_by_two: false,
+    digests: &[],
+    apply: |db, batch| Box::pin(apply(db, batch)),
+    revert: |db, chain| Box::pin(revert(db, chain)),
+};
 
 /// Settles the orders whose end the facts of `batch` may have changed.
 ///
 /// To be called by the only writer of the chain: it computes from facts that no other may be adding meanwhile.
-pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     settle(db, &batch.chain_name, &Changes::of(batch)).await
 }
 
 /// Settles the orders whose end changed with the facts in `undone_orders` and `undone_closings`.
-pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     let mut changes = Changes::default();
     let orders: Vec<(Uuid, Uuid)> = sqlx::query_as(UNDONE_ORDERS).fetch_all(&mut *db).await?;
     (changes.orders, changes.order_slots) = orders.into_iter().unzip();

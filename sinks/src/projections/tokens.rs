@@ -10,12 +10,24 @@ use rustc_hash::FxHashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Moved};
 use crate::copy::timestamp;
 use crate::error::SinkError;
+use crate::facts::Batch;
+use crate::facts::transfers::Moved;
+use crate::projections::Projection;
+
+/// What [`apply`] and [`revert`] keep.
+pub(super) const PROJECTION: Projection = Projection {
+    reads: |facts| facts.transfers > 0,
+    alone: false,
+    added_by_two: true,
+    digests: &[("catalog_service.tokens", DIGEST)],
+    apply: |db, batch| Box::pin(apply(db, batch)),
+    revert: |db, chain| Box::pin(revert(db, chain)),
+};
 
 /// Folds `batch` to one row per token and merges it.
-pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let changes = fold(&batch.transfers);
     if changes.is_empty() {
         return Ok(());
@@ -38,17 +50,20 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
 }
 
 /// Makes the tokens of `undone_transfers` what their remaining facts state; a token without any goes.
-pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(REMOVE).bind(chain).execute(&mut *db).await?;
     sqlx::query(RESTORE).bind(chain).execute(db).await?;
     Ok(())
 }
 
+const DIGEST: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select id, collection_id, contract_address, token_number, token_standard, owner_address, owner_position, burned,
+               extract(epoch from minted_at)::bigint, supply
+        from catalog_service.tokens where chain_id = $1
+    ) t";
+
 // Rows arrive sorted by id, so that two writers lock the tokens they share in one order. A token known already and merely
 // passed on (an ERC-1155 transfer between holders) is left alone. A writer that would delete it waits for this commit.
-/// The table, without its schema.
-pub(crate) const TABLE: &str = "tokens";
-
 const MERGE: &str = "insert into catalog_service.tokens as t
         (id, collection_id, chain_id, contract_address, token_number, token_standard,
          owner_address, owner_position, minted_at, supply)

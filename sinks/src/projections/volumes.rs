@@ -11,12 +11,32 @@ use decoders::fact::flag;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Sold};
 use crate::error::SinkError;
+use crate::facts::Batch;
+use crate::facts::sales::Sold;
+use crate::projections::Projection;
 use crate::projections::tokens::address_text;
 
-/// Counts the sales of `batch` for their tokens.
-pub(crate) async fn apply_to_tokens(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+/// What [`apply`] and [`revert`] keep.
+pub(super) const PROJECTION: Projection = Projection {
+    reads: |facts| facts.sales > 0,
+    alone: false,
+    added_by_two: false,
+    digests: &[
+        ("catalog_service.collection_sales", COLLECTION_DIGEST),
+        ("catalog_service.token_sales", TOKEN_DIGEST),
+    ],
+    apply: |db, batch| Box::pin(apply(db, batch)),
+    revert: |db, chain| Box::pin(revert(db, chain)),
+};
+
+/// Counts the sales of `batch`, for their tokens and then for their collections.
+async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+    apply_to_tokens(db, batch).await?;
+    apply_to_collections(db, batch).await
+}
+
+async fn apply_to_tokens(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let sums = fold(batch, |row| row.key.token.map(|key| key.token));
     if sums.is_empty() {
         return Ok(());
@@ -37,8 +57,7 @@ pub(crate) async fn apply_to_tokens(db: &mut PgConnection, batch: &Batch<'_>) ->
     Ok(())
 }
 
-/// Counts the sales of `batch` for their collections.
-pub(crate) async fn apply_to_collections(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+async fn apply_to_collections(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let sums = fold(batch, |row| row.key.token.map(|_| row.fact.contract));
     if sums.is_empty() {
         return Ok(());
@@ -63,7 +82,7 @@ pub(crate) async fn apply_to_collections(db: &mut PgConnection, batch: &Batch<'_
 }
 
 /// Uncounts the sales of `undone_sales`, and looks for another last sale where it was taken away.
-pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     sqlx::query(SUBTRACT_FROM_COLLECTIONS)
         .bind(chain)
         .execute(&mut *db)
@@ -73,6 +92,16 @@ pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), Sin
     sqlx::query(REMOVE_TOKENS).execute(db).await?;
     Ok(())
 }
+
+const COLLECTION_DIGEST: &str =
+    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select contract, currency, sales, volume_raw from catalog_service.collection_sales where chain_id = $1
+    ) t";
+
+const TOKEN_DIGEST: &str =
+    "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
+        select token, currency, sales, volume_raw, last_sale from catalog_service.token_sales where chain_id = $1
+    ) t";
 
 // Sorted by key, so that two writers lock the rows they share in one order.
 const ADD_TO_TOKENS: &str = "insert into catalog_service.token_sales as n (chain_id, token, currency, sales, volume_raw, last_sale)

@@ -17,9 +17,11 @@ use decoders::block::ChainId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Sold};
 use crate::error::SinkError;
+use crate::facts::Batch;
+use crate::facts::sales::Sold;
 use crate::progress::coverage;
+use crate::projections::Projection;
 use crate::projections::tokens::address_text;
 use crate::store::Store;
 
@@ -29,17 +31,27 @@ pub const WASH_VERSION: i32 = 1;
 /// Sales that [`recompute`] looks at in one transaction.
 const RECOMPUTED_AT_ONCE: usize = 2_000;
 
+/// What [`apply`] and [`revert`] keep.
+pub(super) const PROJECTION: Projection = Projection {
+    reads: |facts| facts.sales > 0,
+    alone: true,
+    added_by_two: false,
+    digests: &[],
+    apply: |db, batch| Box::pin(apply(db, batch)),
+    revert: |db, chain| Box::pin(revert(db, chain)),
+};
+
 /// Classifies the sales of `batch`, and those that look different beside them.
 ///
 /// To be called by the only writer of the chain: it computes from sales that no other may be adding meanwhile.
-pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
+async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let mut changes = Changes::default();
     batch.sales.iter().for_each(|row| changes.add(&Trade::of(row)));
     changes.judge(db, &batch.chain_name).await
 }
 
 /// Classifies the sales that look different without those in `undone_sales`.
-pub(crate) async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     let undone: Vec<Trade> = sqlx::query_as(UNDONE).fetch_all(&mut *db).await?;
     let mut changes = Changes::default();
     undone.iter().for_each(|trade| changes.add(trade));

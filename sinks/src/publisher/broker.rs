@@ -13,8 +13,8 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use rustc_hash::FxHashSet;
 
 use super::claims::Claims;
-use super::message::{Message, SCHEMA_VERSION};
 use super::{Options, PublisherError};
+use crate::message::{Message, SCHEMA_VERSION};
 
 /// How long connecting and setting up may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::Unroutable;
 use super::broker::Verdict;
-use super::message::Message;
 use super::owed::Receipt;
+use crate::message::Message;
 
 /// A new or held-up lane sends one message to see whether a queue takes it, then this many times more with each success.
 const GROWTH: usize = 16;

@@ -5,18 +5,13 @@
 //! settled, the next start publishes it again under the same ids. The broker may be away for hours: rows wait, indexing goes on.
 
 mod broker;
-mod cancel;
 mod claims;
 mod error;
 mod lane;
-mod message;
-mod order;
 mod owed;
 pub mod queue;
-mod sale;
 mod status;
 pub mod tail;
-mod transfer;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -32,9 +27,9 @@ use uuid::Uuid;
 use self::broker::Broker;
 pub use self::error::PublisherError;
 use self::lane::Lane;
-pub use self::message::{Message, RETRACTION, SCHEMA_VERSION, kinds};
 pub use self::status::{State, Status};
 use self::turn::{Ended, Turn};
+pub use crate::message::{Message, RETRACTION, SCHEMA_VERSION, kinds};
 use crate::store::Store;
 use decoders::failure::Class;
 

@@ -7,13 +7,10 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::cancel::Cancel;
 use super::claims::lock_name;
-use super::message::{Fact, Message, Told, retraction};
-use super::order::Order;
-use super::sale::Sale;
-use super::transfer::Transfer;
 use super::{Options, PublisherError};
+use crate::facts;
+use crate::message::Message;
 use crate::store::Store;
 
 /// No rows: what a publisher reads was not read before.
@@ -59,7 +56,9 @@ pub(super) async fn rows(
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&store.pool)
         .await?;
-    let messages = announced(store, chain, &rows).await?;
+    let announcing = rows.iter().filter(|row| row.body.is_none());
+    let announced: Vec<(&str, Uuid)> = announcing.map(|row| (row.kind.as_str(), row.fact_id)).collect();
+    let messages = facts::messages(store, chain, &announced).await?;
     Ok(rows.into_iter().map(|row| row.owed(chain, &messages)).collect())
 }
 
@@ -75,38 +74,6 @@ pub(super) struct Snapshot {
 /// Which transactions are under way now.
 pub(super) async fn snapshot(store: &Store) -> Result<Snapshot, PublisherError> {
     Ok(sqlx::query_as(SNAPSHOT).fetch_one(&store.pool).await?)
-}
-
-/// The messages of the facts that `rows` announce, as far as they stand: one statement per kind among them.
-async fn announced(store: &Store, chain: ChainId, rows: &[Row]) -> Result<FxHashMap<Uuid, Message>, PublisherError> {
-    let mut messages = FxHashMap::default();
-    read::<Transfer>(store, chain, rows, &mut messages).await?;
-    read::<Sale>(store, chain, rows, &mut messages).await?;
-    read::<Order>(store, chain, rows, &mut messages).await?;
-    read::<Cancel>(store, chain, rows, &mut messages).await?;
-    Ok(messages)
-}
-
-async fn read<T: Told>(
-    store: &Store,
-    chain: ChainId,
-    rows: &[Row],
-    messages: &mut FxHashMap<Uuid, Message>,
-) -> Result<(), PublisherError> {
-    let announced = rows
-        .iter()
-        .filter(|row| row.body.is_none() && T::KINDS.contains(&row.kind.as_str()));
-    let ids: Vec<Uuid> = announced.map(|row| row.fact_id).collect();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let facts: Vec<Fact<T>> = sqlx::query_as(T::READ)
-        .bind(chain.to_string())
-        .bind(ids)
-        .fetch_all(&store.pool)
-        .await?;
-    messages.extend(facts.into_iter().map(|fact| (fact.fact_id, fact.message(chain))));
-    Ok(())
 }
 
 /// What one batch came to.
@@ -199,11 +166,19 @@ struct Row {
 
 impl Row {
     fn owed(self, chain: ChainId, messages: &FxHashMap<Uuid, Message>) -> Owed {
-        let Row { seq, fact_id, body, .. } = self;
+        let Row {
+            seq,
+            kind,
+            fact_id,
+            body,
+        } = self;
         let message = match body {
-            Some(told) => retraction(told, chain, fact_id)
+            Some(stated) => facts::retraction(stated, chain, fact_id)
                 .map(Some)
                 .map_err(|reason| format!("outbox row {seq} of {chain} has a body that cannot be sent: {reason}")),
+            None if !facts::is_known(&kind) => Err(format!(
+                "outbox row {seq} of {chain} announces a fact of a kind that this program does not know: {kind:?}"
+            )),
             // Two rows may refer to one fact: what was undone and came again.
             None => Ok(messages.get(&fact_id).cloned()),
         };

@@ -10,9 +10,9 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, Queu
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 
-use super::message::Message;
 use super::owed::{Owed, Snapshot};
 use super::{PublisherError, broker, owed};
+use crate::message::Message;
 use crate::store::Store;
 
 /// Messages sent ahead of the reader.

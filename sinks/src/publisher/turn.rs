@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, Verdict};
 use super::lane::{Lane, Outcome, outcome};
-use super::message::Message;
 use super::owed::NONE_SEEN;
 use super::status::{State, Status};
 use super::{Options, PublisherError, claims, owed};
+use crate::message::Message;
 use crate::store::Store;
 
 /// How long a chain with a long backlog may go on before another has its turn. The next turn starts at the front of what is

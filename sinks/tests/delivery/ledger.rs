@@ -2,7 +2,8 @@
 
 use alloy_primitives::B256;
 use decoders::block::ChainId;
-use decoders::id::{Position, RecordKind, retraction_of};
+use decoders::fact::{Listed as _, Transfer};
+use decoders::id::{Position, retraction_of};
 use sinks::store::Store;
 use uuid::Uuid;
 
@@ -55,7 +56,7 @@ pub(crate) fn ids(chain: u64, number: u64, count: usize) -> Vec<Uuid> {
         block_hash: B256::left_padding_from(&number.to_be_bytes()),
         log_index,
         item: 0,
-        kind: RecordKind::Transfer,
+        kind: Transfer::RECORD,
     };
     (0..u32::try_from(count).unwrap())
         .map(|log_index| position(log_index).id())

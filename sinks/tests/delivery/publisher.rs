@@ -223,6 +223,43 @@ async fn a_row_that_cannot_be_sent_holds_up_its_own_chain_and_says_so() {
     .await;
 }
 
+/// A newer program may write facts of kinds that this one does not know: they wait for a publisher that does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_of_an_unknown_kind_waits_and_is_no_transfer() {
+    scratch::with_store(1, |store| async move {
+        let exchange = scratch::unique("events");
+        let consumer = Consumer::bind(&exchange, "#").await;
+        let before = ledger::transfers(&store, 1, 100, 3).await;
+        let unknown = ledger::transfers(&store, 1, 101, 1).await;
+        sqlx::query("update indexer_service.outbox set kind = 'airdrop' where fact_id = any($1)")
+            .bind(&unknown)
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        let mut running = Running::start(&store, options(&broker::url(), &exchange));
+        let status = running
+            .until("held up", |status| status.published == 3 && status.trouble().is_some())
+            .await;
+        let cause = status.trouble().unwrap();
+        assert!(
+            cause.contains("a kind that this program does not know: \"airdrop\""),
+            "{cause}"
+        );
+        sqlx::query("update indexer_service.outbox set kind = 'transfer'")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        running
+            .until("known", |status| status.published == 4 && status.trouble().is_none())
+            .await;
+        let seen: Vec<_> = consumer.take(4).await.iter().map(|message| message.id).collect();
+        assert_eq!(seen, before.into_iter().chain(unknown).collect::<Vec<_>>());
+        running.stop().await;
+        consumer.delete().await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_what_nobody_asks_for_counts_it_and_keeps_the_rest() {
     scratch::with_store(1, |store| async move {

@@ -289,7 +289,7 @@ async fn contracts_wanted_from_different_blocks_share_a_row_too() {
             .iter()
             .filter(|fact| fact.block_number < from[2].1)
             .count() as u64;
-        assert_eq!(applied.transfers, below);
+        assert_eq!(applied.facts.transfers, below);
     })
     .await;
 }

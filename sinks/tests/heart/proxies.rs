@@ -59,7 +59,7 @@ fn logs(world: &World, range: RangeInclusive<u64>) -> Vec<Log> {
                 block_hash: block.hash,
                 log_index,
                 item: 0,
-                kind: RecordKind::Log,
+                kind: RecordKind::LOG,
             }
             .id();
             logs.push(Log {

@@ -1,16 +1,21 @@
 //! The schema itself: migrations that never change and can be run again, domains that hold, and statements that fit.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::scratch::with_store;
 use crate::world::{CHAIN, World};
+use alloy_primitives::{Address, B256};
 use decoders::block::BlockRef;
+use decoders::fact::{KINDS, Place};
+use decoders::id::{FACT_KINDS, RecordKind, retraction_of};
 use sinks::commit::{Move, apply, rewind};
 use sinks::progress::lease::acquire;
 use sinks::store::MIGRATOR;
 use sqlx::postgres::{PgConnection, PgListener};
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+use uuid::Uuid;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -83,9 +88,11 @@ async fn every_statement_fits_the_schema() {
         let mut db = store.pool.acquire().await.unwrap();
         let statements = statements();
         assert!(statements.len() > 40, "only {} statements were found", statements.len());
+        let of_facts = sinks::facts::statements().map(|(table, statement)| (table.to_owned(), statement.to_owned()));
         let (temporary, rest): (Vec<_>, Vec<_>) = statements
             .into_iter()
-            .partition(|(name, _)| name.ends_with(": MAKE_UNDONE"));
+            .chain(of_facts)
+            .partition(|(_, statement)| makes_temporary(statement));
         for (name, statement) in temporary.into_iter().chain(rest) {
             try_out(&mut db, statement)
                 .await
@@ -95,22 +102,89 @@ async fn every_statement_fits_the_schema() {
     .await;
 }
 
+/// Whether the statement makes a table that others need.
+fn makes_temporary(statement: &str) -> bool {
+    statement.starts_with("create temp") || statement.contains("make_undone(")
+}
+
 async fn try_out(db: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
     if statement.starts_with("copy ") {
         let mut copy = db.copy_in_raw(&statement).await?;
         copy.send(&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\xff\xff"[..]).await?;
         copy.finish().await?;
-    } else if statement.starts_with("create temp")
-        || statement.contains("make_undone(")
-        || statement.starts_with("begin")
-        || statement.starts_with("analyze")
-    {
+    } else if makes_temporary(&statement) || statement.starts_with("begin") || statement.starts_with("analyze") {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *db).await?;
         sqlx::raw_sql("commit").execute(db).await?;
     } else {
         db.prepare(AssertSqlSafe(statement).into_sql_str()).await?;
     }
     Ok(())
+}
+
+/// What the migrations say of tables of facts, [`decoders::fact::KINDS`] and the list of kinds in `sinks` are one list.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_fact_has_its_partitions() {
+    with_store(1, |store| async move {
+        let partitioned: BTreeSet<String> =
+            sqlx::query_scalar("select fact_table::text from catalog_service.fact_tables()")
+                .fetch_all(&store.pool)
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|table: String| format!("catalog_service.{table}"))
+                .collect();
+        let written: BTreeSet<String> = sinks::facts::statements().map(|(table, _)| table.to_owned()).collect();
+        assert_eq!(partitioned, written);
+        assert_eq!(written.len(), KINDS.len());
+    })
+    .await;
+}
+
+/// SQL makes the id of a retraction of every kind of fact there is and could be as [`retraction_of`] does.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_is_retracted_under_an_id_of_its_own() {
+    with_store(1, |store| async move {
+        let statements = statements();
+        let named = |name: &str| statements.iter().find(|(known, _)| known == name).unwrap().1.clone();
+        let mut transaction = store.pool.begin().await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(named("outbox.rs: MAKE_UNDONE")))
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        let facts = (1..=FACT_KINDS).map(|digit| {
+            let place = Place {
+                source: "erc721",
+                contracts: [Address::ZERO; 2],
+                block_number: 1_000,
+                log_index: 7,
+                item: 3,
+                tx_hash: B256::ZERO,
+            };
+            place.id(RecordKind::fact(digit), CHAIN, B256::repeat_byte(0x1f))
+        });
+        let facts: Vec<Uuid> = facts.collect();
+        sqlx::query(
+            "insert into undone (id, block_number, body) select id, 1000, '{}' from unnest($1::uuid[]) as s (id)",
+        )
+        .bind(&facts)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        sqlx::query(AssertSqlSafe(named("outbox.rs: RETRACT")))
+            .bind(CHAIN.to_string())
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        let retracted: Vec<Uuid> = sqlx::query_scalar("select fact_id from indexer_service.outbox order by seq desc")
+            .fetch_all(&mut *transaction)
+            .await
+            .unwrap();
+        let expected: Vec<Uuid> = facts.iter().map(|fact| retraction_of(*fact)).collect();
+        assert_eq!(retracted, expected);
+        let distinct: BTreeSet<&Uuid> = facts.iter().chain(&retracted).collect();
+        assert_eq!(distinct.len(), 2 * facts.len());
+    })
+    .await;
 }
 
 /// A newer binary migrates the tables beside a running daemon, whose connections keep temporary tables of the old shape.
@@ -151,10 +225,7 @@ async fn a_migration_between_two_rewinds_of_one_connection_does_no_harm() {
         let undone = rewind(&store, CHAIN, world.block(29), world.block(4), &lease)
             .await
             .unwrap();
-        assert!(
-            undone.transfers > 0 && undone.sales > 0 && undone.orders > 0 && undone.closings > 0,
-            "{undone:?}"
-        );
+        assert!(undone.iter().all(|(_, count)| *count > 0), "{undone:?}");
     })
     .await;
 }

@@ -8,8 +8,7 @@ use std::ops::RangeInclusive;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use decoders::block::{Block, BlockRef, ChainId, Proof};
 use decoders::fact::{
-    Closing, ClosingReason, Facts, Fault, Fee, FeeKind, Order, PriceAllocation, Sale, Side, Standard, Transfer,
-    TransferKind,
+    Closing, Facts, Fault, Fee, FeeKind, Order, PriceAllocation, Sale, Side, Standard, Transfer, TransferKind,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -261,19 +260,14 @@ impl World {
 
     /// The ids of the facts that are announced, in chain order, kinds mixed.
     pub(crate) fn ids(&self, facts: &Facts) -> Vec<Uuid> {
-        let hash = |number| self.block(number).hash;
-        let moved = facts
-            .transfers
-            .iter()
-            .map(|fact| fact.id(CHAIN, hash(fact.block_number)));
-        let sold = facts.sales.iter().map(|fact| fact.id(CHAIN, hash(fact.block_number)));
-        let opened = facts.orders.iter().map(|fact| fact.id(CHAIN, hash(fact.block_number)));
-        let closed = facts
-            .closings
-            .iter()
-            .filter(|fact| fact.reason != ClosingReason::Filled)
-            .map(|fact| fact.id(CHAIN, hash(fact.block_number)));
-        let mut ids: Vec<Uuid> = moved.chain(sold).chain(opened).chain(closed).collect();
+        let mut ids = Vec::new();
+        for (kind, facts) in facts.by_kind() {
+            let announced = facts.iter().filter(|fact| fact.name().is_some());
+            ids.extend(announced.map(|fact| {
+                let place = fact.place();
+                place.id(kind.record, CHAIN, self.block(place.block_number).hash)
+            }));
+        }
         ids.sort_unstable();
         ids
     }

@@ -1,10 +1,10 @@
 //! What is printed of a transaction, for people and as JSON.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256};
 use decoders::block::{Call, Envelope, Span};
-use decoders::explain::{self, Explanation};
-use decoders::fact::{Closing, Facts, Nonces, Order, Reach, Sale, Transfer};
-use serde_json::{Value, json};
+use decoders::explain::{self, Explanation, Part};
+use decoders::fact::{Fact, Facts, Kind};
+use serde_json::{Map, Value, json};
 
 use crate::cli::output::Writer;
 use crate::error::Failure;
@@ -13,10 +13,8 @@ use crate::error::Failure;
 pub(super) struct Report<'a> {
     span: &'a Span,
     tx_hash: B256,
-    transfers: Vec<&'a Transfer>,
-    sales: Vec<&'a Sale>,
-    orders: Vec<&'a Order>,
-    closings: Vec<&'a Closing>,
+    /// Its facts, kind by kind.
+    facts: Vec<(&'static Kind, Vec<&'a dyn Fact>)>,
     faults: Vec<Vec<String>>,
     explanation: Explanation,
     /// Questions to contracts that were not asked.
@@ -28,13 +26,14 @@ impl<'a> Report<'a> {
         let faults = facts.faults.iter().filter(|fault| fault.tx_hash == tx_hash);
         let mut own = span.clone();
         own.logs.retain(|log| log.tx_hash == tx_hash);
+        let mut by_kind: Vec<_> = facts.by_kind().collect();
+        for (_, facts) in &mut by_kind {
+            facts.retain(|fact| fact.place().tx_hash == tx_hash);
+        }
         Report {
             span,
             tx_hash,
-            transfers: facts.transfers.iter().filter(|fact| fact.tx_hash == tx_hash).collect(),
-            sales: facts.sales.iter().filter(|fact| fact.tx_hash == tx_hash).collect(),
-            orders: facts.orders.iter().filter(|fact| fact.tx_hash == tx_hash).collect(),
-            closings: facts.closings.iter().filter(|fact| fact.tx_hash == tx_hash).collect(),
+            facts: by_kind,
             faults: faults
                 .map(|fault| {
                     vec![
@@ -82,44 +81,15 @@ impl<'a> Report<'a> {
             vec![seen.log_index.to_string(), hex(seen.contract), event, decoders]
         });
         section(writer, "logs", &["log", "contract", "event", "decoder"], rows.collect())?;
-        let header = ["log", "kind", "contract", "token", "quantity", "from", "to"];
-        section(
-            writer,
-            "transfers",
-            &header,
-            self.transfers.iter().map(|fact| transfer_row(fact)).collect(),
-        )?;
-        for (sale, parts) in self.sales.iter().zip(&self.explanation.sales) {
-            let title = format!(
-                "sale at log {}, item {} (decoder {})",
-                sale.log_index, sale.item, sale.source
-            );
-            let rows = parts
-                .iter()
-                .map(|part| vec![part.field.to_owned(), part.value.clone(), part.because.clone()]);
-            section(
-                writer,
-                &title,
-                &["part", "value", "where it can be seen"],
-                rows.collect(),
-            )?;
+        for (kind, facts) in &self.facts {
+            match self.explanation.of_kind(kind) {
+                Some(explained) => facts
+                    .iter()
+                    .zip(explained)
+                    .try_for_each(|(fact, parts)| explained_section(writer, *fact, parts))?,
+                None => fact_section(writer, kind, facts)?,
+            }
         }
-        let header = [
-            "log", "kind", "market", "maker", "contract", "token", "quantity", "price", "currency", "key",
-        ];
-        section(
-            writer,
-            "orders",
-            &header,
-            self.orders.iter().map(|fact| order_row(fact)).collect(),
-        )?;
-        let header = ["log", "reason", "market", "reaches", "quantity"];
-        section(
-            writer,
-            "ends of orders",
-            &header,
-            self.closings.iter().map(|fact| closing_row(fact)).collect(),
-        )?;
         section(writer, "faults", &["log", "decoder", "reason"], self.faults.clone())
     }
 
@@ -135,15 +105,6 @@ impl<'a> Report<'a> {
                 "log_index": seen.log_index, "contract": seen.contract, "event": seen.event, "decoders": seen.decoders,
             })
         });
-        let sales = self.sales.iter().zip(&self.explanation.sales);
-        let sales = sales.map(|(sale, parts)| {
-            let parts = parts
-                .iter()
-                .map(|part| json!({"part": part.field, "value": part.value, "because": part.because}));
-            let mut told = sale_json(sale);
-            told["parts"] = parts.collect();
-            told
-        });
         let faults = self
             .faults
             .iter()
@@ -152,20 +113,61 @@ impl<'a> Report<'a> {
             .unasked
             .iter()
             .map(|call| json!({"to": call.to, "input": call.input, "at": call.at}));
-        json!({
-            "chain": self.span.chain,
-            "block_number": self.span.range.start(),
-            "tx_hash": self.tx_hash,
-            "transaction": transaction,
-            "logs": logs.collect::<Value>(),
-            "transfers": self.transfers.iter().map(|fact| transfer_json(fact)).collect::<Value>(),
-            "sales": sales.collect::<Value>(),
-            "orders": self.orders.iter().map(|fact| order_json(fact)).collect::<Value>(),
-            "closings": self.closings.iter().map(|fact| closing_json(fact)).collect::<Value>(),
-            "faults": faults.collect::<Value>(),
-            "unanswered": unasked.collect::<Value>(),
-        })
+        let mut report = Map::new();
+        let mut add = |name: &str, value: Value| report.insert(name.to_owned(), value);
+        add("chain", json!(self.span.chain));
+        add("block_number", json!(self.span.range.start()));
+        add("tx_hash", json!(self.tx_hash));
+        add("transaction", json!(transaction));
+        add("logs", logs.collect());
+        for (kind, facts) in &self.facts {
+            add(kind.list, self.facts_json(kind, facts));
+        }
+        add("faults", faults.collect());
+        add("unanswered", unasked.collect());
+        Value::Object(report)
     }
+
+    /// The facts of one kind, with their parts where these are explained.
+    fn facts_json(&self, kind: &Kind, facts: &[&dyn Fact]) -> Value {
+        let mut shown: Vec<Value> = facts.iter().map(|fact| fact.json()).collect();
+        for (fact, parts) in shown.iter_mut().zip(self.explanation.of_kind(kind).unwrap_or_default()) {
+            let parts = parts
+                .iter()
+                .map(|part| json!({"part": part.field, "value": part.value, "because": part.because}));
+            fact["parts"] = parts.collect();
+        }
+        Value::Array(shown)
+    }
+}
+
+/// The facts of one kind, a line for each.
+fn fact_section(writer: Writer, kind: &Kind, facts: &[&dyn Fact]) -> Result<(), Failure> {
+    let cells: Vec<Vec<(&str, String)>> = facts.iter().map(|fact| fact.cells()).collect();
+    let header: Vec<&str> = cells
+        .first()
+        .into_iter()
+        .flatten()
+        .map(|(heading, _)| *heading)
+        .collect();
+    let rows = cells
+        .into_iter()
+        .map(|row| row.into_iter().map(|(_, cell)| cell).collect());
+    section(writer, kind.title, &header, rows.collect())
+}
+
+/// One fact, a line for each of its parts.
+fn explained_section(writer: Writer, fact: &dyn Fact, parts: &[Part]) -> Result<(), Failure> {
+    let (name, place) = (fact.name().unwrap_or("fact"), fact.place());
+    let title = format!(
+        "{name} at log {}, item {} (decoder {})",
+        place.log_index, place.item, place.source
+    );
+    let rows = parts
+        .iter()
+        .map(|part| vec![part.field.to_owned(), part.value.clone(), part.because.clone()]);
+    let header = ["part", "value", "where it can be seen"];
+    section(writer, &title, &header, rows.collect())
 }
 
 /// A table under its title; nothing where it would be empty.
@@ -179,113 +181,4 @@ fn section(writer: Writer, title: &str, header: &[&str], rows: Vec<Vec<String>>)
 
 fn hex(address: Address) -> String {
     format!("{address:#x}")
-}
-
-fn number(number: Option<U256>) -> String {
-    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
-}
-
-fn currency(currency: Address) -> String {
-    if currency.is_zero() {
-        "native".to_owned()
-    } else {
-        hex(currency)
-    }
-}
-
-fn transfer_row(fact: &Transfer) -> Vec<String> {
-    vec![
-        fact.log_index.to_string(),
-        fact.kind.as_str().to_owned(),
-        hex(fact.contract),
-        fact.token.to_string(),
-        fact.quantity.to_string(),
-        hex(fact.from),
-        hex(fact.to),
-    ]
-}
-
-fn transfer_json(fact: &Transfer) -> Value {
-    json!({
-        "log_index": fact.log_index, "item": fact.item, "decoder": fact.source, "kind": fact.kind.as_str(),
-        "standard": fact.standard.as_str(), "contract": fact.contract, "token": fact.token.to_string(),
-        "quantity": fact.quantity.to_string(), "from": fact.from, "to": fact.to,
-    })
-}
-
-fn sale_json(fact: &Sale) -> Value {
-    let fees = fact.fees.iter();
-    let fees = fees
-        .map(|fee| json!({"recipient": fee.recipient, "amount": fee.amount.to_string(), "kind": fee.kind.as_str()}));
-    json!({
-        "log_index": fact.log_index, "item": fact.item, "decoder": fact.source, "marketplace": fact.marketplace,
-        "version": fact.version, "side": fact.side.as_str(), "contract": fact.contract,
-        "token": fact.token.map(|token| token.to_string()), "standard": fact.standard.as_str(),
-        "quantity": fact.quantity.to_string(), "seller": fact.seller, "buyer": fact.buyer, "maker": fact.maker,
-        "taker_raw": fact.taker_raw, "aggregator": fact.aggregator, "currency": fact.currency,
-        "price": fact.price.map(|price| price.to_string()),
-        "seller_net": fact.seller_net.map(|net| net.to_string()), "fees": fees.collect::<Value>(),
-        "price_allocation": fact.allocation.as_str(), "bundle_size": fact.bundle_size, "order_hash": fact.order_hash,
-        "flags": fact.flags.to_vec(),
-    })
-}
-
-fn order_row(fact: &Order) -> Vec<String> {
-    vec![
-        fact.log_index.to_string(),
-        fact.kind.as_str().to_owned(),
-        format!("{} {}", fact.marketplace, fact.version).trim_end().to_owned(),
-        hex(fact.maker),
-        hex(fact.contract),
-        number(fact.token),
-        fact.quantity.to_string(),
-        number(fact.price),
-        currency(fact.currency),
-        fact.key.to_string(),
-    ]
-}
-
-fn order_json(fact: &Order) -> Value {
-    json!({
-        "log_index": fact.log_index, "item": fact.item, "decoder": fact.source, "kind": fact.kind.as_str(),
-        "marketplace": fact.marketplace, "version": fact.version, "market": fact.market, "key": fact.key,
-        "maker": fact.maker, "contract": fact.contract, "token": fact.token.map(|token| token.to_string()),
-        "quantity": fact.quantity.to_string(), "currency": fact.currency,
-        "price": fact.price.map(|price| price.to_string()), "starts_at": fact.starts_at,
-        "expires_at": fact.expires_at, "taker": fact.taker, "nonce": fact.nonce.map(|nonce| nonce.to_string()),
-        "escrowed": fact.escrowed, "auction": fact.auction,
-    })
-}
-
-/// Which orders a closing reaches, in words.
-fn reach(reach: &Reach) -> String {
-    match reach {
-        Reach::Key(key) => format!("order {key}"),
-        Reach::Maker { maker, nonces } => {
-            let which = match nonces {
-                Nonces::All => "all orders".to_owned(),
-                Nonces::Below(nonce) => format!("orders with a nonce below {nonce}"),
-                Nonces::Exactly(nonce) => format!("orders with nonce {nonce}"),
-            };
-            format!("{which} of {}", hex(*maker))
-        }
-    }
-}
-
-fn closing_row(fact: &Closing) -> Vec<String> {
-    vec![
-        fact.log_index.to_string(),
-        fact.reason.as_str().to_owned(),
-        fact.marketplace.to_owned(),
-        reach(&fact.reach),
-        number(fact.quantity),
-    ]
-}
-
-fn closing_json(fact: &Closing) -> Value {
-    json!({
-        "log_index": fact.log_index, "item": fact.item, "decoder": fact.source, "reason": fact.reason.as_str(),
-        "marketplace": fact.marketplace, "market": fact.market, "reaches": reach(&fact.reach),
-        "quantity": fact.quantity.map(|quantity| quantity.to_string()),
-    })
 }

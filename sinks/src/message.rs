@@ -1,18 +1,13 @@
-//! What messages of every kind share: routing keys, and the JSON around what a kind states. Documented in docs/MESSAGES.md.
+//! What messages of every kind share: routing keys, and the JSON around what a fact states. Documented in docs/MESSAGES.md.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use decoders::block::ChainId;
+use decoders::fact::KINDS;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
-
-use super::cancel::Cancel;
-use super::order::Order;
-use super::sale::Sale;
-use super::transfer::Transfer;
 
 /// Version of the body's layout; it grows only when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u8 = 1;
@@ -22,8 +17,7 @@ pub const RETRACTION: &str = "retraction";
 
 /// Every kind a message can have.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
-    let facts = [Transfer::KINDS, Sale::KINDS, Order::KINDS, Cancel::KINDS];
-    facts.into_iter().flatten().copied().chain([RETRACTION])
+    KINDS.iter().flat_map(|kind| kind.names).copied().chain([RETRACTION])
 }
 
 /// One message as it goes over the wire.
@@ -44,15 +38,9 @@ pub struct Message {
 }
 
 /// What a kind of fact states beside its place: the columns of its table, which a rewind wrote down by the same names.
-pub(super) trait Told: DeserializeOwned + for<'r> FromRow<'r, PgRow> + Send + Unpin {
+pub(crate) trait Stated: DeserializeOwned + for<'r> FromRow<'r, PgRow> + Send + Unpin {
     /// The same as consumers read it.
     type Body: Serialize;
-
-    /// What messages of such facts are called.
-    const KINDS: &'static [&'static str];
-
-    /// Reads the facts of chain $1 with the ids $2, as far as they stand.
-    const READ: &'static str;
 
     /// The contract it is about.
     fn contract(&self) -> &str;
@@ -63,8 +51,8 @@ pub(super) trait Told: DeserializeOwned + for<'r> FromRow<'r, PgRow> + Send + Un
 
 /// A fact as its table holds it, and as a rewind wrote it down when it undid it.
 #[derive(Clone, Debug, Deserialize, FromRow)]
-pub(super) struct Fact<T> {
-    pub(super) fact_id: Uuid,
+pub(crate) struct MessageFact<T> {
+    pub(crate) fact_id: Uuid,
     kind: String,
     tx_hash: String,
     block_number: i64,
@@ -75,7 +63,7 @@ pub(super) struct Fact<T> {
     item: i32,
     #[serde(flatten)]
     #[sqlx(flatten)]
-    told: T,
+    stated: T,
 }
 
 /// The body of a message.
@@ -90,7 +78,7 @@ struct Body<'a, B> {
     log_index: i32,
     item: i32,
     #[serde(flatten)]
-    told: B,
+    stated: B,
     /// In a retraction, which repeats every field of the fact, so that a consumer that kept nothing can still undo it.
     #[serde(skip_serializing_if = "Option::is_none")]
     retracts: Option<Retracts>,
@@ -111,24 +99,24 @@ struct Retracts {
     kind: String,
 }
 
-impl<T: Told> Fact<T> {
+impl<T: Stated> MessageFact<T> {
     /// The message that publishes this fact.
-    pub(super) fn message(self, chain: ChainId) -> Message {
+    pub(crate) fn message(self, chain: ChainId) -> Message {
         let id = self.fact_id;
-        self.told(chain, id, None)
+        self.stating(chain, id, None)
     }
 
     /// The message with the id `id` that takes it back.
-    fn retraction(self, chain: ChainId, id: Uuid) -> Message {
+    pub(crate) fn retraction(self, chain: ChainId, id: Uuid) -> Message {
         let retracts = Retracts {
             id: self.fact_id,
             kind: self.kind.clone(),
         };
-        self.told(chain, id, Some(retracts))
+        self.stating(chain, id, Some(retracts))
     }
 
-    fn told(self, chain: ChainId, id: Uuid, retracts: Option<Retracts>) -> Message {
-        let (chain, contract) = (chain.to_string(), self.told.contract().to_owned());
+    fn stating(self, chain: ChainId, id: Uuid, retracts: Option<Retracts>) -> Message {
+        let (chain, contract) = (chain.to_string(), self.stated.contract().to_owned());
         let kind = if retracts.is_some() {
             RETRACTION.to_owned()
         } else {
@@ -147,7 +135,7 @@ impl<T: Told> Fact<T> {
             tx_hash: self.tx_hash,
             log_index: self.log_index,
             item: self.item,
-            told: self.told.body(),
+            stated: self.stated.body(),
             retracts,
         };
         Message {
@@ -161,23 +149,13 @@ impl<T: Told> Fact<T> {
     }
 }
 
-/// The message with the id `id` that takes back what a rewind wrote into the outbox about a fact it undid.
-pub(super) fn retraction(told: Value, chain: ChainId, id: Uuid) -> Result<Message, serde_json::Error> {
-    Ok(match told["kind"].as_str() {
-        Some(kind) if Sale::KINDS.contains(&kind) => Fact::<Sale>::deserialize(told)?.retraction(chain, id),
-        Some(kind) if Order::KINDS.contains(&kind) => Fact::<Order>::deserialize(told)?.retraction(chain, id),
-        Some(kind) if Cancel::KINDS.contains(&kind) => Fact::<Cancel>::deserialize(told)?.retraction(chain, id),
-        _ => Fact::<Transfer>::deserialize(told)?.retraction(chain, id),
-    })
-}
-
 /// `time` as bodies carry it: RFC 3339, whole seconds, UTC.
-pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// The version of a market's contracts as bodies carry it; none where there is but one.
-pub(super) fn told_version(version: String) -> Option<String> {
+pub(crate) fn optional_version(version: String) -> Option<String> {
     Some(version).filter(|version| !version.is_empty())
 }
 
@@ -193,8 +171,8 @@ fn routing_key(chain: &str, kind: &str, contract: &str) -> String {
 
 /// The JSON examples of the documentation as they would be sent: without white space between words.
 #[cfg(test)]
-pub(super) fn documented() -> Vec<String> {
-    let text = include_str!("../../../docs/MESSAGES.md");
+pub(crate) fn documented() -> Vec<String> {
+    let text = include_str!("../../docs/MESSAGES.md");
     let blocks = text
         .split("```json")
         .skip(1)
@@ -215,7 +193,7 @@ pub(super) fn documented() -> Vec<String> {
 
 /// The first example of a message of this kind.
 #[cfg(test)]
-pub(super) fn documented_as(kind: &str) -> Option<String> {
+pub(crate) fn documented_as(kind: &str) -> Option<String> {
     let kind = format!("\"kind\":\"{kind}\"");
     documented().into_iter().find(|body| body.contains(&kind))
 }
