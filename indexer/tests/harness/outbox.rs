@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use decoders::block::ChainId;
 use decoders::id::retraction_of;
 use sinks::store::Store;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 /// One pending message.
@@ -44,17 +45,22 @@ pub(crate) async fn owed(store: &Store, chain: ChainId) -> Vec<Message> {
 
 /// The id of every fact of `chain` that consumers receive: all but fills, which their sales state.
 pub(crate) async fn fact_ids(store: &Store, chain: ChainId) -> BTreeSet<Uuid> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
-        "select id from catalog_service.ownership_transfers where chain_id = $1
-         union all select id from catalog_service.sale_facts where chain_id = $1
-         union all select id from catalog_service.order_facts where chain_id = $1
-         union all select id from catalog_service.order_closings where chain_id = $1 and reason <> 'filled'",
-    )
-    .bind(chain.to_string())
-    .fetch_all(&store.pool)
-    .await
-    .unwrap();
-    ids.into_iter().collect()
+    let tables: BTreeSet<&str> = sinks::facts::statements().map(|(table, _)| table).collect();
+    let mut ids = BTreeSet::new();
+    for table in tables {
+        let announced = match table {
+            "catalog_service.order_closings" => "reason <> 'filled'",
+            _ => "true",
+        };
+        let statement = format!("select id from {table} where chain_id = $1 and {announced}");
+        let of_kind: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(statement))
+            .bind(chain.to_string())
+            .fetch_all(&store.pool)
+            .await
+            .unwrap();
+        ids.extend(of_kind);
+    }
+    ids
 }
 
 /// Asserts that a consumer who takes `messages` in order ends with exactly `facts`: each fact is announced before it is retracted,
