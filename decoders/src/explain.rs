@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use rustc_hash::FxHashMap;
 
 use crate::block::{Answer, Answers, Envelope, Log, Span};
-use crate::fact::{Facts, Kind, Listed as _, PriceAllocation, Sale, Side, flag};
+use crate::fact::{FactKind as _, Facts, Kind, PriceAllocation, Sale, Side, flag};
 use crate::log_reader::WORD_BYTES;
 use crate::pass::claimants;
 use crate::trade::trail::{Movement, Trail};

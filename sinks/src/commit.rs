@@ -339,7 +339,7 @@ pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Repl
 
 /// Whether the tables hold any fact of `range`.
 pub async fn holds_facts(store: &Store, chain: ChainId, range: &RangeInclusive<u64>) -> Result<bool, SinkError> {
-    facts::holds(store, chain, range).await
+    facts::holds(&store.pool, chain, range).await
 }
 
 /// Every table a fact touches, in the order in which all writers lock them: facts, messages, and what follows from them. A kind of

@@ -10,14 +10,13 @@ use decoders::fact::{Facts, Listed, Place};
 use decoders::id::{MAX_BLOCK, MAX_ITEM, MAX_LOG_INDEX, Position};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::copy::{Rows, copy, fields, timestamp};
 use crate::error::SinkError;
 use crate::keys::Keys;
 use crate::message::{Message, MessageFact, Stated};
-use crate::store::Store;
 
 /// A kind of fact that has a table.
 pub(crate) trait Stored: Listed + Sync {
@@ -412,7 +411,7 @@ pub(crate) fn announced<F: Stored>(rows: &[Row<'_, F>]) -> impl Iterator<Item = 
 
 /// The messages of the facts of `chain` with the ids `ids`, as far as these stand; none cost no statement.
 pub(crate) async fn messages<F: Stored>(
-    store: &Store,
+    pool: &PgPool,
     chain: ChainId,
     ids: &[Uuid],
 ) -> Result<Vec<(Uuid, Message)>, sqlx::Error> {
@@ -422,7 +421,7 @@ pub(crate) async fn messages<F: Stored>(
     let facts: Vec<MessageFact<F::Message>> = sqlx::query_as(F::TABLE.message)
         .bind(chain.to_string())
         .bind(ids)
-        .fetch_all(&store.pool)
+        .fetch_all(pool)
         .await?;
     Ok(facts
         .into_iter()

@@ -22,3 +22,4 @@ mod copy;
 mod keys;
 mod kind;
 mod message;
+mod projection;

@@ -4,6 +4,7 @@ use alloy_primitives::{Address, B256, U256};
 use serde_json::{Value, json};
 
 use super::kind::{Fact, FactKind, Place, hex, number};
+use crate::id::RecordKind;
 
 /// Why orders ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,6 +137,8 @@ impl Fact for Closing {
 const CANCEL: &str = "cancel";
 
 impl FactKind for Closing {
+    const RECORD: RecordKind = RecordKind::fact(4);
+
     const TITLE: &'static str = "ends of orders";
 
     const NAMES: &'static [&'static str] = &[CANCEL];

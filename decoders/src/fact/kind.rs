@@ -69,8 +69,12 @@ pub trait Fact: Debug + Send + Sync {
     fn json(&self) -> Value;
 }
 
-/// A kind of fact: what is the same for all its facts. Its place in the list of kinds, [`super::KINDS`], adds the rest.
+/// A kind of fact: what is the same for all its facts.
 pub trait FactKind: Fact + Sized + 'static {
+    /// What separates facts of this kind from others of one log in ids: a digit that no other kind has, or the one that all kinds of
+    /// governance share (docs/decisions/0003-ids.md). It never changes.
+    const RECORD: RecordKind;
+
     /// What a heading above several of them says.
     const TITLE: &'static str;
 
@@ -94,40 +98,6 @@ pub trait FactKind: Fact + Sized + 'static {
             (0..).zip(of_log).for_each(|(item, fact)| *fact.item_mut() = item);
         }
         facts.append(&mut closed);
-    }
-}
-
-/// What the list of kinds knows of a kind.
-pub trait Listed: FactKind {
-    /// What separates facts of this kind from others of one log in ids.
-    const RECORD: RecordKind;
-
-    /// The facts of this kind.
-    fn list_mut(decoded: &mut super::DecodedFacts) -> &mut Vec<Self>;
-}
-
-/// A kind, for those who walk all of them.
-#[derive(Clone, Copy, Debug)]
-pub struct Kind {
-    /// The name of its list, such as `transfers`.
-    pub list: &'static str,
-    /// [`FactKind::TITLE`].
-    pub title: &'static str,
-    /// [`FactKind::NAMES`].
-    pub names: &'static [&'static str],
-    /// [`Listed::RECORD`].
-    pub record: RecordKind,
-}
-
-impl Kind {
-    /// The entry of `F` in the list of kinds, under this name.
-    pub(super) const fn of<F: Listed>(list: &'static str) -> Self {
-        Kind {
-            list,
-            title: F::TITLE,
-            names: F::NAMES,
-            record: F::RECORD,
-        }
     }
 }
 

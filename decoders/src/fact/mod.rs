@@ -21,15 +21,45 @@ use crate::id::RecordKind;
 
 pub use self::closing::*;
 pub use self::fault::*;
-pub use self::kind::{Fact, FactKind, Kind, Listed, Place};
+pub use self::kind::{Fact, FactKind, Place};
 pub use self::order::*;
 pub use self::sale::*;
 pub use self::standard::Standard;
 pub use self::transfer::*;
 
+/// A kind that is in the list.
+pub trait Listed: FactKind {
+    /// The facts of this kind.
+    fn list_mut(decoded: &mut DecodedFacts) -> &mut Vec<Self>;
+}
+
+/// A kind, for those who walk all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// The name of its list, such as `transfers`.
+    pub list: &'static str,
+    /// [`FactKind::TITLE`].
+    pub title: &'static str,
+    /// [`FactKind::NAMES`].
+    pub names: &'static [&'static str],
+    /// [`FactKind::RECORD`].
+    pub record: RecordKind,
+}
+
+impl Kind {
+    const fn of<F: Listed>(list: &'static str) -> Self {
+        Kind {
+            list,
+            title: F::TITLE,
+            names: F::NAMES,
+            record: F::RECORD,
+        }
+    }
+}
+
 /// Makes of the list of kinds what holds facts of each of them.
 macro_rules! kinds {
-    ($($(#[doc = $doc:literal])* $list:ident: $Fact:ident = $record:expr,)*) => {
+    ($($(#[doc = $doc:literal])* $list:ident: $Fact:ident,)*) => {
         /// Everything one span decoded to: the only thing sinks are given.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Facts {
@@ -71,8 +101,6 @@ macro_rules! kinds {
 
         $(
             impl Listed for $Fact {
-                const RECORD: RecordKind = $record;
-
                 fn list_mut(decoded: &mut DecodedFacts) -> &mut Vec<Self> {
                     &mut decoded.$list
                 }
@@ -184,17 +212,16 @@ macro_rules! kinds {
     };
 }
 
-// THE list of kinds, with what separates their facts in ids: a digit of its own for each, but one for all kinds of governance
-// (docs/decisions/0003-ids.md). The order is that of messages, reports and writes.
+// THE list of kinds. Its order is that of messages and reports.
 kinds! {
     /// Transfers, mints and burns.
-    transfers: Transfer = RecordKind::fact(1),
+    transfers: Transfer,
     /// Sales.
-    sales: Sale = RecordKind::fact(2),
+    sales: Sale,
     /// Listings and offers.
-    orders: Order = RecordKind::fact(3),
+    orders: Order,
     /// Ends of orders.
-    closings: Closing = RecordKind::fact(4),
+    closings: Closing,
 }
 
 impl Facts {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::kind::{Fact, FactKind, Place, currency, hex, number};
 use super::standard::Standard;
+use crate::id::RecordKind;
 
 /// Which side of a trade an order takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +147,8 @@ impl Fact for Order {
 }
 
 impl FactKind for Order {
+    const RECORD: RecordKind = RecordKind::fact(3);
+
     const TITLE: &'static str = "orders";
 
     const NAMES: &'static [&'static str] = &["listing", "offer"];

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::kind::{Fact, FactKind, Listed as _, Place};
+use super::kind::{Fact, FactKind, Place};
 use super::standard::Standard;
 use crate::block::ChainId;
+use crate::id::RecordKind;
 
 /// How buyer and seller met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -269,6 +270,8 @@ impl Fact for Sale {
 }
 
 impl FactKind for Sale {
+    const RECORD: RecordKind = RecordKind::fact(2);
+
     const TITLE: &'static str = "sales";
 
     const NAMES: &'static [&'static str] = &[SALE];

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::kind::{Fact, FactKind, Place, hex};
 use super::standard::Standard;
+use crate::id::RecordKind;
 
 /// Whether a transfer creates, destroys or moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +96,8 @@ impl Fact for Transfer {
 }
 
 impl FactKind for Transfer {
+    const RECORD: RecordKind = RecordKind::fact(1);
+
     const TITLE: &'static str = "transfers";
 
     const NAMES: &'static [&'static str] = &["transfer", "mint", "burn"];

@@ -16,14 +16,13 @@ use decoders::fact::{Closing, FactKind as _, Facts, Order, PerKind, Place, Sale,
 use rustc_hash::FxHashMap;
 use serde::de::Error as _;
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::error::SinkError;
 use crate::keys::Keys;
 use crate::kind::{self, Announced, Replaced, Row, Stored as _, Table};
 use crate::message::Message;
-use crate::store::Store;
 
 /// Makes of the list of kinds what is done with each of them.
 macro_rules! kinds {
@@ -91,7 +90,7 @@ macro_rules! kinds {
 
         /// The messages of the facts of `chain` with these names and ids, as far as they stand: one statement per kind among them.
         pub(crate) async fn messages(
-            store: &Store,
+            pool: &PgPool,
             chain: ChainId,
             announced: &[(&str, Uuid)],
         ) -> Result<FxHashMap<Uuid, Message>, sqlx::Error> {
@@ -99,7 +98,7 @@ macro_rules! kinds {
             $(
                 let named = announced.iter().filter(|(name, _)| $Fact::NAMES.contains(name));
                 let ids: Vec<Uuid> = named.map(|(_, id)| *id).collect();
-                messages.extend(kind::messages::<$Fact>(store, chain, &ids).await?);
+                messages.extend(kind::messages::<$Fact>(pool, chain, &ids).await?);
             )*
             Ok(messages)
         }
@@ -132,8 +131,8 @@ pub(crate) fn is_known(name: &str) -> bool {
 }
 
 /// Whether the tables hold any fact of `chain` in the blocks `range`.
-pub(crate) async fn holds(store: &Store, chain: ChainId, range: &RangeInclusive<u64>) -> Result<bool, SinkError> {
-    let (mut db, chain) = (store.pool.acquire().await?, chain.to_string());
+pub(crate) async fn holds(pool: &PgPool, chain: ChainId, range: &RangeInclusive<u64>) -> Result<bool, SinkError> {
+    let (mut db, chain) = (pool.acquire().await?, chain.to_string());
     for table in &TABLES {
         if kind::holds(&mut db, table, &chain, range).await? {
             return Ok(true);

@@ -10,7 +10,10 @@ use crate::copy::{NUMERIC, Rows, TEXT};
 use crate::keys::{Keys, TokenKey};
 use crate::kind::{Row, Stored, Table, table};
 use crate::message::{Stated, optional_version};
-use crate::projections::wash::WASH_VERSION;
+
+/// Version of the rules of `crate::projections::wash`, kept with each sale they classified: a change of the rules raises it, and
+/// [`recompute`](crate::projections::wash::recompute) does the rest.
+pub const WASH_VERSION: i32 = 1;
 
 /// A sale and what it sells.
 pub(crate) type Sold<'a> = Row<'a, Sale>;
@@ -227,7 +230,7 @@ impl Stated for SaleMessage {
 mod tests {
     use alloy_primitives::b256;
     use decoders::block::ChainId;
-    use decoders::fact::Listed as _;
+    use decoders::fact::FactKind as _;
     use decoders::id::{Position, retraction_of};
     use serde_json::{Value, json};
 

@@ -82,7 +82,7 @@ impl Stated for TransferMessage {
 mod tests {
     use alloy_primitives::b256;
     use decoders::block::ChainId;
-    use decoders::fact::Listed as _;
+    use decoders::fact::FactKind as _;
     use decoders::id::{Position, retraction_of};
     use serde_json::{Value, json};
     use uuid::Uuid;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::error::SinkError;
 use crate::facts::Batch;
 use crate::facts::transfers::Moved;
-use crate::projections::Projection;
+use crate::projection::Projection;
 use crate::projections::tokens::address_text;
 
 /// What [`apply`] and [`revert`] keep.

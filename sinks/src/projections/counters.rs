@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::error::SinkError;
 use crate::facts::Batch;
-use crate::projections::Projection;
+use crate::projection::Projection;
 use crate::projections::tokens::address_text;
 
 /// What [`apply`] and [`revert`] keep.

@@ -12,31 +12,12 @@ pub(crate) mod tokens;
 mod volumes;
 
 use decoders::fact::PerKind;
-use futures::future::BoxFuture;
 use sqlx::PgConnection;
 
 use crate::error::SinkError;
 use crate::facts::Batch;
 use crate::progress::coverage;
-
-/// Something computed from the set of facts of a chain, never from the order of their arrival.
-pub(crate) struct Projection {
-    /// Whether so many facts of each kind change it.
-    reads: fn(&PerKind<u64>) -> bool,
-    /// Whether it follows from facts of other spans as much as from those of the span at hand: then the other writers of the chain
-    /// are waited for first, which could be adding such facts.
-    alone: bool,
-    /// Whether two writers may add the same row at one moment: `on conflict` names one of its keys, and another may be met first. The
-    /// one who tries again finds the row.
-    added_by_two: bool,
-    /// Its tables, with the schema, and the statement that takes the number and digest of their rows of chain $1. None for what is kept
-    /// in columns of facts.
-    pub(crate) digests: &'static [(&'static str, &'static str)],
-    /// Adds what the facts of a batch decide.
-    apply: for<'a> fn(&'a mut PgConnection, &'a Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>>,
-    /// Takes back what the facts in the temporary tables of their kinds decided, which `apply` added.
-    revert: for<'a> fn(&'a mut PgConnection, &'a str) -> BoxFuture<'a, Result<(), SinkError>>,
-}
+use crate::projection::Projection;
 
 /// THE list of projections, in the order in which all writers lock their tables: the most contended last, and then what needs the
 /// chain alone.

@@ -14,7 +14,7 @@ use crate::copy::timestamp;
 use crate::error::SinkError;
 use crate::facts::Batch;
 use crate::facts::transfers::Moved;
-use crate::projections::Projection;
+use crate::projection::Projection;
 
 /// What [`apply`] and [`revert`] keep.
 pub(super) const PROJECTION: Projection = Projection {

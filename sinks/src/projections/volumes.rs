@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::error::SinkError;
 use crate::facts::Batch;
 use crate::facts::sales::Sold;
-use crate::projections::Projection;
+use crate::projection::Projection;
 use crate::projections::tokens::address_text;
 
 /// What [`apply`] and [`revert`] keep.

@@ -21,12 +21,11 @@ use crate::error::SinkError;
 use crate::facts::Batch;
 use crate::facts::sales::Sold;
 use crate::progress::coverage;
-use crate::projections::Projection;
+use crate::projection::Projection;
 use crate::projections::tokens::address_text;
 use crate::store::Store;
 
-/// Version of the rules above, kept with each classified sale: a change of the rules raises it, and [`recompute`] does the rest.
-pub const WASH_VERSION: i32 = 1;
+pub use crate::facts::sales::WASH_VERSION;
 
 /// Sales that [`recompute`] looks at in one transaction.
 const RECOMPUTED_AT_ONCE: usize = 2_000;

@@ -58,7 +58,7 @@ pub(super) async fn rows(
         .await?;
     let announcing = rows.iter().filter(|row| row.body.is_none());
     let announced: Vec<(&str, Uuid)> = announcing.map(|row| (row.kind.as_str(), row.fact_id)).collect();
-    let messages = facts::messages(store, chain, &announced).await?;
+    let messages = facts::messages(&store.pool, chain, &announced).await?;
     Ok(rows.into_iter().map(|row| row.owed(chain, &messages)).collect())
 }
 

@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use decoders::block::ChainId;
-use decoders::fact::{Listed as _, Transfer};
+use decoders::fact::{FactKind as _, Transfer};
 use decoders::id::{Position, retraction_of};
 use sinks::store::Store;
 use uuid::Uuid;
