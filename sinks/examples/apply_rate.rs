@@ -95,18 +95,8 @@ impl Market {
     fn span(&mut self, low: u64, length: u64) -> Facts {
         let high = (low + length - 1).min(BLOCKS - 1);
         let mut facts = Facts {
-            chain: CHAIN,
-            range: low..=high,
-            parent_hash: None,
-            blocks: Vec::new(),
-            proof: Proof::Bloom,
             sources: vec!["erc1155", "erc721", "seaport"],
-            contracts: Vec::new(),
-            transfers: Vec::new(),
-            sales: Vec::new(),
-            orders: Vec::new(),
-            closings: Vec::new(),
-            faults: Vec::new(),
+            ..Facts::new(CHAIN, low..=high, Proof::Bloom)
         };
         for number in low..=high {
             facts.blocks.push(Block {

@@ -148,21 +148,14 @@ macro_rules! kinds {
                 Facts { $($list: decoded.$list,)* faults: decoded.faults, ..self }
             }
 
-            /// No facts yet, over the blocks of `span` in `range`, which lies within it.
-            pub fn within(span: &Span, range: RangeInclusive<u64>) -> Self {
-                let at = |number| span.blocks.partition_point(|block| block.number < number);
-                let blocks = &span.blocks[at(*range.start())..];
-                let held = blocks.partition_point(|block| block.number <= *range.end());
+            /// No facts and no blocks yet of `range`.
+            pub fn new(chain: ChainId, range: RangeInclusive<u64>, proof: Proof) -> Self {
                 Facts {
-                    chain: span.chain,
-                    parent_hash: if range.start() == span.range.start() {
-                        span.parent_hash
-                    } else {
-                        span.block(range.start() - 1).map(|below| below.hash)
-                    },
+                    chain,
                     range,
-                    blocks: blocks[..held].to_vec(),
-                    proof: span.proof,
+                    parent_hash: None,
+                    blocks: Vec::new(),
+                    proof,
                     sources: Vec::new(),
                     contracts: Vec::new(),
                     $($list: Vec::new(),)*
@@ -233,6 +226,23 @@ impl Facts {
     /// No facts yet, over the blocks of `span`.
     pub fn of(span: &Span) -> Self {
         Facts::within(span, span.range.clone())
+    }
+
+    /// No facts yet, over the blocks of `span` in `range`, which lies within it.
+    pub fn within(span: &Span, range: RangeInclusive<u64>) -> Self {
+        let at = |number| span.blocks.partition_point(|block| block.number < number);
+        let blocks = &span.blocks[at(*range.start())..];
+        let held = blocks.partition_point(|block| block.number <= *range.end());
+        let parent_hash = if range.start() == span.range.start() {
+            span.parent_hash
+        } else {
+            span.block(range.start() - 1).map(|below| below.hash)
+        };
+        Facts {
+            parent_hash,
+            blocks: blocks[..held].to_vec(),
+            ..Facts::new(span.chain, range, span.proof)
+        }
     }
 }
 

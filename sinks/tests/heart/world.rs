@@ -280,18 +280,9 @@ impl World {
     /// The facts of a range as only some decoders see it.
     pub(crate) fn facts_of(&self, range: RangeInclusive<u64>, sources: &[&'static str]) -> Facts {
         let mut facts = Facts {
-            chain: CHAIN,
-            range: range.clone(),
             parent_hash: range.start().checked_sub(1).map(|number| self.block(number).hash),
-            blocks: Vec::new(),
-            proof: Proof::Bloom,
             sources: sources.to_vec(),
-            contracts: Vec::new(),
-            transfers: Vec::new(),
-            sales: Vec::new(),
-            orders: Vec::new(),
-            closings: Vec::new(),
-            faults: Vec::new(),
+            ..Facts::new(CHAIN, range.clone(), Proof::Bloom)
         };
         for number in range {
             let said = self.saying(number);
