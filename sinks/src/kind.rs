@@ -69,13 +69,15 @@ pub(crate) struct Table {
     pub(crate) retract: &'static str,
     /// Reads what the messages of the facts with the ids $2 state, as far as these stand.
     pub(crate) message: &'static str,
+    /// Counts its facts of chain $1.
+    pub(crate) count: &'static str,
     /// Number and digest of its facts of chain $1.
     pub(crate) digest: &'static str,
 }
 
 impl Table {
     /// Its statements, those that make the temporary table first.
-    pub(crate) fn statements(&self) -> [&'static str; 10] {
+    pub(crate) fn statements(&self) -> [&'static str; 11] {
         [
             self.make_undone,
             self.copy,
@@ -86,6 +88,7 @@ impl Table {
             self.analyze,
             self.retract,
             self.message,
+            self.count,
             self.digest,
         ]
     }
@@ -193,6 +196,7 @@ macro_rules! table {
                 $join,
                 " where f.chain_id = $1 and f.id = any($2)"
             ),
+            count: concat!("select count(*) from ", $table, " where chain_id = $1"),
             digest: concat!(
                 "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text
                  from (select ",
@@ -388,6 +392,12 @@ pub(crate) async fn holds(
         .bind(Position::floor(*range.start()))
         .bind(Position::floor(range.end() + 1));
     Ok(held.fetch_one(db).await?)
+}
+
+/// How many facts of `chain` there are.
+pub(crate) async fn count<F: Stored>(db: &mut PgConnection, chain: &str) -> Result<u64, SinkError> {
+    let count: i64 = sqlx::query_scalar(F::TABLE.count).bind(chain).fetch_one(db).await?;
+    Ok(count.cast_unsigned())
 }
 
 /// A fact with a message.

@@ -16,6 +16,9 @@ pub(super) async fn print(writer: Writer, pool: &PgPool, chain: ChainId) -> Resu
     let summary =
         summary.map_err(|error| Failure::new(Exit::Database, format!("failed to read the summary: {error}")))?;
     totals(writer, &summary)?;
+    let facts = sinks::facts::counts(pool, chain).await;
+    let facts = facts.map_err(|error| Failure::new(Exit::Database, format!("failed to count the facts: {error}")))?;
+    writer.line(format_args!("stored: {facts}"))?;
     collections(writer, &summary)?;
     owners(writer, &summary)?;
     sales(writer, &summary)

@@ -129,7 +129,7 @@ pub struct ChainMetrics {
 }
 
 impl ChainMetrics {
-    /// Counts `count` events of `kind` (`mint`, `burn`, `transfer`, `sale`, `listing`, `offer`, `cancel`) in `indexer_events_total`.
+    /// Counts `count` events of `kind`, a name of a kind of fact (`decoders::fact::KINDS`), in `indexer_events_total`.
     pub fn events(&self, kind: &str, count: u64) {
         self.events
             .with_label_values(&[self.chain.as_str(), kind])

@@ -78,6 +78,12 @@ macro_rules! kinds {
             Ok(PerKind { $($list: kind::revert_from::<$Fact>(db, chain, first).await?,)* })
         }
 
+        /// How many facts of each kind the tables hold of `chain`. It reads all of them: not for every request.
+        pub async fn counts(pool: &PgPool, chain: ChainId) -> Result<PerKind<u64>, SinkError> {
+            let (mut db, chain) = (pool.acquire().await?, chain.to_string());
+            Ok(PerKind { $($list: kind::count::<$Fact>(&mut db, &chain).await?,)* })
+        }
+
         /// Takes back the facts of the blocks `range` that are not among those of `batch`, in which stays what is to be written.
         pub(crate) async fn replace(
             db: &mut PgConnection,
