@@ -209,14 +209,14 @@ impl Target {
         sound::assert_orders_are_sound(&facts, &span.logs);
         sound::assert_one_router(&facts);
         facts.sales.iter().for_each(sound::assert_adds_up);
-        let whole = decode_logs(span.chain, &span.logs, &span.context).into_told();
+        let whole = decode_logs(span.chain, &span.logs, &span.context).into_facts();
         assert_eq!(
             Facts::of(&span).with(whole),
             in_pieces(&span),
-            "a cut changes what is said"
+            "a cut changes the facts"
         );
         let bare = Context::default();
-        drop(decode_logs(span.chain, &span.logs, &bare).into_told());
+        drop(decode_logs(span.chain, &span.logs, &bare).into_facts());
     }
 
     /// A log that the decoder claims, or one that moves something, its words anything.
@@ -302,7 +302,7 @@ fn in_order(dice: &mut Dice, mut logs: Vec<Log>) -> Vec<Log> {
 fn in_pieces(span: &Span) -> Facts {
     let mut pieces = Facts::of(span);
     for block in span.logs.chunk_by(|one, next| one.block_number == next.block_number) {
-        let more = decode_logs(span.chain, block, &span.context).into_told();
+        let more = decode_logs(span.chain, block, &span.context).into_facts();
         pieces.append(Facts::of(span).with(more));
     }
     pieces

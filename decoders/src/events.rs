@@ -10,11 +10,11 @@ use crate::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, 
 use crate::fact::{
     Closing, DecodedFacts, Fault, Listed, Order, PerKind, Place, Sale, Standard, Transfer, TransferKind, reason,
 };
-use crate::log_reader::{Refusal, WORD_BYTES, Word};
-use crate::trade::deal::{Deal, leave_out_own_shares};
-use crate::trade::orders::Said;
-use crate::trade::people;
-use crate::trade::trail::Trail;
+use crate::log_reader::{DecodeError, WORD_BYTES, Word};
+use crate::trade::attribution;
+use crate::trade::orders::LogOutcome;
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{Trade, leave_out_own_shares};
 use crate::transaction::Transaction;
 
 /// Whether `answer` may be one: a contract that decoders list themselves has code that returns `N` words or refuses. Less comes from an
@@ -33,7 +33,7 @@ fn is_rejected(faults: &[Fault], place: &Place) -> bool {
     let key = (place.log_index, place.source);
     let at = faults.partition_point(|fault| (fault.log_index, fault.source) < key);
     let fault = faults.get(at).filter(|fault| (fault.log_index, fault.source) == key);
-    fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
+    fault.is_some_and(|fault| !reason::is_warning(fault.reason))
 }
 
 /// Previous and new owner of what a log moves.
@@ -49,9 +49,9 @@ impl Parties {
     ///
     /// # Errors
     /// Refuses a movement from the zero address to the zero address.
-    pub fn between(from: Address, to: Address) -> Result<Self, Refusal> {
+    pub fn between(from: Address, to: Address) -> Result<Self, DecodeError> {
         let kind = match (from.is_zero(), to.is_zero()) {
-            (true, true) => return Err(Refusal(reason::ZERO_TO_ZERO)),
+            (true, true) => return Err(DecodeError(reason::ZERO_TO_ZERO)),
             (true, false) => TransferKind::Mint,
             (false, true) => TransferKind::Burn,
             (false, false) => TransferKind::Transfer,
@@ -90,7 +90,7 @@ impl Item {
 /// The facts decoded so far. Decoders append; [`crate::pass`] decides whose turn it is and keeps the order.
 #[derive(Debug, Default)]
 pub struct Events {
-    told: DecodedFacts,
+    facts: DecodedFacts,
     /// The decoder whose turn it is, and where its faults stand by log.
     source: &'static str,
     faulted: FxHashMap<u32, usize>,
@@ -116,10 +116,10 @@ impl Events {
         &mut self,
         transaction: &Transaction<'a>,
         call: Call,
-    ) -> Result<Option<&'a [Word; N]>, Refusal> {
+    ) -> Result<Option<&'a [Word; N]>, DecodeError> {
         if !self.asked.contains(&call) {
             if !self.may_ask() {
-                return Err(Refusal(reason::CONTRACT_UNKNOWN));
+                return Err(DecodeError(reason::CONTRACT_UNKNOWN));
             }
             self.asked.insert(call.clone());
         }
@@ -130,7 +130,7 @@ impl Events {
             Some(Answer::Reverted) => Ok(None),
             None => {
                 self.unanswered.push(call);
-                Err(Refusal(reason::CONTRACT_UNKNOWN))
+                Err(DecodeError(reason::CONTRACT_UNKNOWN))
             }
         }
     }
@@ -146,14 +146,14 @@ impl Events {
         transaction: &Transaction<'a>,
         to: Address,
         selector: [u8; 4],
-    ) -> Result<Option<&'a Word>, Refusal> {
+    ) -> Result<Option<&'a Word>, DecodeError> {
         let answer = self.ask::<1>(transaction, Call::of(to, selector, &[]))?;
         Ok(answer.map(|[word]| word))
     }
 
     /// Appends a fact of any kind.
     pub(crate) fn append<F: Listed>(&mut self, fact: F) {
-        F::list_mut(&mut self.told).push(fact);
+        F::list_mut(&mut self.facts).push(fact);
     }
 
     /// Appends the movement of one token by `log`.
@@ -174,59 +174,65 @@ impl Events {
         });
     }
 
-    /// Appends what `log` sold, one sale per line of the deal. A deal for nothing is no sale, and one beyond the budget refuses
-    /// the log with all its deals. The deals of one log follow each other.
-    pub(crate) fn deal(&mut self, log: &Log, mut deal: Deal) {
-        if deal.is_free() || self.is_refused(log) {
+    /// Appends what `log` sold, one sale per line of the trade. A trade for nothing is no sale, and one beyond the budget refuses
+    /// the log with all its trades. The trades of one log follow each other.
+    pub(crate) fn trade(&mut self, log: &Log, mut trade: Trade) {
+        if trade.is_free() || self.is_refused(log) {
             return;
         }
-        deal.check_fees();
-        let told = self.told.sales[self.first.sales..].last();
-        let first = told
+        trade.check_fees();
+        let facts = self.facts.sales[self.first.sales..].last();
+        let first = facts
             .filter(|sale| sale.log_index == log.log_index)
             .map_or(0, |sale| sale.item + 1);
         // The first sale of a log is its own fact; each other one comes with its part of every fee.
-        let others = deal.lines.len().saturating_sub(usize::from(first == 0));
-        match self.take_extra(others.saturating_mul(1 + deal.fees.len())) {
-            Ok(()) => self.told.sales.extend(deal.into_sales(self.source, log, first)),
-            Err(Refusal(refusal)) => {
+        let others = trade.lines.len().saturating_sub(usize::from(first == 0));
+        match self.take_extra(others.saturating_mul(1 + trade.fees.len())) {
+            Ok(()) => self.facts.sales.extend(trade.into_sales(self.source, log, first)),
+            Err(DecodeError(error)) => {
                 let of_log = |sale: &mut Sale| (sale.log_index, sale.source) == (log.log_index, self.source);
-                while self.told.sales.pop_if(of_log).is_some() {}
-                self.fault(log, refusal);
+                while self.facts.sales.pop_if(of_log).is_some() {}
+                self.fault(log, error);
             }
         }
     }
 
     /// Appends all that `log` states about trade and closes it. What belongs to a log that is refused, now or later, is dropped
     /// when the transaction ends.
-    pub(crate) fn say<S: Into<Said>>(&mut self, log: &Log, told: Result<(S, Option<&'static str>), Refusal>) {
-        let verdict = told.and_then(|(said, doubt)| {
-            let said = said.into();
-            self.take_extra((said.orders.len() + said.closings.len()).saturating_sub(1))?;
-            said.deals.into_iter().for_each(|deal| self.deal(log, deal));
+    pub(crate) fn emit<S: Into<LogOutcome>>(
+        &mut self,
+        log: &Log,
+        outcome: Result<(S, Option<&'static str>), DecodeError>,
+    ) {
+        let verdict = outcome.and_then(|(outcome, warning)| {
+            let outcome = outcome.into();
+            self.take_extra((outcome.orders.len() + outcome.closings.len()).saturating_sub(1))?;
+            outcome.trades.into_iter().for_each(|trade| self.trade(log, trade));
             let source = self.source;
-            said.orders
+            outcome
+                .orders
                 .into_iter()
                 .for_each(|order| self.append(Order { source, ..order }));
-            said.closings
+            outcome
+                .closings
                 .into_iter()
                 .for_each(|closing| self.append(Closing { source, ..closing }));
-            Ok(doubt)
+            Ok(warning)
         });
         self.settle(log, verdict);
     }
 
     /// What moved in `transaction` so far: tokens as the decoders before this one emitted them, and payments.
-    pub(crate) fn trail(&self, transaction: &Transaction<'_>) -> Trail {
-        Trail::of(transaction.logs, &self.told.transfers[self.first.transfers..])
+    pub(crate) fn transfer_index(&self, transaction: &Transaction<'_>) -> TransferIndex {
+        TransferIndex::of(transaction.logs, &self.facts.transfers[self.first.transfers..])
     }
 
     /// Closes `log` with what its decoder found: accepted, accepted with a warning, or refused.
-    pub fn settle(&mut self, log: &Log, verdict: Result<Option<&'static str>, Refusal>) {
+    pub fn settle(&mut self, log: &Log, verdict: Result<Option<&'static str>, DecodeError>) {
         match verdict {
             Ok(None) => {}
-            Ok(Some(doubt)) => self.fault(log, doubt),
-            Err(Refusal(refusal)) => self.fault(log, refusal),
+            Ok(Some(warning)) => self.fault(log, warning),
+            Err(DecodeError(error)) => self.fault(log, error),
         }
     }
 
@@ -234,10 +240,10 @@ impl Events {
     ///
     /// # Errors
     /// Refuses when less than that is left.
-    pub(crate) fn take_extra(&mut self, facts: usize) -> Result<(), Refusal> {
+    pub(crate) fn take_extra(&mut self, facts: usize) -> Result<(), DecodeError> {
         let left = MAX_EXTRA_FACTS_PER_TRANSACTION - self.transaction_extra;
         if facts > left.min(MAX_EXTRA_FACTS_PER_BLOCK - self.block_extra) {
-            return Err(Refusal(reason::OVER_BUDGET));
+            return Err(DecodeError(reason::OVER_BUDGET));
         }
         self.transaction_extra += facts;
         self.block_extra += facts;
@@ -246,21 +252,21 @@ impl Events {
 
     /// Whether the decoder whose turn it is has refused the log.
     fn is_refused(&self, log: &Log) -> bool {
-        let fault = self.faulted.get(&log.log_index).map(|told| &self.told.faults[*told]);
-        fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
+        let fault = self.faulted.get(&log.log_index).map(|place| &self.facts.faults[*place]);
+        fault.is_some_and(|fault| !reason::is_warning(fault.reason))
     }
 
-    /// One fault per log and source: a refusal replaces the warning before it.
+    /// One fault per log and source: an error replaces the warning before it.
     fn fault(&mut self, log: &Log, reason: &'static str) {
-        if let Some(told) = self.faulted.get(&log.log_index) {
-            let fault = &mut self.told.faults[*told];
-            if reason::is_doubt(fault.reason) && !reason::is_doubt(reason) {
+        if let Some(place) = self.faulted.get(&log.log_index) {
+            let fault = &mut self.facts.faults[*place];
+            if reason::is_warning(fault.reason) && !reason::is_warning(reason) {
                 fault.reason = reason;
             }
             return;
         }
-        self.faulted.insert(log.log_index, self.told.faults.len());
-        self.told.faults.push(Fault {
+        self.faulted.insert(log.log_index, self.facts.faults.len());
+        self.facts.faults.push(Fault {
             source: self.source,
             block_number: log.block_number,
             log_index: log.log_index,
@@ -279,8 +285,8 @@ impl Events {
             self.asked.clear();
         }
         self.transaction_extra = 0;
-        self.first = self.told.counts();
-        self.first_fault = self.told.faults.len();
+        self.first = self.facts.counts();
+        self.first_fault = self.facts.faults.len();
     }
 
     /// Gives the turn to the decoder named `source`.
@@ -289,26 +295,26 @@ impl Events {
         self.faulted.clear();
     }
 
-    /// Ends the transaction: the people behind its sales are found, and because decoders took turns over the same logs,
+    /// Ends the transaction: the parties behind its sales are found, and because decoders took turns over the same logs,
     /// what they appended is put in chain order.
     pub(crate) fn close_transaction(&mut self, transaction: &Transaction<'_>) {
         // Before anything is sorted: what moved is read in the order in which decoders emitted it.
-        let trail = (self.first.sales < self.told.sales.len()).then(|| self.trail(transaction));
-        let mut faults = self.told.faults.split_off(self.first_fault);
+        let transfers = (self.first.sales < self.facts.sales.len()).then(|| self.transfer_index(transaction));
+        let mut faults = self.facts.faults.split_off(self.first_fault);
         faults.sort_by_key(|fault| (fault.log_index, fault.source));
-        self.told.close(&self.first, &|place| is_rejected(&faults, place));
-        self.told.faults.append(&mut faults);
-        let Some(trail) = trail else { return };
-        let mut sales = self.told.sales.split_off(self.first.sales);
-        people::resolve(transaction, &trail, &mut sales);
+        self.facts.close(&self.first, &|place| is_rejected(&faults, place));
+        self.facts.faults.append(&mut faults);
+        let Some(transfers) = transfers else { return };
+        let mut sales = self.facts.sales.split_off(self.first.sales);
+        attribution::resolve(transaction, &transfers, &mut sales);
         // Where all of it came back, nothing was paid.
         sales.retain_mut(leave_out_own_shares);
-        self.told.sales.append(&mut sales);
+        self.facts.sales.append(&mut sales);
     }
 
     /// Drops the facts, not what was asked: for those who want the questions alone.
     pub(crate) fn drop_facts(&mut self) {
-        self.told = DecodedFacts::default();
+        self.facts = DecodedFacts::default();
     }
 
     /// The questions that nothing available answered, sorted and each once.
@@ -319,12 +325,12 @@ impl Events {
     }
 
     /// The facts so far.
-    pub fn told(&self) -> &DecodedFacts {
-        &self.told
+    pub fn facts(&self) -> &DecodedFacts {
+        &self.facts
     }
 
     /// The facts.
-    pub fn into_told(self) -> DecodedFacts {
-        self.told
+    pub fn into_facts(self) -> DecodedFacts {
+        self.facts
     }
 }

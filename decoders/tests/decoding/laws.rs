@@ -196,7 +196,7 @@ proptest! {
     fn a_span_cut_between_blocks_says_the_same(logs in some_logs(), answers in vec(answer(), 1..20)) {
         let mut span = logs::span(1, logs.clone());
         answer_all(&mut span, &answers);
-        let decoded = |logs| Facts::of(&span).with(decode_logs(ChainId(1), logs, &span.context).into_told());
+        let decoded = |logs| Facts::of(&span).with(decode_logs(ChainId(1), logs, &span.context).into_facts());
         let whole = decoded(&logs);
         let mut pieces = Facts::of(&span);
         for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
@@ -362,7 +362,7 @@ fn batches_and_bundles_have_the_same_budget() {
     assert_eq!(facts.transfers.len() as u64, whole + 1);
     assert_eq!(reasons(&facts), [reason::OVER_BUDGET]);
 
-    // Payment Processor's sweep: every position is a deal of its own, and a log is refused with all of them.
+    // Payment Processor's sweep: every position is a trade of its own, and a log is refused with all of them.
     let sweep = |length: u64| {
         let word = |number: u64| B256::from(U256::from(number));
         let array = |value: u64| std::iter::once(word(length)).chain((0..length).map(move |_| word(value)));
