@@ -119,6 +119,9 @@ pub struct Events {
     /// Questions the current block has put, and those of all blocks that nothing available answers.
     asked: BTreeSet<Call>,
     unanswered: Vec<Call>,
+    /// How many unanswered questions and facts of trade there were when the log before was closed.
+    closed_questions: usize,
+    closed_facts: usize,
 }
 
 impl Events {
@@ -230,13 +233,26 @@ impl Events {
         Trail::of(transaction.logs, &self.told.transfers[self.first_transfer..])
     }
 
-    /// Closes `log` with what its decoder found: accepted, accepted with a warning, or refused.
+    /// Closes `log` with what its decoder found: accepted, accepted with a warning, or refused. What was emitted although a question
+    /// stayed unanswered bears the warning that asks again: an answer that comes later may add a price, a fee or a party.
     pub fn settle(&mut self, log: &Log, verdict: Result<Option<&'static str>, Refusal>) {
-        match verdict {
+        let is_unanswered = self.unanswered.len() > self.closed_questions && self.trade_facts() > self.closed_facts;
+        self.open_log();
+        match verdict.map(|warning| is_unanswered.then_some(reason::UNANSWERED).or(warning)) {
             Ok(None) => {}
             Ok(Some(doubt)) => self.fault(log, doubt),
             Err(Refusal(refusal)) => self.fault(log, refusal),
         }
+    }
+
+    /// Starts the next log.
+    fn open_log(&mut self) {
+        self.closed_questions = self.unanswered.len();
+        self.closed_facts = self.trade_facts();
+    }
+
+    fn trade_facts(&self) -> usize {
+        self.told.sales.len() + self.told.orders.len() + self.told.closings.len()
     }
 
     /// Takes the facts that a log makes beyond its first out of what its transaction and its block may still make.
@@ -299,6 +315,7 @@ impl Events {
     pub(crate) fn turn(&mut self, source: &'static str) {
         self.source = source;
         self.faulted.clear();
+        self.open_log();
     }
 
     /// Ends the transaction: the people behind its sales are found, and because decoders took turns over the same logs,

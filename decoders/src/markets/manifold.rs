@@ -441,7 +441,7 @@ fn sale(
         Side::Listing => filled_by(MARKET, log, listed(log), listing.units(count)?),
         _ => filled(MARKET, log, listed(log)),
     };
-    let doubt = listing.is_seen.then_some(reason::UNANSWERED).or(reader.doubt());
+    let doubt = reader.doubt();
     let said = Said::from(deal).and(fill);
     Ok(match side {
         // Accepting an offer ends the auction it was made for.

@@ -174,7 +174,7 @@ impl Exchange<'_, '_> {
             deal.flags.extend((!vault.is_proven).then_some(flag::UNPROVEN));
             events.deal(self.log, deal);
         }
-        Ok((!vault.is_proven).then_some(reason::UNANSWERED).or(reader.doubt()))
+        Ok(reader.doubt())
     }
 
     fn is_second_version(&self) -> bool {

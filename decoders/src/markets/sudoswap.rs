@@ -17,7 +17,7 @@ use crate::block::{Call, Log};
 use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
-use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag, reason};
+use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag};
 use crate::log_reader::{self, Reader, Refusal, Word, sum, uint};
 use crate::trade::deal::{Deal, Line, Market, sum_of};
 use crate::trade::trail::{Movement, Payment, Trail};
@@ -208,7 +208,7 @@ impl Trade<'_, '_> {
             self.second_version(pair, &mut reader, events)?
         };
         events.deal(self.log, deal);
-        Ok((!pair.is_proven).then_some(reason::UNANSWERED).or(reader.doubt()))
+        Ok(reader.doubt())
     }
 
     fn is_first_version(&self) -> bool {
