@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, B256, Bytes, U256, address, hex};
 use decoders::block::{Answer, Context, Envelope, Log, Span};
 use decoders::decoder::{Claim, Decoder};
-use decoders::events::Told;
+use decoders::events::DecodedFacts;
 use decoders::pass::{decode, decode_logs};
 use decoders::protocols::DECODERS;
 use decoders::wants;
@@ -209,10 +209,10 @@ impl Target {
         sound::assert_orders_are_sound(&facts, &span.logs);
         sound::assert_one_router(&facts);
         facts.sales.iter().for_each(sound::assert_adds_up);
-        let whole = decode_logs(span.chain, &span.logs, &span.context).into_told();
-        assert_eq!(whole, in_pieces(&span), "a cut changes what is said");
+        let whole = decode_logs(span.chain, &span.logs, &span.context).into_facts();
+        assert_eq!(whole, in_pieces(&span), "a cut changes the facts");
         let bare = Context::default();
-        drop(decode_logs(span.chain, &span.logs, &bare).into_told());
+        drop(decode_logs(span.chain, &span.logs, &bare).into_facts());
     }
 
     /// A log that the decoder claims, or one that moves something, its words anything.
@@ -295,10 +295,10 @@ fn in_order(dice: &mut Dice, mut logs: Vec<Log>) -> Vec<Log> {
 }
 
 /// What the blocks of `span` decode to one by one.
-fn in_pieces(span: &Span) -> Told {
-    let mut pieces = Told::default();
+fn in_pieces(span: &Span) -> DecodedFacts {
+    let mut pieces = DecodedFacts::default();
     for block in span.logs.chunk_by(|one, next| one.block_number == next.block_number) {
-        let more = decode_logs(span.chain, block, &span.context).into_told();
+        let more = decode_logs(span.chain, block, &span.context).into_facts();
         pieces.transfers.extend(more.transfers);
         pieces.sales.extend(more.sales);
         pieces.orders.extend(more.orders);

@@ -24,7 +24,7 @@ fn main() -> io::Result<()> {
     measure(&mut out, "mixed", &MIX)?;
     measure(&mut out, "erc-721 only", &[(100, erc721)])?;
     measure(&mut out, "erc-20 only", &[(100, erc20)])?;
-    measure(&mut out, "nobody's", &[(100, stranger)])
+    measure(&mut out, "unclaimed", &[(100, stranger)])
 }
 
 fn measure(out: &mut impl Write, name: &str, mix: &[(u32, Make)]) -> io::Result<()> {

@@ -76,7 +76,7 @@ mod tests {
 
     const TOKEN: Address = Address::repeat_byte(0x20);
 
-    fn told(symbol: &Answer, decimals: &Answer) -> Metadata {
+    fn metadata(symbol: &Answer, decimals: &Answer) -> Metadata {
         let [asked_symbol, asked_decimals] = questions(TOKEN);
         let answers = [(asked_symbol, symbol.clone()), (asked_decimals, decimals.clone())];
         read(TOKEN, &answers.into_iter().collect()).unwrap()
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_string_and_a_word_are_symbols() {
-        let usdc = told(&text(b"USDC"), &number(6));
+        let usdc = metadata(&text(b"USDC"), &number(6));
         assert_eq!(
             usdc,
             Metadata {
@@ -110,9 +110,9 @@ mod tests {
                 decimals: Some(6)
             }
         );
-        let mkr = told(&word(b"MKR"), &number(18));
+        let mkr = metadata(&word(b"MKR"), &number(18));
         assert_eq!(mkr.symbol.as_deref(), Some("MKR"));
-        assert_eq!(told(&text("Ξ".as_bytes()), &number(0)).symbol.as_deref(), Some("Ξ"));
+        assert_eq!(metadata(&text("Ξ".as_bytes()), &number(0)).symbol.as_deref(), Some("Ξ"));
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
             Answer::Reverted,
         ];
         for symbol in symbols {
-            assert_eq!(told(&symbol, &number(18)).symbol, None, "{symbol:?}");
+            assert_eq!(metadata(&symbol, &number(18)).symbol, None, "{symbol:?}");
         }
         for decimals in [
             number(78),
@@ -143,12 +143,12 @@ mod tests {
             Answer::Returned(Bytes::new()),
             Answer::Reverted,
         ] {
-            assert_eq!(told(&text(b"A"), &decimals).decimals, None, "{decimals:?}");
+            assert_eq!(metadata(&text(b"A"), &decimals).decimals, None, "{decimals:?}");
         }
     }
 
     #[test]
-    fn without_both_answers_nothing_is_said() {
+    fn without_both_answers_nothing_is_known() {
         let [symbol, _] = questions(TOKEN);
         assert_eq!(read(TOKEN, &[(symbol, Answer::Reverted)].into_iter().collect()), None);
     }

@@ -8,11 +8,11 @@ use rustc_hash::FxHashMap;
 use crate::block::{Answer, Call, Log};
 use crate::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK};
 use crate::fact::{Closing, Fault, Order, Sale, Standard, Transfer, TransferKind, reason};
-use crate::log_reader::{Refusal, WORD_BYTES, Word};
-use crate::trade::deal::{Deal, leave_out_own_shares};
-use crate::trade::orders::Said;
-use crate::trade::people;
-use crate::trade::trail::Trail;
+use crate::log_reader::{DecodeError, WORD_BYTES, Word};
+use crate::trade::attribution;
+use crate::trade::orders::LogOutcome;
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{Trade, leave_out_own_shares};
 use crate::transaction::Transaction;
 
 /// Whether `answer` may be one: a contract that decoders list themselves has code that returns `N` words or refuses. Less comes from an
@@ -39,9 +39,9 @@ impl Parties {
     ///
     /// # Errors
     /// Refuses a movement from the zero address to the zero address.
-    pub fn between(from: Address, to: Address) -> Result<Self, Refusal> {
+    pub fn between(from: Address, to: Address) -> Result<Self, DecodeError> {
         let kind = match (from.is_zero(), to.is_zero()) {
-            (true, true) => return Err(Refusal(reason::ZERO_TO_ZERO)),
+            (true, true) => return Err(DecodeError(reason::ZERO_TO_ZERO)),
             (true, false) => TransferKind::Mint,
             (false, true) => TransferKind::Burn,
             (false, false) => TransferKind::Transfer,
@@ -79,7 +79,7 @@ impl Item {
 
 /// Facts of one run of logs, each list in chain order.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct DecodedFacts {
     /// Transfers.
     pub transfers: Vec<Transfer>,
     /// Sales.
@@ -92,7 +92,7 @@ pub struct Told {
     pub faults: Vec<Fault>,
 }
 
-impl Told {
+impl DecodedFacts {
     /// How many facts and faults there are: what a span is split by.
     pub fn count(&self) -> usize {
         self.transfers.len() + self.sales.len() + self.orders.len() + self.closings.len() + self.faults.len()
@@ -102,7 +102,7 @@ impl Told {
 /// The facts decoded so far. Decoders append; [`crate::pass`] decides whose turn it is and keeps the order.
 #[derive(Debug, Default)]
 pub struct Events {
-    told: Told,
+    facts: DecodedFacts,
     /// The decoder whose turn it is, and where its faults stand by log.
     source: &'static str,
     faulted: FxHashMap<u32, usize>,
@@ -134,10 +134,10 @@ impl Events {
         &mut self,
         transaction: &Transaction<'a>,
         call: Call,
-    ) -> Result<Option<&'a [Word; N]>, Refusal> {
+    ) -> Result<Option<&'a [Word; N]>, DecodeError> {
         if !self.asked.contains(&call) {
             if !self.may_ask() {
-                return Err(Refusal(reason::CONTRACT_UNKNOWN));
+                return Err(DecodeError(reason::CONTRACT_UNKNOWN));
             }
             self.asked.insert(call.clone());
         }
@@ -148,7 +148,7 @@ impl Events {
             Some(Answer::Reverted) => Ok(None),
             None => {
                 self.unanswered.push(call);
-                Err(Refusal(reason::CONTRACT_UNKNOWN))
+                Err(DecodeError(reason::CONTRACT_UNKNOWN))
             }
         }
     }
@@ -164,14 +164,14 @@ impl Events {
         transaction: &Transaction<'a>,
         to: Address,
         selector: [u8; 4],
-    ) -> Result<Option<&'a Word>, Refusal> {
+    ) -> Result<Option<&'a Word>, DecodeError> {
         let answer = self.ask::<1>(transaction, Call::of(to, selector, &[]))?;
         Ok(answer.map(|[word]| word))
     }
 
     /// Appends the movement of one token by `log`.
     pub fn transfer(&mut self, log: &Log, standard: Standard, parties: &Parties, item: Item) {
-        self.told.transfers.push(Transfer {
+        self.facts.transfers.push(Transfer {
             source: self.source,
             block_number: log.block_number,
             log_index: log.log_index,
@@ -187,61 +187,66 @@ impl Events {
         });
     }
 
-    /// Appends what `log` sold, one sale per line of the deal. A deal for nothing is no sale, and one beyond the budget refuses
-    /// the log with all its deals. The deals of one log follow each other.
-    pub(crate) fn deal(&mut self, log: &Log, mut deal: Deal) {
-        if deal.is_free() || self.is_refused(log) {
+    /// Appends what `log` sold, one sale per line of the trade. A trade for nothing is no sale, and one beyond the budget refuses
+    /// the log with all its trades. The trades of one log follow each other.
+    pub(crate) fn trade(&mut self, log: &Log, mut trade: Trade) {
+        if trade.is_free() || self.is_refused(log) {
             return;
         }
-        deal.check_fees();
-        let told = self.told.sales[self.first_sale..].last();
-        let first = told
+        trade.check_fees();
+        let last = self.facts.sales[self.first_sale..].last();
+        let first = last
             .filter(|sale| sale.log_index == log.log_index)
             .map_or(0, |sale| sale.item + 1);
         // The first sale of a log is its own fact; each other one comes with its part of every fee.
-        let others = deal.lines.len().saturating_sub(usize::from(first == 0));
-        match self.take_extra(others.saturating_mul(1 + deal.fees.len())) {
-            Ok(()) => self.told.sales.extend(deal.into_sales(self.source, log, first)),
-            Err(Refusal(refusal)) => {
+        let others = trade.lines.len().saturating_sub(usize::from(first == 0));
+        match self.take_extra(others.saturating_mul(1 + trade.fees.len())) {
+            Ok(()) => self.facts.sales.extend(trade.into_sales(self.source, log, first)),
+            Err(DecodeError(error)) => {
                 let of_log = |sale: &mut Sale| (sale.log_index, sale.source) == (log.log_index, self.source);
-                while self.told.sales.pop_if(of_log).is_some() {}
-                self.fault(log, refusal);
+                while self.facts.sales.pop_if(of_log).is_some() {}
+                self.fault(log, error);
             }
         }
     }
 
     /// Appends all that `log` states about trade and closes it. What belongs to a log that is refused, now or later, is dropped
     /// when the transaction ends.
-    pub(crate) fn say<S: Into<Said>>(&mut self, log: &Log, told: Result<(S, Option<&'static str>), Refusal>) {
-        let verdict = told.and_then(|(said, doubt)| {
-            let mut said = said.into();
-            self.take_extra((said.orders.len() + said.closings.len()).saturating_sub(1))?;
-            said.deals.into_iter().for_each(|deal| self.deal(log, deal));
-            said.orders.iter_mut().for_each(|order| order.source = self.source);
-            said.closings
+    pub(crate) fn emit<S: Into<LogOutcome>>(
+        &mut self,
+        log: &Log,
+        outcome: Result<(S, Option<&'static str>), DecodeError>,
+    ) {
+        let verdict = outcome.and_then(|(outcome, warning)| {
+            let mut outcome = outcome.into();
+            self.take_extra((outcome.orders.len() + outcome.closings.len()).saturating_sub(1))?;
+            outcome.trades.into_iter().for_each(|trade| self.trade(log, trade));
+            outcome.orders.iter_mut().for_each(|order| order.source = self.source);
+            outcome
+                .closings
                 .iter_mut()
                 .for_each(|closing| closing.source = self.source);
-            self.told.orders.append(&mut said.orders);
-            self.told.closings.append(&mut said.closings);
-            Ok(doubt)
+            self.facts.orders.append(&mut outcome.orders);
+            self.facts.closings.append(&mut outcome.closings);
+            Ok(warning)
         });
         self.settle(log, verdict);
     }
 
     /// What moved in `transaction` so far: tokens as the decoders before this one emitted them, and payments.
-    pub(crate) fn trail(&self, transaction: &Transaction<'_>) -> Trail {
-        Trail::of(transaction.logs, &self.told.transfers[self.first_transfer..])
+    pub(crate) fn transfer_index(&self, transaction: &Transaction<'_>) -> TransferIndex {
+        TransferIndex::of(transaction.logs, &self.facts.transfers[self.first_transfer..])
     }
 
     /// Closes `log` with what its decoder found: accepted, accepted with a warning, or refused. What was emitted although a question
     /// stayed unanswered bears the warning that asks again: an answer that comes later may add a price, a fee or a party.
-    pub fn settle(&mut self, log: &Log, verdict: Result<Option<&'static str>, Refusal>) {
+    pub fn settle(&mut self, log: &Log, verdict: Result<Option<&'static str>, DecodeError>) {
         let is_unanswered = self.unanswered.len() > self.closed_questions && self.trade_facts() > self.closed_facts;
         self.open_log();
         match verdict.map(|warning| is_unanswered.then_some(reason::UNANSWERED).or(warning)) {
             Ok(None) => {}
-            Ok(Some(doubt)) => self.fault(log, doubt),
-            Err(Refusal(refusal)) => self.fault(log, refusal),
+            Ok(Some(warning)) => self.fault(log, warning),
+            Err(DecodeError(error)) => self.fault(log, error),
         }
     }
 
@@ -252,17 +257,17 @@ impl Events {
     }
 
     fn trade_facts(&self) -> usize {
-        self.told.sales.len() + self.told.orders.len() + self.told.closings.len()
+        self.facts.sales.len() + self.facts.orders.len() + self.facts.closings.len()
     }
 
     /// Takes the facts that a log makes beyond its first out of what its transaction and its block may still make.
     ///
     /// # Errors
     /// Refuses when less than that is left.
-    pub(crate) fn take_extra(&mut self, facts: usize) -> Result<(), Refusal> {
+    pub(crate) fn take_extra(&mut self, facts: usize) -> Result<(), DecodeError> {
         let left = MAX_EXTRA_FACTS_PER_TRANSACTION - self.transaction_extra;
         if facts > left.min(MAX_EXTRA_FACTS_PER_BLOCK - self.block_extra) {
-            return Err(Refusal(reason::OVER_BUDGET));
+            return Err(DecodeError(reason::OVER_BUDGET));
         }
         self.transaction_extra += facts;
         self.block_extra += facts;
@@ -271,21 +276,21 @@ impl Events {
 
     /// Whether the decoder whose turn it is has refused the log.
     fn is_refused(&self, log: &Log) -> bool {
-        let fault = self.faulted.get(&log.log_index).map(|told| &self.told.faults[*told]);
-        fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
+        let fault = self.faulted.get(&log.log_index).map(|place| &self.facts.faults[*place]);
+        fault.is_some_and(|fault| !reason::is_warning(fault.reason))
     }
 
-    /// One fault per log and source: a refusal replaces the warning before it.
+    /// One fault per log and source: an error replaces the warning before it.
     fn fault(&mut self, log: &Log, reason: &'static str) {
-        if let Some(told) = self.faulted.get(&log.log_index) {
-            let fault = &mut self.told.faults[*told];
-            if reason::is_doubt(fault.reason) && !reason::is_doubt(reason) {
+        if let Some(place) = self.faulted.get(&log.log_index) {
+            let fault = &mut self.facts.faults[*place];
+            if reason::is_warning(fault.reason) && !reason::is_warning(reason) {
                 fault.reason = reason;
             }
             return;
         }
-        self.faulted.insert(log.log_index, self.told.faults.len());
-        self.told.faults.push(Fault {
+        self.faulted.insert(log.log_index, self.facts.faults.len());
+        self.facts.faults.push(Fault {
             source: self.source,
             block_number: log.block_number,
             log_index: log.log_index,
@@ -304,11 +309,11 @@ impl Events {
             self.asked.clear();
         }
         self.transaction_extra = 0;
-        self.first_transfer = self.told.transfers.len();
-        self.first_sale = self.told.sales.len();
-        self.first_order = self.told.orders.len();
-        self.first_closing = self.told.closings.len();
-        self.first_fault = self.told.faults.len();
+        self.first_transfer = self.facts.transfers.len();
+        self.first_sale = self.facts.sales.len();
+        self.first_order = self.facts.orders.len();
+        self.first_closing = self.facts.closings.len();
+        self.first_fault = self.facts.faults.len();
     }
 
     /// Gives the turn to the decoder named `source`.
@@ -318,55 +323,55 @@ impl Events {
         self.open_log();
     }
 
-    /// Ends the transaction: the people behind its sales are found, and because decoders took turns over the same logs,
+    /// Ends the transaction: the parties behind its sales are found, and because decoders took turns over the same logs,
     /// what they appended is put in chain order.
     pub(crate) fn close_transaction(&mut self, transaction: &Transaction<'_>) {
-        let trail = (self.first_sale < self.told.sales.len()).then(|| self.trail(transaction));
-        self.told.transfers[self.first_transfer..].sort_by_key(|transfer| (transfer.log_index, transfer.item));
-        self.told.faults[self.first_fault..].sort_by_key(|fault| (fault.log_index, fault.source));
+        let transfers = (self.first_sale < self.facts.sales.len()).then(|| self.transfer_index(transaction));
+        self.facts.transfers[self.first_transfer..].sort_by_key(|transfer| (transfer.log_index, transfer.item));
+        self.facts.faults[self.first_fault..].sort_by_key(|fault| (fault.log_index, fault.source));
         self.close_orders();
-        let sales = &mut self.told.sales[self.first_sale..];
+        let sales = &mut self.facts.sales[self.first_sale..];
         sales.sort_by_key(|sale| (sale.log_index, sale.item));
-        let Some(trail) = trail else { return };
-        people::resolve(transaction, &trail, sales);
+        let Some(transfers) = transfers else { return };
+        attribution::resolve(transaction, &transfers, sales);
         // Where all of it came back, nothing was paid.
-        let mut sales = self.told.sales.split_off(self.first_sale);
+        let mut sales = self.facts.sales.split_off(self.first_sale);
         sales.retain_mut(leave_out_own_shares);
-        self.told.sales.append(&mut sales);
+        self.facts.sales.append(&mut sales);
     }
 
     /// Drops what refused logs stated of orders, and numbers what the others stated, log by log, as it was emitted.
     fn close_orders(&mut self) {
-        if self.first_order == self.told.orders.len() && self.first_closing == self.told.closings.len() {
+        if self.first_order == self.facts.orders.len() && self.first_closing == self.facts.closings.len() {
             return;
         }
-        let faults = &self.told.faults[self.first_fault..];
+        let faults = &self.facts.faults[self.first_fault..];
         let refused = |log_index: u32, source: &str| {
             let at = faults.partition_point(|fault| (fault.log_index, fault.source) < (log_index, source));
             let fault = faults
                 .get(at)
                 .filter(|fault| (fault.log_index, fault.source) == (log_index, source));
-            fault.is_some_and(|fault| !reason::is_doubt(fault.reason))
+            fault.is_some_and(|fault| !reason::is_warning(fault.reason))
         };
-        let mut orders = self.told.orders.split_off(self.first_order);
+        let mut orders = self.facts.orders.split_off(self.first_order);
         orders.retain(|order| !refused(order.log_index, order.source));
         orders.sort_by_key(|order| order.log_index);
         for logs in orders.chunk_by_mut(|one, next| one.log_index == next.log_index) {
             (0..).zip(logs).for_each(|(item, order)| order.item = item);
         }
-        let mut closings = self.told.closings.split_off(self.first_closing);
+        let mut closings = self.facts.closings.split_off(self.first_closing);
         closings.retain(|closing| !refused(closing.log_index, closing.source));
         closings.sort_by_key(|closing| closing.log_index);
         for logs in closings.chunk_by_mut(|one, next| one.log_index == next.log_index) {
             (0..).zip(logs).for_each(|(item, closing)| closing.item = item);
         }
-        self.told.orders.extend(orders);
-        self.told.closings.extend(closings);
+        self.facts.orders.extend(orders);
+        self.facts.closings.extend(closings);
     }
 
     /// Drops the facts, not what was asked: for those who want the questions alone.
     pub(crate) fn drop_facts(&mut self) {
-        self.told = Told::default();
+        self.facts = DecodedFacts::default();
     }
 
     /// The questions that nothing available answered, sorted and each once.
@@ -377,12 +382,12 @@ impl Events {
     }
 
     /// The facts so far.
-    pub fn told(&self) -> &Told {
-        &self.told
+    pub fn facts(&self) -> &DecodedFacts {
+        &self.facts
     }
 
     /// The facts.
-    pub fn into_told(self) -> Told {
-        self.told
+    pub fn into_facts(self) -> DecodedFacts {
+        self.facts
     }
 }

@@ -13,7 +13,7 @@ use crate::block::{Answer, Answers, Envelope, Log, Span};
 use crate::fact::{Facts, PriceAllocation, Sale, Side, flag};
 use crate::log_reader::WORD_BYTES;
 use crate::pass::claimants;
-use crate::trade::trail::{Movement, Trail};
+use crate::trade::transfer_index::{Movement, TransferIndex};
 
 /// Signatures of the events that decoders claim, and of those often seen beside them.
 static SIGNATURES: LazyLock<FxHashMap<B256, &'static str>> = LazyLock::new(|| {
@@ -69,12 +69,12 @@ pub fn explain(span: &Span, facts: &Facts, tx_hash: B256) -> Explanation {
         decoders: claimants(span.chain, log),
     };
     let own = facts.transfers.iter().filter(|transfer| transfer.tx_hash == tx_hash);
-    let trail = Trail::of(&logs, &own.cloned().collect::<Vec<_>>());
+    let transfers = TransferIndex::of(&logs, &own.cloned().collect::<Vec<_>>());
     let sales = facts.sales.iter().filter(|sale| sale.tx_hash == tx_hash);
     let explained = sales.map(|sale| {
         let evidence = Evidence {
             logs: &logs,
-            trail: &trail,
+            transfers: &transfers,
             envelope: span.context.envelopes.get(&tx_hash),
             answers: &span.context.answers,
             sale,
@@ -90,7 +90,7 @@ pub fn explain(span: &Span, facts: &Facts, tx_hash: B256) -> Explanation {
 /// What can be looked at to explain one sale.
 struct Evidence<'a> {
     logs: &'a [Log],
-    trail: &'a Trail,
+    transfers: &'a TransferIndex,
     envelope: Option<&'a Envelope>,
     answers: &'a Answers,
     sale: &'a Sale,
@@ -145,8 +145,8 @@ impl Evidence<'_> {
     fn delivery(&self) -> Option<&Movement> {
         let sale = self.sale;
         let movements = self
-            .trail
-            .of_token(sale.contract, sale.token?)
+            .transfers
+            .transfers_of(sale.contract, sale.token?)
             .map(|(_, movement)| movement);
         movements
             .filter(|movement| movement.from == sale.seller || movement.to == sale.buyer || movement.from.is_zero())
@@ -176,7 +176,7 @@ impl Evidence<'_> {
     }
 
     fn side(&self) -> String {
-        let says = match self.sale.side {
+        let text = match self.sale.side {
             Side::Listing => "the maker gave the token, the taker the money",
             Side::Offer => "the maker gave the money, the taker the token",
             Side::Auction => "the highest bid of an auction",
@@ -185,7 +185,7 @@ impl Evidence<'_> {
             Side::AmmSell => "a pool bought",
             Side::Mint => "the token was created for its buyer",
         };
-        says.to_owned()
+        text.to_owned()
     }
 
     fn token(&self) -> String {
@@ -197,7 +197,7 @@ impl Evidence<'_> {
 
     fn moved(&self) -> String {
         let Some(token) = self.sale.token else {
-            return "nothing at hand says which".to_owned();
+            return "no available record shows which".to_owned();
         };
         let named = self.in_own_log(token);
         match (self.delivery(), named) {
@@ -230,7 +230,7 @@ impl Evidence<'_> {
     /// Why this person is the buyer or the seller; routers stand before takers.
     fn person(&self, person: Address, takes: bool) -> String {
         if person.is_zero() {
-            return "nothing at hand says who".to_owned();
+            return "no available record shows who".to_owned();
         }
         let sale = self.sale;
         let behind = takes && sale.taker_raw != person && !sale.taker_raw.is_zero();
@@ -255,22 +255,22 @@ impl Evidence<'_> {
     /// Which movement of the sold token ends or begins with `person`.
     fn moves(&self, person: Address) -> Option<String> {
         let movements = || {
-            self.trail
-                .of_token(self.sale.contract, self.sale.token.unwrap_or_default())
+            self.transfers
+                .transfers_of(self.sale.contract, self.sale.token.unwrap_or_default())
         };
-        let told = |word: &str, movement: &Movement| format!("{word} of log {}", movement.log_index);
+        let shown = |word: &str, movement: &Movement| format!("{word} of log {}", movement.log_index);
         if person == self.sale.buyer {
             let last = movements().rev().find(|(_, movement)| movement.to == person)?;
-            Some(told("receiver", last.1))
+            Some(shown("receiver", last.1))
         } else {
             let first = movements().find(|(_, movement)| movement.from == person)?;
-            Some(told("sender", first.1))
+            Some(shown("sender", first.1))
         }
     }
 
     fn address(&self, address: Address) -> String {
         if address.is_zero() {
-            return "nobody is named".to_owned();
+            return "no party is named".to_owned();
         }
         self.place(word(address), true)
             .or_else(|| self.moves(address))
@@ -279,7 +279,7 @@ impl Evidence<'_> {
 
     fn aggregator(&self, aggregator: Address) -> String {
         if aggregator == self.sale.taker_raw {
-            "the taker whom the log names, and not who ended with the token".to_owned()
+            "the taker that the log names, and not who ended with the token".to_owned()
         } else {
             "of the whole transaction: the contract called, a known router or one that tokens or payments pass through, or else the taker \
              of another sale"
@@ -302,7 +302,7 @@ impl Evidence<'_> {
 
     /// Log index, currency and amount of every payment.
     fn payments(&self) -> Vec<(u32, Address, U256)> {
-        let payments = self.trail.payments(0..u32::MAX).iter();
+        let payments = self.transfers.payments(0..u32::MAX).iter();
         payments
             .map(|payment| (payment.log_index, payment.currency, payment.amount))
             .collect()
@@ -311,7 +311,7 @@ impl Evidence<'_> {
     fn price(&self) -> String {
         let sale = self.sale;
         let Some(price) = sale.price else {
-            return "nothing at hand says it".to_owned();
+            return "no available record shows it".to_owned();
         };
         if sale.allocation == PriceAllocation::SplitEqual {
             return format!(
@@ -348,10 +348,10 @@ impl Evidence<'_> {
             .place(amount, false)
             .unwrap_or_else(|| "a share of the price".to_owned());
         if recipient.is_zero() {
-            return format!("{amount}; nothing says to whom");
+            return format!("{amount}; the recipient is not shown");
         }
         match self.in_own_log(word(recipient)) {
-            Some(place) => format!("{amount}; to whom: {place}"),
+            Some(place) => format!("{amount}; recipient: {place}"),
             None => amount,
         }
     }
@@ -511,17 +511,17 @@ fn listed(numbers: impl Iterator<Item = u32>) -> String {
 fn meaning(flag: &str) -> &'static str {
     match flag {
         flag::NO_TRANSFER => "no movement of the token in the transaction belongs to the sale",
-        flag::FEES_UNKNOWN => "fees were taken out of the price, and nothing at hand says how much",
+        flag::FEES_UNKNOWN => "fees were taken out of the price, and no available record shows how much",
         flag::FEES_ON_TOP_UNKNOWN => "the buyer may have paid fees on top that the log does not show",
-        flag::FEES_EXCEED_PRICE => "the fees the log tells exceed the price, so none are believed",
-        flag::TOKEN_UNKNOWN => "nothing at hand says which token was sold",
-        flag::BUYER_UNKNOWN => "nothing at hand says who bought",
-        flag::SELLER_UNKNOWN => "nothing at hand says who sold",
-        flag::PRICE_OF_POOL => "the price is what the pool asked at that moment, which nothing at hand tells",
-        flag::NET_ONLY => "the price is what the seller got; what fees took out of it before is not told",
-        flag::PRICE_OF_BID => "the price is that of the maker's live bid, which an earlier log tells",
-        flag::NO_ENVELOPE => "the transaction's sender and calldata would have told more and were not at hand",
-        flag::NO_ANSWER => "what contracts say when asked would have told more and was not at hand",
+        flag::FEES_EXCEED_PRICE => "the fees that the log states exceed the price, so none are used",
+        flag::TOKEN_UNKNOWN => "no available record shows which token was sold",
+        flag::BUYER_UNKNOWN => "no available record shows who bought",
+        flag::SELLER_UNKNOWN => "no available record shows who sold",
+        flag::PRICE_OF_POOL => "the price is what the pool asked at that moment, which no available record shows",
+        flag::NET_ONLY => "the price is what the seller got; what fees took out of it before is not shown",
+        flag::PRICE_OF_BID => "the price is that of the maker's live bid, which an earlier log states",
+        flag::NO_ENVELOPE => "the transaction's sender and calldata would have shown more and were not available",
+        flag::NO_ANSWER => "what contracts return when asked would have shown more and was not available",
         flag::UNPROVEN => "who vouches for contracts of this market could not be asked, so it counts in no volume",
         flag::PRIMARY => "the first sale of the token by its creator",
         flag::PROCEEDS_REDIRECTED => "nothing was paid to the seller's own address",

@@ -584,7 +584,7 @@ pub mod reason {
     pub const TRAILING_DATA: &str = "trailing_data";
 
     /// Whether a log with this fault was accepted all the same.
-    pub fn is_doubt(reason: &str) -> bool {
+    pub fn is_warning(reason: &str) -> bool {
         matches!(reason, UNANSWERED | DIRTY_ADDRESS | DIRTY_VALUE | TRAILING_DATA)
     }
 }

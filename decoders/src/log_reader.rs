@@ -26,7 +26,7 @@ impl Tuple {
 
 /// Why a log is not accepted at all: one of [`reason`]'s refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal(pub &'static str);
+pub struct DecodeError(pub &'static str);
 
 /// Reads the words of one log and remembers the first thing about them that was odd.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Reader<'a> {
     data: &'a [u8],
     /// End of the furthest bytes some value needed.
     needed: usize,
-    doubt: Option<&'static str>,
+    warning: Option<&'static str>,
 }
 
 impl<'a> Reader<'a> {
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
             topics: &log.topics,
             data: &log.data,
             needed: 0,
-            doubt: None,
+            warning: None,
         }
     }
 
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
             topics: &[],
             data,
             needed: 0,
-            doubt: None,
+            warning: None,
         }
     }
 
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
     pub fn address(&mut self, word: &Word) -> Address {
         let (padding, address) = word.split_at(ADDRESS_PADDING);
         if padding.iter().any(|byte| *byte != 0) {
-            self.doubt.get_or_insert(reason::DIRTY_ADDRESS);
+            self.warning.get_or_insert(reason::DIRTY_ADDRESS);
         }
         Address::from_slice(address)
     }
@@ -82,11 +82,11 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Refuses data that is shorter, and data that is not whole words: no event read here ends in `bytes` or `string`.
-    pub fn head<const N: usize>(&mut self) -> Result<&'a [Word; N], Refusal> {
+    pub fn head<const N: usize>(&mut self) -> Result<&'a [Word; N], DecodeError> {
         let (words, rest) = self.data.as_chunks::<WORD_BYTES>();
-        let head = words.first_chunk::<N>().ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+        let head = words.first_chunk::<N>().ok_or(DecodeError(reason::DATA_TOO_SHORT))?;
         if !rest.is_empty() {
-            return Err(Refusal(reason::DATA_NOT_WORDS));
+            return Err(DecodeError(reason::DATA_NOT_WORDS));
         }
         self.needed = self.needed.max(N * WORD_BYTES);
         Ok(head)
@@ -96,8 +96,8 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Refuses an array that is not wholly inside the data; the data's own length bounds what is returned.
-    pub fn array(&mut self, offset: &Word) -> Result<&'a [Word], Refusal> {
-        let elements = self.array_at(offset).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+    pub fn array(&mut self, offset: &Word) -> Result<&'a [Word], DecodeError> {
+        let elements = self.array_at(offset).ok_or(DecodeError(reason::DATA_TOO_SHORT))?;
         Ok(elements)
     }
 
@@ -114,33 +114,33 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Refuses a tuple that is not wholly inside the data.
-    pub fn words<const N: usize>(&mut self, tuple: Tuple) -> Result<&'a [Word; N], Refusal> {
-        let words = self.data.get(tuple.0..).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+    pub fn words<const N: usize>(&mut self, tuple: Tuple) -> Result<&'a [Word; N], DecodeError> {
+        let words = self.data.get(tuple.0..).ok_or(DecodeError(reason::DATA_TOO_SHORT))?;
         let words = words.as_chunks::<WORD_BYTES>().0.first_chunk::<N>();
         // The tuple starts inside the data and its words end there.
         self.needed = self.needed.max(tuple.0 + words.map_or(0, |_| N * WORD_BYTES));
-        words.ok_or(Refusal(reason::DATA_TOO_SHORT))
+        words.ok_or(DecodeError(reason::DATA_TOO_SHORT))
     }
 
     /// The tuple that the word `offset` of the tuple `within` points to.
     ///
     /// # Errors
     /// Refuses a tuple that starts outside the data.
-    pub fn tuple(&self, within: Tuple, offset: &Word) -> Result<Tuple, Refusal> {
+    pub fn tuple(&self, within: Tuple, offset: &Word) -> Result<Tuple, DecodeError> {
         length(offset)
             .and_then(|offset| within.0.checked_add(offset))
             .filter(|start| *start <= self.data.len())
             .map(Tuple)
-            .ok_or(Refusal(reason::DATA_TOO_SHORT))
+            .ok_or(DecodeError(reason::DATA_TOO_SHORT))
     }
 
     /// The array of `N`-word elements that the word `offset` of the tuple `within` points to.
     ///
     /// # Errors
     /// Refuses an array that is not wholly inside the data; the data's own length bounds what is returned.
-    pub fn records<const N: usize>(&mut self, within: Tuple, offset: &Word) -> Result<&'a [[Word; N]], Refusal> {
+    pub fn records<const N: usize>(&mut self, within: Tuple, offset: &Word) -> Result<&'a [[Word; N]], DecodeError> {
         let start = self.tuple(within, offset)?.0;
-        let records = self.records_at(start).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+        let records = self.records_at(start).ok_or(DecodeError(reason::DATA_TOO_SHORT))?;
         self.needed = self.needed.max(start + WORD_BYTES + records.len() * N * WORD_BYTES);
         Ok(records)
     }
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`records`](Reader::records).
-    pub fn list(&mut self, within: Tuple, offset: &Word) -> Result<&'a [Word], Refusal> {
+    pub fn list(&mut self, within: Tuple, offset: &Word) -> Result<&'a [Word], DecodeError> {
         Ok(self.records::<1>(within, offset)?.as_flattened())
     }
 
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Refuses an array that is not wholly inside the data, and elements that start outside it.
-    pub fn tuples(&mut self, within: Tuple, offset: &Word) -> Result<Vec<Tuple>, Refusal> {
+    pub fn tuples(&mut self, within: Tuple, offset: &Word) -> Result<Vec<Tuple>, DecodeError> {
         let offsets = self.list(within, offset)?;
         // The array's length was read, so its first element starts inside the data.
         let elements = Tuple(self.tuple(within, offset)?.0 + WORD_BYTES);
@@ -174,9 +174,9 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Refuses bytes that are not wholly inside the data.
-    pub fn bytes(&mut self, within: Tuple, offset: &Word) -> Result<&'a [u8], Refusal> {
+    pub fn bytes(&mut self, within: Tuple, offset: &Word) -> Result<&'a [u8], DecodeError> {
         let start = self.tuple(within, offset)?.0;
-        let bytes = self.bytes_at(start).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+        let bytes = self.bytes_at(start).ok_or(DecodeError(reason::DATA_TOO_SHORT))?;
         let padded = bytes.len().next_multiple_of(WORD_BYTES);
         self.needed = self.needed.max(start + WORD_BYTES + padded);
         Ok(bytes)
@@ -188,8 +188,8 @@ impl<'a> Reader<'a> {
     }
 
     /// What was odd about the log, if anything; asked last, because data beyond what was read counts.
-    pub fn doubt(self) -> Option<&'static str> {
-        self.doubt
+    pub fn warning(self) -> Option<&'static str> {
+        self.warning
             .or((self.data.len() > self.needed).then_some(reason::TRAILING_DATA))
     }
 }
@@ -208,16 +208,16 @@ pub fn uint(word: &Word) -> U256 {
 ///
 /// # Errors
 /// Refuses amounts no chain could hold.
-pub fn sum(a: U256, b: U256) -> Result<U256, Refusal> {
-    a.checked_add(b).ok_or(Refusal(reason::AMOUNT_OVERFLOW))
+pub fn sum(a: U256, b: U256) -> Result<U256, DecodeError> {
+    a.checked_add(b).ok_or(DecodeError(reason::AMOUNT_OVERFLOW))
 }
 
 /// The share `rate` of `amount`, `whole` being all of it, rounded down as contracts do.
 ///
 /// # Errors
 /// Refuses amounts no chain could hold.
-pub fn share(amount: U256, rate: U256, whole: u64) -> Result<U256, Refusal> {
-    let product = amount.checked_mul(rate).ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
+pub fn share(amount: U256, rate: U256, whole: u64) -> Result<U256, DecodeError> {
+    let product = amount.checked_mul(rate).ok_or(DecodeError(reason::AMOUNT_OVERFLOW))?;
     Ok(product / U256::from(whole))
 }
 
@@ -261,15 +261,21 @@ mod tests {
         let exact = log(words(&[1, 2]));
         let mut reader = Reader::new(&exact);
         assert_eq!(reader.head::<2>().map(|head| uint(&head[1])), Ok(U256::from(2)));
-        assert_eq!(reader.doubt(), None);
+        assert_eq!(reader.warning(), None);
 
         let short = log(words(&[1]));
-        assert_eq!(Reader::new(&short).head::<2>(), Err(Refusal(reason::DATA_TOO_SHORT)));
+        assert_eq!(
+            Reader::new(&short).head::<2>(),
+            Err(DecodeError(reason::DATA_TOO_SHORT))
+        );
 
         let mut ragged = words(&[1, 2]);
         ragged.push(0);
         let ragged = log(ragged);
-        assert_eq!(Reader::new(&ragged).head::<2>(), Err(Refusal(reason::DATA_NOT_WORDS)));
+        assert_eq!(
+            Reader::new(&ragged).head::<2>(),
+            Err(DecodeError(reason::DATA_NOT_WORDS))
+        );
     }
 
     #[test]
@@ -277,14 +283,14 @@ mod tests {
         let long = log(words(&[1, 2, 3]));
         let mut reader = Reader::new(&long);
         assert!(reader.head::<2>().is_ok());
-        assert_eq!(reader.doubt(), Some(reason::TRAILING_DATA));
+        assert_eq!(reader.warning(), Some(reason::TRAILING_DATA));
 
         let mut reader = Reader::new(&long);
         assert_eq!(reader.topic_address(1), Address::repeat_byte(0xff));
         assert_eq!(
-            reader.doubt(),
+            reader.warning(),
             Some(reason::DIRTY_ADDRESS),
-            "the first doubt is the one kept"
+            "the first warning is the one kept"
         );
     }
 
@@ -298,7 +304,7 @@ mod tests {
             reader.array(&head[0]).unwrap().iter().map(uint).collect::<Vec<_>>(),
             [U256::from(7), U256::from(8)]
         );
-        assert_eq!(reader.doubt(), None);
+        assert_eq!(reader.warning(), None);
     }
 
     #[test]
@@ -309,13 +315,13 @@ mod tests {
             let head = reader.head::<1>().unwrap();
             assert_eq!(
                 reader.array(&head[0]),
-                Err(Refusal(reason::DATA_TOO_SHORT)),
+                Err(DecodeError(reason::DATA_TOO_SHORT)),
                 "{offset} {length}"
             );
         }
         let huge = log(vec![0xff; 64]);
         let mut reader = Reader::new(&huge);
         let head = reader.head::<1>().unwrap();
-        assert_eq!(reader.array(&head[0]), Err(Refusal(reason::DATA_TOO_SHORT)));
+        assert_eq!(reader.array(&head[0]), Err(DecodeError(reason::DATA_TOO_SHORT)));
     }
 }

@@ -14,7 +14,7 @@ use crate::decoder::Decoder;
 use crate::events::Events;
 use crate::fact::{Facts, reason};
 use crate::id::{MAX_BLOCK, MAX_LOG_INDEX};
-use crate::log_reader::Refusal;
+use crate::log_reader::DecodeError;
 use crate::protocols::{DECODERS, ROUTERS};
 use crate::roster::Roster;
 use crate::transaction::{DecoderSet, Transaction};
@@ -50,14 +50,14 @@ pub fn decode_pieces(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
         if !undecoded.is_empty() {
             rest = Some((last + 1, undecoded));
         }
-        let told = events.into_told();
+        let facts = events.into_facts();
         Some(Facts {
             sources: sources().to_vec(),
-            transfers: told.transfers,
-            sales: told.sales,
-            orders: told.orders,
-            closings: told.closings,
-            faults: told.faults,
+            transfers: facts.transfers,
+            sales: facts.sales,
+            orders: facts.orders,
+            closings: facts.closings,
+            faults: facts.faults,
             ..Facts::within(span, first..=last)
         })
     })
@@ -120,7 +120,7 @@ fn decode_blocks<'a>(chain: ChainId, logs: &'a [Log], context: &Context, most: u
             transaction.decode(chain, context, &mut claims, &mut events);
         }
         decoded += block.len();
-        if events.told().count() >= most {
+        if events.facts().count() >= most {
             break;
         }
     }
@@ -201,7 +201,7 @@ fn decode_transaction(transaction: Transaction<'_>, events: &mut Events) {
         }
         part(behind, claims_behind)
             .claimed()
-            .for_each(|log| events.settle(log, Err(Refusal(reason::POSITION_OUT_OF_RANGE))));
+            .for_each(|log| events.settle(log, Err(DecodeError(reason::POSITION_OUT_OF_RANGE))));
     }
 }
 

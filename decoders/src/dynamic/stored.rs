@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::block::Log;
 use crate::fact::reason;
-use crate::log_reader::{Refusal, Word, uint};
+use crate::log_reader::{DecodeError, Word, uint};
 
 const WORD: usize = 32;
 /// Events one ABI may have; the largest known has some two hundred.
@@ -39,7 +39,7 @@ pub enum AbiError {
     #[error("no event in it, so it decodes no log")]
     NoEvents,
     /// It describes anonymous events only.
-    #[error("only anonymous events in it, which carry no signature to be told by and are not supported")]
+    #[error("only anonymous events in it, which carry no signature to be recognized by and are not supported")]
     OnlyAnonymous,
     /// It describes more than any contract has.
     #[error("{0} events are too many, allowed are {MOST_EVENTS}")]
@@ -63,7 +63,7 @@ pub struct Reading {
     /// parameter of which the log holds only the hash as an object with the hash under `keccak256`.
     pub event_data: Value,
     /// What was odd about the log, if anything.
-    pub doubt: Option<&'static str>,
+    pub warning: Option<&'static str>,
 }
 
 /// The events of one ABI.
@@ -186,11 +186,11 @@ impl Abi {
     ///
     /// # Errors
     /// Refuses a log of an event the ABI does not have, or one that is not laid out as the event is.
-    pub fn read(&self, log: &Log) -> Result<Reading, Refusal> {
-        let topic0 = log.topic0().ok_or(Refusal(reason::EVENT_UNKNOWN))?;
-        let same = self.events.get(topic0).ok_or(Refusal(reason::EVENT_UNKNOWN))?;
+    pub fn read(&self, log: &Log) -> Result<Reading, DecodeError> {
+        let topic0 = log.topic0().ok_or(DecodeError(reason::EVENT_UNKNOWN))?;
+        let same = self.events.get(topic0).ok_or(DecodeError(reason::EVENT_UNKNOWN))?;
         let event = same.iter().find(|event| event.topics == log.topics.len());
-        event.ok_or(Refusal(reason::TOPIC_COUNT))?.read(log)
+        event.ok_or(DecodeError(reason::TOPIC_COUNT))?.read(log)
     }
 }
 
@@ -227,9 +227,9 @@ impl Event {
         })
     }
 
-    fn read(&self, log: &Log) -> Result<Reading, Refusal> {
+    fn read(&self, log: &Log) -> Result<Reading, DecodeError> {
         if log.data.len() > LONGEST_DATA {
-            return Err(Refusal(reason::TOO_LARGE));
+            return Err(DecodeError(reason::TOO_LARGE));
         }
         let mut data = Data::of(&log.data);
         let mut topics = log.topics.iter().skip(1);
@@ -238,7 +238,7 @@ impl Event {
         for (place, parameter) in self.parameters.iter().enumerate() {
             let value = if parameter.indexed {
                 // The event was chosen by its number of topics.
-                let topic = topics.next().ok_or(Refusal(reason::TOPIC_COUNT))?;
+                let topic = topics.next().ok_or(DecodeError(reason::TOPIC_COUNT))?;
                 data.topic(&parameter.field.kind, topic)
             } else {
                 let value = data.value(&parameter.field.kind, 0, at)?;
@@ -250,7 +250,7 @@ impl Event {
         Ok(Reading {
             event_type: self.signature.clone(),
             event_data: Value::Object(values),
-            doubt: data.doubt(at),
+            warning: data.warning(at),
         })
     }
 }
@@ -438,7 +438,7 @@ struct Data<'a> {
     needed: usize,
     /// What may still be decoded: bounds the values that overlapping offsets make of few bytes.
     left: usize,
-    doubt: Option<&'static str>,
+    warning: Option<&'static str>,
 }
 
 impl<'a> Data<'a> {
@@ -447,14 +447,14 @@ impl<'a> Data<'a> {
             bytes,
             needed: 0,
             left: OVERLAPS * bytes.len(),
-            doubt: None,
+            warning: None,
         }
     }
 
     /// What was odd; asked last, because data beyond the heads and all that was read counts.
-    fn doubt(self, heads: usize) -> Option<&'static str> {
+    fn warning(self, heads: usize) -> Option<&'static str> {
         let needed = self.needed.max(heads);
-        self.doubt
+        self.warning
             .or((self.bytes.len() > needed).then_some(reason::TRAILING_DATA))
     }
 
@@ -469,22 +469,22 @@ impl<'a> Data<'a> {
     }
 
     /// The value whose head stands at `at` in the tuple that starts at `base`.
-    fn value(&mut self, kind: &Kind, base: usize, at: usize) -> Result<Value, Refusal> {
+    fn value(&mut self, kind: &Kind, base: usize, at: usize) -> Result<Value, DecodeError> {
         if kind.static_words().is_some() {
             return self.value_at(kind, at);
         }
         let offset = length(&self.word(at)?).and_then(|offset| base.checked_add(offset));
-        self.value_at(kind, offset.ok_or(Refusal(reason::DATA_TOO_SHORT))?)
+        self.value_at(kind, offset.ok_or(DecodeError(reason::DATA_TOO_SHORT))?)
     }
 
     /// The value that stands at `at` itself.
-    fn value_at(&mut self, kind: &Kind, at: usize) -> Result<Value, Refusal> {
+    fn value_at(&mut self, kind: &Kind, at: usize) -> Result<Value, DecodeError> {
         match kind {
             Kind::Bytes => Ok(Value::String(hex::encode_prefixed(self.byte_string(at)?))),
             Kind::String => self.byte_string(at).map(text),
             Kind::Array(inner) => {
                 self.spend(WORD)?;
-                let count = length(&self.word(at)?).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+                let count = length(&self.word(at)?).ok_or(DecodeError(reason::DATA_TOO_SHORT))?;
                 self.elements(inner, count, at + WORD)
             }
             Kind::FixedArray(inner, count) => self.elements(inner, *count, at),
@@ -506,12 +506,14 @@ impl<'a> Data<'a> {
         }
     }
 
-    fn elements(&mut self, inner: &Kind, count: usize, start: usize) -> Result<Value, Refusal> {
+    fn elements(&mut self, inner: &Kind, count: usize, start: usize) -> Result<Value, DecodeError> {
         // Elements of no width at all still cost what they decode to.
         let step = WORD * inner.head();
-        let heads = count.checked_mul(step.max(1)).ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+        let heads = count
+            .checked_mul(step.max(1))
+            .ok_or(DecodeError(reason::DATA_TOO_SHORT))?;
         if heads > self.bytes.len().saturating_sub(start) {
-            return Err(Refusal(reason::DATA_TOO_SHORT));
+            return Err(DecodeError(reason::DATA_TOO_SHORT));
         }
         let mut values = Vec::new();
         for place in 0..count {
@@ -522,8 +524,8 @@ impl<'a> Data<'a> {
     }
 
     /// A `bytes` or `string`; its padding may be missing.
-    fn byte_string(&mut self, at: usize) -> Result<&'a [u8], Refusal> {
-        let too_short = Refusal(reason::DATA_TOO_SHORT);
+    fn byte_string(&mut self, at: usize) -> Result<&'a [u8], DecodeError> {
+        let too_short = DecodeError(reason::DATA_TOO_SHORT);
         let size = length(&self.word(at)?).ok_or(too_short)?;
         let start = at + WORD;
         let end = start.checked_add(size).ok_or(too_short)?;
@@ -533,15 +535,15 @@ impl<'a> Data<'a> {
         Ok(bytes)
     }
 
-    fn word(&mut self, at: usize) -> Result<Word, Refusal> {
+    fn word(&mut self, at: usize) -> Result<Word, DecodeError> {
         let word = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<WORD>());
-        let word = *word.ok_or(Refusal(reason::DATA_TOO_SHORT))?;
+        let word = *word.ok_or(DecodeError(reason::DATA_TOO_SHORT))?;
         self.needed = self.needed.max(at + WORD);
         Ok(word)
     }
 
-    fn spend(&mut self, bytes: usize) -> Result<(), Refusal> {
-        self.left = self.left.checked_sub(bytes).ok_or(Refusal(reason::TOO_LARGE))?;
+    fn spend(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        self.left = self.left.checked_sub(bytes).ok_or(DecodeError(reason::TOO_LARGE))?;
         Ok(())
     }
 
@@ -549,13 +551,13 @@ impl<'a> Data<'a> {
         match kind {
             Kind::Address => {
                 if word[..12].iter().any(|byte| *byte != 0) {
-                    self.doubt.get_or_insert(reason::DIRTY_ADDRESS);
+                    self.warning.get_or_insert(reason::DIRTY_ADDRESS);
                 }
                 Value::String(hex::encode_prefixed(&word[12..]))
             }
             Kind::Bool => {
                 let number = uint(word);
-                self.doubted(number > U256::ONE);
+                self.warn_if(number > U256::ONE);
                 Value::Bool(!number.is_zero())
             }
             Kind::Int(bits) => Value::String(self.signed(*bits, word)),
@@ -573,25 +575,25 @@ impl<'a> Data<'a> {
         let number = I256::from_be_bytes(*word);
         // The bits above the sign all repeat it.
         let above = number.asr(bits - 1);
-        self.doubted(above != I256::ZERO && above != I256::MINUS_ONE);
+        self.warn_if(above != I256::ZERO && above != I256::MINUS_ONE);
         number.to_string()
     }
 
     fn unsigned(&mut self, bits: usize, word: &Word) -> String {
         let number = uint(word);
-        self.doubted(number.bit_len() > bits);
+        self.warn_if(number.bit_len() > bits);
         number.to_string()
     }
 
     fn left_aligned(&mut self, length: usize, word: &Word) -> Value {
         let (bytes, padding) = word.split_at(length);
-        self.doubted(padding.iter().any(|byte| *byte != 0));
+        self.warn_if(padding.iter().any(|byte| *byte != 0));
         Value::String(hex::encode_prefixed(bytes))
     }
 
-    fn doubted(&mut self, odd: bool) {
+    fn warn_if(&mut self, odd: bool) {
         if odd {
-            self.doubt.get_or_insert(reason::DIRTY_VALUE);
+            self.warning.get_or_insert(reason::DIRTY_VALUE);
         }
     }
 }
@@ -702,35 +704,35 @@ mod tests {
     #[test]
     fn an_event_is_told_by_name_and_value() {
         let who = address!("00000000000000000000000000000000000000AA");
-        let told = abi(STAKED)
+        let event = abi(STAKED)
             .unwrap()
             .read(&encoded(&Staked { who, amount: U256::MAX }))
             .unwrap();
-        assert_eq!(told.event_type, "Staked(address,uint256)");
+        assert_eq!(event.event_type, "Staked(address,uint256)");
         assert_eq!(
-            told.event_data,
+            event.event_data,
             json!({ "who": "0x00000000000000000000000000000000000000aa", "amount": U256::MAX.to_string() })
         );
-        assert_eq!(told.doubt, None);
+        assert_eq!(event.warning, None);
     }
 
     #[test]
     fn nested_and_unnamed_values_are_told_as_the_encoder_meant_them() {
-        let told = mixed().read(&mixed_log()).unwrap();
+        let event = mixed().read(&mixed_log()).unwrap();
         assert_eq!(
-            told.event_type,
+            event.event_type,
             "Mixed(string,int64,bool,bytes4,bytes,(uint64,string)[],uint8[2][],string)"
         );
-        assert_eq!(keccak256(&told.event_type), Mixed::SIGNATURE_HASH);
+        assert_eq!(keccak256(&event.event_type), Mixed::SIGNATURE_HASH);
         assert_eq!(
-            told.event_data,
+            event.event_data,
             json!({
                 "tag": { "keccak256": keccak256("x").to_string() }, "change": "-5", "on": true, "kind": "0x01020304",
                 "raw": "0x0908", "pairs": [["1", "2"], ["3", "4"]], "7": "é",
                 "locks": [{ "until": "7", "note": "a" }, { "until": u64::MAX.to_string(), "note": "" }],
             })
         );
-        assert_eq!(told.doubt, None);
+        assert_eq!(event.warning, None);
     }
 
     #[test]
@@ -747,51 +749,51 @@ mod tests {
             U256::from(12345).to_be_bytes(),
             I256::try_from(-12_345_678_900_i64).unwrap().to_be_bytes(),
         ];
-        let told = abi.read(&log(&[keccak256(signature)], words.concat())).unwrap();
-        assert_eq!(told.event_type, signature);
+        let event = abi.read(&log(&[keccak256(signature)], words.concat())).unwrap();
+        assert_eq!(event.event_type, signature);
         assert_eq!(
-            told.event_data,
+            event.event_data,
             json!({ "0": format!("0x{}", "07".repeat(24)), "1": "-0.000000000000000005", "2": "123.45", "3": "-1.2345678900" })
         );
-        assert_eq!(told.doubt, None);
+        assert_eq!(event.warning, None);
     }
 
     #[test]
     fn what_is_odd_is_told_with_a_doubt_and_what_is_short_is_refused() {
         let abi = abi(STAKED).unwrap();
         let topics = [Staked::SIGNATURE_HASH, B256::repeat_byte(0xff)];
-        let told = abi.read(&log(&topics, vec![0; 32])).unwrap();
+        let event = abi.read(&log(&topics, vec![0; 32])).unwrap();
         assert_eq!(
-            (told.doubt, &told.event_data["who"]),
+            (event.warning, &event.event_data["who"]),
             (Some(reason::DIRTY_ADDRESS), &json!(format!("0x{}", "ff".repeat(20))))
         );
         let topics = [Staked::SIGNATURE_HASH, B256::ZERO];
         assert_eq!(
-            abi.read(&log(&topics, vec![0; 64])).unwrap().doubt,
+            abi.read(&log(&topics, vec![0; 64])).unwrap().warning,
             Some(reason::TRAILING_DATA)
         );
         assert_eq!(
             abi.read(&log(&topics, vec![0; 31])),
-            Err(Refusal(reason::DATA_TOO_SHORT))
+            Err(DecodeError(reason::DATA_TOO_SHORT))
         );
         assert_eq!(
             abi.read(&log(&topics[..1], vec![0; 64])),
-            Err(Refusal(reason::TOPIC_COUNT))
+            Err(DecodeError(reason::TOPIC_COUNT))
         );
         assert_eq!(
             abi.read(&log(&[B256::ZERO], vec![])),
-            Err(Refusal(reason::EVENT_UNKNOWN))
+            Err(DecodeError(reason::EVENT_UNKNOWN))
         );
-        assert_eq!(abi.read(&log(&[], vec![])), Err(Refusal(reason::EVENT_UNKNOWN)));
+        assert_eq!(abi.read(&log(&[], vec![])), Err(DecodeError(reason::EVENT_UNKNOWN)));
         let broken = "[{\"type\":\"event\",\"name\":\"S\",\"inputs\":[{\"name\":\"s\",\"type\":\"string\"}]}]";
         let broken = self::abi(broken).unwrap();
         let mut data = [U256::from(32), U256::from(2)]
             .map(|word| word.to_be_bytes::<32>())
             .concat();
         data.extend([0xff, 0]);
-        let told = broken.read(&log(&[keccak256("S(string)")], data)).unwrap();
+        let event = broken.read(&log(&[keccak256("S(string)")], data)).unwrap();
         assert_eq!(
-            told.event_data,
+            event.event_data,
             json!({ "s": { "text": "\u{fffd}\u{fffd}", "bytes": "0xff00" } })
         );
     }
@@ -849,7 +851,7 @@ mod tests {
         }
         let data: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect();
         let refused = abi.read(&log(&[keccak256("E(uint8[][][])")], data));
-        assert_eq!(refused, Err(Refusal(reason::TOO_LARGE)));
+        assert_eq!(refused, Err(DecodeError(reason::TOO_LARGE)));
         let empty = json!([{ "name": "a", "type": "tuple[]", "components": [] }]);
         let abi = Abi::parse(&json!([{ "type": "event", "name": "E", "inputs": empty }])).unwrap();
         for count in [U256::from(u32::MAX), U256::MAX] {
@@ -868,8 +870,8 @@ mod tests {
             data.truncate(cut.max(1));
             let bound = 64 * data.len() + 4096;
             damaged.data = data.into();
-            if let Ok(told) = mixed().read(&damaged) {
-                prop_assert!(told.event_data.to_string().len() < bound);
+            if let Ok(event) = mixed().read(&damaged) {
+                prop_assert!(event.event_data.to_string().len() < bound);
             }
         }
 

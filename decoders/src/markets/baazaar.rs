@@ -16,10 +16,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Order, OrderKind, Side, Standard, flag, reason};
-use crate::log_reader::{Reader, Refusal, share, uint};
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::orders::{Key, Said, canceled, filled, filled_by, order, part, until};
-use crate::trade::trail::{Payment, Trail};
+use crate::log_reader::{DecodeError, Reader, share, uint};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled, filled_by, order, part, until};
+use crate::trade::transfer_index::{Payment, TransferIndex};
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[
@@ -78,20 +78,20 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let coin = transaction.here(COINS).unwrap_or_default();
     let mut since = 0;
     for log in transaction.claimed() {
-        let told = match log.topic0() {
+        let decoded = match log.topic0() {
             Some(&EXECUTED_721 | &EXECUTED_1155 | &BUY_ORDER_EXECUTED) => {
                 let window = mem::replace(&mut since, log.log_index + 1)..log.log_index;
-                sale(log, coin, &trail, window)
+                sale(log, coin, &transfers, window)
             }
             Some(&LISTED_721 | &LISTED_1155) => listed(log, coin),
             Some(&BUY_ORDER_ADDED) => buy_order(log, coin),
             _ => taken_back(log),
         };
-        events.say(log, told);
+        events.emit(log, decoded);
     }
 }
 
@@ -105,19 +105,24 @@ fn buy_order_of(log: &Log) -> Key {
     Key::natural(log, OrderKind::Offer, &[log.topics[1]])
 }
 
-fn total(price: U256, quantity: U256) -> Result<U256, Refusal> {
-    price.checked_mul(quantity).ok_or(Refusal(reason::AMOUNT_OVERFLOW))
+fn total(price: U256, quantity: U256) -> Result<U256, DecodeError> {
+    price.checked_mul(quantity).ok_or(DecodeError(reason::AMOUNT_OVERFLOW))
 }
 
-fn sale(log: &Log, coin: Address, trail: &Trail, window: Range<u32>) -> Result<(Said, Option<&'static str>), Refusal> {
+fn sale(
+    log: &Log,
+    coin: Address,
+    transfers: &TransferIndex,
+    window: Range<u32>,
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let named = reader.topic_address(2);
     let (side, other, line, price) = match log.topic0() {
         Some(&EXECUTED_1155) => {
             let [buyer, contract, token, quantity, price, _time] = reader.head()?;
-            let line = Line {
+            let line = LineItem {
                 standard: Standard::Erc1155,
-                ..Line::of(reader.address(contract), uint(token), uint(quantity))
+                ..LineItem::of(reader.address(contract), uint(token), uint(quantity))
             };
             (
                 Side::Listing,
@@ -128,12 +133,12 @@ fn sale(log: &Log, coin: Address, trail: &Trail, window: Range<u32>) -> Result<(
         }
         Some(&EXECUTED_721) => {
             let [buyer, contract, token, price, _time] = reader.head()?;
-            let line = Line::of(reader.address(contract), uint(token), U256::ONE);
+            let line = LineItem::of(reader.address(contract), uint(token), U256::ONE);
             (Side::Listing, reader.address(buyer), line, uint(price))
         }
         _ => {
             let [seller, contract, token, price, _time] = reader.head()?;
-            let line = Line::of(reader.address(contract), uint(token), U256::ONE);
+            let line = LineItem::of(reader.address(contract), uint(token), U256::ONE);
             (Side::Offer, reader.address(seller), line, uint(price))
         }
     };
@@ -142,34 +147,34 @@ fn sale(log: &Log, coin: Address, trail: &Trail, window: Range<u32>) -> Result<(
     } else {
         (named, other)
     };
-    let mut deal = Deal {
+    let mut trade = Trade {
         currency: coin,
-        ..Deal::of(MARKET, side, line.between(seller, buyer), price)
+        ..Trade::of(MARKET, side, line.between(seller, buyer), price)
     };
-    share_out(&mut deal, price, trail.payments(window));
+    share_out(&mut trade, price, transfers.payments(window));
     let filled = match log.topic0() {
         Some(&EXECUTED_1155) => filled_by(MARKET, log, listing(log, Standard::Erc1155), line.quantity),
         Some(&EXECUTED_721) => filled(MARKET, log, listing(log, Standard::Erc721)),
         _ => filled(MARKET, log, buy_order_of(log)),
     };
-    Ok((Said::from(deal).and(filled), reader.doubt()))
+    Ok((LogOutcome::from(trade).and(filled), reader.warning()))
 }
 
 /// Records the shares of the price by the last payments in the coin, all by one party, that make it up. The market's are known by
 /// their amounts: what creators and affiliates get has no fixed place among them, and only ERC-721 tokens pay creators.
-fn share_out(deal: &mut Deal, price: U256, payments: &[Payment]) {
-    let line = deal.lines[0];
-    let in_coin = |payment: &&Payment| payment.currency == deal.currency;
+fn share_out(trade: &mut Trade, price: U256, payments: &[Payment]) {
+    let line = trade.lines[0];
+    let in_coin = |payment: &&Payment| payment.currency == trade.currency;
     let payer = payments
         .iter()
         .rev()
         .filter(in_coin)
         .find(|payment| payment.to == line.seller);
     let Some(payer) = payer.map(|payment| payment.from) else {
-        deal.flags.push(flag::FEES_UNKNOWN);
+        trade.flags.push(flag::FEES_UNKNOWN);
         return;
     };
-    let mut lacking = price;
+    let mut missing = price;
     let mut shares = Vec::new();
     for payment in payments
         .iter()
@@ -177,14 +182,14 @@ fn share_out(deal: &mut Deal, price: U256, payments: &[Payment]) {
         .filter(in_coin)
         .filter(|payment| payment.from == payer)
     {
-        let Some(left) = lacking.checked_sub(payment.amount) else {
+        let Some(left) = missing.checked_sub(payment.amount) else {
             break;
         };
-        lacking = left;
+        missing = left;
         shares.push(*payment);
     }
-    if !lacking.is_zero() {
-        deal.flags.push(flag::FEES_UNKNOWN);
+    if !missing.is_zero() {
+        trade.flags.push(flag::FEES_UNKNOWN);
         return;
     }
     let mut of_market = RATES.map(|rate| share(price, U256::from(rate), WHOLE).ok());
@@ -198,23 +203,23 @@ fn share_out(deal: &mut Deal, price: U256, payments: &[Payment]) {
             None if line.standard == Standard::Erc1155 => FeeKind::Other,
             None => FeeKind::Royalty,
         };
-        deal.fee(payment.to, payment.amount, kind);
+        trade.fee(payment.to, payment.amount, kind);
     }
 }
 
-fn listed(log: &Log, coin: Address) -> Result<(Said, Option<&'static str>), Refusal> {
+fn listed(log: &Log, coin: Address) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let seller = reader.topic_address(2);
     let (line, price) = if log.topic0() == Some(&LISTED_1155) {
         let [contract, token, quantity, price, _time] = reader.head()?;
-        let line = Line {
+        let line = LineItem {
             standard: Standard::Erc1155,
-            ..Line::of(reader.address(contract), uint(token), uint(quantity))
+            ..LineItem::of(reader.address(contract), uint(token), uint(quantity))
         };
         (line, Some(total(uint(price), line.quantity)?))
     } else {
         let [contract, token, _time] = reader.head()?;
-        (Line::of(reader.address(contract), uint(token), U256::ONE), None)
+        (LineItem::of(reader.address(contract), uint(token), U256::ONE), None)
     };
     let opened = Order {
         currency: coin,
@@ -228,13 +233,13 @@ fn listed(log: &Log, coin: Address) -> Result<(Said, Option<&'static str>), Refu
             line,
         )
     };
-    Ok((opened.into(), reader.doubt()))
+    Ok((opened.into(), reader.warning()))
 }
 
-fn buy_order(log: &Log, coin: Address) -> Result<(Said, Option<&'static str>), Refusal> {
+fn buy_order(log: &Log, coin: Address) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [contract, token, price, duration, _validation, time] = reader.head()?;
-    let line = Line::of(reader.address(contract), uint(token), U256::ONE);
+    let line = LineItem::of(reader.address(contract), uint(token), U256::ONE);
     let lasts = (!uint(duration).is_zero()).then(|| uint(time).saturating_add(uint(duration)));
     let buyer = reader.topic_address(2);
     let opened = Order {
@@ -243,10 +248,10 @@ fn buy_order(log: &Log, coin: Address) -> Result<(Said, Option<&'static str>), R
         expires_at: lasts.and_then(until),
         ..order(MARKET, log, OrderKind::Offer, buy_order_of(log), buyer, line)
     };
-    Ok((opened.into(), reader.doubt()))
+    Ok((opened.into(), reader.warning()))
 }
 
-fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let key = match log.topic0() {
         Some(&BUY_ORDER_CANCELED) => {
@@ -259,5 +264,5 @@ fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
             listing(log, if is_1155 { Standard::Erc1155 } else { Standard::Erc721 })
         }
     };
-    Ok((canceled(MARKET, log, key).into(), reader.doubt()))
+    Ok((canceled(MARKET, log, key).into(), reader.warning()))
 }

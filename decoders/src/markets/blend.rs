@@ -1,6 +1,6 @@
 //! Blend, Blur's lending contract, as far as it sells (decoding specification, section 4.8; its verified source).
 //!
-//! `BuyLocked` sells a token out of a loan and states no price. The buyer pays from the Blur Pool: the seller's fees before the
+//! `BuyLocked` sells a token out of a loan and states no price. The buyer's money comes from the Blur Pool: the seller's fees before the
 //! repaid loan and the sale are emitted, the lender and then the seller after. If the buyer borrows on the token at once, which
 //! the next log shows, the buyer's lender funds part of it. The old lender's part is repaid debt.
 
@@ -13,10 +13,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, PriceAllocation, Side, flag};
-use crate::log_reader::{Reader, Refusal, uint};
+use crate::log_reader::{DecodeError, Reader, uint};
 use crate::markets::blur::{BLEND, NONCE_INCREMENTED, POOL, nonce_incremented};
-use crate::trade::deal::{Deal, Line, Market, sum_of};
-use crate::trade::trail::{Payment, Trail};
+use crate::trade::transfer_index::{Payment, TransferIndex};
+use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[(chains::ETHEREUM, BLEND)];
@@ -44,23 +44,23 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let (raised, logs): (Vec<&Log>, Vec<&Log>) = transaction
         .claimed()
         .partition(|log| log.topic0() == Some(&NONCE_INCREMENTED));
     for log in raised {
-        events.say(log, nonce_incremented(MARKET, log));
+        events.emit(log, nonce_incremented(MARKET, log));
     }
     let mut since = 0;
     for (nth, log) in logs.iter().enumerate() {
         if log.topic0() != Some(&BUY_LOCKED) {
             continue;
         }
-        let verdict = Sold::read(log, &logs[nth + 1..]).and_then(|(sold, doubt)| {
-            let (fees, paid) = (sold.fees(&trail, since), sold.paid(&trail));
+        let verdict = Sold::read(log, &logs[nth + 1..]).and_then(|(sold, warning)| {
+            let (fees, paid) = (sold.fees(&transfers, since), sold.paid(&transfers));
             since = paid.last().map_or(since, |payment| payment.log_index + 1);
-            events.deal(log, sold.deal(fees, &paid)?);
-            Ok(doubt)
+            events.trade(log, sold.trade(fees, &paid)?);
+            Ok(warning)
         });
         events.settle(log, verdict);
     }
@@ -69,7 +69,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
 /// One `BuyLocked`, with what follows it.
 struct Sold {
     log_index: u32,
-    line: Line,
+    line: LineItem,
     /// The loan by which the buyer funds the purchase.
     loan: Option<Loan>,
     /// The logs between which the price is paid.
@@ -79,7 +79,7 @@ struct Sold {
 }
 
 impl Sold {
-    fn read(log: &Log, later: &[&Log]) -> Result<(Self, Option<&'static str>), Refusal> {
+    fn read(log: &Log, later: &[&Log]) -> Result<(Self, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
         let [_lien, contract, buyer, seller, token] = reader.head()?;
         let (contract, token) = (reader.address(contract), uint(token));
@@ -90,17 +90,17 @@ impl Sold {
         let later = &later[usize::from(loan.is_some())..];
         let sold = Sold {
             log_index: log.log_index,
-            line: Line::of(contract, token, U256::ONE).between(seller, buyer),
+            line: LineItem::of(contract, token, U256::ONE).between(seller, buyer),
             loan,
             window: log.log_index..later.first().map_or(u32::MAX, |next| next.log_index),
             is_last: !later.iter().any(|later| later.topic0() == Some(&BUY_LOCKED)),
         };
-        Ok((sold, reader.doubt()))
+        Ok((sold, reader.warning()))
     }
 
     /// What the buyer paid right before the repaid loan and the sale were emitted, from log `since` on.
-    fn fees<'t>(&self, trail: &'t Trail, since: u32) -> &'t [Payment] {
-        let before = trail.payments(since..self.log_index);
+    fn fees<'t>(&self, transfers: &'t TransferIndex, since: u32) -> &'t [Payment] {
+        let before = transfers.payments(since..self.log_index);
         let places = (since..self.log_index.saturating_sub(1)).rev();
         let is_fee = |payment: &Payment| payment.currency == POOL && payment.from == self.line.buyer;
         let count = (before.iter().rev().zip(places))
@@ -110,40 +110,40 @@ impl Sold {
     }
 
     /// What was paid out after the sale was emitted: to the lender, then to the seller.
-    fn paid(&self, trail: &Trail) -> Vec<Payment> {
-        let Line { seller, buyer, .. } = self.line;
+    fn paid(&self, transfers: &TransferIndex) -> Vec<Payment> {
+        let LineItem { seller, buyer, .. } = self.line;
         let payers = [buyer, self.loan.as_ref().map_or(buyer, |loan| loan.lender)];
         let is_paid = |payment: &&Payment| {
             let to_other = payment.to != buyer && !payment.to.is_zero();
             payment.currency == POOL && payers.contains(&payment.from) && to_other
         };
-        let payments = trail.payments(self.window.clone()).iter();
+        let payments = transfers.payments(self.window.clone()).iter();
         let mut paid: Vec<Payment> = payments.filter(is_paid).copied().collect();
         let lender = paid.first().map(|payment| payment.to);
         paid.retain(|payment| self.is_last || payment.to == seller || Some(payment.to) == lender);
         paid
     }
 
-    fn deal(&self, fees: &[Payment], paid: &[Payment]) -> Result<Deal, Refusal> {
-        let mut deal = Deal {
+    fn trade(&self, fees: &[Payment], paid: &[Payment]) -> Result<Trade, DecodeError> {
+        let mut trade = Trade {
             currency: POOL,
             price: None,
             allocation: PriceAllocation::Unknown,
-            ..Deal::of(MARKET, Side::Listing, self.line, U256::ZERO)
+            ..Trade::of(MARKET, Side::Listing, self.line, U256::ZERO)
         };
         if paid.is_empty() {
-            deal.flags.push(flag::FEES_UNKNOWN);
-            return Ok(deal);
+            trade.flags.push(flag::FEES_UNKNOWN);
+            return Ok(trade);
         }
-        deal.price = Some(sum_of(fees.iter().chain(paid).map(|payment| payment.amount))?);
-        deal.allocation = PriceAllocation::Inferred;
+        trade.price = Some(sum_of(fees.iter().chain(paid).map(|payment| payment.amount))?);
+        trade.allocation = PriceAllocation::Inferred;
         for payment in fees {
-            deal.fee(payment.to, payment.amount, FeeKind::Royalty);
+            trade.fee(payment.to, payment.amount, FeeKind::Royalty);
         }
         for payment in paid {
-            deal.fee(payment.to, payment.amount, FeeKind::Other);
+            trade.fee(payment.to, payment.amount, FeeKind::Other);
         }
-        Ok(deal)
+        Ok(trade)
     }
 }
 

@@ -11,11 +11,11 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Nonces, Side, flag, reason};
-use crate::log_reader::{Reader, Refusal, Tuple, Word, share, sum, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, share, sum, uint};
 use crate::markets::blend::Loan;
-use crate::trade::deal::{Deal, Flags, Line, Market};
-use crate::trade::orders::{Key, Said, canceled, filled_by, revoked};
-use crate::trade::trail::{Movement, Trail};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled_by, revoked};
+use crate::trade::transfer_index::{Movement, TransferIndex};
+use crate::trade::{Flags, LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 const V1: &[(u64, Address)] = &[(chains::ETHEREUM, address!("000000000000ad05ccc4f10045630fb830b95127"))];
@@ -77,19 +77,19 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let loans = transaction.logs.iter().filter_map(Loan::read);
     let context = Context {
         transaction,
-        trail: events.trail(transaction),
+        transfers: events.transfer_index(transaction),
         borrowers: loans.map(|loan| ((loan.contract, loan.token), loan.borrower)).collect(),
     };
     for log in transaction.claimed() {
         match log.topic0() {
-            Some(&ORDERS_MATCHED) => events.say(log, orders_matched(log, &context)),
-            Some(&ORDER_CANCELLED | &CANCEL_TRADE) => events.say(log, taken_back(log)),
+            Some(&ORDERS_MATCHED) => events.emit(log, orders_matched(log, &context)),
+            Some(&ORDER_CANCELLED | &CANCEL_TRADE) => events.emit(log, taken_back(log)),
             Some(&NONCE_INCREMENTED) => {
                 let version = if log.address == V1[0].1 { "v1" } else { "v2" };
-                events.say(log, nonce_incremented(market(version), log));
+                events.emit(log, nonce_incremented(market(version), log));
             }
-            Some(&EXECUTION) => events.say(log, execution(log).and_then(|told| sold(told, &context))),
-            _ => events.say(log, packed(log).and_then(|told| sold(told, &context))),
+            Some(&EXECUTION) => events.emit(log, execution(log).and_then(|execution| sold(execution, &context))),
+            _ => events.emit(log, packed(log).and_then(|execution| sold(execution, &context))),
         }
     }
 }
@@ -97,7 +97,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
 /// What surrounds the trades of a transaction.
 struct Context<'a> {
     transaction: &'a Transaction<'a>,
-    trail: Trail,
+    transfers: TransferIndex,
     /// Who borrows on which token.
     borrowers: FxHashMap<(Address, U256), Address>,
 }
@@ -115,7 +115,7 @@ impl Context<'_> {
         if seller != BLEND {
             return None;
         }
-        let paid_on = self.trail.payments(log.log_index..u32::MAX).iter();
+        let paid_on = self.transfers.payments(log.log_index..u32::MAX).iter();
         let mut paid_on = paid_on.filter(|payment| payment.currency == POOL && payment.from == BLEND);
         let (debt, rest) = (paid_on.next()?, paid_on.next()?);
         Some(Repaid {
@@ -135,8 +135,8 @@ struct Repaid {
 
 impl Repaid {
     /// Records the debt as Blend's own sales do: the lender's part of the price.
-    fn tell(&self, deal: &mut Deal) {
-        deal.fee(self.lender, self.debt, FeeKind::Other);
+    fn apply_to(&self, trade: &mut Trade) {
+        trade.fee(self.lender, self.debt, FeeKind::Other);
     }
 }
 
@@ -145,7 +145,7 @@ fn market(version: &'static str) -> Market {
 }
 
 /// An order, or a part of one, taken back.
-fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let (version, hash) = if log.topic0() == Some(&CANCEL_TRADE) {
         let [hash, _index, _amount] = reader.head()?;
@@ -155,16 +155,16 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
         ("v1", hash)
     };
     let closing = canceled(market(version), log, Key::hash(B256::from(*hash)));
-    Ok((closing, reader.doubt()))
+    Ok((closing, reader.warning()))
 }
 
 /// A raised nonce ends the orders signed under the ones before.
-pub(crate) fn nonce_incremented(market: Market, log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+pub(crate) fn nonce_incremented(market: Market, log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [nonce] = reader.head()?;
     let below = Nonces::Below(uint(nonce));
     let closing = revoked(market, log, reader.topic_address(1), below);
-    Ok((closing, reader.doubt()))
+    Ok((closing, reader.warning()))
 }
 
 /// An order of v1.
@@ -182,7 +182,7 @@ struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    fn read(reader: &mut Reader<'a>, at: &Word) -> Result<Self, Refusal> {
+    fn read(reader: &mut Reader<'a>, at: &Word) -> Result<Self, DecodeError> {
         let order = reader.tuple(Tuple::ROOT, at)?;
         let words: &[Word; 13] = reader.words(order)?;
         let fees = reader.records(order, &words[10])?;
@@ -201,7 +201,7 @@ impl<'a> Order<'a> {
     }
 }
 
-fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static str>), Refusal> {
+fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [sell_at, sell_hash, buy_at, buy_hash] = reader.head()?;
     let sell = Order::read(&mut reader, sell_at)?;
@@ -212,7 +212,7 @@ fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'st
     let repaid = context.repaid(sell.trader, log);
     let seller = repaid.as_ref().map_or(sell.trader, |repaid| repaid.borrower);
     let buyer = context.behind_buyer(buy.trader, sell.contract, sell.token);
-    let line = Line::of(sell.contract, sell.token, sell.quantity).between(seller, buyer);
+    let line = LineItem::of(sell.contract, sell.token, sell.quantity).between(seller, buyer);
     let market = market("v1");
     let mut price = sell.price;
     let mut on_top = Vec::new();
@@ -221,32 +221,32 @@ fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'st
         price = sum(price, fee)?;
         on_top.push((reader.address(recipient), fee));
     }
-    let mut deal = Deal {
+    let mut trade = Trade {
         order_hash: Some(B256::from(if listed { *sell_hash } else { *buy_hash })),
         currency: sell.currency,
         taker_raw: Some(if listed { buy.trader } else { sell.trader }),
-        ..Deal::of(market, side, line, price)
+        ..Trade::of(market, side, line, price)
     };
     for [rate, recipient] in sell.fees {
-        deal.fee(
+        trade.fee(
             reader.address(recipient),
             share(sell.price, uint(rate), WHOLE)?,
             FeeKind::Royalty,
         );
     }
     for (recipient, fee) in on_top {
-        deal.fee(recipient, fee, FeeKind::Other);
-        deal.flags.push(flag::UNCONFIRMED);
+        trade.fee(recipient, fee, FeeKind::Other);
+        trade.flags.push(flag::UNCONFIRMED);
     }
     if let Some(repaid) = &repaid {
-        repaid.tell(&mut deal);
+        repaid.apply_to(&mut trade);
     }
-    let said = Said::from(deal).and_both(market, log, [sell_hash, buy_hash], None);
-    Ok((said, reader.doubt()))
+    let outcome = LogOutcome::from(trade).and_both(market, log, [sell_hash, buy_hash], None);
+    Ok((outcome, reader.warning()))
 }
 
 /// An execution of v2.
-struct Trade<'a> {
+struct Execution<'a> {
     log: &'a Log,
     order_hash: B256,
     maker: Address,
@@ -264,20 +264,20 @@ struct Trade<'a> {
 
 /// What a trade states.
 fn sold(
-    (trade, doubt): (Trade<'_>, Option<&'static str>),
+    (execution, warning): (Execution<'_>, Option<&'static str>),
     context: &Context<'_>,
-) -> Result<(Said, Option<&'static str>), Refusal> {
-    let key = Key::hash(trade.order_hash);
-    let fill = filled_by(market("v2"), trade.log, key, trade.quantity);
-    Ok((Said::from(trade.deal(context)?).and(fill), doubt))
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
+    let key = Key::hash(execution.order_hash);
+    let fill = filled_by(market("v2"), execution.log, key, execution.quantity);
+    Ok((LogOutcome::from(execution.trade(context)?).and(fill), warning))
 }
 
 const NO_FEE: (U256, Address) = (U256::ZERO, Address::ZERO);
 
-fn packed(log: &Log) -> Result<(Trade<'_>, Option<&'static str>), Refusal> {
+fn packed(log: &Log) -> Result<(Execution<'_>, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [order_hash, token_and_trader, contract_and_price] = reader.words(Tuple::ROOT)?;
-    let mut trade = Trade {
+    let mut execution = Execution {
         log,
         order_hash: B256::from(*order_hash),
         maker: low_address(token_and_trader),
@@ -292,24 +292,24 @@ fn packed(log: &Log) -> Result<(Trade<'_>, Option<&'static str>), Refusal> {
     };
     if log.topic0() == Some(&PACKED) {
         let [_, _, _] = reader.head()?;
-        return Ok((trade, reader.doubt()));
+        return Ok((execution, reader.warning()));
     }
     let [_, _, _, fee] = reader.head()?;
     let fee = (uint(fee) >> 160, low_address(fee));
     if log.topic0() == Some(&PACKED_TAKER_FEE) {
-        trade.taker_fee = fee;
+        execution.taker_fee = fee;
     } else {
-        trade.maker_fee = fee;
+        execution.maker_fee = fee;
     }
-    Ok((trade, reader.doubt()))
+    Ok((execution, reader.warning()))
 }
 
-fn execution(log: &Log) -> Result<(Trade<'_>, Option<&'static str>), Refusal> {
+fn execution(log: &Log) -> Result<(Execution<'_>, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let words: &[Word; 15] = reader.head()?;
     let mut fee = |at: usize| (uint(&words[at + 1]), reader.address(&words[at]));
     let (maker_fee, protocol_fee, taker_fee) = (fee(8), fee(10), fee(12));
-    let trade = Trade {
+    let execution = Execution {
         log,
         order_hash: B256::from(words[5]),
         maker: reader.address(&words[0]),
@@ -326,14 +326,14 @@ fn execution(log: &Log) -> Result<(Trade<'_>, Option<&'static str>), Refusal> {
         taker_fee,
         protocol_fee,
     };
-    Ok((trade, reader.doubt()))
+    Ok((execution, reader.warning()))
 }
 
-fn is_bid(order_type: u64) -> Result<bool, Refusal> {
+fn is_bid(order_type: u64) -> Result<bool, DecodeError> {
     match order_type {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err(Refusal(reason::UNKNOWN_VARIANT)),
+        _ => Err(DecodeError(reason::UNKNOWN_VARIANT)),
     }
 }
 
@@ -342,8 +342,8 @@ fn low_address(word: &Word) -> Address {
     Address::from_word(B256::from(*word))
 }
 
-impl Trade<'_> {
-    fn deal(&self, context: &Context<'_>) -> Result<Deal, Refusal> {
+impl Execution<'_> {
+    fn trade(&self, context: &Context<'_>) -> Result<Trade, DecodeError> {
         let mut flags = Flags::new();
         let taker = self.taker(context, &mut flags);
         let repaid = context.repaid(taker, self.log).filter(|_| self.is_bid);
@@ -362,29 +362,29 @@ impl Trade<'_> {
         if !on_top.is_zero() || self.quantity != U256::ONE {
             flags.push(flag::UNCONFIRMED);
         }
-        let line = Line::of(self.contract, self.token, self.quantity).between(seller, buyer);
-        let mut deal = Deal {
+        let line = LineItem::of(self.contract, self.token, self.quantity).between(seller, buyer);
+        let mut trade = Trade {
             order_hash: Some(self.order_hash),
             currency: if self.is_bid { POOL } else { Address::ZERO },
             taker_raw: Some(taker),
             flags,
-            ..Deal::of(market("v2"), side, line, price)
+            ..Trade::of(market("v2"), side, line, price)
         };
-        deal.fee(self.maker_fee.1, made, FeeKind::Royalty);
-        deal.fee(self.taker_fee.1, taken, FeeKind::Royalty);
+        trade.fee(self.maker_fee.1, made, FeeKind::Royalty);
+        trade.fee(self.taker_fee.1, taken, FeeKind::Royalty);
         let kept = share(self.price, self.protocol_fee.0, WHOLE)?;
-        deal.fee(self.protocol_fee.1, kept, FeeKind::Marketplace);
+        trade.fee(self.protocol_fee.1, kept, FeeKind::Marketplace);
         if let Some(repaid) = &repaid {
-            repaid.tell(&mut deal);
+            repaid.apply_to(&mut trade);
         }
-        Ok(deal)
+        Ok(trade)
     }
 
     /// Where the token went, or came from; of several movements the last before the log, else the first after.
     fn taker(&self, context: &Context<'_>, flags: &mut Flags) -> Address {
         let fits = |movement: &&Movement| self.maker == if self.is_bid { movement.to } else { movement.from };
-        let of_token = || context.trail.of_token(self.contract, self.token);
-        let moves = || of_token().map(|(_, movement)| movement);
+        let transfers_of = || context.transfers.transfers_of(self.contract, self.token);
+        let moves = || transfers_of().map(|(_, movement)| movement);
         let is_before = |movement: &&Movement| movement.log_index < self.log.log_index;
         let before = moves().rev().filter(is_before).find(fits);
         match before.or_else(|| moves().find(fits)) {

@@ -14,10 +14,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Order, OrderKind, Side, flag};
-use crate::log_reader::{self, Reader, Refusal, share, uint};
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::orders::{Key, Said, canceled, filled, order, part};
-use crate::trade::trail::Trail;
+use crate::log_reader::{self, DecodeError, Reader, share, uint};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled, order, part};
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::{Latest, Transaction};
 
 const KITTIES: &[(u64, Address)] = &[(chains::ETHEREUM, address!("b1690c08e213a35ed9bab7b318de14420fb57d8c"))];
@@ -64,15 +64,15 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let mut changes = Latest::new(token_of_change);
     for log in transaction.claimed().filter(|log| log.address != SIRING) {
-        let told = match log.topic0() {
-            Some(&CREATED | &CREATED_OF) => created(log, &trail),
+        let decoded = match log.topic0() {
+            Some(&CREATED | &CREATED_OF) => created(log, &transfers),
             Some(&CANCELLED | &CANCELLED_OF) => taken_back(log),
-            _ => successful(transaction, log, &trail, &mut changes, events),
+            _ => successful(transaction, log, &transfers, &mut changes, events),
         };
-        events.say(log, told);
+        events.emit(log, decoded);
     }
 }
 
@@ -83,8 +83,8 @@ struct Lot {
 }
 
 impl Lot {
-    fn line(&self, contract: Address) -> Line {
-        Line::of(contract, self.token, U256::ONE)
+    fn line(&self, contract: Address) -> LineItem {
+        LineItem::of(contract, self.token, U256::ONE)
     }
 
     fn key(&self, log: &Log) -> Key {
@@ -119,12 +119,12 @@ fn token_of_change(log: &Log) -> Option<B256> {
     }
 }
 
-fn created(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Refusal> {
+fn created(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let (lot, price, seller) = if log.topics.len() == 1 {
         let [token, price, _end, _duration] = reader.head()?;
         let token = uint(token);
-        let mut moved = trail.of_token_in(KITTY, token, 0..log.log_index);
+        let mut moved = transfers.transfers_of_token_in(KITTY, token, 0..log.log_index);
         let escrowed = moved.rfind(|moved| moved.to == log.address);
         let contract = Some(KITTY);
         (Lot { contract, token }, price, escrowed.map(|moved| moved.from))
@@ -147,10 +147,10 @@ fn created(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Ref
             lot.line(contract),
         )
     });
-    Ok((listing.into(), reader.doubt()))
+    Ok((listing.into(), reader.warning()))
 }
 
-fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let lot = if log.topics.len() == 1 {
         let [token] = reader.head()?;
@@ -164,16 +164,16 @@ fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
             token: reader.topic_uint(2),
         }
     };
-    Ok((canceled(market(log), log, lot.key(log)).into(), reader.doubt()))
+    Ok((canceled(market(log), log, lot.key(log)).into(), reader.warning()))
 }
 
 fn successful<'a>(
     transaction: &Transaction<'a>,
     log: &Log,
-    trail: &Trail,
+    transfers: &TransferIndex,
     changes: &mut Latest<'a>,
     events: &mut Events,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let (lot, price, winner) = if log.topics.len() == 1 {
         let [token, price, winner] = reader.head()?;
@@ -203,7 +203,7 @@ fn successful<'a>(
         .iter()
         .chain(AXIES)
         .any(|listed| *listed == (transaction.chain.0, log.address));
-    let handed = trail.movements(0..u32::MAX).iter().find(|moved| {
+    let handed = transfers.movements(0..u32::MAX).iter().find(|moved| {
         let is_lot = moved.token == lot.token && lot.contract.is_none_or(|contract| contract == moved.contract);
         is_lot && (moved.from, moved.to) == (log.address, winner)
     });
@@ -212,9 +212,9 @@ fn successful<'a>(
         .filter(|_| is_listed)
         .or(handed.map(|moved| moved.contract))
     else {
-        return Ok((Said::default(), reader.doubt()));
+        return Ok((LogOutcome::default(), reader.warning()));
     };
-    let mut deal = Deal::of(
+    let mut trade = Trade::of(
         market(log),
         Side::Auction,
         lot.line(contract).between(Address::ZERO, winner),
@@ -222,40 +222,41 @@ fn successful<'a>(
     );
     if is_listed {
         let seller = seller(transaction, log, &lot, changes, events);
-        settle(transaction, log, &mut deal, seller, events)?;
+        settle(transaction, log, &mut trade, seller, events)?;
         let filled = filled(market(log), log, lot.key(log));
-        return Ok((Said::from(deal).and(filled), reader.doubt()));
+        return Ok((LogOutcome::from(trade).and(filled), reader.warning()));
     }
-    deal.flags
+    trade
+        .flags
         .extend([flag::UNPROVEN, flag::SELLER_UNKNOWN, flag::FEES_UNKNOWN]);
-    Ok((deal.into(), reader.doubt()))
+    Ok((trade.into(), reader.warning()))
 }
 
 /// Fills in who sold, and what the house kept.
 fn settle(
     transaction: &Transaction<'_>,
     log: &Log,
-    deal: &mut Deal,
-    seller: Result<Option<Address>, Refusal>,
+    trade: &mut Trade,
+    seller: Result<Option<Address>, DecodeError>,
     events: &mut Events,
-) -> Result<(), Refusal> {
+) -> Result<(), DecodeError> {
     let cut = events.view(transaction, log.address, OWNER_CUT);
     if seller.is_err() || cut.is_err() {
-        deal.flags.push(flag::NO_ANSWER);
+        trade.flags.push(flag::NO_ANSWER);
     }
     match seller.ok().flatten() {
         Some(seller) => {
-            deal.lines[0].seller = seller;
-            deal.maker = seller;
+            trade.lines[0].seller = seller;
+            trade.maker = seller;
         }
-        None => deal.flags.push(flag::SELLER_UNKNOWN),
+        None => trade.flags.push(flag::SELLER_UNKNOWN),
     }
     match cut.ok().flatten() {
         Some(cut) => {
-            let kept = share(deal.price.unwrap_or_default(), uint(cut), WHOLE)?;
-            deal.fee(log.address, kept, FeeKind::Marketplace);
+            let kept = share(trade.price.unwrap_or_default(), uint(cut), WHOLE)?;
+            trade.fee(log.address, kept, FeeKind::Marketplace);
         }
-        None => deal.flags.push(flag::FEES_UNKNOWN),
+        None => trade.flags.push(flag::FEES_UNKNOWN),
     }
     Ok(())
 }
@@ -267,7 +268,7 @@ fn seller<'a>(
     lot: &Lot,
     changes: &mut Latest<'a>,
     events: &mut Events,
-) -> Result<Option<Address>, Refusal> {
+) -> Result<Option<Address>, DecodeError> {
     if let Some(change) = changes.before(transaction, log, &part(lot.token)) {
         // Kitties do not emit whose they are, and the house of before knew another auction.
         if change.topic0() != Some(&CREATED_OF) || change.topics[1] != log.topics[1] {

@@ -19,11 +19,11 @@ use crate::events::Events;
 use crate::fact::{
     Closing, ClosingReason, Nonces, Order, OrderKind, PriceAllocation, Reach, Side, Standard, flag, reason,
 };
-use crate::log_reader::{self, Reader, Refusal, uint};
+use crate::log_reader::{self, DecodeError, Reader, uint};
 use crate::tokens::cryptopunks::{PUNK_BOUGHT, PUNK_TRANSFER};
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::orders::{Key, Said, canceled, closing, filled, invalidated, lister, only, order, part};
-use crate::trade::trail::Trail;
+use crate::trade::orders::{Key, LogOutcome, canceled, closing, filled, invalidated, lister, only, order, part};
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::{Latest, Transaction};
 
 const CONTRACTS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("b47e3cd837ddf8e4c57f05d70ab865de6e193bbb"))];
@@ -61,18 +61,18 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let mut bids = Latest::new(punk_of_bid);
     for log in transaction.claimed() {
         match log.topic0() {
             Some(&PUNK_BOUGHT) => {
-                let told = punk_bought(transaction, log, &trail, &mut bids, events);
-                events.say(log, told);
+                let decoded = punk_bought(transaction, log, &transfers, &mut bids, events);
+                events.emit(log, decoded);
             }
-            Some(&PUNK_OFFERED) => events.say(log, punk_offered(transaction, log, &trail)),
-            Some(&PUNK_NO_LONGER_FOR_SALE) => events.say(log, no_longer_for_sale(transaction, log)),
-            Some(&PUNK_TRANSFER) => events.say(log, punk_given(log)),
-            _ => events.say(log, bid(log)),
+            Some(&PUNK_OFFERED) => events.emit(log, punk_offered(transaction, log, &transfers)),
+            Some(&PUNK_NO_LONGER_FOR_SALE) => events.emit(log, no_longer_for_sale(transaction, log)),
+            Some(&PUNK_TRANSFER) => events.emit(log, punk_given(log)),
+            _ => events.emit(log, bid(log)),
         }
     }
 }
@@ -87,10 +87,10 @@ fn bid_on(log: &Log, punk: U256) -> Key {
     Key::natural(log, OrderKind::Offer, &[part(punk)])
 }
 
-fn line_of(log: &Log, punk: U256) -> Line {
-    Line {
+fn line_of(log: &Log, punk: U256) -> LineItem {
+    LineItem {
         standard: Standard::CryptoPunks,
-        ..Line::of(log.address, punk, U256::ONE)
+        ..LineItem::of(log.address, punk, U256::ONE)
     }
 }
 
@@ -106,26 +106,29 @@ fn bid_returned(log: &Log, owner: Address, punk: U256) -> Closing {
 fn punk_offered(
     transaction: &Transaction<'_>,
     log: &Log,
-    trail: &Trail,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+    transfers: &TransferIndex,
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [least] = reader.head()?;
     let (punk, taker) = (reader.topic_uint(1), only(reader.topic_address(2)));
     let key = price_of(log, punk);
     if uint(least).is_zero() && taker.is_some() {
-        return Ok((canceled(MARKET, log, key).into(), reader.doubt()));
+        return Ok((canceled(MARKET, log, key).into(), reader.warning()));
     }
-    let maker = lister(transaction, trail, log, log.address, punk);
+    let maker = lister(transaction, transfers, log, log.address, punk);
     let listing = maker.map(|maker| Order {
         price: Some(uint(least)),
         taker,
         ..order(MARKET, log, OrderKind::Listing, key, maker, line_of(log, punk))
     });
-    Ok((listing.into(), reader.doubt()))
+    Ok((listing.into(), reader.warning()))
 }
 
 /// The end of a price, unless the sale that follows emits it.
-fn no_longer_for_sale(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn no_longer_for_sale(
+    transaction: &Transaction<'_>,
+    log: &Log,
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let reader = Reader::new(log);
     let punk = reader.topic_uint(1);
     let mut later = transaction.after(log).iter();
@@ -133,71 +136,71 @@ fn no_longer_for_sale(transaction: &Transaction<'_>, log: &Log) -> Result<(Said,
         next.topic0() == Some(&PUNK_BOUGHT) && next.topics.len() == 4 && next.topics[1] == log.topics[1]
     });
     let ended = (!sold).then(|| canceled(MARKET, log, price_of(log, punk)));
-    Ok((ended.into(), reader.doubt()))
+    Ok((ended.into(), reader.warning()))
 }
 
-fn punk_given(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+fn punk_given(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [punk] = reader.head()?;
     let owner = reader.topic_address(2);
-    Ok((bid_returned(log, owner, uint(punk)), reader.doubt()))
+    Ok((bid_returned(log, owner, uint(punk)), reader.warning()))
 }
 
-fn bid(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn bid(log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [value] = reader.head()?;
     let (punk, bidder) = (reader.topic_uint(1), reader.topic_address(2));
     let key = bid_on(log, punk);
     if log.topic0() == Some(&PUNK_BID_WITHDRAWN) {
-        return Ok((canceled(MARKET, log, key).into(), reader.doubt()));
+        return Ok((canceled(MARKET, log, key).into(), reader.warning()));
     }
     let offer = Order {
         price: Some(uint(value)),
         nonce: Some(punk),
         ..order(MARKET, log, OrderKind::Offer, key, bidder, line_of(log, punk))
     };
-    Ok((offer.into(), reader.doubt()))
+    Ok((offer.into(), reader.warning()))
 }
 
 fn punk_bought<'a>(
     transaction: &Transaction<'a>,
     log: &Log,
-    trail: &Trail,
+    transfers: &TransferIndex,
     bids: &mut Latest<'a>,
     events: &mut Events,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [value] = reader.head()?;
     let (punk, named_buyer) = (reader.topic_uint(1), reader.topic_address(3));
-    let moved = trail.movements(log.log_index..log.log_index + 1).first();
-    let moved = moved.ok_or(Refusal(reason::PUNK_BUYER_UNKNOWN))?;
+    let moved = transfers.movements(log.log_index..log.log_index + 1).first();
+    let moved = moved.ok_or(DecodeError(reason::PUNK_BUYER_UNKNOWN))?;
     let line = line_of(log, punk).between(moved.from, moved.to);
     let (price, bid) = (price_of(log, punk), bid_on(log, punk));
-    let said = if named_buyer.is_zero() {
-        Said::from(bid_accepted(line, live_bid(transaction, log, punk, bids, events)))
+    let outcome = if named_buyer.is_zero() {
+        LogOutcome::from(bid_accepted(line, live_bid(transaction, log, punk, bids, events)))
             .and(filled(MARKET, log, bid))
             .and(invalidated(MARKET, log, price))
     } else {
-        Said::from(Deal::of(MARKET, Side::Listing, line, uint(value)))
+        LogOutcome::from(Trade::of(MARKET, Side::Listing, line, uint(value)))
             .and(filled(MARKET, log, price))
             .and(bid_returned(log, moved.to, punk))
     };
-    Ok((said, reader.doubt()))
+    Ok((outcome, reader.warning()))
 }
 
-/// The deal for a punk whose owner accepted a bid. A live bid of somebody else is not the one.
-fn bid_accepted(line: Line, bid: Option<Bid>) -> Deal {
+/// The trade for a punk whose owner accepted a bid. A live bid of somebody else is not the one.
+fn bid_accepted(line: LineItem, bid: Option<Bid>) -> Trade {
     let price = bid.filter(|bid| bid.bidder == line.buyer).map(|bid| bid.value);
-    let mut deal = Deal {
+    let mut trade = Trade {
         price,
         allocation: PriceAllocation::Inferred,
-        ..Deal::of(MARKET, Side::Offer, line, U256::ZERO)
+        ..Trade::of(MARKET, Side::Offer, line, U256::ZERO)
     };
     if price.is_none() {
-        deal.allocation = PriceAllocation::Unknown;
-        deal.flags.push(flag::PRICE_OF_BID);
+        trade.allocation = PriceAllocation::Unknown;
+        trade.flags.push(flag::PRICE_OF_BID);
     }
-    deal
+    trade
 }
 
 /// A bid on a punk.

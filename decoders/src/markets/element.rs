@@ -11,10 +11,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Nonces, Side, Standard, flag};
-use crate::log_reader::{Reader, Refusal, Tuple, Word, uint};
-use crate::markets::zeroex::{ERC721_CANCELLED, ERC1155_CANCELLED, counterpart, currency, told};
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::orders::{Key, Said, filled, filled_by, revoked};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
+use crate::markets::zeroex::{ERC721_CANCELLED, ERC1155_CANCELLED, counterpart, currency, trade_of};
+use crate::trade::orders::{Key, LogOutcome, filled, filled_by, revoked};
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[
@@ -75,9 +75,9 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let logs: Vec<&Log> = transaction.claimed().collect();
     for (index, log) in logs.iter().enumerate() {
         if is_fill(log) {
-            events.say(log, sold(&logs, index));
+            events.emit(log, sold(&logs, index));
         } else {
-            events.say(log, taken_back(log));
+            events.emit(log, taken_back(log));
         }
     }
 }
@@ -90,16 +90,19 @@ fn is_fill(log: &Log) -> bool {
 }
 
 /// A fill, and what it sold. Who matched two orders is not emitted.
-fn sold(logs: &[&Log], index: usize) -> Result<(Said, Option<&'static str>), Refusal> {
-    let (deal, closing, doubt) = read(logs[index])?;
-    let other = counterpart(logs, index, &deal, |other| {
+fn sold(logs: &[&Log], index: usize) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
+    let (trade, closing, warning) = read(logs[index])?;
+    let other = counterpart(logs, index, &trade, |other| {
         let (other, _, _) = read(other).ok().filter(|_| is_fill(other))?;
-        (other.market.version == deal.market.version).then_some(other)
+        (other.market.version == trade.market.version).then_some(other)
     });
-    Ok((Said::from(told(deal, other, Address::ZERO)).and(closing), doubt))
+    Ok((
+        LogOutcome::from(trade_of(trade, other, Address::ZERO)).and(closing),
+        warning,
+    ))
 }
 
-fn read(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
+fn read(log: &Log) -> Result<(Trade, Closing, Option<&'static str>), DecodeError> {
     match log.topic0() {
         Some(&OLD_SELL_721 | &OLD_BUY_721 | &OLD_SELL_1155 | &OLD_BUY_1155) => older(log),
         _ => newer(log),
@@ -114,7 +117,7 @@ fn market(version: &'static str) -> Market {
 }
 
 /// The end of the orders under one nonce, or, where the nonce of all hashes is raised, of all.
-fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [maker, nonce] = reader.head()?;
     let nonces = if log.topic0() == Some(&HASH_NONCE_INCREMENTED) {
@@ -123,7 +126,7 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
         Nonces::Exactly(uint(nonce))
     };
     let maker = reader.address(maker);
-    Ok((revoked(market("v2"), log, maker, nonces), reader.doubt()))
+    Ok((revoked(market("v2"), log, maker, nonces), reader.warning()))
 }
 
 /// The words both layouts share.
@@ -141,7 +144,7 @@ struct Fill<'a> {
 }
 
 impl Fill<'_> {
-    fn deal(&self, reader: &mut Reader<'_>, log: &Log) -> Deal {
+    fn trade(&self, reader: &mut Reader<'_>, log: &Log) -> Trade {
         let (maker, taker) = (reader.address(self.maker), reader.address(self.taker));
         let is_bid = matches!(log.topic0(), Some(&OLD_BUY_721 | &OLD_BUY_1155 | &BUY_721 | &BUY_1155));
         let (side, seller, buyer) = if is_bid {
@@ -149,19 +152,19 @@ impl Fill<'_> {
         } else {
             (Side::Listing, maker, taker)
         };
-        let line = Line {
+        let line = LineItem {
             standard: self.quantity.map_or(Standard::Erc721, |_| Standard::Erc1155),
-            ..Line::of(
+            ..LineItem::of(
                 reader.address(self.contract),
                 uint(self.token),
                 self.quantity.map_or(U256::ONE, uint),
             )
             .between(seller, buyer)
         };
-        Deal {
+        Trade {
             order_hash: Some(B256::from(*self.hash)),
             currency: currency(reader.address(self.currency)),
-            ..Deal::of(market(self.version), side, line, uint(self.amount))
+            ..Trade::of(market(self.version), side, line, uint(self.amount))
         }
     }
 
@@ -174,7 +177,7 @@ impl Fill<'_> {
     }
 }
 
-fn older(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
+fn older(log: &Log) -> Result<(Trade, Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [maker, taker, currency, amount, contract, token, hash] = reader.words(Tuple::ROOT)?;
     let mut fill = Fill {
@@ -194,12 +197,12 @@ fn older(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
     } else {
         reader.head::<7>()?;
     }
-    let mut deal = fill.deal(&mut reader, log);
-    deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
-    Ok((deal, fill.closing(log), reader.doubt()))
+    let mut trade = fill.trade(&mut reader, log);
+    trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    Ok((trade, fill.closing(log), reader.warning()))
 }
 
-fn newer(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
+fn newer(log: &Log) -> Result<(Trade, Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [hash, maker, taker, _nonce, currency, amount, fees_at, contract, token] = reader.head()?;
     let mut fill = Fill {
@@ -217,7 +220,7 @@ fn newer(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
         let [.., quantity] = reader.head::<10>()?;
         fill.quantity = Some(quantity);
     }
-    let mut deal = fill.deal(&mut reader, log);
+    let mut trade = fill.trade(&mut reader, log);
     for [recipient, amount] in reader.records(Tuple::ROOT, fees_at)? {
         let recipient = reader.address(recipient);
         let kind = if FEE_WALLETS.contains(&recipient) {
@@ -225,7 +228,7 @@ fn newer(log: &Log) -> Result<(Deal, Closing, Option<&'static str>), Refusal> {
         } else {
             FeeKind::Royalty
         };
-        deal.fee(recipient, uint(amount), kind);
+        trade.fee(recipient, uint(amount), kind);
     }
-    Ok((deal, fill.closing(log), reader.doubt()))
+    Ok((trade, fill.closing(log), reader.warning()))
 }

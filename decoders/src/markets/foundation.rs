@@ -17,10 +17,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Order, OrderKind, Side, flag};
-use crate::log_reader::{self, Reader, Refusal, Tuple, Word, uint};
-use crate::trade::deal::{Deal, Line, Market, sum_of};
-use crate::trade::orders::{Key, Said, canceled, filled, invalidated, order, part, until};
-use crate::trade::trail::Movement;
+use crate::log_reader::{self, DecodeError, Reader, Tuple, Word, uint};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled, invalidated, order, part, until};
+use crate::trade::transfer_index::Movement;
+use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::{Latest, Transaction};
 
 const CONTRACTS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("cda72070e455bb31c7690a170224ce43623d0b6f"))];
@@ -95,37 +95,37 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let mut created = Latest::new(Auction::number_of);
     let mut referral = None;
     let mut since = 0;
     for log in transaction.claimed() {
-        let told = match log.topic0() {
+        let decoded = match log.topic0() {
             Some(&BUY_REFERRAL_PAID) => {
-                let verdict = Referral::read(log).map(|(paid, doubt)| {
+                let verdict = Referral::read(log).map(|(paid, warning)| {
                     referral = Some(paid);
-                    doubt
+                    warning
                 });
                 events.settle(log, verdict);
                 continue;
             }
             Some(&BUY_PRICE_ACCEPTED | &OFFER_ACCEPTED | &PRIVATE_SALE_FINALIZED) => sale(log),
             Some(&RESERVE_AUCTION_FINALIZED) => {
-                let moved = trail.movements(since..log.log_index);
+                let moved = transfers.movements(since..log.log_index);
                 finalized(transaction, log, moved, &mut created, events)
             }
             Some(&BUY_PRICE_SET | &OFFER_MADE | &AUCTION_CREATED) => opened(log),
             Some(&AUCTION_UPDATED) => reserve_changed(transaction, log, &mut created, events),
             _ => ended(log),
         };
-        let told = told.map(|(mut said, doubt)| {
-            for deal in &mut said.deals {
-                share_out(deal, referral.take());
+        let decoded = decoded.map(|(mut outcome, warning)| {
+            for trade in &mut outcome.trades {
+                share_out(trade, referral.take());
                 since = log.log_index + 1;
             }
-            (said, doubt)
+            (outcome, warning)
         });
-        events.say(log, told);
+        events.emit(log, decoded);
     }
 }
 
@@ -144,15 +144,15 @@ fn auction(log: &Log, number: U256) -> Key {
     Key::natural(log, OrderKind::Listing, &[part(number)])
 }
 
-fn opened(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn opened(log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     if log.topic0() == Some(&AUCTION_CREATED) {
         let [_duration, _extension, reserve, number] = reader.head()?;
         let auction = Auction::created(&mut reader, uint(number));
-        return Ok((auction.order(log, uint(reserve)).into(), reader.doubt()));
+        return Ok((auction.order(log, uint(reserve)).into(), reader.warning()));
     }
     let (contract, token, maker) = (reader.topic_address(1), reader.topic_uint(2), reader.topic_address(3));
-    let line = Line::of(contract, token, U256::ONE);
+    let line = LineItem::of(contract, token, U256::ONE);
     let opened = if log.topic0() == Some(&OFFER_MADE) {
         let [amount, expiration] = reader.head()?;
         let key = offer_for(log, contract, token);
@@ -170,7 +170,7 @@ fn opened(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
             ..order(MARKET, log, OrderKind::Listing, key, maker, line)
         }
     };
-    Ok((opened.into(), reader.doubt()))
+    Ok((opened.into(), reader.warning()))
 }
 
 /// What an auction is about.
@@ -199,8 +199,8 @@ impl Auction {
         Some(B256::from(*number))
     }
 
-    fn line(&self) -> Line {
-        Line::of(self.contract, self.token, U256::ONE)
+    fn line(&self) -> LineItem {
+        LineItem::of(self.contract, self.token, U256::ONE)
     }
 
     fn order(&self, log: &Log, reserve: U256) -> Order {
@@ -222,7 +222,7 @@ fn auction_of<'a>(
     number: U256,
     created: &mut Latest<'a>,
     events: &mut Events,
-) -> Result<Option<Auction>, Refusal> {
+) -> Result<Option<Auction>, DecodeError> {
     if let Some(creation) = created.before(transaction, log, &part(number)) {
         let mut reader = Reader::new(creation);
         return Ok(Some(Auction::created(&mut reader, number)));
@@ -244,15 +244,15 @@ fn reserve_changed<'a>(
     log: &Log,
     created: &mut Latest<'a>,
     events: &mut Events,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [reserve] = reader.head()?;
     let auction = auction_of(transaction, log, reader.topic_uint(1), created, events)?;
     let changed = auction.map(|auction| auction.order(log, uint(reserve)));
-    Ok((changed.into(), reader.doubt()))
+    Ok((changed.into(), reader.warning()))
 }
 
-fn ended(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn ended(log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     if matches!(
         log.topic0(),
@@ -275,10 +275,10 @@ fn ended(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
             }
         }
     };
-    Ok((closing.into(), reader.doubt()))
+    Ok((closing.into(), reader.warning()))
 }
 
-fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn sale(log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let (other, shares) = if log.topic0() == Some(&PRIVATE_SALE_FINALIZED) {
         let [other, shares @ .., _deadline] = reader.head::<5>()?;
@@ -294,14 +294,14 @@ fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
         _ => (Side::Listing, named, other),
     };
     let (contract, token) = (reader.topic_address(1), reader.topic_uint(2));
-    let line = Line::of(contract, token, U256::ONE).between(seller, buyer);
-    let deal = Said::from(shared(side, line, shares)?);
-    let said = match side {
-        Side::Offer => deal.and(filled(MARKET, log, offer_for(log, contract, token))),
-        Side::Listing => deal.and(filled(MARKET, log, price_of(log, contract, token))),
-        _ => deal,
+    let line = LineItem::of(contract, token, U256::ONE).between(seller, buyer);
+    let trade = LogOutcome::from(shared(side, line, shares)?);
+    let outcome = match side {
+        Side::Offer => trade.and(filled(MARKET, log, offer_for(log, contract, token))),
+        Side::Listing => trade.and(filled(MARKET, log, price_of(log, contract, token))),
+        _ => trade,
     };
-    Ok((said, reader.doubt()))
+    Ok((outcome, reader.warning()))
 }
 
 /// An auction that ended with a sale; `moved` is what moved since the sale before.
@@ -311,42 +311,42 @@ fn finalized<'a>(
     moved: &[Movement],
     created: &mut Latest<'a>,
     events: &mut Events,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let shares = reader.head::<3>()?;
     let (number, seller, winner) = (reader.topic_uint(1), reader.topic_address(2), reader.topic_address(3));
     let mut deliveries = moved.iter().rev();
     let delivered = deliveries.find(|moved| moved.to == winner && (moved.from == log.address || moved.from == seller));
     let line = match delivered {
-        Some(moved) => Line::of(moved.contract, moved.token, moved.quantity),
+        Some(moved) => LineItem::of(moved.contract, moved.token, moved.quantity),
         // Without an answer the sale stands, of a token that is not named.
         None => match auction_of(transaction, log, number, created, events).ok().flatten() {
             Some(auction) => auction.line(),
-            None => Line {
+            None => LineItem {
                 token: None,
-                ..Line::of(Address::ZERO, U256::ZERO, U256::ONE)
+                ..LineItem::of(Address::ZERO, U256::ZERO, U256::ONE)
             },
         },
     };
-    let deal = shared(Side::Auction, line.between(seller, winner), shares)?;
+    let trade = shared(Side::Auction, line.between(seller, winner), shares)?;
     let closing = filled(MARKET, log, auction(log, number));
-    Ok((Said::from(deal).and(closing), reader.doubt()))
+    Ok((LogOutcome::from(trade).and(closing), reader.warning()))
 }
 
-/// The deal of a line for what market, creator and seller got. Where the seller got nothing, the seller is the creator.
-fn shared(side: Side, line: Line, shares: &[Word; 3]) -> Result<Deal, Refusal> {
+/// The trade of a line for what market, creator and seller got. Where the seller got nothing, the seller is the creator.
+fn shared(side: Side, line: LineItem, shares: &[Word; 3]) -> Result<Trade, DecodeError> {
     let [market, creator, seller] = [&shares[0], &shares[1], &shares[2]].map(uint);
-    let mut deal = Deal::of(MARKET, side, line, sum_of([market, creator, seller])?);
-    deal.fee(TREASURY, market, FeeKind::Marketplace);
+    let mut trade = Trade::of(MARKET, side, line, sum_of([market, creator, seller])?);
+    trade.fee(TREASURY, market, FeeKind::Marketplace);
     if !seller.is_zero() {
-        deal.fee(Address::ZERO, creator, FeeKind::Royalty);
+        trade.fee(Address::ZERO, creator, FeeKind::Royalty);
     } else if !creator.is_zero() {
-        deal.flags.push(flag::PRIMARY);
+        trade.flags.push(flag::PRIMARY);
     }
     if line.token.is_none() {
-        deal.flags.push(flag::TOKEN_UNKNOWN);
+        trade.flags.push(flag::TOKEN_UNKNOWN);
     }
-    Ok(deal)
+    Ok(trade)
 }
 
 /// What the market paid out of its share to the one that referred the buyer of a token.
@@ -358,7 +358,7 @@ struct Referral {
 }
 
 impl Referral {
-    fn read(log: &Log) -> Result<(Self, Option<&'static str>), Refusal> {
+    fn read(log: &Log) -> Result<(Self, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
         let [referrer, amount, _of_seller] = reader.head()?;
         let referral = Referral {
@@ -367,20 +367,20 @@ impl Referral {
             referrer: reader.address(referrer),
             amount: uint(amount),
         };
-        Ok((referral, reader.doubt()))
+        Ok((referral, reader.warning()))
     }
 }
 
 /// Takes the payment for a referral out of the market's share.
-fn share_out(deal: &mut Deal, referral: Option<Referral>) {
-    let line = deal.lines[0];
+fn share_out(trade: &mut Trade, referral: Option<Referral>) {
+    let line = trade.lines[0];
     let Some(paid) = referral.filter(|paid| (paid.contract, Some(paid.token)) == (line.contract, line.token)) else {
         return;
     };
-    let mut fees = deal.fees.iter_mut();
+    let mut fees = trade.fees.iter_mut();
     let market = fees.find(|fee| fee.kind == FeeKind::Marketplace && fee.amount >= paid.amount);
     if let Some(market) = market {
         market.amount -= paid.amount;
-        deal.fee(paid.referrer, paid.amount, FeeKind::Marketplace);
+        trade.fee(paid.referrer, paid.amount, FeeKind::Marketplace);
     }
 }

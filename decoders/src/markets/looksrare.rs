@@ -16,10 +16,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, flag, reason};
-use crate::log_reader::{Reader, Refusal, Tuple, Word, uint};
-use crate::trade::deal::{Deal, Line, Market, sum_of};
-use crate::trade::orders::{Key, Said, closing, filled, filled_by, revoked};
-use crate::trade::trail::{Payment, Trail};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
+use crate::trade::orders::{Key, LogOutcome, closing, filled, filled_by, revoked};
+use crate::trade::transfer_index::{Payment, TransferIndex};
+use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
 
 const V1: &[(u64, Address)] = &[(chains::ETHEREUM, address!("59728544b08ab483533076417fbbb2fd0b17ce3a"))];
@@ -71,42 +71,45 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
 pub(crate) fn decode_as(name: &'static str, transaction: &Transaction<'_>, events: &mut Events) {
     let market = |version| Market { name, version };
     let (first, second) = (market("v1"), market("v2"));
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let mut royalties: Vec<Royalty> = Vec::new();
     let mut since = 0;
     for log in transaction.claimed() {
         match log.topic0() {
             Some(&ROYALTY_PAYMENT) => {
-                let verdict = Royalty::read(log).map(|(royalty, doubt)| {
+                let verdict = Royalty::read(log).map(|(royalty, warning)| {
                     royalties.push(royalty);
-                    doubt
+                    warning
                 });
                 events.settle(log, verdict);
             }
             Some(&TAKER_BID | &TAKER_ASK) => {
-                events.say(log, first_version(first, log, &trail, since..log.log_index, &royalties));
+                events.emit(
+                    log,
+                    first_version(first, log, &transfers, since..log.log_index, &royalties),
+                );
                 since = log.log_index + 1;
                 royalties.clear();
             }
-            Some(&TAKER_BID_V2 | &TAKER_ASK_V2) => events.say(log, second_version(second, log)),
-            Some(&CANCEL_ALL | &CANCEL_MULTIPLE) => events.say(log, taken_back(first, log)),
-            _ => events.say(log, taken_back(second, log)),
+            Some(&TAKER_BID_V2 | &TAKER_ASK_V2) => events.emit(log, second_version(second, log)),
+            Some(&CANCEL_ALL | &CANCEL_MULTIPLE) => events.emit(log, taken_back(first, log)),
+            _ => events.emit(log, taken_back(second, log)),
         }
     }
 }
 
 /// The orders a maker takes back. New nonces of v2 may spare the maker's bids or asks; nothing that stands on the chain shows
 /// which is which, so that all are emitted.
-fn taken_back(market: Market, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn taken_back(market: Market, log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let each = |maker, nonces: &[Word]| {
         let exactly = |nonce| revoked(market, log, maker, Nonces::Exactly(uint(nonce)));
-        Said {
+        LogOutcome {
             closings: nonces.iter().map(exactly).collect(),
-            ..Said::default()
+            ..LogOutcome::default()
         }
     };
-    let said = match log.topic0() {
+    let outcome = match log.topic0() {
         Some(&CANCEL_ALL) => {
             let [least] = reader.head()?;
             let below = Nonces::Below(uint(least));
@@ -127,7 +130,7 @@ fn taken_back(market: Market, log: &Log) -> Result<(Said, Option<&'static str>),
             each(reader.address(maker), nonces)
         }
     };
-    Ok((said, reader.doubt()))
+    Ok((outcome, reader.warning()))
 }
 
 /// The end of the other orders under the nonce of a filled one.
@@ -146,7 +149,7 @@ struct Royalty {
 }
 
 impl Royalty {
-    fn read(log: &Log) -> Result<(Self, Option<&'static str>), Refusal> {
+    fn read(log: &Log) -> Result<(Self, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
         let [currency, amount] = reader.head()?;
         let royalty = Royalty {
@@ -156,17 +159,17 @@ impl Royalty {
             currency: reader.address(currency),
             amount: uint(amount),
         };
-        Ok((royalty, reader.doubt()))
+        Ok((royalty, reader.warning()))
     }
 }
 
 fn first_version(
     market: Market,
     log: &Log,
-    trail: &Trail,
+    transfers: &TransferIndex,
     window: Range<u32>,
     royalties: &[Royalty],
-) -> Result<(Said, Option<&'static str>), Refusal> {
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [hash, nonce, currency, contract, token, quantity, price] = reader.head()?;
     let (taker, maker) = (reader.topic_address(1), reader.topic_address(2));
@@ -176,29 +179,33 @@ fn first_version(
     } else {
         (Side::Offer, taker, maker)
     };
-    let line = Line::of(contract, uint(token), uint(quantity)).between(seller, buyer);
-    let mut deal = Deal {
+    let line = LineItem::of(contract, uint(token), uint(quantity)).between(seller, buyer);
+    let mut trade = Trade {
         order_hash: Some(B256::from(*hash)),
         currency,
-        ..Deal::of(market, side, line, uint(price))
+        ..Trade::of(market, side, line, uint(price))
     };
     let royalty = royalties.iter().rev().find(|royalty| {
         royalty.contract == contract && Some(royalty.token) == line.token && royalty.currency == currency
     });
     if let Some(royalty) = royalty {
-        deal.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
+        trade.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
     }
-    protocol_fee(&mut deal, trail.shares(window, currency, uint(price), seller), royalty);
-    let said = Said::from(deal)
+    protocol_fee(
+        &mut trade,
+        transfers.shares(window, currency, uint(price), seller),
+        royalty,
+    );
+    let outcome = LogOutcome::from(trade)
         .and(filled(market, log, Key::hash(B256::from(*hash))))
         .and(outlived(market, log, maker, nonce));
-    Ok((said, reader.doubt()))
+    Ok((outcome, reader.warning()))
 }
 
 /// Records what of the `shares` in the price neither the seller got nor the creator, whose `royalty` is recorded already.
-fn protocol_fee(deal: &mut Deal, shares: Option<Vec<Payment>>, royalty: Option<&Royalty>) {
+fn protocol_fee(trade: &mut Trade, shares: Option<Vec<Payment>>, royalty: Option<&Royalty>) {
     let Some(mut shares) = shares else {
-        deal.flags.push(flag::FEES_UNKNOWN);
+        trade.flags.push(flag::FEES_UNKNOWN);
         return;
     };
     let paid = royalty.map(|royalty| (royalty.recipient, royalty.amount));
@@ -206,11 +213,11 @@ fn protocol_fee(deal: &mut Deal, shares: Option<Vec<Payment>>, royalty: Option<&
         shares.remove(paid);
     }
     for share in shares {
-        deal.fee(share.to, share.amount, FeeKind::Marketplace);
+        trade.fee(share.to, share.amount, FeeKind::Marketplace);
     }
 }
 
-fn second_version(market: Market, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn second_version(market: Market, log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [
         hash,
@@ -240,38 +247,38 @@ fn second_version(market: Market, log: &Log) -> Result<(Said, Option<&'static st
         reader.list(Tuple::ROOT, quantities_at)?,
     );
     if tokens.len() != quantities.len() {
-        return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
+        return Err(DecodeError(reason::BATCH_LENGTH_MISMATCH));
     }
-    let lines: SmallVec<[Line; 1]> = tokens
+    let lines: SmallVec<[LineItem; 1]> = tokens
         .iter()
         .zip(quantities)
-        .map(|(token, quantity)| Line::of(contract, uint(token), uint(quantity)).between(seller, buyer))
+        .map(|(token, quantity)| LineItem::of(contract, uint(token), uint(quantity)).between(seller, buyer))
         .collect();
     let Some(line) = lines.first() else {
-        return Err(Refusal(reason::DATA_TOO_SHORT));
+        return Err(DecodeError(reason::DATA_TOO_SHORT));
     };
     let key = Key::hash(B256::from(*hash));
-    let mut deal = Deal {
+    let mut trade = Trade {
         order_hash: Some(B256::from(*hash)),
         taker_raw: Some(first),
         currency,
-        ..Deal::of(market, side, *line, sum_of([net, royalty, protocol])?)
+        ..Trade::of(market, side, *line, sum_of([net, royalty, protocol])?)
     };
-    deal.fee(royalty_to, royalty, FeeKind::Royalty);
+    trade.fee(royalty_to, royalty, FeeKind::Royalty);
     // The log states the amount only.
-    deal.fee(Address::ZERO, protocol, FeeKind::Marketplace);
-    let maker = deal.maker;
+    trade.fee(Address::ZERO, protocol, FeeKind::Marketplace);
+    let maker = trade.maker;
     let units = lines
         .iter()
         .map(|line| line.quantity)
         .fold(U256::ZERO, U256::saturating_add);
-    deal.lines = lines;
-    let said = if uint(dead).is_zero() {
-        Said::from(deal).and(filled_by(market, log, key, units))
+    trade.lines = lines;
+    let outcome = if uint(dead).is_zero() {
+        LogOutcome::from(trade).and(filled_by(market, log, key, units))
     } else {
-        Said::from(deal)
+        LogOutcome::from(trade)
             .and(filled(market, log, key))
             .and(outlived(market, log, maker, nonce))
     };
-    Ok((said, reader.doubt()))
+    Ok((outcome, reader.warning()))
 }

@@ -16,10 +16,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Order, OrderKind, PriceAllocation, Side, Standard, flag, reason};
-use crate::log_reader::{self, Reader, Refusal, Word, share, uint};
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::orders::{Key, Said, canceled, filled, filled_by, from, invalidated, order, until};
-use crate::trade::trail::Trail;
+use crate::log_reader::{self, DecodeError, Reader, Word, share, uint};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled, filled_by, from, invalidated, order, until};
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[
@@ -86,7 +86,7 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let mut since = 0;
     let mut claimed = transaction.claimed().peekable();
     while let Some(log) = claimed.next() {
@@ -94,20 +94,20 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             continue;
         }
         if matches!(log.topic0(), Some(&CANCEL_LISTING | &RESCIND_OFFER)) {
-            events.say(log, taken_back(log));
+            events.emit(log, taken_back(log));
             continue;
         }
         let details = claimed.peek().filter(|details| are_details(details, log));
-        let created = details.and_then(|details| Listing::created(log, details, &trail));
+        let created = details.and_then(|details| Listing::created(log, details, &transfers));
         let listing = created.map_or_else(|| Listing::of(transaction, log, events), Ok);
         if matches!(log.topic0(), Some(&CREATE_LISTING | &MODIFY_LISTING | &OFFER)) {
-            events.say(log, listing.and_then(|listing| opened(log, &listing)));
+            events.emit(log, listing.and_then(|listing| opened(log, &listing)));
             continue;
         }
         let window = since..log.log_index;
         since = log.log_index + 1;
-        let listing = listing.or_else(|unanswered| Listing::seen(log, &trail, window.clone()).ok_or(unanswered));
-        events.say(log, listing.and_then(|listing| sale(log, &listing, &trail, window)));
+        let listing = listing.or_else(|unanswered| Listing::seen(log, &transfers, window.clone()).ok_or(unanswered));
+        events.emit(log, listing.and_then(|listing| sale(log, &listing, &transfers, window)));
     }
 }
 
@@ -129,7 +129,7 @@ fn offered(log: &Log, maker: Address) -> Key {
 }
 
 /// A listing made or changed, or an offer for it; none for what no token stands for yet.
-fn opened(log: &Log, listing: &Listing) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
+fn opened(log: &Log, listing: &Listing) -> Result<(Option<Order>, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let kinds = [INDIVIDUAL_AUCTION, FIXED_PRICE, DYNAMIC_PRICE].map(U256::from);
     let (amount, start, end) = match log.topic0() {
@@ -148,7 +148,7 @@ fn opened(log: &Log, listing: &Listing) -> Result<(Option<Order>, Option<&'stati
                     listing.line(listing.per_sale),
                 )
             };
-            return Ok(((!listing.is_lazy).then_some(offer), reader.doubt()));
+            return Ok(((!listing.is_lazy).then_some(offer), reader.warning()));
         }
         Some(&MODIFY_LISTING) => {
             let [amount, start, end] = reader.head()?;
@@ -160,14 +160,14 @@ fn opened(log: &Log, listing: &Listing) -> Result<(Option<Order>, Option<&'stati
         }
     };
     if listing.is_lazy || !kinds.contains(&listing.kind) {
-        return Ok((None, reader.doubt()));
+        return Ok((None, reader.warning()));
     }
     // Without a start the end is how long it lasts from the first sale or bid on.
     let expires_at = if start.is_zero() { None } else { until(end) };
     let line = listing.line(listing.available);
     let price = amount
         .checked_mul(listing.sales())
-        .ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
+        .ok_or(DecodeError(reason::AMOUNT_OVERFLOW))?;
     let opened = Order {
         currency: listing.currency,
         price: (listing.kind != U256::from(DYNAMIC_PRICE)).then_some(price),
@@ -177,10 +177,10 @@ fn opened(log: &Log, listing: &Listing) -> Result<(Option<Order>, Option<&'stati
         auction: listing.kind == U256::from(INDIVIDUAL_AUCTION),
         ..order(MARKET, log, OrderKind::Listing, listed(log), listing.seller, line)
     };
-    Ok((Some(opened), reader.doubt()))
+    Ok((Some(opened), reader.warning()))
 }
 
-fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [who, _amount] = reader.head()?;
     let who = reader.address(who);
@@ -189,7 +189,7 @@ fn taken_back(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
     } else {
         offered(log, who)
     };
-    Ok((canceled(MARKET, log, key).into(), reader.doubt()))
+    Ok((canceled(MARKET, log, key).into(), reader.warning()))
 }
 
 /// What the market keeps of a listing.
@@ -218,22 +218,22 @@ struct Listing {
 
 impl Listing {
     /// The listing that `log` names.
-    fn of(transaction: &Transaction<'_>, log: &Log, events: &mut Events) -> Result<Self, Refusal> {
+    fn of(transaction: &Transaction<'_>, log: &Log, events: &mut Events) -> Result<Self, DecodeError> {
         let call = Call::of(log.address, GET_LISTING, &[log.topics[1]]);
         let words = events.ask::<LISTING_WORDS>(transaction, call)?;
         words
             .filter(|[offset, id, ..]| uint(offset) == LISTING_OFFSET && *id == log.topics[1].0)
             .map(Self::read)
-            .ok_or(Refusal(reason::CONTRACT_UNKNOWN))
+            .ok_or(DecodeError(reason::CONTRACT_UNKNOWN))
     }
 
     /// The listing that `log` creates, as far as the transaction shows it: its token in the log of its details, its seller by the
     /// movement that handed the token over.
-    fn created(log: &Log, details: &Log, trail: &Trail) -> Option<Self> {
+    fn created(log: &Log, details: &Log, transfers: &TransferIndex) -> Option<Self> {
         let [_, _, kind, available, per_sale, _, _, _, _, _, currency, _] = Reader::new(log).head().ok()?;
         let [token, contract, standard, lazy] = Reader::new(details).head().ok()?;
         let (contract, token, is_lazy) = (log_reader::address(contract), uint(token), !uint(lazy).is_zero());
-        let moves = trail.of_token(contract, token).map(|(_, movement)| movement);
+        let moves = transfers.transfers_of(contract, token).map(|(_, movement)| movement);
         let escrow = moves
             .rev()
             .find(|movement| movement.to == log.address && movement.log_index < log.log_index);
@@ -259,7 +259,7 @@ impl Listing {
 
     /// The listing as far as its sale shows it: what the market gave the buyer, or what was created for the buyer, and in what
     /// the buyer paid then, or the market paid out what the buyer had deposited for the offer.
-    fn seen(log: &Log, trail: &Trail, window: Range<u32>) -> Option<Self> {
+    fn seen(log: &Log, transfers: &TransferIndex, window: Range<u32>) -> Option<Self> {
         let mut reader = Reader::new(log);
         let (buyer, count, payer) = match log.topic0() {
             Some(&PURCHASE) => {
@@ -273,11 +273,11 @@ impl Listing {
             }
             _ => return None,
         };
-        let handed = trail
+        let handed = transfers
             .movements(window.clone())
             .iter()
             .rfind(|movement| movement.to == buyer && (movement.from.is_zero() || movement.from == log.address))?;
-        let mut payments = trail.payments(handed.log_index..window.end).iter();
+        let mut payments = transfers.payments(handed.log_index..window.end).iter();
         let paid = payments.find(|payment| payment.from == payer);
         Some(Listing {
             seller: Address::ZERO,
@@ -322,30 +322,36 @@ impl Listing {
 
     /// Records the shares of the market, which keeps its own for later, and of the `referrer` where it is known whether there is
     /// one. Creators get theirs before the seller does, and nothing states how much; of what the sale creates they get none.
-    fn fees(&self, log: &Log, referrer: Option<Address>, deal: &mut Deal) -> Result<(), Refusal> {
-        let price = deal.price.unwrap_or_default();
+    fn fees(&self, log: &Log, referrer: Option<Address>, trade: &mut Trade) -> Result<(), DecodeError> {
+        let price = trade.price.unwrap_or_default();
         let [of_market, of_referrer] = self.rates;
-        deal.fee(log.address, share(price, of_market, WHOLE)?, FeeKind::Marketplace);
+        trade.fee(log.address, share(price, of_market, WHOLE)?, FeeKind::Marketplace);
         if let Some(referrer) = referrer.filter(|referrer| !referrer.is_zero()) {
-            deal.fee(referrer, share(price, of_referrer, WHOLE)?, FeeKind::Tip);
+            trade.fee(referrer, share(price, of_referrer, WHOLE)?, FeeKind::Tip);
         }
         if self.is_seen || !self.is_lazy || (referrer.is_none() && !of_referrer.is_zero()) {
-            deal.flags.push(flag::FEES_UNKNOWN);
+            trade.flags.push(flag::FEES_UNKNOWN);
         }
         Ok(())
     }
 
     /// What `count` sales of the listing sell to `buyer`.
-    fn lines(&self, count: U256, buyer: Address, trail: &Trail, window: Range<u32>) -> Result<Vec<Line>, Refusal> {
+    fn lines(
+        &self,
+        count: U256,
+        buyer: Address,
+        transfers: &TransferIndex,
+        window: Range<u32>,
+    ) -> Result<Vec<LineItem>, DecodeError> {
         if self.is_lazy {
-            let minted = trail.movements(window).iter();
+            let minted = transfers.movements(window).iter();
             let minted = minted.filter(|movement| movement.from.is_zero() && movement.to == buyer);
             // What else was created for the buyer stands before.
             let contract = minted.clone().next_back().map(|movement| movement.contract);
             let minted = minted.filter(|movement| Some(movement.contract) == contract);
-            let lines = minted.map(|movement| Line {
+            let lines = minted.map(|movement| LineItem {
                 standard: movement.standard,
-                ..Line::of(movement.contract, movement.token, movement.quantity).between(self.seller, buyer)
+                ..LineItem::of(movement.contract, movement.token, movement.quantity).between(self.seller, buyer)
             });
             return Ok(lines.collect());
         }
@@ -353,9 +359,9 @@ impl Listing {
     }
 
     /// How many units `count` sales sell.
-    fn units(&self, count: U256) -> Result<U256, Refusal> {
+    fn units(&self, count: U256) -> Result<U256, DecodeError> {
         let units = if self.is_1155 { self.per_sale } else { U256::ONE };
-        units.checked_mul(count).ok_or(Refusal(reason::AMOUNT_OVERFLOW))
+        units.checked_mul(count).ok_or(DecodeError(reason::AMOUNT_OVERFLOW))
     }
 
     /// How many sales sell all of it.
@@ -367,15 +373,15 @@ impl Listing {
     }
 
     /// `quantity` units of the token; one of a token that is one.
-    fn line(&self, quantity: U256) -> Line {
+    fn line(&self, quantity: U256) -> LineItem {
         let (standard, quantity) = if self.is_1155 {
             (Standard::Erc1155, quantity)
         } else {
             (Standard::Erc721, U256::ONE)
         };
-        Line {
+        LineItem {
             standard,
-            ..Line::of(self.contract, self.token, quantity)
+            ..LineItem::of(self.contract, self.token, quantity)
         }
     }
 }
@@ -384,9 +390,9 @@ impl Listing {
 fn sale(
     log: &Log,
     listing: &Listing,
-    trail: &Trail,
+    transfers: &TransferIndex,
     window: Range<u32>,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let (mut buyer, mut count, mut referrer) = (listing.bidder, U256::ONE, Some(listing.referrer));
     let (side, price) = match log.topic0() {
@@ -405,47 +411,47 @@ fn sale(
     };
     let is_auction = side == Side::Auction;
     if is_auction && (listing.kind != U256::from(INDIVIDUAL_AUCTION) || buyer.is_zero()) {
-        return Ok((invalidated(MARKET, log, listed(log)).into(), reader.doubt()));
+        return Ok((invalidated(MARKET, log, listed(log)).into(), reader.warning()));
     }
-    let nothing = Line {
+    let nothing = LineItem {
         token: None,
-        ..Line::of(Address::ZERO, U256::ZERO, U256::ONE).between(listing.seller, buyer)
+        ..LineItem::of(Address::ZERO, U256::ZERO, U256::ONE).between(listing.seller, buyer)
     };
-    let mut deal = Deal {
+    let mut trade = Trade {
         currency: listing.currency,
-        ..Deal::of(MARKET, side, nothing, price)
+        ..Trade::of(MARKET, side, nothing, price)
     };
-    listing.fees(log, referrer, &mut deal)?;
+    listing.fees(log, referrer, &mut trade)?;
     if listing.has_delivery_fee {
-        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+        trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
     }
     if is_auction {
-        deal.allocation = PriceAllocation::Inferred;
+        trade.allocation = PriceAllocation::Inferred;
     }
     if side != Side::Listing || count > U256::ONE {
-        deal.flags.push(flag::UNCONFIRMED);
+        trade.flags.push(flag::UNCONFIRMED);
     }
     if listing.is_lazy {
-        deal.flags.push(flag::PRIMARY);
+        trade.flags.push(flag::PRIMARY);
     }
     if listing.is_seen {
-        deal.flags.extend([flag::NO_ANSWER, flag::SELLER_UNKNOWN]);
+        trade.flags.extend([flag::NO_ANSWER, flag::SELLER_UNKNOWN]);
     }
-    let lines = listing.lines(count, buyer, trail, window)?;
+    let lines = listing.lines(count, buyer, transfers, window)?;
     if lines.is_empty() {
-        deal.flags.push(flag::TOKEN_UNKNOWN);
+        trade.flags.push(flag::TOKEN_UNKNOWN);
     } else {
-        deal.lines = lines.into();
+        trade.lines = lines.into();
     }
     let fill = match side {
         Side::Listing => filled_by(MARKET, log, listed(log), listing.units(count)?),
         _ => filled(MARKET, log, listed(log)),
     };
-    let doubt = reader.doubt();
-    let said = Said::from(deal).and(fill);
+    let warning = reader.warning();
+    let outcome = LogOutcome::from(trade).and(fill);
     Ok(match side {
         // Accepting an offer ends the auction it was made for.
-        Side::Offer => (said.and(filled(MARKET, log, offered(log, buyer))), doubt),
-        _ => (said, doubt),
+        Side::Offer => (outcome.and(filled(MARKET, log, offered(log, buyer))), warning),
+        _ => (outcome, warning),
     })
 }

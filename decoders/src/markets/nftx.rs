@@ -13,9 +13,9 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag, reason};
-use crate::log_reader::{self, Reader, Refusal, Word, sum, uint};
-use crate::trade::deal::{Deal, Line, Market, sum_of};
-use crate::trade::trail::{Payment, Trail};
+use crate::log_reader::{self, DecodeError, Reader, Word, sum, uint};
+use crate::trade::transfer_index::{Payment, TransferIndex};
+use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
 
 const V2_FACTORIES: &[(u64, Address)] = &[
@@ -86,18 +86,18 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let claimed: Vec<&Log> = transaction.claimed().collect();
-    let purse = Purse::of(transaction, &trail, &claimed);
+    let purse = Purse::of(transaction, &transfers, &claimed);
     for (index, log) in claimed.iter().enumerate().filter(|(_, log)| is_exchange(log)) {
         let exchange = Exchange {
             transaction,
-            trail: &trail,
+            transfers: &transfers,
             log,
             zap: claimed.get(index + 1).copied().filter(|next| is_zap_of(next, log)),
             swap: purse.swap(log),
         };
-        let verdict = exchange.tell(events);
+        let verdict = exchange.emit(events);
         events.settle(log, verdict);
     }
 }
@@ -146,7 +146,7 @@ struct Price {
 /// NFTs for tokens of a contract that may be a vault.
 struct Exchange<'a, 't> {
     transaction: &'a Transaction<'t>,
-    trail: &'a Trail,
+    transfers: &'a TransferIndex,
     log: &'a Log,
     /// What a zap states of it.
     zap: Option<&'a Log>,
@@ -156,25 +156,25 @@ struct Exchange<'a, 't> {
 
 impl Exchange<'_, '_> {
     /// Emits the sale, if there was one and the contract is a vault. Where nothing was bought or sold nothing is asked.
-    fn tell(&self, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+    fn emit(&self, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
         if self.zap.is_none() && self.swap.is_none() {
             return Ok(None);
         }
         let vault = match self.vault(events) {
             Ok(vault) => vault,
-            Err(refusal) if !events.may_ask() => return Err(refusal),
-            Err(refusal) => Some(self.seen_vault().ok_or(refusal)?),
+            Err(error) if !events.may_ask() => return Err(error),
+            Err(error) => Some(self.seen_vault().ok_or(error)?),
         };
         let Some(vault) = vault else { return Ok(None) };
         let mut reader = Reader::new(self.log);
         let lines = self.lines(&vault, &mut reader)?;
         let count = sum_of(lines.iter().map(|line| line.quantity))?;
         if let Some(price) = self.price(count)? {
-            let mut deal = self.deal(&price, lines);
-            deal.flags.extend((!vault.is_proven).then_some(flag::UNPROVEN));
-            events.deal(self.log, deal);
+            let mut trade = self.trade(&price, lines);
+            trade.flags.extend((!vault.is_proven).then_some(flag::UNPROVEN));
+            events.trade(self.log, trade);
         }
-        Ok(reader.doubt())
+        Ok(reader.warning())
     }
 
     fn is_second_version(&self) -> bool {
@@ -182,7 +182,7 @@ impl Exchange<'_, '_> {
     }
 
     /// The vault that the contract is. One that has no number, or another at the factory, is asked nothing more.
-    fn vault(&self, events: &mut Events) -> Result<Option<Vault>, Refusal> {
+    fn vault(&self, events: &mut Events) -> Result<Option<Vault>, DecodeError> {
         let factories = if self.is_second_version() {
             V2_FACTORIES
         } else {
@@ -223,14 +223,18 @@ impl Exchange<'_, '_> {
         let mut reader = Reader::new(self.log);
         let [tokens, _] = reader.head().ok()?;
         let first = uint(reader.array(tokens).ok()?.first()?);
-        let moved = self.trail.movements(0..self.log.log_index).iter().rfind(|movement| {
-            let holder = if is_redeemed(self.log) {
-                movement.from
-            } else {
-                movement.to
-            };
-            holder == self.log.address && movement.token == first
-        })?;
+        let moved = self
+            .transfers
+            .movements(0..self.log.log_index)
+            .iter()
+            .rfind(|movement| {
+                let holder = if is_redeemed(self.log) {
+                    movement.from
+                } else {
+                    movement.to
+                };
+                holder == self.log.address && movement.token == first
+            })?;
         Some(Vault {
             asset: moved.contract,
             is_1155: !moved.standard.single_owner(),
@@ -239,7 +243,7 @@ impl Exchange<'_, '_> {
     }
 
     /// The NFTs that the vault names, between it and the one who brought or got them.
-    fn lines(&self, vault: &Vault, reader: &mut Reader<'_>) -> Result<Vec<Line>, Refusal> {
+    fn lines(&self, vault: &Vault, reader: &mut Reader<'_>) -> Result<Vec<LineItem>, DecodeError> {
         let ones = |tokens: &[Word]| tokens.iter().map(|token| (uint(token), U256::ONE)).collect();
         let (items, named): (Vec<(U256, U256)>, _) = match self.log.topic0() {
             Some(&V2_MINTED) => {
@@ -271,7 +275,7 @@ impl Exchange<'_, '_> {
         reader: &mut Reader<'_>,
         tokens: &Word,
         amounts: &Word,
-    ) -> Result<Vec<(U256, U256)>, Refusal> {
+    ) -> Result<Vec<(U256, U256)>, DecodeError> {
         let (tokens, amounts) = (
             reader.array(tokens)?.iter().map(uint),
             reader.array(amounts)?.iter().map(uint),
@@ -280,26 +284,29 @@ impl Exchange<'_, '_> {
             return Ok(tokens.map(|token| (token, U256::ONE)).collect());
         }
         if tokens.len() != amounts.len() {
-            return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
+            return Err(DecodeError(reason::BATCH_LENGTH_MISMATCH));
         }
         Ok(tokens.zip(amounts).collect())
     }
 
-    fn line(&self, vault: &Vault, (token, quantity): (U256, U256), named: Option<Address>) -> Line {
+    fn line(&self, vault: &Vault, (token, quantity): (U256, U256), named: Option<Address>) -> LineItem {
         let address = self.log.address;
-        let line = Line {
+        let line = LineItem {
             standard: if vault.is_1155 {
                 Standard::Erc1155
             } else {
                 Standard::Erc721
             },
-            ..Line::of(vault.asset, token, quantity)
+            ..LineItem::of(vault.asset, token, quantity)
         };
         if is_redeemed(self.log) {
             return line.between(address, named.unwrap_or_default());
         }
         let brought = || {
-            let mut moves = self.trail.of_token(vault.asset, token).map(|(_, movement)| movement);
+            let mut moves = self
+                .transfers
+                .transfers_of(vault.asset, token)
+                .map(|(_, movement)| movement);
             moves.find(|movement| movement.to == address)
         };
         let seller = named.or_else(|| brought().map(|movement| movement.from));
@@ -308,7 +315,7 @@ impl Exchange<'_, '_> {
 
     /// What `count` NFTs cost. The second zap's word is taken where the pools do not show otherwise: one of its functions states
     /// the wrong number.
-    fn price(&self, count: U256) -> Result<Option<Price>, Refusal> {
+    fn price(&self, count: U256) -> Result<Option<Price>, DecodeError> {
         let pooled = self.swap.as_ref().and_then(|swap| self.pooled(swap, count));
         let zapped = self.zap.map(|zap| self.zapped(zap, count)).transpose()?.flatten();
         let differs = |price: &Price| pooled.as_ref().is_some_and(|pooled| pooled.amount != price.amount);
@@ -319,7 +326,7 @@ impl Exchange<'_, '_> {
     }
 
     /// What a zap states, if it states it of as many NFTs.
-    fn zapped(&self, zap: &Log, count: U256) -> Result<Option<Price>, Refusal> {
+    fn zapped(&self, zap: &Log, count: U256) -> Result<Option<Price>, DecodeError> {
         let mut reader = Reader::new(zap);
         let mut price = Price {
             currency: Address::ZERO,
@@ -329,26 +336,26 @@ impl Exchange<'_, '_> {
             vault_fee: U256::ZERO,
             flag: Some(flag::FEES_UNKNOWN),
         };
-        let told = match zap.topic0() {
+        let named = match zap.topic0() {
             Some(&V3_BUY) => {
                 let [tokens, spent, _to, royalty] = reader.head()?;
                 (price.amount, price.royalty) = (uint(spent), uint(royalty));
                 U256::from(reader.array(tokens)?.len())
             }
             Some(&V3_SELL) => {
-                let [told, received, _to, royalty, fee] = reader.head()?;
+                let [named, received, _to, royalty, fee] = reader.head()?;
                 (price.royalty, price.vault_fee) = (uint(royalty), uint(fee));
                 price.amount = sum(uint(received), sum(price.royalty, price.vault_fee)?)?;
                 price.flag = None;
-                uint(told)
+                uint(named)
             }
             _ => {
-                let [told, amount, _to] = reader.head()?;
+                let [named, amount, _to] = reader.head()?;
                 price.amount = uint(amount);
-                uint(told)
+                uint(named)
             }
         };
-        Ok((told == count).then_some(price))
+        Ok((named == count).then_some(price))
     }
 
     /// What pools show, if it was for about as many of the vault's tokens as the NFTs are worth.
@@ -369,7 +376,7 @@ impl Exchange<'_, '_> {
         })
     }
 
-    fn deal(&self, price: &Price, lines: Vec<Line>) -> Deal {
+    fn trade(&self, price: &Price, lines: Vec<LineItem>) -> Trade {
         let market = Market {
             name: "nftx",
             version: if self.is_second_version() { "v2" } else { "v3" },
@@ -379,24 +386,24 @@ impl Exchange<'_, '_> {
         } else {
             Side::AmmSell
         };
-        let nothing = Line::of(Address::ZERO, U256::ZERO, U256::ONE);
-        let mut deal = Deal {
+        let nothing = LineItem::of(Address::ZERO, U256::ZERO, U256::ONE);
+        let mut trade = Trade {
             maker: self.log.address,
             currency: price.currency,
             allocation: price.allocation,
-            ..Deal::of(market, side, nothing, price.amount)
+            ..Trade::of(market, side, nothing, price.amount)
         };
-        deal.flags.extend(price.flag);
+        trade.flags.extend(price.flag);
         if lines.iter().any(|line| line.seller.is_zero()) {
-            deal.flags.push(flag::SELLER_UNKNOWN);
+            trade.flags.push(flag::SELLER_UNKNOWN);
         }
         if lines.iter().any(|line| line.buyer.is_zero()) {
-            deal.flags.push(flag::BUYER_UNKNOWN);
+            trade.flags.push(flag::BUYER_UNKNOWN);
         }
-        deal.lines = lines.into();
-        deal.fee(Address::ZERO, price.royalty, FeeKind::Royalty);
-        deal.fee(Address::ZERO, price.vault_fee, FeeKind::Marketplace);
-        deal
+        trade.lines = lines.into();
+        trade.fee(Address::ZERO, price.royalty, FeeKind::Royalty);
+        trade.fee(Address::ZERO, price.vault_fee, FeeKind::Marketplace);
+        trade
     }
 }
 
@@ -416,7 +423,7 @@ struct Purse {
 }
 
 impl Purse {
-    fn of(transaction: &Transaction<'_>, trail: &Trail, claimed: &[&Log]) -> Self {
+    fn of(transaction: &Transaction<'_>, transfers: &TransferIndex, claimed: &[&Log]) -> Self {
         let mut purse = Purse {
             wrapped: transaction.here(WRAPPED),
             money: Flows::default(),
@@ -425,7 +432,7 @@ impl Purse {
         for log in claimed.iter().filter(|log| is_exchange(log)) {
             purse.vaults.entry(log.address).or_default().1[usize::from(is_redeemed(log))] += 1;
         }
-        for payment in trail.payments(0..u32::MAX) {
+        for payment in transfers.payments(0..u32::MAX) {
             if Some(payment.currency) == purse.wrapped {
                 purse.money.add(payment);
             } else if let Some((tokens, _)) = purse.vaults.get_mut(&payment.currency) {

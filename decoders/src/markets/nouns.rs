@@ -12,10 +12,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Order, OrderKind, Side, flag};
-use crate::log_reader::{Reader, Refusal, Word, uint};
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::orders::{Key, Said, filled, order, part};
-use crate::trade::trail::Trail;
+use crate::log_reader::{DecodeError, Reader, Word, uint};
+use crate::trade::orders::{Key, LogOutcome, filled, order, part};
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 /// The houses whose tokens are known.
@@ -49,12 +49,12 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     for log in transaction.claimed() {
         let token = token_of(transaction, log);
         match (log.topic0(), token) {
-            (Some(&AUCTION_BID), Some(token)) => events.say(log, bid(log, token)),
-            _ => events.say(log, settled(log, token, &trail)),
+            (Some(&AUCTION_BID), Some(token)) => events.emit(log, bid(log, token)),
+            _ => events.emit(log, settled(log, token, &transfers)),
         }
     }
 }
@@ -78,20 +78,24 @@ fn bid_on(log: &Log, token: U256) -> Key {
     Key::natural(log, OrderKind::Offer, &[part(token)])
 }
 
-fn bid(log: &Log, contract: Address) -> Result<(Order, Option<&'static str>), Refusal> {
+fn bid(log: &Log, contract: Address) -> Result<(Order, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [bidder, value, _extended] = reader.head()?;
     let (token, bidder) = (reader.topic_uint(1), reader.address(bidder));
-    let line = Line::of(contract, token, U256::ONE);
+    let line = LineItem::of(contract, token, U256::ONE);
     let offer = Order {
         price: Some(uint(value)),
         ..order(market(log), log, OrderKind::Offer, bid_on(log, token), bidder, line)
     };
-    Ok((offer, reader.doubt()))
+    Ok((offer, reader.warning()))
 }
 
 /// The end of an auction. Without a bid nothing is sold; without a token handed over an unlisted house sold nothing either.
-fn settled(log: &Log, listed: Option<Address>, trail: &Trail) -> Result<(Said, Option<&'static str>), Refusal> {
+fn settled(
+    log: &Log,
+    listed: Option<Address>,
+    transfers: &TransferIndex,
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let (token, [winner, amount]): (U256, &[Word; 2]) = if log.topics.len() == 2 {
         (reader.topic_uint(1), reader.head()?)
@@ -101,22 +105,22 @@ fn settled(log: &Log, listed: Option<Address>, trail: &Trail) -> Result<(Said, O
     };
     let (winner, amount) = (reader.address(winner), uint(amount));
     if winner.is_zero() || amount.is_zero() {
-        return Ok((Said::default(), reader.doubt()));
+        return Ok((LogOutcome::default(), reader.warning()));
     }
-    let mut handed = trail.movements(0..log.log_index).iter().rev();
+    let mut handed = transfers.movements(0..log.log_index).iter().rev();
     let handed = handed.find(|moved| (moved.token, moved.from, moved.to) == (token, log.address, winner));
     let Some(contract) = listed.or(handed.map(|moved| moved.contract)) else {
-        return Ok((Said::default(), reader.doubt()));
+        return Ok((LogOutcome::default(), reader.warning()));
     };
-    let line = Line::of(contract, token, U256::ONE).between(log.address, winner);
-    let mut deal = Deal::of(market(log), Side::Auction, line, amount);
-    deal.flags.push(flag::PRIMARY);
-    let said = match listed {
-        Some(_) => Said::from(deal).and(filled(market(log), log, bid_on(log, token))),
+    let line = LineItem::of(contract, token, U256::ONE).between(log.address, winner);
+    let mut trade = Trade::of(market(log), Side::Auction, line, amount);
+    trade.flags.push(flag::PRIMARY);
+    let outcome = match listed {
+        Some(_) => LogOutcome::from(trade).and(filled(market(log), log, bid_on(log, token))),
         None => {
-            deal.flags.push(flag::UNPROVEN);
-            Said::from(deal)
+            trade.flags.push(flag::UNPROVEN);
+            LogOutcome::from(trade)
         }
     };
-    Ok((said, reader.doubt()))
+    Ok((outcome, reader.warning()))
 }

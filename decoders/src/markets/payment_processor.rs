@@ -20,10 +20,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, Standard, flag, reason};
-use crate::log_reader::{self, Reader, Refusal, Tuple, Word, share, uint};
-use crate::trade::deal::{Deal, Line, Market};
+use crate::log_reader::{self, DecodeError, Reader, Tuple, Word, share, uint};
 use crate::trade::orders::{Key, canceled, closing, filled, revoked};
-use crate::trade::trail::{Payment, Trail};
+use crate::trade::transfer_index::{Payment, TransferIndex};
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 /// Each address follows from the code and from which coins its constructor was given, which differ by chain.
@@ -92,27 +92,27 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let terms = Terms::all(transaction);
     let mut since = 0;
     for log in transaction.claimed() {
         // Nonces end before anything is paid.
         let paid = Paid {
-            trail: &trail,
+            transfers: &transfers,
             window: mem::replace(&mut since, log.log_index + 1)..log.log_index,
         };
-        let told = match log.topic0() {
+        let decoded = match log.topic0() {
             Some(&BUY_SINGLE) => single(transaction, log, paid),
             Some(&BUNDLE_721 | &BUNDLE_1155 | &SWEEP_721 | &SWEEP_1155) => several(log),
             Some(&MASTER_NONCE_FIRST | &NONCE_FIRST | &MASTER_NONCE | &NONCE | &DIGEST) => {
-                events.say(log, ended(log));
+                events.emit(log, ended(log));
                 continue;
             }
             _ => second_version(log, paid, &terms),
         };
-        let verdict = told.map(|(deals, doubt)| {
-            deals.into_iter().for_each(|deal| events.deal(log, deal));
-            doubt
+        let verdict = decoded.map(|(trades, warning)| {
+            trades.into_iter().for_each(|trade| events.trade(log, trade));
+            warning
         });
         events.settle(log, verdict);
     }
@@ -120,11 +120,11 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
 
 /// What was paid before a log and after the one before it.
 struct Paid<'a> {
-    trail: &'a Trail,
+    transfers: &'a TransferIndex,
     window: Range<u32>,
 }
 
-type Told = (Vec<Deal>, Option<&'static str>);
+type Trades = (Vec<Trade>, Option<&'static str>);
 
 fn market(version: &'static str) -> Market {
     Market {
@@ -134,7 +134,7 @@ fn market(version: &'static str) -> Market {
 }
 
 /// The end of all orders of a maker, of those under one nonce, or of the one with a digest.
-fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let closing = match log.topic0() {
         Some(&MASTER_NONCE_FIRST) => revoked(market("v1"), log, reader.topic_address(2), Nonces::All),
@@ -156,10 +156,10 @@ fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
             }
         }
     };
-    Ok((closing, reader.doubt()))
+    Ok((closing, reader.warning()))
 }
 
-fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<Told, Refusal> {
+fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<Trades, DecodeError> {
     let mut reader = Reader::new(log);
     let [buyer, seller, token, quantity, price] = reader.head()?;
     let (buyer, seller) = (reader.address(buyer), reader.address(seller));
@@ -168,27 +168,27 @@ fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<To
     } else {
         Side::Listing
     };
-    let line = Line::of(reader.topic_address(2), uint(token), uint(quantity)).between(seller, buyer);
-    let mut deal = Deal {
+    let line = LineItem::of(reader.topic_address(2), uint(token), uint(quantity)).between(seller, buyer);
+    let mut trade = Trade {
         currency: reader.topic_address(3),
-        ..Deal::of(market("v1"), side, line, uint(price))
+        ..Trade::of(market("v1"), side, line, uint(price))
     };
     if transaction.envelope.is_none() {
-        deal.flags.push(flag::NO_ENVELOPE);
+        trade.flags.push(flag::NO_ENVELOPE);
     }
     let marketplace = reader.topic_address(1);
-    deal.fees_of_payments(paid.trail, paid.window, |_, share| {
+    trade.fees_of_payments(paid.transfers, paid.window, |_, share| {
         if share.to == marketplace {
             FeeKind::Marketplace
         } else {
             FeeKind::Royalty
         }
     });
-    Ok((vec![deal], reader.doubt()))
+    Ok((vec![trade], reader.warning()))
 }
 
 /// Bundles and sweeps state the price of every token; positions that failed sold nothing.
-fn several(log: &Log) -> Result<Told, Refusal> {
+fn several(log: &Log) -> Result<Trades, DecodeError> {
     let mut reader = Reader::new(log);
     let of_one_seller = matches!(log.topic0(), Some(&BUNDLE_721 | &BUNDLE_1155));
     let with_amounts = matches!(log.topic0(), Some(&BUNDLE_1155 | &SWEEP_1155));
@@ -213,27 +213,27 @@ fn several(log: &Log) -> Result<Told, Refusal> {
     let amounts = amounts_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
     let same = |list: &[Word]| list.len() == tokens.len();
     if !(same(failed) && same(prices) && sellers.is_none_or(same) && amounts.is_none_or(same)) {
-        return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
+        return Err(DecodeError(reason::BATCH_LENGTH_MISMATCH));
     }
     let (contract, currency) = (reader.topic_address(2), reader.topic_address(3));
     let buyer = reader.address(buyer);
-    let mut deals = Vec::new();
+    let mut trades = Vec::new();
     for index in (0..tokens.len()).filter(|index| uint(&failed[*index]).is_zero()) {
         let seller = reader.address(sellers.map_or(second, |sellers| &sellers[index]));
         let quantity = amounts.map_or(U256::ONE, |amounts| uint(&amounts[index]));
-        let line = Line::of(contract, uint(&tokens[index]), quantity).between(seller, buyer);
+        let line = LineItem::of(contract, uint(&tokens[index]), quantity).between(seller, buyer);
         // One payment holds the shares of several tokens.
-        let mut deal = Deal {
+        let mut trade = Trade {
             currency,
-            ..Deal::of(market("v1"), Side::Listing, line, uint(&prices[index]))
+            ..Trade::of(market("v1"), Side::Listing, line, uint(&prices[index]))
         };
-        deal.flags.push(flag::FEES_UNKNOWN);
-        deals.push(deal);
+        trade.flags.push(flag::FEES_UNKNOWN);
+        trades.push(trade);
     }
-    Ok((deals, reader.doubt()))
+    Ok((trades, reader.warning()))
 }
 
-fn second_version(log: &Log, paid: Paid<'_>, terms: &Terms) -> Result<Told, Refusal> {
+fn second_version(log: &Log, paid: Paid<'_>, terms: &Terms) -> Result<Trades, DecodeError> {
     let mut reader = Reader::new(log);
     let [beneficiary, currency, token, next] = reader.words(Tuple::ROOT)?;
     let (standard, quantity, price) = if matches!(log.topic0(), Some(&BUY_1155 | &OFFER_1155)) {
@@ -248,45 +248,45 @@ fn second_version(log: &Log, paid: Paid<'_>, terms: &Terms) -> Result<Told, Refu
         Some(&OFFER_721 | &OFFER_1155) => (Side::Offer, first),
         _ => (Side::Listing, second),
     };
-    let line = Line {
+    let line = LineItem {
         standard,
-        ..Line::of(reader.topic_address(3), uint(token), quantity).between(seller, reader.address(beneficiary))
+        ..LineItem::of(reader.topic_address(3), uint(token), quantity).between(seller, reader.address(beneficiary))
     };
     // The payer may buy for another.
-    let mut deal = Deal {
+    let mut trade = Trade {
         maker: second,
         taker_raw: Some(first),
         currency: reader.address(currency),
-        ..Deal::of(market("v2"), side, line, uint(price))
+        ..Trade::of(market("v2"), side, line, uint(price))
     };
-    deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
-    share_out(&mut deal, paid, terms)?;
-    Ok((vec![deal], reader.doubt()))
+    trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+    share_out(&mut trade, paid, terms)?;
+    Ok((vec![trade], reader.warning()))
 }
 
 /// Records the shares of the price: by what the order states of them where calldata shows it, else by their places.
-fn share_out(deal: &mut Deal, paid: Paid<'_>, terms: &Terms) -> Result<(), Refusal> {
-    let order = terms.of(deal);
-    let price = deal.price.unwrap_or_default();
+fn share_out(trade: &mut Trade, paid: Paid<'_>, terms: &Terms) -> Result<(), DecodeError> {
+    let order = terms.of(trade);
+    let price = trade.price.unwrap_or_default();
     let of_market = order.map(|order| share(price, order.rate, WHOLE).map(|amount| (order.marketplace, amount)));
     let of_market = of_market.transpose()?;
-    let shares = if deal.currency.is_zero() {
+    let shares = if trade.currency.is_zero() {
         None
     } else {
-        paid.trail
-            .shares(paid.window, deal.currency, price, deal.lines[0].seller)
+        paid.transfers
+            .shares(paid.window, trade.currency, price, trade.lines[0].seller)
     };
     if let Some(shares) = shares {
-        tell(deal, shares, of_market);
+        add_fees(trade, shares, of_market);
         return Ok(());
     }
-    if let Some((marketplace, amount)) = of_market.filter(|_| deal.currency.is_zero()) {
+    if let Some((marketplace, amount)) = of_market.filter(|_| trade.currency.is_zero()) {
         // Nothing shows who is paid in native currency, but without royalties no other share is left.
-        deal.fee(marketplace, amount, FeeKind::Marketplace);
+        trade.fee(marketplace, amount, FeeKind::Marketplace);
     }
-    if !order.is_some_and(|order| deal.currency.is_zero() && order.most_royalties.is_zero()) {
-        deal.flags.push(flag::FEES_UNKNOWN);
-        deal.flags.extend(terms.unseen.then_some(flag::NO_ENVELOPE));
+    if !order.is_some_and(|order| trade.currency.is_zero() && order.most_royalties.is_zero()) {
+        trade.flags.push(flag::FEES_UNKNOWN);
+        trade.flags.extend(terms.unseen.then_some(flag::NO_ENVELOPE));
     }
     Ok(())
 }
@@ -294,20 +294,20 @@ fn share_out(deal: &mut Deal, paid: Paid<'_>, terms: &Terms) -> Result<(), Refus
 /// Records payments by whose they are. The creator is paid before the marketplace; of one share alone its place shows nothing: it
 /// is the marketplace's unless the token's own contract got it, because marketplaces without a fee are rarer than tokens without
 /// royalties.
-fn tell(deal: &mut Deal, mut shares: Vec<Payment>, of_market: Option<(Address, U256)>) {
-    let (contract, seller) = (deal.lines[0].contract, deal.lines[0].seller);
+fn add_fees(trade: &mut Trade, mut shares: Vec<Payment>, of_market: Option<(Address, U256)>) {
+    let (contract, seller) = (trade.lines[0].contract, trade.lines[0].seller);
     shares.retain(|payment| payment.to != seller);
-    let is_told = |payment: &Payment| of_market == Some((payment.to, payment.amount));
-    let by_order = of_market.is_some_and(|(_, amount)| amount.is_zero()) || shares.iter().any(is_told);
+    let is_decoded = |payment: &Payment| of_market == Some((payment.to, payment.amount));
+    let by_order = of_market.is_some_and(|(_, amount)| amount.is_zero()) || shares.iter().any(is_decoded);
     for (place, payment) in shares.iter().enumerate() {
         let is_last = place + 1 == shares.len() && (place > 0 || payment.to != contract);
-        let is_of_market = if by_order { is_told(payment) } else { is_last };
+        let is_of_market = if by_order { is_decoded(payment) } else { is_last };
         let kind = if is_of_market {
             FeeKind::Marketplace
         } else {
             FeeKind::Royalty
         };
-        deal.fee(payment.to, payment.amount, kind);
+        trade.fee(payment.to, payment.amount, kind);
     }
 }
 
@@ -353,12 +353,12 @@ impl Terms {
         terms
     }
 
-    /// What the order that `deal` filled states, in whole or in part; nothing where orders that fit disagree, because the sender
+    /// What the order that `trade` filled states, in whole or in part; nothing where orders that fit disagree, because the sender
     /// of the transaction may add what looks like one.
-    fn of(&self, deal: &Deal) -> Option<OrderTerms> {
-        let line = deal.lines[0];
-        let price = deal.price?;
-        let orders = self.orders.get(&(deal.currency, line.contract, line.token?))?;
+    fn of(&self, trade: &Trade) -> Option<OrderTerms> {
+        let line = trade.lines[0];
+        let price = trade.price?;
+        let orders = self.orders.get(&(trade.currency, line.contract, line.token?))?;
         let is_filled = |order: &&OrderTerms| {
             let parts = [
                 order.price.checked_mul(line.quantity),

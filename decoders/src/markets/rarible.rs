@@ -12,10 +12,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, OrderKind, PriceAllocation, Side, Standard, flag, reason};
-use crate::log_reader::{self, Reader, Refusal, Tuple, Word, uint};
-use crate::trade::deal::{Deal, Line, Market, sum_of};
-use crate::trade::orders::{Key, Said, canceled, filled_by, part};
-use crate::trade::trail::Trail;
+use crate::log_reader::{self, DecodeError, Reader, Tuple, Word, uint};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled_by, part};
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
 
 const V1: &[(u64, Address)] = &[
@@ -66,39 +66,39 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let mut legs: Vec<Leg> = Vec::new();
     let mut since = 0;
     for log in transaction.claimed() {
-        let told = match log.topic0() {
+        let decoded = match log.topic0() {
             Some(&LEG) => {
-                let verdict = Leg::read(log).map(|(leg, doubt)| {
+                let verdict = Leg::read(log).map(|(leg, warning)| {
                     legs.extend(leg);
-                    doubt
+                    warning
                 });
                 events.settle(log, verdict);
                 continue;
             }
             Some(&CANCEL_FIRST | &CANCEL_WITH_ASSETS | &CANCEL) => {
-                events.say(log, taken_back(log));
+                events.emit(log, taken_back(log));
                 continue;
             }
-            Some(&BUY) => first_version(log, &trail),
+            Some(&BUY) => first_version(log, &transfers),
             Some(&MATCH_WITH_ASSETS) => with_assets(transaction, log),
-            _ => without_assets(transaction, log, &trail, since..log.log_index),
+            _ => without_assets(transaction, log, &transfers, since..log.log_index),
         };
         since = log.log_index + 1;
-        let told = told.map(|(mut said, doubt)| {
-            for deal in &mut said.deals {
-                share_out(deal, &legs);
+        let decoded = decoded.map(|(mut outcome, warning)| {
+            for trade in &mut outcome.trades {
+                share_out(trade, &legs);
                 if transaction.envelope.is_none() && log.topic0() != Some(&BUY) {
-                    deal.flags.push(flag::NO_ENVELOPE);
+                    trade.flags.push(flag::NO_ENVELOPE);
                 }
             }
-            (said, doubt)
+            (outcome, warning)
         });
         legs.clear();
-        events.say(log, told);
+        events.emit(log, decoded);
     }
 }
 
@@ -118,14 +118,14 @@ fn first_key(log: &Log, owner: Address, [gives, wants]: [(Address, U256); 2], sa
     )
 }
 
-fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     if log.topic0() == Some(&CANCEL_FIRST) {
         let [owner, contract, token, salt] = reader.head()?;
         let gives = (reader.topic_address(1), reader.topic_uint(2));
         let wants = (reader.address(contract), uint(token));
         let key = first_key(log, reader.address(owner), [gives, wants], salt);
-        return Ok((canceled(market("v1"), log, key), reader.doubt()));
+        return Ok((canceled(market("v1"), log, key), reader.warning()));
     }
     let [hash] = reader.words(Tuple::ROOT)?;
     if log.topic0() == Some(&CANCEL_WITH_ASSETS) {
@@ -140,14 +140,14 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
     }
     Ok((
         canceled(market("v2"), log, Key::hash(B256::from(*hash))),
-        reader.doubt(),
+        reader.warning(),
     ))
 }
 
-/// The sale of `deal` and the fill of both orders.
-fn matched(log: &Log, deal: Deal, hashes: [&Word; 2]) -> Said {
-    let quantity = Some(deal.lines[0].quantity);
-    Said::from(deal).and_both(market("v2"), log, hashes, quantity)
+/// The sale of `trade` and the fill of both orders.
+fn matched(log: &Log, trade: Trade, hashes: [&Word; 2]) -> LogOutcome {
+    let quantity = Some(trade.lines[0].quantity);
+    LogOutcome::from(trade).and_both(market("v2"), log, hashes, quantity)
 }
 
 /// One leg of a match in money, as older deployments of v2 emit it.
@@ -159,7 +159,7 @@ struct Leg {
 }
 
 impl Leg {
-    fn read(log: &Log) -> Result<(Option<Self>, Option<&'static str>), Refusal> {
+    fn read(log: &Log) -> Result<(Option<Self>, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
         let [asset_at, _from, to, _direction, purpose] = reader.head()?;
         let asset = reader.tuple(Tuple::ROOT, asset_at)?;
@@ -173,7 +173,7 @@ impl Leg {
             }),
             Asset::Token(..) => None,
         };
-        Ok((leg, reader.doubt()))
+        Ok((leg, reader.warning()))
     }
 }
 
@@ -181,8 +181,8 @@ impl Leg {
 ///
 /// Payouts and royalties come out of the price; of the market's legs only what they leave does, the rest the buyer paid on
 /// top.
-fn share_out(deal: &mut Deal, legs: &[Leg]) {
-    let currency = deal.currency;
+fn share_out(trade: &mut Trade, legs: &[Leg]) {
+    let currency = trade.currency;
     let legs = || legs.iter().filter(|leg| leg.currency == currency);
     let of = |purposes: &[[u8; 4]]| {
         sum_of(
@@ -192,24 +192,24 @@ fn share_out(deal: &mut Deal, legs: &[Leg]) {
         )
     };
     let (all, inside) = (sum_of(legs().map(|leg| leg.amount)), of(&[PAYOUT, ROYALTY]));
-    let (Some(price), Ok(all), Ok(inside)) = (deal.price, all, inside) else {
-        return deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
+    let (Some(price), Ok(all), Ok(inside)) = (trade.price, all, inside) else {
+        return trade.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
     };
     if all < price || inside > price || price.is_zero() {
-        return deal.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
+        return trade.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
     }
     for leg in legs() {
         match leg.purpose {
-            ROYALTY => deal.fee(leg.to, leg.amount, FeeKind::Royalty),
-            PAYOUT => deal.fee(leg.to, leg.amount, FeeKind::Other),
+            ROYALTY => trade.fee(leg.to, leg.amount, FeeKind::Royalty),
+            PAYOUT => trade.fee(leg.to, leg.amount, FeeKind::Other),
             _ => {}
         }
     }
     let market = legs().find(|leg| leg.purpose != ROYALTY && leg.purpose != PAYOUT);
     let receiver = market.map_or(Address::ZERO, |leg| leg.to);
-    deal.fee(receiver, price - inside, FeeKind::Marketplace);
+    trade.fee(receiver, price - inside, FeeKind::Marketplace);
     if all > price {
-        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+        trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
     }
 }
 
@@ -220,7 +220,7 @@ fn market(version: &'static str) -> Market {
     }
 }
 
-fn first_version(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Refusal> {
+fn first_version(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [
         sell_value,
@@ -237,29 +237,29 @@ fn first_version(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>
     let (owner, taker, amount) = (reader.address(owner), reader.address(buyer), uint(amount));
     let in_return = uint(buy_value).checked_mul(amount);
     let in_return = in_return.and_then(|product| product.checked_div(uint(sell_value)));
-    let in_return = in_return.ok_or(Refusal(reason::AMOUNT_OVERFLOW))?;
+    let in_return = in_return.ok_or(DecodeError(reason::AMOUNT_OVERFLOW))?;
     let assets = [(sell_contract, sell_token), (buy_contract, buy_token)];
     let key = first_key(log, owner, assets, salt);
-    let [sold, bought] = assets.map(|(contract, token)| trail.of_token(contract, token).next().is_some());
+    let [sold, bought] = assets.map(|(contract, token)| transfers.transfers_of(contract, token).next().is_some());
     if sold && bought {
         // Tokens for tokens.
-        return Ok((filled_by(market("v1"), log, key, amount).into(), reader.doubt()));
+        return Ok((filled_by(market("v1"), log, key, amount).into(), reader.warning()));
     }
-    let deal = if bought || sell_contract.is_zero() {
-        let line = Line::of(buy_contract, buy_token, in_return).between(taker, owner);
-        Deal {
+    let trade = if bought || sell_contract.is_zero() {
+        let line = LineItem::of(buy_contract, buy_token, in_return).between(taker, owner);
+        Trade {
             currency: sell_contract,
-            ..Deal::of(market("v1"), Side::Offer, line, amount)
+            ..Trade::of(market("v1"), Side::Offer, line, amount)
         }
     } else {
-        let line = Line::of(sell_contract, sell_token, amount).between(owner, taker);
-        Deal {
+        let line = LineItem::of(sell_contract, sell_token, amount).between(owner, taker);
+        Trade {
             currency: buy_contract,
-            ..Deal::of(market("v1"), Side::Listing, line, in_return)
+            ..Trade::of(market("v1"), Side::Listing, line, in_return)
         }
     };
-    let fill = filled_by(market("v1"), log, key, deal.lines[0].quantity);
-    Ok((Said::from(deal).and(fill), reader.doubt()))
+    let fill = filled_by(market("v1"), log, key, trade.lines[0].quantity);
+    Ok((LogOutcome::from(trade).and(fill), reader.warning()))
 }
 
 /// What one order gives.
@@ -269,7 +269,7 @@ enum Asset {
 }
 
 impl Asset {
-    fn read(reader: &mut Reader<'_>, within: Tuple, at: &Word) -> Result<Self, Refusal> {
+    fn read(reader: &mut Reader<'_>, within: Tuple, at: &Word) -> Result<Self, DecodeError> {
         let asset = reader.tuple(within, at)?;
         let [class, data_at] = reader.words(asset)?;
         let mut data = Reader::over(reader.bytes(asset, data_at)?);
@@ -295,20 +295,20 @@ impl Asset {
             [0xd8, 0xf9, 0x60, 0xc1] => lazy(&mut data, Standard::Erc721),
             // ERC1155_LAZY
             [0x1c, 0xdf, 0xaa, 0x40] => lazy(&mut data, Standard::Erc1155),
-            _ => Err(Refusal(reason::UNKNOWN_VARIANT)),
+            _ => Err(DecodeError(reason::UNKNOWN_VARIANT)),
         }
     }
 }
 
 /// A token that is created on sale: `(address token, (uint256 tokenId, ...))`.
-fn lazy(data: &mut Reader<'_>, standard: Standard) -> Result<Asset, Refusal> {
+fn lazy(data: &mut Reader<'_>, standard: Standard) -> Result<Asset, DecodeError> {
     let [contract, mint_at] = data.words(Tuple::ROOT)?;
     let mint = data.tuple(Tuple::ROOT, mint_at)?;
     let [token] = data.words(mint)?;
     Ok(Asset::Token(data.address(contract), uint(token), standard))
 }
 
-fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [
         left_hash,
@@ -329,20 +329,20 @@ fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option
     );
     let (line, currency, price, left_sells) = match assets {
         (Asset::Token(contract, token, standard), Asset::Money(currency)) => {
-            let line = Line::of(contract, token, right_fill).between(left, right);
-            (Line { standard, ..line }, currency, left_fill, true)
+            let line = LineItem::of(contract, token, right_fill).between(left, right);
+            (LineItem { standard, ..line }, currency, left_fill, true)
         }
         (Asset::Money(currency), Asset::Token(contract, token, standard)) => {
-            let line = Line::of(contract, token, left_fill).between(right, left);
-            (Line { standard, ..line }, currency, right_fill, false)
+            let line = LineItem::of(contract, token, left_fill).between(right, left);
+            (LineItem { standard, ..line }, currency, right_fill, false)
         }
         // Tokens for tokens, of which each order counts those it gives.
         (Asset::Token(..), Asset::Token(..)) => {
             let gave = |hash: &Word, quantity| filled_by(market("v2"), log, Key::hash(B256::from(*hash)), quantity);
-            let fill = Said::from(gave(left_hash, right_fill));
-            return Ok((fill.and(gave(right_hash, left_fill)), reader.doubt()));
+            let fill = LogOutcome::from(gave(left_hash, right_fill));
+            return Ok((fill.and(gave(right_hash, left_fill)), reader.warning()));
         }
-        _ => return Ok((Said::default(), reader.doubt())),
+        _ => return Ok((LogOutcome::default(), reader.warning())),
     };
     let left_took = transaction.sender() == Some(left);
     let side = if left_sells == left_took {
@@ -350,12 +350,12 @@ fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option
     } else {
         Side::Listing
     };
-    let deal = Deal {
+    let trade = Trade {
         order_hash: Some(B256::from(if left_took { *right_hash } else { *left_hash })),
         currency,
-        ..Deal::of(market("v2"), side, line, price)
+        ..Trade::of(market("v2"), side, line, price)
     };
-    Ok((matched(log, deal, [left_hash, right_hash]), reader.doubt()))
+    Ok((matched(log, trade, [left_hash, right_hash]), reader.warning()))
 }
 
 /// What the transaction asked the exchange for, where it called the exchange itself.
@@ -403,18 +403,18 @@ fn first_order(arguments: &[u8]) -> Option<&[Word; 6]> {
 fn without_assets(
     transaction: &Transaction<'_>,
     log: &Log,
-    trail: &Trail,
+    transfers: &TransferIndex,
     window: Range<u32>,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [left_hash, right_hash, left_fill, right_fill] = reader.head()?;
     let (left_fill, right_fill) = (uint(left_fill), uint(right_fill));
     let asked = Asked::of(transaction, log);
     let direct = asked.direct();
-    let mut moves = trail.movements(window.clone()).iter().rev();
+    let mut moves = transfers.movements(window.clone()).iter().rev();
     let is_left = |quantity| direct.is_none() && quantity == left_fill;
     let Some(moved) = moves.find(|moved| is_left(moved.quantity) || moved.quantity == right_fill) else {
-        return Ok((Said::default(), reader.doubt()));
+        return Ok((LogOutcome::default(), reader.warning()));
     };
     let sender = transaction.sender();
     let side = direct.unwrap_or(if sender == Some(moved.from) {
@@ -435,20 +435,20 @@ fn without_assets(
         None => (Some(left_fill), PriceAllocation::Inferred),
     };
     let paid_in = asked.order.filter(|_| direct.is_some());
-    let mut payments = trail.payments(window).iter();
+    let mut payments = transfers.payments(window).iter();
     let currency = match paid_in {
         Some([.., currency]) => log_reader::address(currency),
         None => payments
             .find(|payment| payment.from == moved.to)
             .map_or(Address::ZERO, |payment| payment.currency),
     };
-    let line = Line::of(moved.contract, moved.token, moved.quantity).between(moved.from, moved.to);
-    let deal = Deal {
+    let line = LineItem::of(moved.contract, moved.token, moved.quantity).between(moved.from, moved.to);
+    let trade = Trade {
         order_hash: Some(B256::from(*hash)),
         currency,
         price,
         allocation,
-        ..Deal::of(market("v2"), side, line, U256::ZERO)
+        ..Trade::of(market("v2"), side, line, U256::ZERO)
     };
-    Ok((matched(log, deal, [left_hash, right_hash]), reader.doubt()))
+    Ok((matched(log, trade, [left_hash, right_hash]), reader.warning()))
 }

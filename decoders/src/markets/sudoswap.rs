@@ -18,9 +18,9 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag};
-use crate::log_reader::{self, Reader, Refusal, Word, sum, uint};
-use crate::trade::deal::{Deal, Line, Market, sum_of};
-use crate::trade::trail::{Movement, Payment, Trail};
+use crate::log_reader::{self, DecodeError, Reader, Word, sum, uint};
+use crate::trade::transfer_index::{Movement, Payment, TransferIndex};
+use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
 
 const V1_FACTORIES: &[(u64, Address)] = &[(chains::ETHEREUM, address!("b16c1342e617a5b6e4b631eb114483fdb289c0a4"))];
@@ -105,7 +105,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     if transaction.claimed().all(is_update) {
         return;
     }
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let mut contracts: FxHashMap<Address, Past<'_>> = FxHashMap::default();
     let mut last = 0;
     for log in transaction.claimed() {
@@ -115,16 +115,16 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             continue;
         }
         let updates = mem::take(&mut past.updates);
-        let trade = Trade {
+        let swap = Swap {
             transaction,
-            trail: &trail,
+            transfers: &transfers,
             log,
             window: past.since..log.log_index,
             was_updated: past.was_updated,
             updates: &updates,
             last,
         };
-        let verdict = trade.tell(events);
+        let verdict = swap.emit(events);
         events.settle(log, verdict);
         last = log.log_index + 1;
         past.since = last;
@@ -163,9 +163,9 @@ struct Pair {
 }
 
 /// One trade of a contract that may be a pair.
-struct Trade<'a, 't> {
+struct Swap<'a, 't> {
     transaction: &'a Transaction<'t>,
-    trail: &'a Trail,
+    transfers: &'a TransferIndex,
     log: &'a Log,
     /// From the contract's last trade in the transaction to this one.
     window: Range<u32>,
@@ -176,39 +176,39 @@ struct Trade<'a, 't> {
     last: u32,
 }
 
-impl Trade<'_, '_> {
+impl Swap<'_, '_> {
     /// Emits the trade, if the contract is a pair, or no contract can be asked whether it is.
-    fn tell(self, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+    fn emit(self, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
         let asked = if self.is_first_version() {
             self.first_pair(events)
         } else {
             self.second_pair(events)
         };
         match asked {
-            Ok(Some(pair)) => self.tell_of(&pair, events),
+            Ok(Some(pair)) => self.emit_of(&pair, events),
             Ok(None) => Ok(None),
-            Err(refusal) if !events.may_ask() => Err(refusal),
-            Err(refusal) => {
+            Err(error) if !events.may_ask() => Err(error),
+            Err(error) => {
                 // Any sender that emits as much may do so often: no movement is looked at twice.
-                let narrow = Trade {
+                let narrow = Swap {
                     window: self.start()..self.window.end,
                     ..self
                 };
-                let pair = narrow.seen_pair().ok_or(refusal)?;
-                narrow.tell_of(&pair, events)
+                let pair = narrow.seen_pair().ok_or(error)?;
+                narrow.emit_of(&pair, events)
             }
         }
     }
 
-    fn tell_of(&self, pair: &Pair, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+    fn emit_of(&self, pair: &Pair, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
         let mut reader = Reader::new(self.log);
-        let deal = if self.is_first_version() {
+        let trade = if self.is_first_version() {
             self.first_version(pair, events)?
         } else {
             self.second_version(pair, &mut reader, events)?
         };
-        events.deal(self.log, deal);
-        Ok(reader.doubt())
+        events.trade(self.log, trade);
+        Ok(reader.warning())
     }
 
     fn is_first_version(&self) -> bool {
@@ -232,7 +232,7 @@ impl Trade<'_, '_> {
     }
 
     /// The v1 pair that the contract is. A contract that does not speak like one is asked nothing more.
-    fn first_pair(&self, events: &mut Events) -> Result<Option<Pair>, Refusal> {
+    fn first_pair(&self, events: &mut Events) -> Result<Option<Pair>, DecodeError> {
         let address = self.log.address;
         let Some(factory) = self.transaction.here(V1_FACTORIES) else {
             return Ok(None);
@@ -259,13 +259,13 @@ impl Trade<'_, '_> {
             // A pair created in the block answers nothing yet; not every endpoint knows what was before.
             recipient: recipient
                 .ok()
-                .map(|told| told.map_or(address, |[word]| log_reader::address(word))),
+                .map(|decoded| decoded.map_or(address, |[word]| log_reader::address(word))),
             is_proven: true,
         }))
     }
 
     /// The v2 pair that the contract is.
-    fn second_pair(&self, events: &mut Events) -> Result<Option<Pair>, Refusal> {
+    fn second_pair(&self, events: &mut Events) -> Result<Option<Pair>, DecodeError> {
         let address = self.log.address;
         let Some(factory) = self.transaction.here(V2_FACTORIES) else {
             return Ok(None);
@@ -309,11 +309,11 @@ impl Trade<'_, '_> {
             self.log.topic0(),
             Some(&OUT_COUNT | &OUT_COUNT_ROYALTY | &IN_COUNT | &IN_COUNT_ROYALTY)
         );
-        let traded = self.trail.movements(self.window.clone()).iter().rfind(|movement| {
+        let traded = self.transfers.movements(self.window.clone()).iter().rfind(|movement| {
             let holder = if self.is_out() { movement.from } else { movement.to };
             holder == address && is_counted != movement.standard.single_owner()
         })?;
-        let payments = self.trail.payments(self.window.clone()).iter();
+        let payments = self.transfers.payments(self.window.clone()).iter();
         let mut payments = payments.filter(|payment| {
             if self.is_out() {
                 payment.to == factory
@@ -344,13 +344,13 @@ impl Trade<'_, '_> {
 
     /// Who gets the payment for tokens of the pair in its ERC-20: the address paid last before they move, the factory aside.
     fn payee(&self, pair: &Pair) -> Option<Address> {
-        let payments = self.trail.payments(self.start()..self.window.end).iter();
+        let payments = self.transfers.payments(self.start()..self.window.end).iter();
         let mut payments = payments.filter(|payment| payment.currency == pair.currency && payment.to != pair.factory);
         let payment = payments.rfind(|payment| payment.from != self.log.address)?;
         Some(payment.to)
     }
 
-    fn currency(&self, events: &mut Events, is_erc20: bool) -> Result<Option<Address>, Refusal> {
+    fn currency(&self, events: &mut Events, is_erc20: bool) -> Result<Option<Address>, DecodeError> {
         if !is_erc20 {
             return Ok(Some(Address::ZERO));
         }
@@ -359,25 +359,25 @@ impl Trade<'_, '_> {
             .map(log_reader::address))
     }
 
-    fn deal(&self, pair: &Pair) -> Deal {
+    fn trade(&self, pair: &Pair) -> Trade {
         let market = Market {
             name: "sudoswap",
             version: pair.version,
         };
         let side = if self.is_out() { Side::AmmBuy } else { Side::AmmSell };
-        let nothing = Line::of(Address::ZERO, U256::ZERO, U256::ONE);
-        let mut deal = Deal::of(market, side, nothing, U256::ZERO);
-        deal.lines.clear();
-        deal.maker = self.log.address;
-        deal.currency = pair.currency;
-        deal.flags.extend((!pair.is_proven).then_some(flag::UNPROVEN));
-        deal
+        let nothing = LineItem::of(Address::ZERO, U256::ZERO, U256::ONE);
+        let mut trade = Trade::of(market, side, nothing, U256::ZERO);
+        trade.lines.clear();
+        trade.maker = self.log.address;
+        trade.currency = pair.currency;
+        trade.flags.extend((!pair.is_proven).then_some(flag::UNPROVEN));
+        trade
     }
 
     /// `token` between the pair and a trader.
-    fn line(&self, pair: &Pair, token: U256, quantity: U256, trader: Address) -> Line {
-        let line = Line::of(pair.nft, token, quantity);
-        let line = Line {
+    fn line(&self, pair: &Pair, token: U256, quantity: U256, trader: Address) -> LineItem {
+        let line = LineItem::of(pair.nft, token, quantity);
+        let line = LineItem {
             standard: if pair.nft_id.is_some() {
                 Standard::Erc1155
             } else {
@@ -393,11 +393,11 @@ impl Trade<'_, '_> {
     }
 
     /// What moved since the pair's last trade, for a price that has to be found.
-    fn first_version(&self, pair: &Pair, events: &mut Events) -> Result<Deal, Refusal> {
-        let mut deal = self.deal(pair);
-        deal.price = None;
+    fn first_version(&self, pair: &Pair, events: &mut Events) -> Result<Trade, DecodeError> {
+        let mut trade = self.trade(pair);
+        trade.price = None;
         let start = if self.is_out() { self.updated() } else { self.start() };
-        let moves = self.trail.movements(start..self.window.end).iter();
+        let moves = self.transfers.movements(start..self.window.end).iter();
         let incoming = |movement: &&Movement| movement.contract == pair.nft && movement.from != self.log.address;
         // Tokens come last; who got the last of them got them all.
         let recipient = pair.recipient.or_else(|| Some(moves.clone().rfind(incoming)?.to));
@@ -412,33 +412,33 @@ impl Trade<'_, '_> {
         for movement in moves.filter(moved) {
             let trader = if self.is_out() { movement.to } else { movement.from };
             let line = self.line(pair, movement.token, movement.quantity, trader);
-            deal.lines.push(line);
+            trade.lines.push(line);
         }
-        if deal.lines.is_empty() {
-            let nothing = Line::of(Address::ZERO, U256::ZERO, U256::ONE);
-            let line = Line { token: None, ..nothing };
-            deal.lines.push(if self.is_out() {
+        if trade.lines.is_empty() {
+            let nothing = LineItem::of(Address::ZERO, U256::ZERO, U256::ONE);
+            let line = LineItem { token: None, ..nothing };
+            trade.lines.push(if self.is_out() {
                 line.between(self.log.address, Address::ZERO)
             } else {
                 line.between(Address::ZERO, self.log.address)
             });
-            deal.flags.extend([flag::TOKEN_UNKNOWN, self.trader_unknown()]);
+            trade.flags.extend([flag::TOKEN_UNKNOWN, self.trader_unknown()]);
         } else if pair.currency.is_zero() {
-            self.quoted(pair, &mut deal, events)?;
+            self.quoted(pair, &mut trade, events)?;
         } else {
-            self.paid(pair, &mut deal)?;
+            self.paid(pair, &mut trade)?;
         }
-        if deal.price.is_some() {
-            deal.allocation = PriceAllocation::Inferred;
+        if trade.price.is_some() {
+            trade.allocation = PriceAllocation::Inferred;
         } else {
-            deal.allocation = PriceAllocation::Unknown;
-            deal.flags.push(flag::PRICE_OF_POOL);
+            trade.allocation = PriceAllocation::Unknown;
+            trade.flags.push(flag::PRICE_OF_POOL);
         }
-        Ok(deal)
+        Ok(trade)
     }
 
     /// Prices a v1 trade by what was paid in the pair's ERC-20.
-    fn paid(&self, pair: &Pair, deal: &mut Deal) -> Result<(), Refusal> {
+    fn paid(&self, pair: &Pair, trade: &mut Trade) -> Result<(), DecodeError> {
         let recipient = pair.recipient.or_else(|| self.payee(pair));
         let is_meant = |payment: &&Payment| {
             payment.currency == pair.currency
@@ -449,22 +449,22 @@ impl Trade<'_, '_> {
                 }
         };
         let payments = self
-            .trail
+            .transfers
             .payments(self.start()..self.window.end)
             .iter()
             .filter(is_meant);
         let paid = sum_of(payments.clone().map(|payment| payment.amount))?;
-        deal.price = (!paid.is_zero()).then_some(paid);
+        trade.price = (!paid.is_zero()).then_some(paid);
         for payment in payments.filter(|payment| payment.to == pair.factory) {
-            deal.fee(pair.factory, payment.amount, FeeKind::Marketplace);
+            trade.fee(pair.factory, payment.amount, FeeKind::Marketplace);
         }
         Ok(())
     }
 
     /// Prices a v1 trade by the quote of the pair before the block, if nothing has changed the pair between and the quote
     /// leads to where the trade led.
-    fn quoted(&self, pair: &Pair, deal: &mut Deal, events: &mut Events) -> Result<(), Refusal> {
-        let Some(count) = self.count_if_quotable(deal).filter(|_| pair.is_proven) else {
+    fn quoted(&self, pair: &Pair, trade: &mut Trade, events: &mut Events) -> Result<(), DecodeError> {
+        let Some(count) = self.count_if_quotable(trade).filter(|_| pair.is_proven) else {
             return Ok(());
         };
         let address = self.log.address;
@@ -483,25 +483,25 @@ impl Trade<'_, '_> {
         };
         if uint(error).is_zero() && new_spot == spot {
             let (amount, fee) = (uint(amount), uint(fee));
-            deal.price = Some(if self.is_out() { amount } else { sum(amount, fee)? });
-            deal.fee(pair.factory, fee, FeeKind::Marketplace);
+            trade.price = Some(if self.is_out() { amount } else { sum(amount, fee)? });
+            trade.fee(pair.factory, fee, FeeKind::Marketplace);
         }
         Ok(())
     }
 
     /// How many tokens the trade was for, unless the state before the block is not the one it met.
-    fn count_if_quotable(&self, deal: &Deal) -> Option<U256> {
+    fn count_if_quotable(&self, trade: &Trade) -> Option<U256> {
         let updates = |topic0: &B256| self.updates.iter().filter(|log| log.topic0() == Some(topic0)).count();
         let mut earlier = self.transaction.earlier.iter();
         let is_stale = self.was_updated || earlier.any(|log| log.address == self.log.address && is_update(log));
         let is_plain = updates(&SPOT_PRICE_UPDATE) <= 1 && updates(&DELTA_UPDATE) <= 1 && updates(&FEE_UPDATE) == 0;
-        let count = sum_of(deal.lines.iter().map(|line| line.quantity)).ok()?;
+        let count = sum_of(trade.lines.iter().map(|line| line.quantity)).ok()?;
         (!is_stale && is_plain).then_some(count)
     }
 
     /// The tokens and the amount that a v2 pair emits.
-    fn second_version(&self, pair: &Pair, reader: &mut Reader<'_>, events: &mut Events) -> Result<Deal, Refusal> {
-        let mut deal = self.deal(pair);
+    fn second_version(&self, pair: &Pair, reader: &mut Reader<'_>, events: &mut Events) -> Result<Trade, DecodeError> {
+        let mut trade = self.trade(pair);
         let (amount, tokens, royalty) = match self.log.topic0() {
             Some(&OUT_IDS_ROYALTY | &IN_IDS_ROYALTY | &OUT_COUNT_ROYALTY | &IN_COUNT_ROYALTY) => {
                 let [amount, tokens, royalty] = reader.head()?;
@@ -515,28 +515,30 @@ impl Trade<'_, '_> {
         match (self.log.topic0(), pair.nft_id) {
             (Some(&OUT_IDS | &IN_IDS | &OUT_IDS_ROYALTY | &IN_IDS_ROYALTY), _) => {
                 for token in reader.array(tokens)?.iter().map(uint) {
-                    deal.lines.push(self.traded(pair, token, U256::ONE));
+                    trade.lines.push(self.traded(pair, token, U256::ONE));
                 }
             }
-            (_, Some(token)) => deal.lines.push(self.traded(pair, token, uint(tokens))),
-            (_, None) => return Ok(deal),
+            (_, Some(token)) => trade.lines.push(self.traded(pair, token, uint(tokens))),
+            (_, None) => return Ok(trade),
         }
-        let trader = |line: &Line| if self.is_out() { line.buyer } else { line.seller };
-        if deal.lines.iter().any(|line| trader(line).is_zero()) {
-            deal.flags.push(self.trader_unknown());
+        let trader = |line: &LineItem| if self.is_out() { line.buyer } else { line.seller };
+        if trade.lines.iter().any(|line| trader(line).is_zero()) {
+            trade.flags.push(self.trader_unknown());
         }
-        deal.price = Some(amount);
+        trade.price = Some(amount);
         if pair.currency.is_zero() {
-            self.believe(pair, amount, royalty, &mut deal, events)?;
+            self.trust_quote(pair, amount, royalty, &mut trade, events)?;
         } else {
-            self.reckon(pair, amount, &mut deal)?;
+            self.add_up(pair, amount, &mut trade)?;
         }
-        Ok(deal)
+        Ok(trade)
     }
 
     /// A token that v2 names, between the pair and the one it moved to or from.
-    fn traded(&self, pair: &Pair, token: U256, quantity: U256) -> Line {
-        let mut moves = self.trail.of_token_in(pair.nft, token, self.window.clone());
+    fn traded(&self, pair: &Pair, token: U256, quantity: U256) -> LineItem {
+        let mut moves = self
+            .transfers
+            .transfers_of_token_in(pair.nft, token, self.window.clone());
         let trader = moves.rfind(|movement| !self.is_out() || movement.from == self.log.address);
         let trader = trader.map_or(
             Address::ZERO,
@@ -548,20 +550,20 @@ impl Trade<'_, '_> {
     }
 
     /// Takes the fees of a v2 trade in native currency from the quote before the block, if it is for the same amount.
-    fn believe(
+    fn trust_quote(
         &self,
         pair: &Pair,
         amount: U256,
         royalty: U256,
-        deal: &mut Deal,
+        trade: &mut Trade,
         events: &mut Events,
-    ) -> Result<(), Refusal> {
-        let Some(first) = deal.lines.first() else {
+    ) -> Result<(), DecodeError> {
+        let Some(first) = trade.lines.first() else {
             return Ok(());
         };
         let (token, count) = (
             first.token.unwrap_or_default(),
-            sum_of(deal.lines.iter().map(|line| line.quantity))?,
+            sum_of(trade.lines.iter().map(|line| line.quantity))?,
         );
         let selector = V2_QUOTES[usize::from(!self.is_out())];
         let quote = Call::of(self.log.address, selector, &[token.into(), count.into()]);
@@ -570,19 +572,19 @@ impl Trade<'_, '_> {
             Some(Ok(Some([error, _, _, quoted, fee, royalty]))) if uint(error).is_zero() && uint(quoted) == amount => {
                 let (fee, royalty) = (uint(fee), uint(royalty));
                 if !self.is_out() {
-                    deal.price = Some(sum(amount, sum(fee, royalty)?)?);
-                    deal.allocation = PriceAllocation::Inferred;
+                    trade.price = Some(sum(amount, sum(fee, royalty)?)?);
+                    trade.allocation = PriceAllocation::Inferred;
                 }
-                deal.fee(pair.factory, fee, FeeKind::Marketplace);
-                deal.fee(Address::ZERO, royalty, FeeKind::Royalty);
+                trade.fee(pair.factory, fee, FeeKind::Marketplace);
+                trade.fee(Address::ZERO, royalty, FeeKind::Royalty);
             }
             _ => {
-                deal.fee(Address::ZERO, royalty, FeeKind::Royalty);
+                trade.fee(Address::ZERO, royalty, FeeKind::Royalty);
                 if self.is_out() {
-                    deal.flags.push(flag::FEES_UNKNOWN);
+                    trade.flags.push(flag::FEES_UNKNOWN);
                 } else {
-                    deal.price = Some(sum(amount, royalty)?);
-                    deal.flags.push(flag::NET_ONLY);
+                    trade.price = Some(sum(amount, royalty)?);
+                    trade.flags.push(flag::NET_ONLY);
                 }
             }
         }
@@ -590,8 +592,8 @@ impl Trade<'_, '_> {
     }
 
     /// Reads the fees of a v2 trade in an ERC-20 off its payments: what the pair keeps or the seller gets comes first.
-    fn reckon(&self, pair: &Pair, amount: U256, deal: &mut Deal) -> Result<(), Refusal> {
-        let payments = self.trail.payments(self.last..self.window.end).iter();
+    fn add_up(&self, pair: &Pair, amount: U256, trade: &mut Trade) -> Result<(), DecodeError> {
+        let payments = self.transfers.payments(self.last..self.window.end).iter();
         let paid: Vec<&Payment> = payments
             .filter(|payment| payment.currency == pair.currency)
             .filter(|payment| (payment.from == self.log.address) != self.is_out())
@@ -603,7 +605,7 @@ impl Trade<'_, '_> {
             paid.first().is_some_and(|payment| payment.amount == amount)
         };
         if !adds_up {
-            deal.flags.push(if self.is_out() {
+            trade.flags.push(if self.is_out() {
                 flag::FEES_UNKNOWN
             } else {
                 flag::NET_ONLY
@@ -611,8 +613,8 @@ impl Trade<'_, '_> {
             return Ok(());
         }
         if !self.is_out() {
-            deal.price = Some(total);
-            deal.allocation = PriceAllocation::Inferred;
+            trade.price = Some(total);
+            trade.allocation = PriceAllocation::Inferred;
         }
         for payment in paid.iter().skip(1) {
             let kind = if payment.to == pair.factory {
@@ -620,7 +622,7 @@ impl Trade<'_, '_> {
             } else {
                 FeeKind::Royalty
             };
-            deal.fee(payment.to, payment.amount, kind);
+            trade.fee(payment.to, payment.amount, kind);
         }
         Ok(())
     }

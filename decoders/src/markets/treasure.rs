@@ -14,10 +14,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, Standard, flag, reason};
-use crate::log_reader::{Reader, Refusal, Tuple, Word, uint};
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::orders::{Key, Said, canceled, filled_by, order, part, until};
-use crate::trade::trail::Trail;
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled_by, order, part, until};
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[
@@ -67,15 +67,15 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let mut since = 0;
     for log in transaction.claimed() {
         let window = mem::replace(&mut since, log.log_index + 1)..log.log_index;
         match log.topic0() {
-            Some(&ITEM_SOLD | &BID_ACCEPTED) => events.say(log, sale(log, &trail, window)),
-            Some(&COLLECTION_BID) => events.say(log, collection_bid(log)),
-            Some(&ITEM_LISTED | &ITEM_UPDATED | &TOKEN_BID) => events.say(log, opened(log)),
-            _ => events.say(log, taken_back(log)),
+            Some(&ITEM_SOLD | &BID_ACCEPTED) => events.emit(log, sale(log, &transfers, window)),
+            Some(&COLLECTION_BID) => events.emit(log, collection_bid(log)),
+            Some(&ITEM_LISTED | &ITEM_UPDATED | &TOKEN_BID) => events.emit(log, opened(log)),
+            _ => events.emit(log, taken_back(log)),
         }
     }
 }
@@ -87,25 +87,29 @@ fn key(log: &Log, kind: OrderKind, maker: Address, contract: Address, token: Opt
     Key::natural(log, kind, &parts)
 }
 
-fn total(price: &Word, quantity: &Word) -> Result<U256, Refusal> {
+fn total(price: &Word, quantity: &Word) -> Result<U256, DecodeError> {
     uint(price)
         .checked_mul(uint(quantity))
-        .ok_or(Refusal(reason::AMOUNT_OVERFLOW))
+        .ok_or(DecodeError(reason::AMOUNT_OVERFLOW))
 }
 
-fn sale(log: &Log, trail: &Trail, window: Range<u32>) -> Result<(Said, Option<&'static str>), Refusal> {
+fn sale(
+    log: &Log,
+    transfers: &TransferIndex,
+    window: Range<u32>,
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [seller, buyer, contract, token, quantity, price, currency] = reader.words(Tuple::ROOT)?;
     let (seller, buyer) = (reader.address(seller), reader.address(buyer));
     let (contract, token, quantity_sold) = (reader.address(contract), uint(token), uint(quantity));
     let (side, filled) = if log.topic0() == Some(&BID_ACCEPTED) {
         let [.., kind] = reader.head::<8>()?;
-        let of_token = match u8::try_from(uint(kind)) {
+        let transfers_of = match u8::try_from(uint(kind)) {
             Ok(0) => Some(token),
             Ok(1) => None,
-            _ => return Err(Refusal(reason::UNKNOWN_VARIANT)),
+            _ => return Err(DecodeError(reason::UNKNOWN_VARIANT)),
         };
-        (Side::Offer, key(log, OrderKind::Offer, buyer, contract, of_token))
+        (Side::Offer, key(log, OrderKind::Offer, buyer, contract, transfers_of))
     } else {
         reader.head::<7>()?;
         (
@@ -113,20 +117,20 @@ fn sale(log: &Log, trail: &Trail, window: Range<u32>) -> Result<(Said, Option<&'
             key(log, OrderKind::Listing, seller, contract, Some(token)),
         )
     };
-    let line = Line::of(contract, token, quantity_sold).between(seller, buyer);
-    let mut deal = Deal {
+    let line = LineItem::of(contract, token, quantity_sold).between(seller, buyer);
+    let mut trade = Trade {
         currency: reader.address(currency),
-        ..Deal::of(MARKET, side, line, total(price, quantity)?)
+        ..Trade::of(MARKET, side, line, total(price, quantity)?)
     };
-    deal.flags.push(flag::UNCONFIRMED);
+    trade.flags.push(flag::UNCONFIRMED);
     let kinds = [FeeKind::Marketplace, FeeKind::Royalty];
-    deal.fees_of_payments(trail, window, |place, _| kinds[place.min(1)]);
-    let said = Said::from(deal).and(filled_by(MARKET, log, filled, quantity_sold));
-    Ok((said, reader.doubt()))
+    trade.fees_of_payments(transfers, window, |place, _| kinds[place.min(1)]);
+    let outcome = LogOutcome::from(trade).and(filled_by(MARKET, log, filled, quantity_sold));
+    Ok((outcome, reader.warning()))
 }
 
 /// A listing, or a bid on one token.
-fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
+fn opened(log: &Log) -> Result<(Order, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [maker, contract, token, quantity, price, end, currency] = reader.head()?;
     let kind = if log.topic0() == Some(&TOKEN_BID) {
@@ -135,7 +139,7 @@ fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
         OrderKind::Listing
     };
     let (maker, contract, token) = (reader.address(maker), reader.address(contract), uint(token));
-    let line = Line::of(contract, token, uint(quantity));
+    let line = LineItem::of(contract, token, uint(quantity));
     let key = key(log, kind, maker, contract, Some(token));
     let opened = Order {
         currency: reader.address(currency),
@@ -143,17 +147,17 @@ fn opened(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
         expires_at: until(uint(end)),
         ..order(MARKET, log, kind, key, maker, line)
     };
-    Ok((opened, reader.doubt()))
+    Ok((opened, reader.warning()))
 }
 
-fn collection_bid(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
+fn collection_bid(log: &Log) -> Result<(Order, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [maker, contract, quantity, price, end, currency] = reader.head()?;
     let (maker, contract) = (reader.address(maker), reader.address(contract));
-    let line = Line {
+    let line = LineItem {
         token: None,
         standard: Standard::Erc721,
-        ..Line::of(contract, U256::ZERO, uint(quantity))
+        ..LineItem::of(contract, U256::ZERO, uint(quantity))
     };
     let key = key(log, OrderKind::Offer, maker, contract, None);
     let offer = Order {
@@ -162,10 +166,10 @@ fn collection_bid(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
         expires_at: until(uint(end)),
         ..order(MARKET, log, OrderKind::Offer, key, maker, line)
     };
-    Ok((offer, reader.doubt()))
+    Ok((offer, reader.warning()))
 }
 
-fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let key = match log.topic0() {
         Some(&ITEM_CANCELED) => {
@@ -183,5 +187,5 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
             key(log, OrderKind::Offer, maker, contract, None)
         }
     };
-    Ok((canceled(MARKET, log, key), reader.doubt()))
+    Ok((canceled(MARKET, log, key), reader.warning()))
 }

@@ -13,11 +13,11 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Nonces, Side, flag};
-use crate::log_reader::{Reader, Refusal, Tuple, share, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, share, uint};
 use crate::roster::InnerCall;
-use crate::trade::deal::{Deal, Line, Market, sum_of};
-use crate::trade::orders::{Key, Said, canceled, revoked};
-use crate::trade::trail::{Movement, Payment, Trail};
+use crate::trade::orders::{Key, LogOutcome, canceled, revoked};
+use crate::trade::transfer_index::{Movement, Payment, TransferIndex};
+use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
 
 const V1: Address = address!("7be8076f4ea4a4ad08075c2508e481d6c946d12b");
@@ -52,12 +52,12 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let (matches, ends): (Vec<&Log>, Vec<&Log>) = transaction
         .claimed()
         .partition(|log| log.topic0() == Some(&ORDERS_MATCHED));
     for log in ends {
-        events.say(log, taken_back(log));
+        events.emit(log, taken_back(log));
     }
     for (nth, log) in matches.iter().enumerate() {
         let others = |other: &&&Log| other.address == log.address;
@@ -67,12 +67,12 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             .map_or(0, |before| before.log_index + 1);
         let context = Context {
             transaction,
-            trail: &trail,
+            transfers: &transfers,
             window: start..log.log_index,
             is_last: nth + 1 == matches.len(),
             is_only: matches.len() == 1,
         };
-        events.say(log, matched(log, &context));
+        events.emit(log, matched(log, &context));
     }
 }
 
@@ -84,7 +84,7 @@ fn market(log: &Log) -> Market {
 }
 
 /// The end of one order, or of all that the maker signed under the nonces before.
-fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let closing = if log.topic0() == Some(&ORDER_CANCELLED) {
         canceled(market(log), log, Key::hash(log.topics[1]))
@@ -92,19 +92,19 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
         let [_nonce] = reader.head()?;
         revoked(market(log), log, reader.topic_address(1), Nonces::All)
     };
-    Ok((closing, reader.doubt()))
+    Ok((closing, reader.warning()))
 }
 
 /// What surrounds one match.
 struct Context<'a> {
     transaction: &'a Transaction<'a>,
-    trail: &'a Trail,
+    transfers: &'a TransferIndex,
     window: Range<u32>,
     is_last: bool,
     is_only: bool,
 }
 
-fn matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static str>), Refusal> {
+fn matched(log: &Log, context: &Context<'_>) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [buy_hash, sell_hash, price] = reader.head()?;
     let (maker, taker) = (reader.topic_address(1), reader.topic_address(2));
@@ -113,7 +113,7 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static st
         (_, true) => true,
         // Both are signed: the one that sent the token sold, or the one it was minted to bought.
         _ => !context
-            .trail
+            .transfers
             .movements(context.window.clone())
             .iter()
             .any(|movement| movement.from == maker || movement.from.is_zero() && movement.to == taker),
@@ -127,23 +127,23 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(Said, Option<&'static st
         let is_one = one.standard.single_owner() || next.standard.single_owner();
         is_one && (one.contract, one.token) == (next.contract, next.token)
     });
-    let mut deal = Deal {
+    let mut trade = Trade {
         order_hash: Some(B256::from(if bid { *buy_hash } else { *sell_hash })),
         lines: sold.iter().map(|movement| line(movement, seller, buyer)).collect(),
-        ..Deal::of(market(log), side, unknown().between(seller, buyer), price)
+        ..Trade::of(market(log), side, unknown().between(seller, buyer), price)
     };
-    if deal.lines.is_empty() {
-        deal.lines.push(unknown().between(seller, buyer));
-        deal.flags.push(flag::TOKEN_UNKNOWN);
+    if trade.lines.is_empty() {
+        trade.lines.push(unknown().between(seller, buyer));
+        trade.flags.push(flag::TOKEN_UNKNOWN);
     }
-    pay(&mut deal, context, seller, buyer)?;
-    let said = Said::from(deal).and_both(market(log), log, [buy_hash, sell_hash], None);
-    Ok((said, reader.doubt()))
+    pay(&mut trade, context, seller, buyer)?;
+    let outcome = LogOutcome::from(trade).and_both(market(log), log, [buy_hash, sell_hash], None);
+    Ok((outcome, reader.warning()))
 }
 
 /// The movements that a match between `seller` and `buyer` sold.
 fn sold(log: &Log, context: &Context<'_>, seller: Address, buyer: Address) -> Vec<Movement> {
-    let before = context.trail.movements(context.window.clone());
+    let before = context.transfers.movements(context.window.clone());
     let from_seller: Vec<Movement> = before
         .iter()
         .filter(|movement| movement.from == seller)
@@ -159,7 +159,7 @@ fn sold(log: &Log, context: &Context<'_>, seller: Address, buyer: Address) -> Ve
     if !meant.is_empty() || !context.is_last {
         return meant;
     }
-    let after = context.trail.movements(log.log_index + 1..u32::MAX);
+    let after = context.transfers.movements(log.log_index + 1..u32::MAX);
     after
         .iter()
         .filter(|movement| movement.from == seller)
@@ -167,67 +167,67 @@ fn sold(log: &Log, context: &Context<'_>, seller: Address, buyer: Address) -> Ve
         .collect()
 }
 
-fn line(movement: &Movement, seller: Address, buyer: Address) -> Line {
-    Line {
+fn line(movement: &Movement, seller: Address, buyer: Address) -> LineItem {
+    LineItem {
         standard: movement.standard,
-        ..Line::of(movement.contract, movement.token, movement.quantity).between(seller, buyer)
+        ..LineItem::of(movement.contract, movement.token, movement.quantity).between(seller, buyer)
     }
 }
 
-fn unknown() -> Line {
-    Line {
+fn unknown() -> LineItem {
+    LineItem {
         token: None,
-        ..Line::of(Address::ZERO, U256::ZERO, U256::ONE)
+        ..LineItem::of(Address::ZERO, U256::ZERO, U256::ONE)
     }
 }
 
 /// Fills in what was paid in and which parts of it the seller did not keep. The exchange has the buyer pay the seller before
 /// either is charged fees.
-fn pay(deal: &mut Deal, context: &Context<'_>, seller: Address, buyer: Address) -> Result<(), Refusal> {
-    let payments = context.trail.payments(context.window.clone());
-    let price = deal.price.unwrap_or_default();
+fn pay(trade: &mut Trade, context: &Context<'_>, seller: Address, buyer: Address) -> Result<(), DecodeError> {
+    let payments = context.transfers.payments(context.window.clone());
+    let price = trade.price.unwrap_or_default();
     let is_price = |payment: &Payment| (payment.from, payment.to) == (buyer, seller) && payment.amount <= price;
     let Some(at) = payments.iter().position(is_price) else {
-        return pay_otherwise(deal, context, seller, buyer);
+        return pay_otherwise(trade, context, seller, buyer);
     };
-    deal.currency = payments[at].currency;
-    let later = payments[at + 1..].iter().filter(|fee| fee.currency == deal.currency);
+    trade.currency = payments[at].currency;
+    let later = payments[at + 1..].iter().filter(|fee| fee.currency == trade.currency);
     let (by_seller, by_others): (Vec<&Payment>, Vec<&Payment>) = later.partition(|fee| fee.from == seller);
     let on_top: Vec<&Payment> = by_others.into_iter().filter(|fee| fee.from == buyer).collect();
-    deal.price = Some(sum_of(on_top.iter().map(|fee| fee.amount).chain([price]))?);
+    trade.price = Some(sum_of(on_top.iter().map(|fee| fee.amount).chain([price]))?);
     for fee in by_seller.into_iter().chain(on_top) {
-        deal.fee(fee.to, fee.amount, FeeKind::Marketplace);
+        trade.fee(fee.to, fee.amount, FeeKind::Marketplace);
     }
     Ok(())
 }
 
 /// A listing bought in native currency, or of a router that was paid the price in another one and changed it.
-fn pay_otherwise(deal: &mut Deal, context: &Context<'_>, seller: Address, buyer: Address) -> Result<(), Refusal> {
-    let sender = context.transaction.sender().filter(|_| deal.side == Side::Listing);
-    let payments = context.trail.payments(context.window.clone()).iter();
-    let mut to_router = payments.filter(|payment| payment.to == buyer && Some(payment.amount) == deal.price);
+fn pay_otherwise(trade: &mut Trade, context: &Context<'_>, seller: Address, buyer: Address) -> Result<(), DecodeError> {
+    let sender = context.transaction.sender().filter(|_| trade.side == Side::Listing);
+    let payments = context.transfers.payments(context.window.clone()).iter();
+    let mut to_router = payments.filter(|payment| payment.to == buyer && Some(payment.amount) == trade.price);
     let Some(changed) = to_router.find(|payment| Some(payment.from) == sender) else {
-        return native_fees(deal, context, seller);
+        return native_fees(trade, context, seller);
     };
-    deal.currency = changed.currency;
-    deal.flags.push(flag::FEES_UNKNOWN);
+    trade.currency = changed.currency;
+    trade.flags.push(flag::FEES_UNKNOWN);
     Ok(())
 }
 
 /// The fee of a listing paid in native currency, from the calldata of a plain `atomicMatch_`.
-fn native_fees(deal: &mut Deal, context: &Context<'_>, seller: Address) -> Result<(), Refusal> {
+fn native_fees(trade: &mut Trade, context: &Context<'_>, seller: Address) -> Result<(), DecodeError> {
     let Some(envelope) = context.transaction.envelope else {
-        deal.flags.extend([flag::FEES_UNKNOWN, flag::NO_ENVELOPE]);
+        trade.flags.extend([flag::FEES_UNKNOWN, flag::NO_ENVELOPE]);
         return Ok(());
     };
     let Some(terms) = SellTerms::read(envelope).filter(|terms| context.is_only && terms.maker == seller) else {
-        deal.flags.push(flag::FEES_UNKNOWN);
+        trade.flags.push(flag::FEES_UNKNOWN);
         return Ok(());
     };
-    let fee = share(deal.price.unwrap_or_default(), terms.maker_fee, WHOLE)?;
-    deal.fee(terms.fee_recipient, fee, FeeKind::Marketplace);
+    let fee = share(trade.price.unwrap_or_default(), terms.maker_fee, WHOLE)?;
+    trade.fee(terms.fee_recipient, fee, FeeKind::Marketplace);
     if !terms.taker_fee.is_zero() {
-        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+        trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
     }
     Ok(())
 }

@@ -11,10 +11,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Side, flag, reason};
-use crate::log_reader::{Reader, Refusal, Tuple, share, uint};
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::orders::{Key, Said, canceled, filled};
-use crate::trade::trail::Trail;
+use crate::log_reader::{DecodeError, Reader, Tuple, share, uint};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled};
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[(chains::ETHEREUM, address!("74312363e45dcaba76c59ec49a7aa8a65a67eed3"))];
@@ -48,19 +48,19 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     for log in transaction.claimed() {
         match log.topic0() {
             Some(&EV_CANCEL) => {
                 let closing = canceled(MARKET, log, Key::hash(log.topics[1]));
-                events.say(log, Ok((closing, Reader::new(log).doubt())));
+                events.emit(log, Ok((closing, Reader::new(log).warning())));
             }
-            _ => events.say(log, inventory(log, &trail)),
+            _ => events.emit(log, inventory(log, &transfers)),
         }
     }
 }
 
-fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), Refusal> {
+fn inventory(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [
         maker,
@@ -90,7 +90,7 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
         COMPLETE_BUY_OFFER => (Side::Offer, uint(paid).max(uint(least))),
         COMPLETE_AUCTION => (Side::Auction, uint(paid)),
         // A cancellation has a log of its own besides.
-        _ => return Ok((Said::default(), reader.doubt())),
+        _ => return Ok((LogOutcome::default(), reader.warning())),
     };
     let (seller, buyer) = if side == Side::Offer {
         (taker, maker)
@@ -99,32 +99,32 @@ fn inventory(log: &Log, trail: &Trail) -> Result<(Said, Option<&'static str>), R
     };
     let has_amounts = uint(delegate) == U256::from(2);
     let mut lines = lines(pairs, has_amounts)?;
-    if !mask.is_empty() && !lines.iter().all(|line| moved(trail, line).is_some()) {
+    if !mask.is_empty() && !lines.iter().all(|line| moved(transfers, line).is_some()) {
         lines = self::lines(&replaced(pairs, mask, replacement), has_amounts)?;
     }
     for line in &mut lines {
         // Anybody may close an auction: the winner is the one the token went to.
-        let winner = moved(trail, line).filter(|to| side == Side::Auction && !to.is_zero());
+        let winner = moved(transfers, line).filter(|to| side == Side::Auction && !to.is_zero());
         *line = line.between(seller, winner.unwrap_or(buyer));
     }
     let Some(line) = lines.first() else {
-        return Err(Refusal(reason::DATA_TOO_SHORT));
+        return Err(DecodeError(reason::DATA_TOO_SHORT));
     };
-    let mut deal = Deal {
+    let mut trade = Trade {
         order_hash: Some(B256::from(log.topics[1])),
         currency: reader.address(currency),
-        ..Deal::of(MARKET, side, *line, price)
+        ..Trade::of(MARKET, side, *line, price)
     };
     for [rate, recipient] in fees {
         let recipient = reader.address(recipient);
-        deal.fee(recipient, share(price, uint(rate), WHOLE)?, kind_of(recipient));
+        trade.fee(recipient, share(price, uint(rate), WHOLE)?, kind_of(recipient));
     }
     if side == Side::Auction {
-        deal.flags.push(flag::UNCONFIRMED);
+        trade.flags.push(flag::UNCONFIRMED);
     }
-    deal.lines = lines;
-    let said = Said::from(deal).and(filled(MARKET, log, Key::hash(log.topics[1])));
-    Ok((said, reader.doubt()))
+    trade.lines = lines;
+    let outcome = LogOutcome::from(trade).and(filled(MARKET, log, Key::hash(log.topics[1])));
+    Ok((outcome, reader.warning()))
 }
 
 /// What `recipient` gets a share of the price for.
@@ -137,26 +137,26 @@ fn kind_of(recipient: Address) -> FeeKind {
 }
 
 /// The tokens of `(address token, uint256 tokenId)[]`, or of the same with amounts.
-fn lines(data: &[u8], has_amounts: bool) -> Result<SmallVec<[Line; 1]>, Refusal> {
+fn lines(data: &[u8], has_amounts: bool) -> Result<SmallVec<[LineItem; 1]>, DecodeError> {
     let mut reader = Reader::over(data);
     let [pairs_at] = reader.words(Tuple::ROOT)?;
     let mut lines = SmallVec::new();
     if has_amounts {
         for [contract, token, quantity] in reader.records::<3>(Tuple::ROOT, pairs_at)? {
-            lines.push(Line::of(reader.address(contract), uint(token), uint(quantity)));
+            lines.push(LineItem::of(reader.address(contract), uint(token), uint(quantity)));
         }
     } else {
         for [contract, token] in reader.records::<2>(Tuple::ROOT, pairs_at)? {
-            lines.push(Line::of(reader.address(contract), uint(token), U256::ONE));
+            lines.push(LineItem::of(reader.address(contract), uint(token), U256::ONE));
         }
     }
     Ok(lines)
 }
 
 /// Who got the token of `line` last.
-fn moved(trail: &Trail, line: &Line) -> Option<Address> {
+fn moved(transfers: &TransferIndex, line: &LineItem) -> Option<Address> {
     let token = line.token.unwrap_or_default();
-    let (_, last) = trail.of_token(line.contract, token).next_back()?;
+    let (_, last) = transfers.transfers_of(line.contract, token).next_back()?;
     Some(last.to)
 }
 

@@ -11,9 +11,9 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, Standard, flag, reason};
-use crate::log_reader::{Reader, Refusal, Tuple, sum, uint};
-use crate::trade::deal::{Deal, Line, Market, sum_of};
-use crate::trade::orders::{Key, Said, canceled, filled_by, only, order, part, until};
+use crate::log_reader::{DecodeError, Reader, Tuple, sum, uint};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled_by, only, order, part, until};
+use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[
@@ -60,9 +60,9 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let logs: Vec<&Log> = transaction.claimed().collect();
     for (index, log) in logs.iter().enumerate() {
         match log.topic0() {
-            Some(&ERC721_PRE_SIGNED | &ERC1155_PRE_SIGNED) => events.say(log, pre_signed(log)),
-            Some(&ERC721_CANCELLED | &ERC1155_CANCELLED) => events.say(log, taken_back(log)),
-            _ => events.say(log, filled(&logs, index)),
+            Some(&ERC721_PRE_SIGNED | &ERC1155_PRE_SIGNED) => events.emit(log, pre_signed(log)),
+            Some(&ERC721_CANCELLED | &ERC1155_CANCELLED) => events.emit(log, taken_back(log)),
+            _ => events.emit(log, filled(&logs, index)),
         }
     }
 }
@@ -78,24 +78,24 @@ fn key(log: &Log, standard: Standard, maker: Address, nonce: U256) -> Key {
 }
 
 /// Whether the maker sells or buys.
-fn kind(direction: U256) -> Result<OrderKind, Refusal> {
+fn kind(direction: U256) -> Result<OrderKind, DecodeError> {
     match u8::try_from(direction) {
         Ok(0) => Ok(OrderKind::Listing),
         Ok(1) => Ok(OrderKind::Offer),
-        _ => Err(Refusal(reason::UNKNOWN_VARIANT)),
+        _ => Err(DecodeError(reason::UNKNOWN_VARIANT)),
     }
 }
 
 /// An order taken, in whole or in part.
 struct Fill {
-    deal: Deal,
+    trade: Trade,
     nonce: U256,
     /// Who matched the order with another; zero where its taker took it directly.
     matcher: Address,
 }
 
 impl Fill {
-    fn read(log: &Log) -> Result<(Self, Option<&'static str>), Refusal> {
+    fn read(log: &Log) -> Result<(Self, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
         let [direction, maker, taker, nonce, paid_in, amount, contract, token, last] = reader.head()?;
         let (standard, quantity, matcher) = if log.topic0() == Some(&ERC1155_ORDER_FILLED) {
@@ -109,41 +109,44 @@ impl Fill {
             OrderKind::Listing => (Side::Listing, maker, taker),
             OrderKind::Offer => (Side::Offer, taker, maker),
         };
-        let line = Line {
+        let line = LineItem {
             standard,
-            ..Line::of(reader.address(contract), uint(token), quantity).between(seller, buyer)
+            ..LineItem::of(reader.address(contract), uint(token), quantity).between(seller, buyer)
         };
-        let mut deal = Deal {
+        let mut trade = Trade {
             currency: currency(reader.address(paid_in)),
-            ..Deal::of(MARKET, side, line, uint(amount))
+            ..Trade::of(MARKET, side, line, uint(amount))
         };
-        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+        trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
         let fill = Fill {
-            deal,
+            trade,
             nonce: uint(nonce),
             matcher: reader.address(matcher),
         };
-        Ok((fill, reader.doubt()))
+        Ok((fill, reader.warning()))
     }
 
-    /// The deal, if the one that matched the order is `matcher`.
-    fn matched_by(self, matcher: Address) -> Option<Deal> {
-        (self.matcher == matcher && !matcher.is_zero()).then_some(self.deal)
+    /// The trade, if the one that matched the order is `matcher`.
+    fn matched_by(self, matcher: Address) -> Option<Trade> {
+        (self.matcher == matcher && !matcher.is_zero()).then_some(self.trade)
     }
 }
 
-fn filled(logs: &[&Log], index: usize) -> Result<(Said, Option<&'static str>), Refusal> {
+fn filled(logs: &[&Log], index: usize) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let log = logs[index];
-    let (fill, doubt) = Fill::read(log)?;
-    let line = fill.deal.lines[0];
-    let key = key(log, line.standard, fill.deal.maker, fill.nonce);
-    let other = counterpart(logs, index, &fill.deal, |other| {
+    let (fill, warning) = Fill::read(log)?;
+    let line = fill.trade.lines[0];
+    let key = key(log, line.standard, fill.trade.maker, fill.nonce);
+    let other = counterpart(logs, index, &fill.trade, |other| {
         let fills = other.topic0() == log.topic0();
         let (other, _) = Fill::read(other).ok().filter(|_| fills)?;
         other.matched_by(fill.matcher)
     });
-    let told = told(fill.deal, other, fill.matcher);
-    Ok((Said::from(told).and(filled_by(MARKET, log, key, line.quantity)), doubt))
+    let trade_of = trade_of(fill.trade, other, fill.matcher);
+    Ok((
+        LogOutcome::from(trade_of).and(filled_by(MARKET, log, key, line.quantity)),
+        warning,
+    ))
 }
 
 /// What the order was for that the one filled at `index` was matched with, if it was: the log behind a sell order, or before a buy
@@ -151,62 +154,62 @@ fn filled(logs: &[&Log], index: usize) -> Result<(Said, Option<&'static str>), R
 pub(crate) fn counterpart(
     logs: &[&Log],
     index: usize,
-    deal: &Deal,
-    read: impl Fn(&Log) -> Option<Deal>,
-) -> Option<Deal> {
-    let at = match deal.side {
+    trade: &Trade,
+    read: impl Fn(&Log) -> Option<Trade>,
+) -> Option<Trade> {
+    let at = match trade.side {
         Side::Listing => index.checked_add(1),
         _ => index.checked_sub(1),
     };
     let other = read(logs.get(at?)?)?;
-    let [one, two] = [deal, &other].map(|deal| {
-        let line = deal.lines[0];
+    let [one, two] = [trade, &other].map(|trade| {
+        let line = trade.lines[0];
         (line.contract, line.token, line.quantity, line.seller, line.buyer)
     });
-    (deal.side != other.side && one == two).then_some(other)
+    (trade.side != other.side && one == two).then_some(other)
 }
 
 /// What an order sold, if its log emits that: of two matched orders, the one that the matcher did not make does, else the sell
 /// order.
-pub(crate) fn told(deal: Deal, counterpart: Option<Deal>, matcher: Address) -> Option<Deal> {
+pub(crate) fn trade_of(trade: Trade, counterpart: Option<Trade>, matcher: Address) -> Option<Trade> {
     let Some(other) = counterpart else {
-        return Some(deal);
+        return Some(trade);
     };
-    let side = deal.side;
+    let side = trade.side;
     let (sell, buy) = match side {
-        Side::Listing => (deal, other),
-        _ => (other, deal),
+        Side::Listing => (trade, other),
+        _ => (other, trade),
     };
-    Some(matched(&sell, &buy, matcher)).filter(|deal| deal.side == side)
+    Some(matched(&sell, &buy, matcher)).filter(|trade| trade.side == side)
 }
 
-/// The deal of two matched orders. The buyer gives what the buy order states, or, as the matcher, what the seller asks. What no
+/// The trade of two matched orders. The buyer gives what the buy order states, or, as the matcher, what the seller asks. What no
 /// log names a receiver for goes to fees of the sell order and to the matcher.
-fn matched(sell: &Deal, buy: &Deal, matcher: Address) -> Deal {
-    let (tells, other) = if matcher == sell.maker {
+fn matched(sell: &Trade, buy: &Trade, matcher: Address) -> Trade {
+    let (stated, other) = if matcher == sell.maker {
         (buy, sell)
     } else {
         (sell, buy)
     };
     let price = if matcher == buy.maker { sell.price } else { buy.price };
-    let mut deal = Deal {
+    let mut trade = Trade {
         currency: buy.currency,
         price,
-        ..tells.clone()
+        ..stated.clone()
     };
     for fee in &other.fees {
-        deal.fee(fee.recipient, fee.amount, fee.kind);
+        trade.fee(fee.recipient, fee.amount, fee.kind);
     }
     if matcher != sell.maker {
         let left = |taken| price?.checked_sub(sell.price?)?.checked_sub(taken);
         let of_buyer = sum_of(buy.fees.iter().map(|fee| fee.amount)).ok();
-        deal.fee(matcher, of_buyer.and_then(left).unwrap_or_default(), FeeKind::Other);
+        trade.fee(matcher, of_buyer.and_then(left).unwrap_or_default(), FeeKind::Other);
     }
-    deal
+    trade
 }
 
 /// An order as its maker put it on the chain. Conditions in place of a token number stand for any token that meets them.
-fn pre_signed(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
+fn pre_signed(log: &Log) -> Result<(Order, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [
         direction,
@@ -239,10 +242,10 @@ fn pre_signed(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
         reader.bytes(*condition, data_at)?;
     }
     let (kind, maker) = (kind(uint(direction))?, reader.address(maker));
-    let line = Line {
+    let line = LineItem {
         token: conditions.is_empty().then(|| uint(token)),
         standard,
-        ..Line::of(reader.address(contract), uint(token), quantity)
+        ..LineItem::of(reader.address(contract), uint(token), quantity)
     };
     let nonce = uint(nonce);
     let opened = Order {
@@ -253,10 +256,10 @@ fn pre_signed(log: &Log) -> Result<(Order, Option<&'static str>), Refusal> {
         nonce: Some(nonce),
         ..order(MARKET, log, kind, key(log, standard, maker, nonce), maker, line)
     };
-    Ok((opened, reader.doubt()))
+    Ok((opened, reader.warning()))
 }
 
-fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [maker, nonce] = reader.head()?;
     let standard = if log.topic0() == Some(&ERC1155_CANCELLED) {
@@ -265,7 +268,7 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
         Standard::Erc721
     };
     let key = key(log, standard, reader.address(maker), uint(nonce));
-    Ok((canceled(MARKET, log, key), reader.doubt()))
+    Ok((canceled(MARKET, log, key), reader.warning()))
 }
 
 /// What an order is paid in: zero for the native currency.

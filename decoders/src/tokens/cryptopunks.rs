@@ -16,7 +16,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::{Events, Item, Parties};
 use crate::fact::{Standard, reason};
-use crate::log_reader::{Reader, Refusal, uint};
+use crate::log_reader::{DecodeError, Reader, uint};
 use crate::tokens::erc721::TRANSFER;
 use crate::transaction::Transaction;
 
@@ -56,35 +56,39 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     }
 }
 
-fn assign(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+fn assign(log: &Log, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
     let mut reader = Reader::new(log);
     let [punk] = reader.head()?;
     let parties = Parties::between(Address::ZERO, reader.topic_address(1))?;
     events.transfer(log, Standard::CryptoPunks, &parties, Item::sole(uint(punk)));
-    Ok(reader.doubt())
+    Ok(reader.warning())
 }
 
-fn punk_transfer(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+fn punk_transfer(log: &Log, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
     let mut reader = Reader::new(log);
     let [punk] = reader.head()?;
     let parties = Parties::between(reader.topic_address(1), reader.topic_address(2))?;
     events.transfer(log, Standard::CryptoPunks, &parties, Item::sole(uint(punk)));
-    Ok(reader.doubt())
+    Ok(reader.warning())
 }
 
-fn punk_bought(transaction: &Transaction<'_>, log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+fn punk_bought(
+    transaction: &Transaction<'_>,
+    log: &Log,
+    events: &mut Events,
+) -> Result<Option<&'static str>, DecodeError> {
     let mut reader = Reader::new(log);
     let [_value] = reader.head()?;
     let (mut seller, mut buyer) = (reader.topic_address(2), reader.topic_address(3));
     if buyer.is_zero() {
         let count = count_before(transaction, log, |count| count.from == seller);
-        buyer = count.ok_or(Refusal(reason::PUNK_BUYER_UNKNOWN))?.to;
+        buyer = count.ok_or(DecodeError(reason::PUNK_BUYER_UNKNOWN))?.to;
     } else if seller == buyer {
         seller = count_before(transaction, log, |count| count.to == buyer).map_or(seller, |count| count.from);
     }
     let parties = Parties::between(seller, buyer)?;
     events.transfer(log, Standard::CryptoPunks, &parties, Item::sole(reader.topic_uint(1)));
-    Ok(reader.doubt())
+    Ok(reader.warning())
 }
 
 /// The parties of a 3-topic `Transfer`.

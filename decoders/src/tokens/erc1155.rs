@@ -6,7 +6,7 @@ use crate::block::Log;
 use crate::decoder::{Claim, Decoder};
 use crate::events::{Events, Item, Parties};
 use crate::fact::{Standard, reason};
-use crate::log_reader::{Reader, Refusal, uint};
+use crate::log_reader::{DecodeError, Reader, uint};
 use crate::transaction::Transaction;
 
 /// `TransferSingle(address,address,address,uint256,uint256)`.
@@ -36,13 +36,13 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
         let verdict = match (log.topics.len(), log.topic0()) {
             (4, Some(&TRANSFER_SINGLE)) => single(log, events),
             (4, _) => batch(log, events),
-            _ => Err(Refusal(reason::TOPIC_COUNT)),
+            _ => Err(DecodeError(reason::TOPIC_COUNT)),
         };
         events.settle(log, verdict);
     }
 }
 
-fn single(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+fn single(log: &Log, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
     let mut reader = Reader::new(log);
     let [token, quantity] = reader.head()?;
     let parties = parties(&mut reader)?;
@@ -56,16 +56,16 @@ fn single(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusa
             quantity: uint(quantity),
         },
     );
-    Ok(reader.doubt())
+    Ok(reader.warning())
 }
 
 /// One item per position of the arrays; an id that stands twice is two items. A batch is accepted whole or not at all.
-fn batch(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+fn batch(log: &Log, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
     let mut reader = Reader::new(log);
     let [tokens_at, quantities_at] = reader.head()?;
     let (tokens, quantities) = (reader.array(tokens_at)?, reader.array(quantities_at)?);
     if tokens.len() != quantities.len() {
-        return Err(Refusal(reason::BATCH_LENGTH_MISMATCH));
+        return Err(DecodeError(reason::BATCH_LENGTH_MISMATCH));
     }
     events.take_extra(tokens.len().saturating_sub(1))?;
     if !tokens.is_empty() {
@@ -83,10 +83,10 @@ fn batch(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal
             );
         }
     }
-    Ok(reader.doubt())
+    Ok(reader.warning())
 }
 
 /// Topic 1 is the operator; owners are topics 2 and 3.
-fn parties(reader: &mut Reader<'_>) -> Result<Parties, Refusal> {
+fn parties(reader: &mut Reader<'_>) -> Result<Parties, DecodeError> {
     Parties::between(reader.topic_address(2), reader.topic_address(3))
 }

@@ -11,7 +11,7 @@ use crate::budget::MAX_EXTRA_FACTS_PER_TRANSACTION;
 use crate::decoder::{Claim, Decoder};
 use crate::events::{Events, Item, Parties};
 use crate::fact::{Standard, reason};
-use crate::log_reader::{Reader, Refusal, uint};
+use crate::log_reader::{DecodeError, Reader, uint};
 use crate::tokens::erc721::TRANSFER;
 use crate::transaction::Transaction;
 
@@ -39,9 +39,9 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     }
 }
 
-fn range(log: &Log, minted: &Minted, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+fn range(log: &Log, minted: &Minted, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
     if log.topics.len() != 4 {
-        return Err(Refusal(reason::TOPIC_COUNT));
+        return Err(DecodeError(reason::TOPIC_COUNT));
     }
     let mut reader = Reader::new(log);
     let [last] = reader.head()?;
@@ -65,15 +65,15 @@ fn range(log: &Log, minted: &Minted, events: &mut Events) -> Result<Option<&'sta
             );
         }
     }
-    Ok(reader.doubt())
+    Ok(reader.warning())
 }
 
 /// Number of ids from `first` to `last`, both included; no more than a transaction may make.
-fn length(first: U256, last: U256) -> Result<u32, Refusal> {
-    let steps = last.checked_sub(first).ok_or(Refusal(reason::RANGE_BACKWARDS))?;
+fn length(first: U256, last: U256) -> Result<u32, DecodeError> {
+    let steps = last.checked_sub(first).ok_or(DecodeError(reason::RANGE_BACKWARDS))?;
     match u32::try_from(steps) {
         Ok(steps) if steps as usize <= MAX_EXTRA_FACTS_PER_TRANSACTION => Ok(steps + 1),
-        _ => Err(Refusal(reason::RANGE_TOO_LONG)),
+        _ => Err(DecodeError(reason::RANGE_TOO_LONG)),
     }
 }
 
@@ -112,10 +112,10 @@ mod tests {
         assert_eq!(length(at, at + U256::from(most)), Ok(most + 1));
         assert_eq!(
             length(at, at + U256::from(most + 1)),
-            Err(Refusal(reason::RANGE_TOO_LONG))
+            Err(DecodeError(reason::RANGE_TOO_LONG))
         );
-        assert_eq!(length(U256::ZERO, U256::MAX), Err(Refusal(reason::RANGE_TOO_LONG)));
-        assert_eq!(length(at, U256::ZERO), Err(Refusal(reason::RANGE_BACKWARDS)));
+        assert_eq!(length(U256::ZERO, U256::MAX), Err(DecodeError(reason::RANGE_TOO_LONG)));
+        assert_eq!(length(at, U256::ZERO), Err(DecodeError(reason::RANGE_BACKWARDS)));
         assert_eq!(length(U256::MAX, U256::MAX), Ok(1), "the last id there is");
     }
 }

@@ -10,7 +10,7 @@ use crate::block::Log;
 use crate::decoder::{Claim, Decoder};
 use crate::events::{Events, Item, Parties};
 use crate::fact::{Standard, reason};
-use crate::log_reader::{Reader, Refusal};
+use crate::log_reader::{DecodeError, Reader};
 use crate::transaction::Transaction;
 
 /// `Transfer(address,address,uint256)`.
@@ -39,23 +39,23 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     }
 }
 
-fn transfer(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+fn transfer(log: &Log, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
     let mut reader = Reader::new(log);
     let parties = Parties::between(reader.topic_address(1), reader.topic_address(2))?;
     events.transfer(log, Standard::Erc721, &parties, Item::sole(reader.topic_uint(3)));
-    Ok(reader.doubt())
+    Ok(reader.warning())
 }
 
 /// A transfer that is not indexed like ERC-721's. With nothing indexed it may be an ERC-20's or an unlisted old token's: no
 /// log can show which, so it is passed over.
-fn other_transfer(log: &Log) -> Result<Option<&'static str>, Refusal> {
+fn other_transfer(log: &Log) -> Result<Option<&'static str>, DecodeError> {
     let needed_words = match log.topics.len() {
         3 => 1,
         1 => 3,
-        _ => return Err(Refusal(reason::TOPIC_COUNT)),
+        _ => return Err(DecodeError(reason::TOPIC_COUNT)),
     };
     if log.data.len() < needed_words * 32 {
-        Err(Refusal(reason::DATA_TOO_SHORT))
+        Err(DecodeError(reason::DATA_TOO_SHORT))
     } else {
         Ok(None)
     }

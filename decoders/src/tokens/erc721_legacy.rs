@@ -14,7 +14,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::{Events, Item, Parties};
 use crate::fact::Standard;
-use crate::log_reader::{Reader, Refusal, Tuple, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, uint};
 use crate::tokens::erc721::TRANSFER;
 use crate::transaction::Transaction;
 
@@ -113,23 +113,23 @@ impl Spelled {
         let Ok([from, to, token]) = reader.head::<3>() else {
             return false;
         };
-        let told = (log.address, reader.address(from), reader.address(to), uint(token));
-        told == (self.contract, self.from, self.to, self.token)
+        let found = (log.address, reader.address(from), reader.address(to), uint(token));
+        found == (self.contract, self.from, self.to, self.token)
     }
 }
 
-fn unindexed(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+fn unindexed(log: &Log, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
     let mut reader = Reader::new(log);
     let [from, to, token] = reader.head()?;
     let parties = Parties::between(reader.address(from), reader.address(to))?;
     events.transfer(log, Standard::Erc721, &parties, Item::sole(uint(token)));
-    Ok(reader.doubt())
+    Ok(reader.warning())
 }
 
-fn erc20_like(log: &Log, events: &mut Events) -> Result<Option<&'static str>, Refusal> {
+fn erc20_like(log: &Log, events: &mut Events) -> Result<Option<&'static str>, DecodeError> {
     let mut reader = Reader::new(log);
     let [token] = reader.head()?;
     let parties = Parties::between(reader.topic_address(1), reader.topic_address(2))?;
     events.transfer(log, Standard::Erc721, &parties, Item::sole(uint(token)));
-    Ok(reader.doubt())
+    Ok(reader.warning())
 }

@@ -5,8 +5,8 @@ use alloy_primitives::{Address, B256, U256};
 use crate::block::Log;
 use crate::fact::{Closing, ClosingReason, Nonces, Order, OrderKind, Reach, order_key};
 use crate::log_reader::Word;
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::trail::Trail;
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 /// The last second of the year 9999: a later time stands for never.
@@ -49,7 +49,7 @@ pub(crate) fn part(number: U256) -> B256 {
 
 /// The order of `maker` about the token of `line` at the market that emitted `log`: open at once and for good, at a price not
 /// known, in native currency. Position and item are set when it is emitted.
-pub(crate) fn order(market: Market, log: &Log, kind: OrderKind, key: Key, maker: Address, line: Line) -> Order {
+pub(crate) fn order(market: Market, log: &Log, kind: OrderKind, key: Key, maker: Address, line: LineItem) -> Order {
     Order {
         source: "",
         block_number: log.block_number,
@@ -126,12 +126,12 @@ pub(crate) fn revoked(market: Market, log: &Log, maker: Address, nonces: Nonces)
 /// market or the token directly. Behind another contract anybody may stand.
 pub(crate) fn lister(
     transaction: &Transaction<'_>,
-    trail: &Trail,
+    transfers: &TransferIndex,
     log: &Log,
     contract: Address,
     token: U256,
 ) -> Option<Address> {
-    let before = trail.of_token(contract, token).map(|(_, movement)| movement);
+    let before = transfers.transfers_of(contract, token).map(|(_, movement)| movement);
     let last = before.rev().find(|movement| movement.log_index < log.log_index);
     last.map(|movement| movement.to)
         .filter(|owner| !owner.is_zero())
@@ -159,13 +159,13 @@ pub(crate) fn only(taker: Address) -> Option<Address> {
 
 /// All that one log states about trade.
 #[derive(Debug, Default)]
-pub(crate) struct Said {
-    pub(crate) deals: Vec<Deal>,
+pub(crate) struct LogOutcome {
+    pub(crate) trades: Vec<Trade>,
     pub(crate) orders: Vec<Order>,
     pub(crate) closings: Vec<Closing>,
 }
 
-impl Said {
+impl LogOutcome {
     /// The same, and the end of an order, emitted once however often.
     pub(crate) fn and(mut self, closing: Closing) -> Self {
         if !self.closings.contains(&closing) {
@@ -178,42 +178,42 @@ impl Said {
     /// is nothing to end.
     pub(crate) fn and_both(self, market: Market, log: &Log, hashes: [&Word; 2], quantity: Option<U256>) -> Self {
         let signed = hashes.map(|hash| B256::from(*hash)).into_iter();
-        signed.filter(|hash| !hash.is_zero()).fold(self, |said, hash| {
+        signed.filter(|hash| !hash.is_zero()).fold(self, |outcome, hash| {
             let fill = filled(market, log, Key::hash(hash));
-            said.and(Closing { quantity, ..fill })
+            outcome.and(Closing { quantity, ..fill })
         })
     }
 }
 
-impl From<Deal> for Said {
-    fn from(deal: Deal) -> Self {
-        Said {
-            deals: vec![deal],
-            ..Said::default()
+impl From<Trade> for LogOutcome {
+    fn from(trade: Trade) -> Self {
+        LogOutcome {
+            trades: vec![trade],
+            ..LogOutcome::default()
         }
     }
 }
 
-impl From<Order> for Said {
+impl From<Order> for LogOutcome {
     fn from(order: Order) -> Self {
-        Said {
+        LogOutcome {
             orders: vec![order],
-            ..Said::default()
+            ..LogOutcome::default()
         }
     }
 }
 
-impl From<Closing> for Said {
+impl From<Closing> for LogOutcome {
     fn from(closing: Closing) -> Self {
-        Said {
+        LogOutcome {
             closings: vec![closing],
-            ..Said::default()
+            ..LogOutcome::default()
         }
     }
 }
 
-impl<S: Into<Said>> From<Option<S>> for Said {
-    fn from(said: Option<S>) -> Self {
-        said.map_or_else(Said::default, Into::into)
+impl<S: Into<LogOutcome>> From<Option<S>> for LogOutcome {
+    fn from(outcome: Option<S>) -> Self {
+        outcome.map_or_else(LogOutcome::default, Into::into)
     }
 }

@@ -98,7 +98,7 @@ fn check(path: &Path, decoder: &str, case: &Value) {
     for call in answers.keys() {
         assert!(
             span.context.answers.contains_key(call),
-            "{}: nobody asks {call:?}",
+            "{}: no decoder asks {call:?}",
             path.display()
         );
     }

@@ -6,7 +6,7 @@ use alloy_sol_types::{SolEvent, sol};
 use decoders::block::{Answer, Call, ChainId, Log, Span};
 use decoders::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK};
 use decoders::decoder::{Claim, Decoder};
-use decoders::events::Told;
+use decoders::events::DecodedFacts;
 use decoders::fact::{Facts, TransferKind, flag, reason};
 use decoders::pass::{decode, decode_logs, decode_pieces, sources, wants};
 use decoders::protocols::DECODERS;
@@ -198,10 +198,10 @@ proptest! {
         let mut span = logs::span(1, logs.clone());
         answer_all(&mut span, &answers);
         let context = span.context;
-        let whole = decode_logs(ChainId(1), &logs, &context).into_told();
-        let mut pieces = Told::default();
+        let whole = decode_logs(ChainId(1), &logs, &context).into_facts();
+        let mut pieces = DecodedFacts::default();
         for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
-            let more = decode_logs(ChainId(1), block, &context).into_told();
+            let more = decode_logs(ChainId(1), block, &context).into_facts();
             pieces.transfers.extend(more.transfers);
             pieces.sales.extend(more.sales);
             pieces.orders.extend(more.orders);
@@ -375,7 +375,7 @@ fn batches_and_bundles_have_the_same_budget() {
     assert_eq!(facts.transfers.len() as u64, whole + 1);
     assert_eq!(reasons(&facts), [reason::OVER_BUDGET]);
 
-    // Payment Processor's sweep: every position is a deal of its own, and a log is refused with all of them.
+    // Payment Processor's sweep: every position is a trade of its own, and a log is refused with all of them.
     let sweep = |length: u64| {
         let word = |number: u64| B256::from(U256::from(number));
         let array = |value: u64| std::iter::once(word(length)).chain((0..length).map(move |_| word(value)));

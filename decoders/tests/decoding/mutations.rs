@@ -66,7 +66,7 @@ fn strike(case: &mut Vec<Log>, damage: &Damage) {
 }
 
 /// Lets one of the contracts asked return `lie`.
-fn tell(answers: &mut Answers, place: prop::sample::Index, lie: Answer) {
+fn emit(answers: &mut Answers, place: prop::sample::Index, lie: Answer) {
     let mut calls: Vec<_> = answers.keys().cloned().collect();
     calls.sort_unstable();
     if !calls.is_empty() {
@@ -148,7 +148,7 @@ fn damaged_cases_keep_the_laws() {
         let outcome = TestRunner::new(config).run(&blows, |(case, blows, sender, input, lies)| {
             let mut case = cases[case.index(cases.len())].clone();
             blows.iter().for_each(|blow| strike(&mut case.1, blow));
-            lies.into_iter().for_each(|(place, lie)| tell(&mut case.2, place, lie));
+            lies.into_iter().for_each(|(place, lie)| emit(&mut case.2, place, lie));
             check(case, Address::from_word(B256::from(U256::from(sender))), &input)
         });
         if let Err(error) = outcome {

@@ -119,7 +119,7 @@ fn every_transfer_of_the_real_blocks_is_found_and_no_other() {
             if matches!(transfer.source, "erc721" | "erc1155") {
                 assert!(
                     found.insert(row(&span, &facts, index)),
-                    "told twice: {}",
+                    "emitted twice: {}",
                     row(&span, &facts, index)
                 );
             }
@@ -180,11 +180,11 @@ fn every_kitty_and_punk_of_the_real_blocks_is_found() {
             }
         }
         let facts = decode(&span);
-        let told = facts
+        let decoded = facts
             .transfers
             .iter()
             .filter(|transfer| !matches!(transfer.source, "erc721" | "erc1155"));
-        let found: Vec<_> = told.map(|transfer| (transfer.source, transfer.log_index)).collect();
+        let found: Vec<_> = decoded.map(|transfer| (transfer.source, transfer.log_index)).collect();
         assert_eq!(found, expected, "block {}", span.blocks[0].block_ref());
     }
 }

@@ -153,11 +153,11 @@ fn sales_of_further_blocks_and_receipts_are_told_with_their_routers_and_fees() {
 const EXPLAINED: &[(&str, &str)] = &[
     (
         "0xc9788be0",
-        "its price is that of a pool, which is asked; nobody answers here",
+        "its price is that of a pool, which is asked; no contract answers here",
     ),
     (
         "0x2cf61e4e",
-        "the table leaves open whose the share is; the order in the calldata says the marketplace's",
+        "the table leaves open whose the share is; by the order in the calldata it is the marketplace's",
     ),
 ];
 
@@ -165,7 +165,7 @@ const KITTIES: Address = address!("06012c8cf97bead5deae237070f9587f8e7a266d");
 const AXIES: Address = address!("f5b0a3efb8e8e4c201e2a935f110eaaf3ffecb8d");
 
 #[test]
-fn auctions_of_the_real_blocks_are_told() {
+fn auctions_of_the_real_blocks_are_decoded() {
     let Some(folder) = fixtures() else { return };
     let more = folder.join("more");
     let sold = |sale: &Sale| {

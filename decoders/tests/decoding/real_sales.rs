@@ -127,7 +127,7 @@ const ESCROWS: [Address; 4] = [
 /// What is wrong with the people of a sale: a single token sold once in its transaction starts with the seller, or in the
 /// market's escrow, and ends with the buyer.
 fn stranger(facts: &Facts, sale: &Sale) -> Option<String> {
-    let of_token: Vec<_> = facts
+    let transfers_of: Vec<_> = facts
         .transfers
         .iter()
         .filter(|moved| (moved.tx_hash, moved.contract, Some(moved.token)) == (sale.tx_hash, sale.contract, sale.token))
@@ -136,7 +136,7 @@ fn stranger(facts: &Facts, sale: &Sale) -> Option<String> {
         .sales
         .iter()
         .filter(|other| (other.tx_hash, other.contract, other.token) == (sale.tx_hash, sale.contract, sale.token));
-    let (first, last) = (of_token.first()?, of_token.last()?);
+    let (first, last) = (transfers_of.first()?, transfers_of.last()?);
     if !sale.standard.single_owner()
         || sold.count() > 1
         || (last.to == sale.buyer && (first.from == sale.seller || ESCROWS.contains(&first.from)))
@@ -274,10 +274,10 @@ const EXPLAINED: &[(&str, &str)] = &[
     ("extra Row { marketplace: \"nouns_auction\"", AUCTIONS),
 ];
 
-const REBATE: &str = "the buyer is who gets the royalty: what comes back to him is neither price nor fee (decoding specification, section 9)";
+const REBATE: &str = "the buyer is who gets the royalty: what comes back to the buyer is neither price nor fee (decoding specification, section 9)";
 const AUCTIONS: &str = "the table has some of them, without seller and token; the next test has all";
 const MANIFOLD: &str =
-    "the table has no Manifold; token 1 was minted to whoever called the market with as much as its log says was paid";
+    "the table has no Manifold; token 1 was minted to the caller of the market with as much as its log states was paid";
 const FREE: &str = "matched at a price of zero: a gift is a transfer, no sale (decoding specification, section 2.2)";
 
 /// `Transfer(address,address,uint256)`.
@@ -287,16 +287,16 @@ const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628
 type Got = BTreeMap<(B256, Address, Address), U256>;
 
 /// What sales in ERC-20s state that sellers and receivers of fees got.
-fn told(facts: &Facts) -> Got {
-    let mut told = Got::new();
+fn decoded(facts: &Facts) -> Got {
+    let mut decoded = Got::new();
     for sale in facts.sales.iter().filter(|sale| !sale.currency.is_zero()) {
         let net = sale.seller_net.map(|net| (sale.seller, net));
         let fees = sale.fees.iter().map(|fee| (fee.recipient, fee.amount));
         for (receiver, amount) in fees.chain(net) {
-            *told.entry((sale.tx_hash, sale.currency, receiver)).or_default() += amount;
+            *decoded.entry((sale.tx_hash, sale.currency, receiver)).or_default() += amount;
         }
     }
-    told
+    decoded
 }
 
 /// What the ERC-20 logs of a block state that everybody got, and what it comes to less what they gave.
@@ -322,15 +322,15 @@ fn sellers_and_receivers_of_fees_got_what_sales_say() {
         let span = read_block(&json);
         let facts = decode_with(&span, &envelopes(&json));
         let got = got(&span);
-        for (key, amount) in told(&facts) {
+        for (key, amount) in decoded(&facts) {
             if got.iter().any(|got| got.get(&key) == Some(&amount)) {
                 right += 1;
             } else if !PAID_OTHERWISE.contains(&key.0) {
-                wrong.push(format!("{key:?} got {:?}, told {amount}", got[0].get(&key)));
+                wrong.push(format!("{key:?} got {:?}, decoded {amount}", got[0].get(&key)));
             }
         }
     }
-    eprintln!("{right} receivers got what was told");
+    eprintln!("{right} receivers got what was decoded");
     assert!(wrong.is_empty() && right > 100, "{}", wrong.join("\n"));
 }
 

@@ -121,16 +121,16 @@ pub(crate) fn assert_orders_are_sound(facts: &Facts, logs: &[Log]) {
             "{closing:?}"
         );
         if let (Reach::Key(key), ClosingReason::Filled) = (closing.reach, closing.reason) {
-            let told = filled.insert((closing.block_number, closing.log_index, key));
-            assert!(told, "filled twice by one log: {closing:?}");
+            let decoded = filled.insert((closing.block_number, closing.log_index, key));
+            assert!(decoded, "filled twice by one log: {closing:?}");
         }
     }
 }
 
 /// A log is accepted whole or not at all.
 pub(crate) fn assert_refused_logs_say_nothing(facts: &Facts) {
-    for fault in facts.faults.iter().filter(|fault| !reason::is_doubt(fault.reason)) {
-        let said = facts.transfers.iter().any(|transfer| {
+    for fault in facts.faults.iter().filter(|fault| !reason::is_warning(fault.reason)) {
+        let outcome = facts.transfers.iter().any(|transfer| {
             (transfer.block_number, transfer.log_index) == (fault.block_number, fault.log_index)
                 && transfer.source == fault.source
         });
@@ -147,8 +147,8 @@ pub(crate) fn assert_refused_logs_say_nothing(facts: &Facts) {
             .iter()
             .any(|closing| (closing.block_number, closing.log_index, closing.source) == at);
         assert!(
-            !said && !sold && !opened && !closed,
-            "{fault:?} refused a log that said something"
+            !outcome && !sold && !opened && !closed,
+            "{fault:?} refused a log that had facts"
         );
     }
 }

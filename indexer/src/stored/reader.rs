@@ -8,7 +8,7 @@ use decoders::block::{ChainId, Log, Span};
 use decoders::dynamic::proxy;
 use decoders::dynamic::stored::{Abi, Reading};
 use decoders::fact::{Facts, Fault, reason};
-use decoders::log_reader::Refusal;
+use decoders::log_reader::DecodeError;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sinks::abis::{self, Finished, SOURCE, Timeline, Timelines, Upgrade};
 use sinks::store::Store;
@@ -42,7 +42,7 @@ pub(super) struct InForce {
 }
 
 /// A log's id, and what it decodes to or why not.
-type Read = (Uuid, Result<Reading, Refusal>);
+type Read = (Uuid, Result<Reading, DecodeError>);
 
 impl Interpreter {
     /// A reader for `followed`, sorted by address.
@@ -149,7 +149,7 @@ impl Interpreter {
         let mut read = Vec::with_capacity(logs.len());
         for (id, log) in logs {
             let segment = timelines.get(&log.address).and_then(|timeline| timeline.at(*id));
-            let mut refused = Refusal(match segment {
+            let mut refused = DecodeError(match segment {
                 Some(segment) if segment.known => reason::EVENT_UNKNOWN,
                 _ => reason::ABI_UNKNOWN,
             });
@@ -164,7 +164,7 @@ impl Interpreter {
                         told = Some(reading);
                         break;
                     }
-                    Err(Refusal(reason::EVENT_UNKNOWN)) => {}
+                    Err(DecodeError(reason::EVENT_UNKNOWN)) => {}
                     // The ABI that claims the log shows best what is wrong with it.
                     Err(better) => refused = better,
                 }
@@ -219,10 +219,10 @@ fn notes(read: &[Read]) -> Vec<Note> {
     read.iter().map(note).collect()
 }
 
-fn fault(log: &Log, read: &Result<Reading, Refusal>) -> Option<Fault> {
+fn fault(log: &Log, read: &Result<Reading, DecodeError>) -> Option<Fault> {
     let reason = match read {
-        Ok(reading) => reading.doubt?,
-        Err(Refusal(reason)) => reason,
+        Ok(reading) => reading.warning?,
+        Err(DecodeError(reason)) => reason,
     };
     Some(Fault {
         source: SOURCE,

@@ -417,7 +417,7 @@ async fn refused(store: &Store, chain: ChainId) -> BTreeSet<(u64, u32)> {
             .await
             .unwrap();
     rows.into_iter()
-        .filter(|(_, _, reason)| !decoders::fact::reason::is_doubt(reason))
+        .filter(|(_, _, reason)| !decoders::fact::reason::is_warning(reason))
         .map(|(block, log_index, _)| (count(block), u32::try_from(log_index).unwrap()))
         .collect()
 }

@@ -1,7 +1,7 @@
 //! Seaport orders filled against each other (decoding specification, section 4.1).
 //!
 //! From 1.2 on `OrdersMatched` names them; 1.1 emits nothing, but leaves their recipient empty. A group is taken apart into the
-//! orders that exchange tokens with each other, and each part is one deal.
+//! orders that exchange tokens with each other, and each part is one trade.
 //!
 //! How many orders a group holds is up to the emitter of its logs: nothing here compares each with each.
 
@@ -12,9 +12,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::block::Log;
 use crate::fact::{FeeKind, Side, flag};
-use crate::log_reader::{Reader, Refusal, Tuple};
-use crate::markets::seaport::{Item, Order, V1_1, deal, sellers};
-use crate::trade::deal::{Deal, Line, total};
+use crate::log_reader::{DecodeError, Reader, Tuple};
+use crate::markets::seaport::{Item, Order, V1_1, sellers, trade};
+use crate::trade::{LineItem, Trade, total};
 use crate::transaction::Transaction;
 
 /// The orders of one transaction in log order, and those of them that were filled against each other.
@@ -35,7 +35,7 @@ impl<'a> Groups<'a> {
     }
 
     /// Makes the group that `OrdersMatched` names: for each hash its latest order that no group has yet.
-    pub(crate) fn matched(&mut self, log: &Log) -> Result<Option<&'static str>, Refusal> {
+    pub(crate) fn matched(&mut self, log: &Log) -> Result<Option<&'static str>, DecodeError> {
         let mut reader = Reader::new(log);
         let [hashes_at] = reader.head()?;
         let mut group = Vec::new();
@@ -45,7 +45,7 @@ impl<'a> Groups<'a> {
             group.extend(latest.and_then(|place| self.orders[place].take()));
         }
         self.groups.push(group);
-        Ok(reader.doubt())
+        Ok(reader.warning())
     }
 
     /// The orders filled on their own, and the groups. Those of 1.1 have no recipient, and their logs stand back to back.
@@ -111,24 +111,27 @@ impl Sets {
     }
 }
 
-/// The deals of orders filled against each other; none if tokens went both ways.
-pub(crate) fn solve<'a>(transaction: &Transaction<'_>, part: &[&Order<'a>]) -> Result<Vec<(&'a Log, Deal)>, Refusal> {
+/// The trades of orders filled against each other; none if tokens went both ways.
+pub(crate) fn solve<'a>(
+    transaction: &Transaction<'_>,
+    part: &[&Order<'a>],
+) -> Result<Vec<(&'a Log, Trade)>, DecodeError> {
     if part.iter().any(|order| order.is_swap()) {
         return Ok(Vec::new());
     }
     let caller = transaction.sender().unwrap_or(part[0].recipient);
-    let mut deals = Vec::new();
+    let mut trades = Vec::new();
     for exchange in apart(part, caller) {
-        deals.extend(exchange.deal(transaction, caller)?);
+        trades.extend(exchange.trade(transaction, caller)?);
     }
-    deals.sort_by_key(|(log, _)| log.log_index);
-    Ok(deals)
+    trades.sort_by_key(|(log, _)| log.log_index);
+    Ok(trades)
 }
 
 /// What orders exchange for one price.
 struct Exchange<'g, 'a> {
     orders: Vec<&'g Order<'a>>,
-    lines: Vec<Line>,
+    lines: Vec<LineItem>,
     bids: Vec<&'g Item>,
     asked: Vec<&'g Item>,
     /// Whether the orders exchange nothing besides.
@@ -150,7 +153,7 @@ impl<'g, 'a> Exchange<'g, 'a> {
         }
     }
 
-    fn deal(self, transaction: &Transaction<'_>, caller: Address) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+    fn trade(self, transaction: &Transaction<'_>, caller: Address) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
         let mut makers = self.orders.iter().filter(|order| order.offerer != caller);
         let maker = makers.next().unwrap_or(&self.orders[0]);
         let side = if maker.gives_payment() {
@@ -159,16 +162,16 @@ impl<'g, 'a> Exchange<'g, 'a> {
             Side::Listing
         };
         let given = if self.bids.is_empty() { &self.asked } else { &self.bids };
-        let Some((log, mut deal)) = deal(maker, side, self.lines, given, &self.asked)? else {
+        let Some((log, mut trade)) = trade(maker, side, self.lines, given, &self.asked)? else {
             return Ok(None);
         };
         if self.is_whole {
-            keep_the_rest(&mut deal, &self.orders, &self.asked);
+            keep_the_rest(&mut trade, &self.orders, &self.asked);
         }
         if transaction.envelope.is_none() {
-            deal.flags.push(flag::NO_ENVELOPE);
+            trade.flags.push(flag::NO_ENVELOPE);
         }
-        Ok(Some((log, deal)))
+        Ok(Some((log, trade)))
     }
 }
 
@@ -243,7 +246,7 @@ fn lone(items: &[Item]) -> Option<&Item> {
 }
 
 /// Each token given, with who asked for it.
-fn lines_of(part: &[&Order<'_>]) -> Vec<Line> {
+fn lines_of(part: &[&Order<'_>]) -> Vec<LineItem> {
     let mut wanted = Wanted::by(part.iter().copied());
     let mut lines = Vec::new();
     for order in part {
@@ -285,14 +288,14 @@ impl<'o> Wanted<'o> {
 }
 
 /// What was offered and no order asked for goes to the caller: to the seller if that is the caller, else it is a fee.
-fn keep_the_rest(deal: &mut Deal, part: &[&Order<'_>], asked: &[&Item]) {
-    let is_seller = sellers(&deal.lines);
+fn keep_the_rest(trade: &mut Trade, part: &[&Order<'_>], asked: &[&Item]) {
+    let is_seller = sellers(&trade.lines);
     let to_sellers = asked.iter().filter(|item| is_seller(item.recipient));
-    let kept = to_sellers.fold(total(&deal.fees), |kept, item| kept.saturating_add(item.amount));
-    let rest = deal.price.unwrap_or_default().saturating_sub(kept);
+    let kept = to_sellers.fold(total(&trade.fees), |kept, item| kept.saturating_add(item.amount));
+    let rest = trade.price.unwrap_or_default().saturating_sub(kept);
     let caller = part[0].recipient;
-    let redirected = deal.flags.contains(&flag::PROCEEDS_REDIRECTED);
+    let redirected = trade.flags.contains(&flag::PROCEEDS_REDIRECTED);
     if !redirected && !caller.is_zero() && !is_seller(caller) && part.len() > 1 && !asked.is_empty() {
-        deal.fee(caller, rest, FeeKind::Other);
+        trade.fee(caller, rest, FeeKind::Other);
     }
 }

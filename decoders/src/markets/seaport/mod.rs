@@ -20,11 +20,11 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Fees, Nonces, PriceAllocation, Side, Standard, flag, reason};
-use crate::log_reader::{Reader, Refusal, Tuple, Word, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
 use crate::markets::seaport::groups::{Groups, Wanted, parts, solve};
 use crate::markets::seaport::orders::{validated, validated_unseen};
-use crate::trade::deal::{Deal, Flags, Line, Market, sum_of};
 use crate::trade::orders::{Key, canceled, filled, filled_by, revoked};
+use crate::trade::{Flags, LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
 
 pub(crate) const V1_1: Address = address!("00000000006c3852cbef3e08e8df289169ede581");
@@ -91,41 +91,41 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     for log in transaction.claimed() {
         match log.topic0() {
             Some(&ORDERS_MATCHED) => events.settle(log, groups.matched(log)),
-            Some(&ORDER_VALIDATED) => events.say(log, validated(transaction, log)),
+            Some(&ORDER_VALIDATED) => events.emit(log, validated(transaction, log)),
             Some(&ORDER_VALIDATED_UNSEEN) => unseen.push(log),
-            Some(&ORDER_CANCELLED | &COUNTER_INCREMENTED) => events.say(log, taken_back(log)),
+            Some(&ORDER_CANCELLED | &COUNTER_INCREMENTED) => events.emit(log, taken_back(log)),
             _ => {
-                let told = Order::read(transaction, log).map(|(order, doubt)| {
+                let decoded = Order::read(transaction, log).map(|(order, warning)| {
                     let fill = order.fill();
                     groups.push(order);
-                    (fill, doubt)
+                    (fill, warning)
                 });
-                events.say(log, told);
+                events.emit(log, decoded);
             }
         }
     }
     validated_unseen(transaction, &unseen, events);
     let (alone, groups) = groups.finish();
     for order in &alone {
-        let told = single(order).map(|deal| deal.into_iter().collect());
-        tell(told, order.log, events);
+        let decoded = single(order).map(|trade| trade.into_iter().collect());
+        emit_all(decoded, order.log, events);
     }
     for group in &groups {
         for part in parts(group) {
-            tell(solve(transaction, &part), part[0].log, events);
+            emit_all(solve(transaction, &part), part[0].log, events);
         }
     }
 }
 
-fn tell(told: Result<Vec<(&Log, Deal)>, Refusal>, log: &Log, events: &mut Events) {
-    match told {
-        Ok(deals) => deals.into_iter().for_each(|(log, deal)| events.deal(log, deal)),
-        Err(refusal) => events.settle(log, Err(refusal)),
+fn emit_all(decoded: Result<Vec<(&Log, Trade)>, DecodeError>, log: &Log, events: &mut Events) {
+    match decoded {
+        Ok(trades) => trades.into_iter().for_each(|(log, trade)| events.trade(log, trade)),
+        Err(error) => events.settle(log, Err(error)),
     }
 }
 
 /// The end of one order, or of all orders of an offerer: what the offerer's counter is now does not matter.
-fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
+fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [word] = reader.head()?;
     let offerer = reader.topic_address(1);
@@ -134,7 +134,7 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), Refusal> {
     } else {
         revoked(market(log), log, offerer, Nonces::All)
     };
-    Ok((closing, reader.doubt()))
+    Ok((closing, reader.warning()))
 }
 
 /// Something an order gives or asks for.
@@ -154,11 +154,11 @@ impl Item {
         transaction: &Transaction<'_>,
         reader: &mut Reader<'_>,
         words: &[Word; 4],
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, DecodeError> {
         let kind = u8::try_from(uint(&words[0])).ok().filter(|kind| *kind <= 5);
         let contract = reader.address(&words[1]);
         Ok(Item {
-            kind: kind.ok_or(Refusal(reason::UNKNOWN_VARIANT))?,
+            kind: kind.ok_or(DecodeError(reason::UNKNOWN_VARIANT))?,
             contract: if contract == ADAPTER && transaction.chain.0 == chains::ETHEREUM {
                 STOREFRONT
             } else {
@@ -188,15 +188,15 @@ impl Item {
         (self.contract, self.token)
     }
 
-    pub(crate) fn line(&self, seller: Address, buyer: Address) -> Line {
+    pub(crate) fn line(&self, seller: Address, buyer: Address) -> LineItem {
         let standard = if matches!(self.kind, 2 | 4) {
             Standard::Erc721
         } else {
             Standard::Erc1155
         };
-        Line {
+        LineItem {
             standard,
-            ..Line::of(self.contract, self.token, self.amount).between(seller, buyer)
+            ..LineItem::of(self.contract, self.token, self.amount).between(seller, buyer)
         }
     }
 }
@@ -212,7 +212,7 @@ pub(crate) struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    fn read(transaction: &Transaction<'_>, log: &'a Log) -> Result<(Self, Option<&'static str>), Refusal> {
+    fn read(transaction: &Transaction<'_>, log: &'a Log) -> Result<(Self, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
         let [hash, recipient, offer_at, consideration_at] = reader.head()?;
         let mut offer = Vec::new();
@@ -233,7 +233,7 @@ impl<'a> Order<'a> {
             offer,
             consideration,
         };
-        Ok((order, reader.doubt()))
+        Ok((order, reader.warning()))
     }
 
     /// The end of what was filled of the order: as many units of its tokens as moved.
@@ -270,7 +270,7 @@ impl<'a> Order<'a> {
 }
 
 /// An order filled on its own, if it was a sale.
-fn single<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+fn single<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
     let gives_tokens = Order::tokens(&order.offer).next().is_some();
     match (gives_tokens, order.gives_payment()) {
         (true, false) => listing(order),
@@ -279,9 +279,9 @@ fn single<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
     }
 }
 
-fn listing<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+fn listing<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
     let mut returned = Wanted::by(iter::once(order));
-    let lines: Vec<Line> = Order::tokens(&order.offer)
+    let lines: Vec<LineItem> = Order::tokens(&order.offer)
         .map(|item| {
             let private = returned.take(item, order.log);
             item.line(order.offerer, private.map_or(order.recipient, |item| item.recipient))
@@ -291,26 +291,26 @@ fn listing<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
         return Ok(None);
     }
     let paid: Vec<&Item> = Order::payments(&order.consideration).collect();
-    deal(order, Side::Listing, lines, &paid, &paid)
+    trade(order, Side::Listing, lines, &paid, &paid)
 }
 
-fn offer<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+fn offer<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
     let lines = Order::tokens(&order.consideration)
         .map(|item| item.line(order.recipient, item.recipient))
         .collect();
     let given: Vec<&Item> = order.offer.iter().collect();
     let fees: Vec<&Item> = Order::payments(&order.consideration).collect();
-    deal(order, Side::Offer, lines, &given, &fees)
+    trade(order, Side::Offer, lines, &given, &fees)
 }
 
-/// The deal of `lines` for what was `given`, of which `shares` state who got what; none if it is not a sale in one currency.
-pub(crate) fn deal<'a>(
+/// The trade of `lines` for what was `given`, of which `shares` state who got what; none if it is not a sale in one currency.
+pub(crate) fn trade<'a>(
     maker: &Order<'a>,
     side: Side,
-    lines: Vec<Line>,
+    lines: Vec<LineItem>,
     given: &[&Item],
     shares: &[&Item],
-) -> Result<Option<(&'a Log, Deal)>, Refusal> {
+) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
     let (Some(first), Some(line)) = (given.first(), lines.first()) else {
         return Ok(None);
     };
@@ -324,7 +324,7 @@ pub(crate) fn deal<'a>(
     }
     let price = sum_of(given.iter().map(|item| item.amount))?.max(sum_of(shares.iter().map(|item| item.amount))?);
     let is_seller = sellers(&lines);
-    let mut deal = Deal {
+    let mut trade = Trade {
         market: market(maker.log),
         side,
         order_hash: Some(maker.hash),
@@ -334,7 +334,7 @@ pub(crate) fn deal<'a>(
         fees: Fees::new(),
         allocation: PriceAllocation::Exact,
         flags: Flags::new(),
-        ..Deal::of(market(maker.log), side, *line, price)
+        ..Trade::of(market(maker.log), side, *line, price)
     };
     let to_sellers = shares.iter().any(|item| is_seller(item.recipient));
     let is_buyer = |address| lines.iter().any(|line| line.buyer == address);
@@ -344,17 +344,17 @@ pub(crate) fn deal<'a>(
     let proceeds = shares.iter().position(|item| is_proceeds(item));
     for (index, item) in shares.iter().enumerate() {
         if proceeds == Some(index) {
-            deal.flags.push(flag::PROCEEDS_REDIRECTED);
+            trade.flags.push(flag::PROCEEDS_REDIRECTED);
         } else if !is_seller(item.recipient) {
-            deal.fee(item.recipient, item.amount, kind_of(item.recipient));
+            trade.fee(item.recipient, item.amount, kind_of(item.recipient));
         }
     }
-    deal.lines = lines.into();
-    Ok(Some((maker.log, deal)))
+    trade.lines = lines.into();
+    Ok(Some((maker.log, trade)))
 }
 
 /// Records who sells any of `lines`.
-pub(crate) fn sellers(lines: &[Line]) -> impl Fn(Address) -> bool + use<> {
+pub(crate) fn sellers(lines: &[LineItem]) -> impl Fn(Address) -> bool + use<> {
     let mut sellers: Vec<Address> = lines.iter().map(|line| line.seller).collect();
     sellers.sort_unstable();
     sellers.dedup();

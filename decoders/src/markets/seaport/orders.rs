@@ -8,10 +8,10 @@ use alloy_primitives::{Address, B256, U256};
 use crate::block::{Envelope, Log};
 use crate::events::Events;
 use crate::fact::{Order, OrderKind};
-use crate::log_reader::{Reader, Refusal, Tuple, Word, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
 use crate::markets::seaport::{Item, market};
-use crate::trade::deal::{Line, sum_of};
 use crate::trade::orders::{Key, from, order, until};
+use crate::trade::{LineItem, sum_of};
 use crate::transaction::Transaction;
 
 /// `validate(((...),bytes)[])`.
@@ -21,35 +21,35 @@ const VALIDATE: [u8; 4] = [0x88, 0x14, 0x77, 0x32];
 pub(crate) fn validated(
     transaction: &Transaction<'_>,
     log: &Log,
-) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
+) -> Result<(Option<Order>, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [hash, terms_at] = reader.head()?;
     let terms = reader.tuple(Tuple::ROOT, terms_at)?;
     let terms = Terms::read(transaction, &mut reader, terms)?;
     let order = terms.order(log, B256::from(*hash))?;
-    Ok((order, reader.doubt()))
+    Ok((order, reader.warning()))
 }
 
 /// The orders that `logs`, the `OrderValidated` without terms of a transaction, open as far as its calldata shows them.
 pub(crate) fn validated_unseen(transaction: &Transaction<'_>, logs: &[&Log], events: &mut Events) {
     let called = transaction.envelope.and_then(|envelope| envelope.to);
-    let (told, untold): (Vec<&Log>, Vec<&Log>) = logs.iter().partition(|log| Some(log.address) == called);
+    let (called, others): (Vec<&Log>, Vec<&Log>) = logs.iter().partition(|log| Some(log.address) == called);
     let terms = transaction
         .envelope
-        .filter(|_| !told.is_empty())
+        .filter(|_| !called.is_empty())
         .and_then(|envelope| validated_terms(transaction, envelope))
-        .filter(|terms| terms.len() == told.len())
+        .filter(|terms| terms.len() == called.len())
         .unwrap_or_default();
     let terms = terms.iter().map(Some).chain(std::iter::repeat(None));
-    for (log, terms) in told.into_iter().zip(terms) {
-        events.say(log, unseen(log, terms));
+    for (log, terms) in called.into_iter().zip(terms) {
+        events.emit(log, unseen(log, terms));
     }
-    for log in untold {
-        events.say(log, unseen(log, None));
+    for log in others {
+        events.emit(log, unseen(log, None));
     }
 }
 
-fn unseen(log: &Log, terms: Option<&Terms>) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
+fn unseen(log: &Log, terms: Option<&Terms>) -> Result<(Option<Order>, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [hash] = reader.head()?;
     let (offerer, hash) = (reader.topic_address(1), B256::from(*hash));
@@ -57,7 +57,7 @@ fn unseen(log: &Log, terms: Option<&Terms>) -> Result<(Option<Order>, Option<&'s
         Some(terms) => terms.order(log, hash)?,
         None => None,
     };
-    Ok((order, reader.doubt()))
+    Ok((order, reader.warning()))
 }
 
 /// The terms of every order in the calldata of a `validate`.
@@ -93,7 +93,7 @@ struct Priced {
 }
 
 impl Priced {
-    fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, words: &[Word; 5]) -> Result<Self, Refusal> {
+    fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, words: &[Word; 5]) -> Result<Self, DecodeError> {
         let [kind, contract, token, first, last] = words;
         let item = Item::read(transaction, reader, &[*kind, *contract, *token, *first])?;
         Ok(Priced { item, last: uint(last) })
@@ -101,7 +101,7 @@ impl Priced {
 }
 
 impl Terms {
-    fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, at: Tuple) -> Result<Self, Refusal> {
+    fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, at: Tuple) -> Result<Self, DecodeError> {
         let [
             offerer,
             _zone,
@@ -139,7 +139,7 @@ impl Terms {
     }
 
     /// The order these terms make, if they are a listing or an offer of one token in one currency.
-    fn order(&self, log: &Log, hash: B256) -> Result<Option<Order>, Refusal> {
+    fn order(&self, log: &Log, hash: B256) -> Result<Option<Order>, DecodeError> {
         let (given, paid) = split(&self.offer);
         let (asked, charged) = split(&self.consideration);
         let (kind, tokens, price) = match (given.is_empty(), paid.is_empty()) {
@@ -159,7 +159,7 @@ impl Terms {
         }
         let quantity = sum_of(tokens.iter().map(|item| item.item.amount))?;
         let by_criteria = token.item.kind > 3;
-        let line = Line {
+        let line = LineItem {
             token: (!by_criteria).then_some(token.item.token),
             quantity,
             ..token.item.line(Address::ZERO, Address::ZERO)

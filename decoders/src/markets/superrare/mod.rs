@@ -14,9 +14,9 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Side, flag};
-use crate::log_reader::{Reader, Refusal, Tuple, uint};
-use crate::trade::deal::{Deal, Line, Market};
-use crate::trade::orders::{Said, filled, invalidated};
+use crate::log_reader::{DecodeError, Reader, Tuple, uint};
+use crate::trade::orders::{LogOutcome, filled, invalidated};
+use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 const TOKEN: &[(u64, Address)] = &[(chains::ETHEREUM, address!("41a322b28d0ff354040e2cbc676f0320d8c8850d"))];
@@ -78,14 +78,14 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     for log in transaction.claimed() {
         match log.topic0() {
             Some(
                 &TOKEN_SOLD | &TOKEN_ACCEPT_BID | &SOLD | &ACCEPT_BID | &AUCTION_SETTLED | &BAZAAR_SOLD | &ACCEPT_OFFER
                 | &BAZAAR_SETTLED,
-            ) => events.say(log, sale(log)),
-            _ => events.say(log, orders::said(transaction, log, &trail)),
+            ) => events.emit(log, sale(log)),
+            _ => events.emit(log, orders::outcome(transaction, log, &transfers)),
         }
     }
 }
@@ -98,7 +98,7 @@ pub(crate) fn market(version: &'static str) -> Market {
 }
 
 /// What one event states, whatever its layout.
-struct Told {
+struct SaleTerms {
     version: &'static str,
     side: Side,
     contract: Address,
@@ -109,11 +109,11 @@ struct Told {
     amount: U256,
 }
 
-fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn sale(log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let told = match log.topic0() {
-        Some(&TOKEN_SOLD) => of_token(&mut reader, log, Side::Listing)?,
-        Some(&TOKEN_ACCEPT_BID) => of_token(&mut reader, log, Side::Offer)?,
+    let terms = match log.topic0() {
+        Some(&TOKEN_SOLD) => transfers_of(&mut reader, log, Side::Listing)?,
+        Some(&TOKEN_ACCEPT_BID) => transfers_of(&mut reader, log, Side::Offer)?,
         Some(&SOLD) => of_market(&mut reader, Side::Listing)?,
         Some(&ACCEPT_BID) => of_market(&mut reader, Side::Offer)?,
         Some(&AUCTION_SETTLED) => {
@@ -128,54 +128,52 @@ fn sale(log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
         }
         _ => of_bazaar(&mut reader, log)?,
     };
-    let (contract, token) = (told.contract, told.token);
-    let (market, piece) = (market(told.version), Piece { log, contract, token });
-    if told.side == Side::Auction && told.buyer.is_zero() {
+    let (contract, token) = (terms.contract, terms.token);
+    let (market, piece) = (market(terms.version), Piece { log, contract, token });
+    if terms.side == Side::Auction && terms.buyer.is_zero() {
         // An auction without a bid.
-        return Ok((invalidated(market, log, piece.auction()).into(), reader.doubt()));
+        return Ok((invalidated(market, log, piece.auction()).into(), reader.warning()));
     }
-    let line = Line::of(contract, token, U256::ONE).between(told.seller, told.buyer);
-    let mut deal = Deal {
-        currency: told.currency,
-        ..Deal::of(market, told.side, line, told.amount)
+    let line = LineItem::of(contract, token, U256::ONE).between(terms.seller, terms.buyer);
+    let mut trade = Trade {
+        currency: terms.currency,
+        ..Trade::of(market, terms.side, line, terms.amount)
     };
-    deal.flags.push(flag::FEES_UNKNOWN);
-    deal.flags.push(if told.version == "v1" {
+    trade.flags.push(flag::FEES_UNKNOWN);
+    trade.flags.push(if terms.version == "v1" {
         flag::UNCONFIRMED
     } else {
         flag::FEES_ON_TOP_UNKNOWN
     });
     let for_all = piece.price_for(Address::ZERO);
-    let said = Said::from(deal);
-    let said = match told.side {
-        Side::Auction => said.and(filled(market, log, piece.auction())),
+    let outcome = LogOutcome::from(trade);
+    let outcome = match terms.side {
+        Side::Auction => outcome.and(filled(market, log, piece.auction())),
         // The token's price ends with the bid on it.
-        Side::Offer => said
-            .and(filled(market, log, piece.offer_in(told.currency)))
+        Side::Offer => outcome
+            .and(filled(market, log, piece.offer_in(terms.currency)))
             .and(invalidated(market, log, for_all)),
-        _ => bought(said, market, piece, &told).and(filled(market, log, for_all)),
+        _ => bought(outcome, market, piece, &terms).and(filled(market, log, for_all)),
     };
-    Ok((said, reader.doubt()))
+    Ok((outcome, reader.warning()))
 }
 
 /// What ends beside the price for all. The token refunds any bid, the contracts after it the buyer's own one. At the Bazaar,
 /// a buyer with a price of their own is charged that.
-fn bought(said: Said, market: Market, piece: Piece<'_>, told: &Told) -> Said {
+fn bought(outcome: LogOutcome, market: Market, piece: Piece<'_>, terms: &SaleTerms) -> LogOutcome {
     let log = piece.log;
-    match told.version {
-        "v1" => said.and(invalidated(market, log, piece.offer_in(Address::ZERO))),
-        "bazaar" => said.and(piece.paid_back(market, told.buyer, told.currency)).and(filled(
-            market,
-            log,
-            piece.price_for(told.buyer),
-        )),
-        _ => said.and(piece.paid_back(market, told.buyer, told.currency)),
+    match terms.version {
+        "v1" => outcome.and(invalidated(market, log, piece.offer_in(Address::ZERO))),
+        "bazaar" => outcome
+            .and(piece.paid_back(market, terms.buyer, terms.currency))
+            .and(filled(market, log, piece.price_for(terms.buyer))),
+        _ => outcome.and(piece.paid_back(market, terms.buyer, terms.currency)),
     }
 }
 
-fn of_token(reader: &mut Reader<'_>, log: &Log, side: Side) -> Result<Told, Refusal> {
+fn transfers_of(reader: &mut Reader<'_>, log: &Log, side: Side) -> Result<SaleTerms, DecodeError> {
     let [amount] = reader.head()?;
-    Ok(Told {
+    Ok(SaleTerms {
         version: "v1",
         side,
         contract: log.address,
@@ -187,9 +185,9 @@ fn of_token(reader: &mut Reader<'_>, log: &Log, side: Side) -> Result<Told, Refu
     })
 }
 
-fn of_market(reader: &mut Reader<'_>, side: Side) -> Result<Told, Refusal> {
+fn of_market(reader: &mut Reader<'_>, side: Side) -> Result<SaleTerms, DecodeError> {
     let [amount, token] = reader.head()?;
-    Ok(Told {
+    Ok(SaleTerms {
         version: "market",
         side,
         contract: reader.topic_address(1),
@@ -201,7 +199,7 @@ fn of_market(reader: &mut Reader<'_>, side: Side) -> Result<Told, Refusal> {
     })
 }
 
-fn of_bazaar(reader: &mut Reader<'_>, log: &Log) -> Result<Told, Refusal> {
+fn of_bazaar(reader: &mut Reader<'_>, log: &Log) -> Result<SaleTerms, DecodeError> {
     let (side, [currency, amount, token]) = if log.topic0() == Some(&ACCEPT_OFFER) {
         let [terms @ .., receivers_at, ratios_at] = reader.head::<5>()?;
         reader.list(Tuple::ROOT, receivers_at)?;
@@ -210,7 +208,7 @@ fn of_bazaar(reader: &mut Reader<'_>, log: &Log) -> Result<Told, Refusal> {
     } else {
         (Side::Listing, reader.head::<3>()?)
     };
-    Ok(Told {
+    Ok(SaleTerms {
         version: "bazaar",
         side,
         contract: reader.topic_address(1),
@@ -222,8 +220,14 @@ fn of_bazaar(reader: &mut Reader<'_>, log: &Log) -> Result<Told, Refusal> {
     })
 }
 
-fn settled(reader: &mut Reader<'_>, version: &'static str, seller: Address, currency: Address, amount: U256) -> Told {
-    Told {
+fn settled(
+    reader: &mut Reader<'_>,
+    version: &'static str,
+    seller: Address,
+    currency: Address,
+    amount: U256,
+) -> SaleTerms {
+    SaleTerms {
         version,
         side: Side::Auction,
         contract: reader.topic_address(1),

@@ -10,11 +10,11 @@ use alloy_primitives::{Address, B256, U256, b256};
 
 use crate::block::Log;
 use crate::fact::{Closing, ClosingReason, Nonces, Order, OrderKind, Reach};
-use crate::log_reader::{Reader, Refusal, Tuple, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, uint};
 use crate::markets::superrare::market;
-use crate::trade::deal::{Line, Market};
-use crate::trade::orders::{Key, Said, canceled, closing, from, lister, only, order, part};
-use crate::trade::trail::Trail;
+use crate::trade::orders::{Key, LogOutcome, canceled, closing, from, lister, only, order, part};
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market};
 use crate::transaction::Transaction;
 
 /// The token's `SalePriceSet(uint256,uint256)`.
@@ -85,30 +85,35 @@ impl Piece<'_> {
     }
 
     fn order(&self, market: Market, kind: OrderKind, key: Key, maker: Address) -> Order {
-        let line = Line::of(self.contract, self.token, U256::ONE);
+        let line = LineItem::of(self.contract, self.token, U256::ONE);
         order(market, self.log, kind, key, maker, line)
     }
 }
 
 /// What a log that is no sale states of orders.
-pub(crate) fn said(
+pub(crate) fn outcome(
     transaction: &Transaction<'_>,
     log: &Log,
-    trail: &Trail,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+    transfers: &TransferIndex,
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let said = match log.topic0() {
-        Some(&TOKEN_PRICE | &PRICE | &BAZAAR_PRICE) => priced(transaction, log, &mut reader, trail)?,
+    let outcome = match log.topic0() {
+        Some(&TOKEN_PRICE | &PRICE | &BAZAAR_PRICE) => priced(transaction, log, &mut reader, transfers)?,
         Some(&TOKEN_BID | &TOKEN_CANCEL_BID) => bid_on_token(log, &mut reader),
         Some(&BID | &CANCEL_BID | &OFFER_PLACED | &CANCEL_OFFER) => offered(log, &mut reader)?,
-        Some(&AUCTION_BID | &BAZAAR_BID) => first_bid(transaction, log, &mut reader, trail)?,
+        Some(&AUCTION_BID | &BAZAAR_BID) => first_bid(transaction, log, &mut reader, transfers)?,
         _ => auctioned(log, &mut reader)?,
     };
-    Ok((said, reader.doubt()))
+    Ok((outcome, reader.warning()))
 }
 
 /// A price whose setter the log does not name, or, if it is nothing, taken away.
-fn priced(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>, trail: &Trail) -> Result<Said, Refusal> {
+fn priced(
+    transaction: &Transaction<'_>,
+    log: &Log,
+    reader: &mut Reader<'_>,
+    transfers: &TransferIndex,
+) -> Result<LogOutcome, DecodeError> {
     let (version, contract, token, amount, currency, buyer) = match log.topic0() {
         Some(&TOKEN_PRICE) => {
             let (token, amount) = (reader.topic_uint(1), reader.topic_uint(2));
@@ -140,7 +145,7 @@ fn priced(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>, tra
     if amount.is_zero() {
         return Ok(canceled(market, log, key).into());
     }
-    let maker = lister(transaction, trail, log, contract, token);
+    let maker = lister(transaction, transfers, log, contract, token);
     let listing = maker.map(|maker| Order {
         currency,
         price: Some(amount),
@@ -150,7 +155,7 @@ fn priced(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>, tra
     Ok(listing.into())
 }
 
-fn bid_on_token(log: &Log, reader: &mut Reader<'_>) -> Said {
+fn bid_on_token(log: &Log, reader: &mut Reader<'_>) -> LogOutcome {
     let (bidder, amount, token) = (reader.topic_address(1), reader.topic_uint(2), reader.topic_uint(3));
     let piece = Piece {
         log,
@@ -160,7 +165,7 @@ fn bid_on_token(log: &Log, reader: &mut Reader<'_>) -> Said {
     placed(piece, market("v1"), bidder, Address::ZERO, amount)
 }
 
-fn offered(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
+fn offered(log: &Log, reader: &mut Reader<'_>) -> Result<LogOutcome, DecodeError> {
     let (contract, bidder) = (reader.topic_address(1), reader.topic_address(2));
     let (version, currency, [amount, token]) = match log.topic0() {
         Some(&OFFER_PLACED) => {
@@ -179,7 +184,7 @@ fn offered(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
 }
 
 /// An offer made or taken back.
-fn placed(piece: Piece<'_>, market: Market, bidder: Address, currency: Address, amount: U256) -> Said {
+fn placed(piece: Piece<'_>, market: Market, bidder: Address, currency: Address, amount: U256) -> LogOutcome {
     let key = piece.offer_in(currency);
     if matches!(
         piece.log.topic0(),
@@ -196,7 +201,7 @@ fn placed(piece: Piece<'_>, market: Market, bidder: Address, currency: Address, 
     offer.into()
 }
 
-fn auctioned(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
+fn auctioned(log: &Log, reader: &mut Reader<'_>) -> Result<LogOutcome, DecodeError> {
     let (contract, token, maker) = (reader.topic_address(1), reader.topic_uint(2), reader.topic_address(3));
     let piece = Piece { log, contract, token };
     let auction = |version| Order {
@@ -241,8 +246,8 @@ fn first_bid(
     transaction: &Transaction<'_>,
     log: &Log,
     reader: &mut Reader<'_>,
-    trail: &Trail,
-) -> Result<Said, Refusal> {
+    transfers: &TransferIndex,
+) -> Result<LogOutcome, DecodeError> {
     let (contract, bidder, token) = (reader.topic_address(1), reader.topic_address(2), reader.topic_uint(3));
     let (version, currency, amount, is_first) = if log.topic0() == Some(&BAZAAR_BID) {
         let [currency, amount, is_first, _length, _previous] = reader.head()?;
@@ -251,13 +256,13 @@ fn first_bid(
         let [amount, is_first, _length, _previous] = reader.head()?;
         ("auction_house", Address::ZERO, amount, is_first)
     };
-    let mut moves = trail.of_token(contract, token).map(|(_, movement)| movement);
+    let mut moves = transfers.transfers_of(contract, token).map(|(_, movement)| movement);
     let handed_over = moves.find(|movement| movement.to == log.address && movement.from != log.address);
     let Some(creator) = handed_over.filter(|_| !uint(is_first).is_zero()) else {
-        return Ok(Said::default());
+        return Ok(LogOutcome::default());
     };
     let (market, piece) = (market(version), Piece { log, contract, token });
-    let said = Said::from(Order {
+    let outcome = LogOutcome::from(Order {
         currency,
         price: Some(uint(amount)),
         escrowed: true,
@@ -270,8 +275,8 @@ fn first_bid(
         created.topic0() == Some(&NEW_AUCTION) && created.topics.get(1..3) == Some(&[log.topics[1], log.topics[3]])
     });
     Ok(if is_converted {
-        said.and(piece.paid_back(market, bidder, currency))
+        outcome.and(piece.paid_back(market, bidder, currency))
     } else {
-        said
+        outcome
     })
 }

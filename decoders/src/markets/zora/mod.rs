@@ -9,10 +9,10 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Side, flag};
-use crate::log_reader::{Reader, Refusal, Word, share, sum, uint};
-use crate::trade::deal::{Deal, Line, Market, sum_of};
-use crate::trade::orders::{Said, filled};
-use crate::trade::trail::Trail;
+use crate::log_reader::{DecodeError, Reader, Word, share, sum, uint};
+use crate::trade::orders::{LogOutcome, filled};
+use crate::trade::transfer_index::TransferIndex;
+use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
 
 const MEDIA: &[(u64, Address)] = &[
@@ -118,41 +118,41 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
-    let trail = events.trail(transaction);
+    let transfers = events.transfer_index(transaction);
     let mut royalties: Vec<Royalty> = Vec::new();
     let mut created = orders::auctions_created();
     let mut last_bid = None;
     for log in transaction.claimed() {
         match log.topic0() {
             Some(&ROYALTY_PAYOUT) => {
-                let verdict = Royalty::read(log).map(|(royalty, doubt)| {
+                let verdict = Royalty::read(log).map(|(royalty, warning)| {
                     royalties.push(royalty);
-                    doubt
+                    warning
                 });
                 events.settle(log, verdict);
             }
             Some(&BID_FINALIZED | &orders::BID_CREATED) => {
-                let told = if log.topic0() == Some(&BID_FINALIZED) {
-                    first_version(transaction, log, &trail, last_bid)
+                let terms = if log.topic0() == Some(&BID_FINALIZED) {
+                    first_version(transaction, log, &transfers, last_bid)
                 } else {
-                    orders::said(transaction, log, &trail)
+                    orders::outcome(transaction, log, &transfers)
                 };
-                events.say(log, told);
+                events.emit(log, terms);
                 last_bid = Some(log);
             }
-            Some(&AUCTION_ENDED) => events.say(log, second_version(transaction, log)),
+            Some(&AUCTION_ENDED) => events.emit(log, second_version(transaction, log)),
             Some(&orders::V2_AUCTION_UPDATED) => {
-                let told = orders::reserve_changed(transaction, log, &mut created, events);
-                events.say(log, told);
+                let terms = orders::reserve_changed(transaction, log, &mut created, events);
+                events.emit(log, terms);
             }
             Some(
                 &ASK_FILLED | &OFFER_FILLED | &CORE_ASK_FILLED | &PRIVATE_ASK_FILLED | &CORE_AUCTION_ENDED
                 | &ERC20_AUCTION_ENDED,
             ) => {
-                events.say(log, third_version(log, &royalties));
+                events.emit(log, third_version(log, &royalties));
                 royalties.clear();
             }
-            _ => events.say(log, orders::said(transaction, log, &trail)),
+            _ => events.emit(log, orders::outcome(transaction, log, &transfers)),
         }
     }
 }
@@ -176,45 +176,48 @@ pub(crate) fn is_auction_house(transaction: &Transaction<'_>, bidder: Address) -
 fn first_version(
     transaction: &Transaction<'_>,
     log: &Log,
-    trail: &Trail,
+    transfers: &TransferIndex,
     last_bid: Option<&Log>,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [amount, currency, bidder, recipient, _share] = reader.head()?;
     let (bidder, buyer) = (reader.address(bidder), reader.address(recipient));
     if is_auction_house(transaction, bidder) {
-        return Ok((Said::default(), reader.doubt()));
+        return Ok((LogOutcome::default(), reader.warning()));
     }
     let (media, token) = (media(transaction), reader.topic_uint(1));
-    let mut moves = trail.of_token(media, token).map(|(_, movement)| movement);
+    let mut moves = transfers.transfers_of(media, token).map(|(_, movement)| movement);
     let seller = moves.rfind(|movement| movement.log_index < log.log_index && movement.to == buyer);
     let seller = seller.map_or(Address::ZERO, |movement| movement.from);
-    let line = Line::of(media, token, U256::ONE).between(seller, buyer);
+    let line = LineItem::of(media, token, U256::ONE).between(seller, buyer);
     let side = side_of(transaction, log, last_bid, [bidder, buyer]);
-    let mut deal = Deal {
+    let mut trade = Trade {
         currency: reader.address(currency),
-        ..Deal::of(market("v1"), side, line, uint(amount))
+        ..Trade::of(market("v1"), side, line, uint(amount))
     };
     if transaction.envelope.is_none() {
-        deal.flags.push(flag::NO_ENVELOPE);
+        trade.flags.push(flag::NO_ENVELOPE);
     }
     if seller.is_zero() {
-        deal.flags.push(flag::SELLER_UNKNOWN);
+        trade.flags.push(flag::SELLER_UNKNOWN);
     }
     let since = last_bid.map_or(0, |bid| bid.log_index);
-    let payments = trail.payments(since..log.log_index).iter();
+    let payments = transfers.payments(since..log.log_index).iter();
     let paid: Vec<_> = payments
-        .filter(|payment| payment.currency == deal.currency && payment.from == log.address)
+        .filter(|payment| payment.currency == trade.currency && payment.from == log.address)
         .collect();
-    if sum_of(paid.iter().map(|payment| payment.amount)).ok() == deal.price {
+    if sum_of(paid.iter().map(|payment| payment.amount)).ok() == trade.price {
         for payment in paid {
-            deal.fee(payment.to, payment.amount, FeeKind::Royalty);
+            trade.fee(payment.to, payment.amount, FeeKind::Royalty);
         }
     } else {
-        deal.flags.push(flag::FEES_UNKNOWN);
+        trade.flags.push(flag::FEES_UNKNOWN);
     }
     let key = orders::first_bid(log, token, bidder);
-    Ok((Said::from(deal).and(filled(market("v1"), log, key)), reader.doubt()))
+    Ok((
+        LogOutcome::from(trade).and(filled(market("v1"), log, key)),
+        reader.warning(),
+    ))
 }
 
 /// A bid that meets the ask is emitted and finalized at once: its bidder took a listing. Else the owner accepted it, unless who
@@ -231,23 +234,26 @@ fn side_of(transaction: &Transaction<'_>, log: &Log, last_bid: Option<&Log>, bid
     }
 }
 
-fn second_version(transaction: &Transaction<'_>, log: &Log) -> Result<(Said, Option<&'static str>), Refusal> {
+fn second_version(transaction: &Transaction<'_>, log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [seller, curator, winner, amount, curator_fee, currency] = reader.head()?;
     let (seller, curator, winner) = (reader.address(seller), reader.address(curator), reader.address(winner));
     let (contract, token) = (reader.topic_address(3), reader.topic_uint(2));
-    let line = Line::of(contract, token, U256::ONE).between(seller, winner);
-    let mut deal = Deal {
+    let line = LineItem::of(contract, token, U256::ONE).between(seller, winner);
+    let mut trade = Trade {
         currency: reader.address(currency),
-        ..Deal::of(market("v2"), Side::Auction, line, sum(uint(amount), uint(curator_fee))?)
+        ..Trade::of(market("v2"), Side::Auction, line, sum(uint(amount), uint(curator_fee))?)
     };
-    deal.fee(curator, uint(curator_fee), FeeKind::Tip);
+    trade.fee(curator, uint(curator_fee), FeeKind::Tip);
     if contract == media(transaction) {
         // The amount is what the owner got: the creator's share went before.
-        deal.flags.push(flag::FEES_ON_TOP_UNKNOWN);
+        trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
     }
     let key = orders::numbered(log, reader.topic_uint(1));
-    Ok((Said::from(deal).and(filled(market("v2"), log, key)), reader.doubt()))
+    Ok((
+        LogOutcome::from(trade).and(filled(market("v2"), log, key)),
+        reader.warning(),
+    ))
 }
 
 /// One `RoyaltyPayout`; the deployed modules index its receiver, the repository's head does not.
@@ -260,7 +266,7 @@ struct Royalty {
 }
 
 impl Royalty {
-    fn read(log: &Log) -> Result<(Self, Option<&'static str>), Refusal> {
+    fn read(log: &Log) -> Result<(Self, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
         let (recipient, amount) = if log.topics.len() == 4 {
             let [amount] = reader.head()?;
@@ -276,12 +282,12 @@ impl Royalty {
             recipient,
             amount: uint(amount),
         };
-        Ok((royalty, reader.doubt()))
+        Ok((royalty, reader.warning()))
     }
 }
 
 /// What a module of v3 emits, whatever its layout.
-struct Told {
+struct SaleTerms {
     side: Side,
     seller: Address,
     buyer: Address,
@@ -292,37 +298,44 @@ struct Told {
     finder_rate: U256,
 }
 
-fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(Said, Option<&'static str>), Refusal> {
+fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let told = told(log, &mut reader)?;
+    let terms = terms(log, &mut reader)?;
     let (contract, token) = (reader.topic_address(1), reader.topic_uint(2));
-    let line = Line::of(contract, token, U256::ONE).between(told.seller, told.buyer);
-    let mut deal = Deal {
-        currency: told.currency,
-        ..Deal::of(market("v3"), told.side, line, told.price)
+    let line = LineItem::of(contract, token, U256::ONE).between(terms.seller, terms.buyer);
+    let mut trade = Trade {
+        currency: terms.currency,
+        ..Trade::of(market("v3"), terms.side, line, terms.price)
     };
     let is_meant =
         |royalty: &&Royalty| royalty.module == log.address && royalty.contract == contract && royalty.token == token;
-    let mut rest = told.price;
+    let mut rest = terms.price;
     for royalty in royalties.iter().filter(is_meant) {
         rest = rest.saturating_sub(royalty.amount);
-        if royalty.recipient != told.seller {
-            deal.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
+        if royalty.recipient != terms.seller {
+            trade.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
         }
     }
-    if !told.finder.is_zero() {
-        deal.fee(told.finder, share(rest, told.finder_rate, WHOLE)?, FeeKind::Marketplace);
+    if !terms.finder.is_zero() {
+        trade.fee(
+            terms.finder,
+            share(rest, terms.finder_rate, WHOLE)?,
+            FeeKind::Marketplace,
+        );
     }
-    let key = if told.side == Side::Offer {
+    let key = if terms.side == Side::Offer {
         orders::offered(log, contract, token, reader.topic_uint(3))
     } else {
         orders::listed(log, contract, token)
     };
-    Ok((Said::from(deal).and(filled(market("v3"), log, key)), reader.doubt()))
+    Ok((
+        LogOutcome::from(trade).and(filled(market("v3"), log, key)),
+        reader.warning(),
+    ))
 }
 
-fn told(log: &Log, reader: &mut Reader<'_>) -> Result<Told, Refusal> {
-    let plain = |side, seller, buyer, currency, price: &Word| Told {
+fn terms(log: &Log, reader: &mut Reader<'_>) -> Result<SaleTerms, DecodeError> {
+    let plain = |side, seller, buyer, currency, price: &Word| SaleTerms {
         side,
         seller,
         buyer,
@@ -336,7 +349,7 @@ fn told(log: &Log, reader: &mut Reader<'_>) -> Result<Told, Refusal> {
         Some(&ASK_FILLED) => {
             let [finder, seller, _funds, currency, rate, price] = reader.head()?;
             let (seller, currency) = (reader.address(seller), reader.address(currency));
-            Told {
+            SaleTerms {
                 finder: reader.address(finder),
                 finder_rate: uint(rate),
                 ..plain(Side::Listing, seller, reader.topic_address(3), currency, price)
@@ -345,7 +358,7 @@ fn told(log: &Log, reader: &mut Reader<'_>) -> Result<Told, Refusal> {
         Some(&OFFER_FILLED) => {
             let [taker, finder, maker, currency, rate, price] = reader.head()?;
             let (seller, buyer) = (reader.address(taker), reader.address(maker));
-            Told {
+            SaleTerms {
                 finder: reader.address(finder),
                 finder_rate: uint(rate),
                 ..plain(Side::Offer, seller, buyer, reader.address(currency), price)

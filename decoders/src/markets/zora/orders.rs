@@ -9,11 +9,11 @@ use alloy_primitives::{Address, B256, U256, b256, hex};
 use crate::block::{Call, Log};
 use crate::events::Events;
 use crate::fact::{Closing, Order, OrderKind};
-use crate::log_reader::{self, Reader, Refusal, Word, uint};
+use crate::log_reader::{self, DecodeError, Reader, Word, uint};
 use crate::markets::zora::{BID_FINALIZED, is_auction_house, market, media};
-use crate::trade::deal::Line;
-use crate::trade::orders::{Key, Said, canceled, filled, from, invalidated, lister, only, order, part};
-use crate::trade::trail::Trail;
+use crate::trade::LineItem;
+use crate::trade::orders::{Key, LogOutcome, canceled, filled, from, invalidated, lister, only, order, part};
+use crate::trade::transfer_index::TransferIndex;
 use crate::transaction::{Latest, Transaction};
 
 /// v1 `BidCreated(uint256,(uint256,address,address,address,(uint256)))`.
@@ -108,16 +108,16 @@ pub(crate) fn offered(log: &Log, contract: Address, token: U256, number: U256) -
 }
 
 /// What a log that is no sale states of orders.
-pub(crate) fn said(
+pub(crate) fn outcome(
     transaction: &Transaction<'_>,
     log: &Log,
-    trail: &Trail,
-) -> Result<(Said, Option<&'static str>), Refusal> {
+    transfers: &TransferIndex,
+) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let said = match log.topic0() {
+    let outcome = match log.topic0() {
         Some(&BID_CREATED | &BID_REMOVED) => bid(transaction, log, &mut reader)?,
-        Some(&V1_ASK_CREATED) => asked(transaction, log, &mut reader, trail)?.into(),
-        Some(&V1_ASK_REMOVED) => ask_removed(transaction, log, &mut reader, trail)?.into(),
+        Some(&V1_ASK_CREATED) => asked(transaction, log, &mut reader, transfers)?.into(),
+        Some(&V1_ASK_REMOVED) => ask_removed(transaction, log, &mut reader, transfers)?.into(),
         Some(&V2_AUCTION_CREATED) => auctioned(log, &mut reader)?.into(),
         Some(&V2_AUCTION_CANCELED) => {
             let [_owner] = reader.head()?;
@@ -126,21 +126,21 @@ pub(crate) fn said(
         Some(&OFFER_CREATED | &OFFER_UPDATED | &OFFER_CANCELED) => offer(log, &mut reader)?,
         _ => of_module(log, &mut reader)?,
     };
-    Ok((said, reader.doubt()))
+    Ok((outcome, reader.warning()))
 }
 
 /// A bid of v1. Those of the auction house are how it sells: the auction emits them.
-fn bid(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
+fn bid(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>) -> Result<LogOutcome, DecodeError> {
     let [amount, currency, bidder, _recipient, _share] = reader.head()?;
     let (token, bidder) = (reader.topic_uint(1), reader.address(bidder));
     let (market, key) = (market("v1"), first_bid(log, token, bidder));
     if is_auction_house(transaction, bidder) {
-        return Ok(Said::default());
+        return Ok(LogOutcome::default());
     }
     if log.topic0() == Some(&BID_REMOVED) {
         return Ok(canceled(market, log, key).into());
     }
-    let line = Line::of(media(transaction), token, U256::ONE);
+    let line = LineItem::of(media(transaction), token, U256::ONE);
     let offer = Order {
         currency: reader.address(currency),
         price: Some(uint(amount)),
@@ -154,14 +154,14 @@ fn asked(
     transaction: &Transaction<'_>,
     log: &Log,
     reader: &mut Reader<'_>,
-    trail: &Trail,
-) -> Result<Option<Order>, Refusal> {
+    transfers: &TransferIndex,
+) -> Result<Option<Order>, DecodeError> {
     let [amount, currency] = reader.head()?;
     let (token, currency) = (reader.topic_uint(1), reader.address(currency));
     let media = media(transaction);
-    let maker = lister(transaction, trail, log, media, token);
+    let maker = lister(transaction, transfers, log, media, token);
     Ok(maker.map(|maker| {
-        let (key, line) = (first_ask(log, token), Line::of(media, token, U256::ONE));
+        let (key, line) = (first_ask(log, token), LineItem::of(media, token, U256::ONE));
         Order {
             currency,
             price: Some(uint(amount)),
@@ -176,8 +176,8 @@ fn ask_removed(
     transaction: &Transaction<'_>,
     log: &Log,
     reader: &mut Reader<'_>,
-    trail: &Trail,
-) -> Result<Option<Closing>, Refusal> {
+    transfers: &TransferIndex,
+) -> Result<Option<Closing>, DecodeError> {
     let [amount, currency] = reader.head()?;
     let (token, currency) = (reader.topic_uint(1), reader.address(currency));
     if uint(amount).is_zero() {
@@ -196,7 +196,7 @@ fn ask_removed(
             let bid = reader.head::<5>();
             bid.is_ok_and(|bid| uint(&bid[0]) >= uint(amount) && reader.address(&bid[1]) == currency)
         });
-    let mut moves = trail.of_token(media(transaction), token);
+    let mut moves = transfers.transfers_of(media(transaction), token);
     let moved = moves
         .next_back()
         .is_some_and(|(_, last)| last.log_index > log.log_index);
@@ -208,7 +208,7 @@ fn ask_removed(
     }))
 }
 
-fn auctioned(log: &Log, reader: &mut Reader<'_>) -> Result<Order, Refusal> {
+fn auctioned(log: &Log, reader: &mut Reader<'_>) -> Result<Order, DecodeError> {
     let [_duration, reserve, owner, _curator, _fee, currency] = reader.head()?;
     let (owner, currency) = (reader.address(owner), reader.address(currency));
     Ok(auction_of(log, reader, owner, currency, uint(reserve)))
@@ -219,7 +219,7 @@ fn auction_of(log: &Log, reader: &mut Reader<'_>, owner: Address, currency: Addr
     let (token, contract) = (reader.topic_uint(2), reader.topic_address(3));
     let (key, line) = (
         numbered(log, reader.topic_uint(1)),
-        Line::of(contract, token, U256::ONE),
+        LineItem::of(contract, token, U256::ONE),
     );
     Order {
         currency,
@@ -244,7 +244,7 @@ pub(crate) fn reserve_changed<'a>(
     log: &Log,
     created: &mut Latest<'a>,
     events: &mut Events,
-) -> Result<(Option<Order>, Option<&'static str>), Refusal> {
+) -> Result<(Option<Order>, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [reserve] = reader.head()?;
     let created = created.before(transaction, log, &log.topics[1]);
@@ -254,17 +254,17 @@ pub(crate) fn reserve_changed<'a>(
         None => {
             let call = Call::of(log.address, AUCTIONS, &[log.topics[1]]).before_block(log.block_number);
             let Some([_, _, _, _, _, _, _, _, owner, _, _, currency]) = events.ask::<12>(transaction, call)? else {
-                return Ok((None, reader.doubt()));
+                return Ok((None, reader.warning()));
             };
             (owner, currency)
         }
     };
     let (owner, currency) = (log_reader::address(owner), log_reader::address(currency));
     let listing = (!owner.is_zero()).then(|| auction_of(log, &mut reader, owner, currency, uint(reserve)));
-    Ok((listing, reader.doubt()))
+    Ok((listing, reader.warning()))
 }
 
-fn offer(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
+fn offer(log: &Log, reader: &mut Reader<'_>) -> Result<LogOutcome, DecodeError> {
     let [maker, currency, _rate, amount] = reader.head()?;
     let (contract, token) = (reader.topic_address(1), reader.topic_uint(2));
     let (maker, currency) = (reader.address(maker), reader.address(currency));
@@ -272,7 +272,7 @@ fn offer(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
     if log.topic0() == Some(&OFFER_CANCELED) {
         return Ok(canceled(market("v3"), log, key).into());
     }
-    let line = Line::of(contract, token, U256::ONE);
+    let line = LineItem::of(contract, token, U256::ONE);
     let offer = Order {
         currency,
         price: Some(uint(amount)),
@@ -292,9 +292,9 @@ struct Listing {
     auction: bool,
 }
 
-fn of_module(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
+fn of_module(log: &Log, reader: &mut Reader<'_>) -> Result<LogOutcome, DecodeError> {
     let Some(listing) = listing(log, reader)? else {
-        return Ok(Said::default());
+        return Ok(LogOutcome::default());
     };
     let (contract, token) = (reader.topic_address(1), reader.topic_uint(2));
     let key = listed(log, contract, token);
@@ -310,7 +310,7 @@ fn of_module(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
     ) {
         return Ok(canceled(market("v3"), log, key).into());
     }
-    let line = Line::of(contract, token, U256::ONE);
+    let line = LineItem::of(contract, token, U256::ONE);
     let listing = Order {
         currency: listing.currency,
         price: Some(listing.price),
@@ -324,7 +324,7 @@ fn of_module(log: &Log, reader: &mut Reader<'_>) -> Result<Said, Refusal> {
 }
 
 /// The listing a log emits; none for a bid that is not the first, which changes nothing of it.
-fn listing(log: &Log, reader: &mut Reader<'_>) -> Result<Option<Listing>, Refusal> {
+fn listing(log: &Log, reader: &mut Reader<'_>) -> Result<Option<Listing>, DecodeError> {
     let (seller, price, currency, taker) = match log.topic0() {
         Some(&ASK_CREATED | &ASK_UPDATED | &ASK_CANCELED) => {
             let [seller, _funds, currency, _rate, price] = reader.head()?;

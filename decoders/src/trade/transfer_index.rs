@@ -40,15 +40,15 @@ const MAX_MOVEMENTS: usize = 1_024;
 
 /// The movements and payments of one transaction, each in log order.
 #[derive(Debug, Default)]
-pub(crate) struct Trail {
+pub(crate) struct TransferIndex {
     movements: Vec<Movement>,
     /// Where the movements of each token stand among all.
-    of_token: FxHashMap<(Address, U256), SmallVec<[usize; 2]>>,
+    transfers_of: FxHashMap<(Address, U256), SmallVec<[usize; 2]>>,
     payments: Vec<Payment>,
 }
 
-impl Trail {
-    /// The trail of a transaction's logs and of the transfers decoded from them.
+impl TransferIndex {
+    /// The transfer index of a transaction's logs and of the transfers decoded from them.
     ///
     /// Ranges (ERC-2309) are left out: no one sells in the transaction that creates a collection, and a range may hold a
     /// hundred thousand tokens. Transfers of nothing are left out too: anybody can emit them in anybody's name.
@@ -56,9 +56,9 @@ impl Trail {
         let single = transfers.iter().filter(|transfer| transfer.source != "erc2309");
         let mut movements: Vec<Movement> = single.map(Movement::of).collect();
         movements.sort_by_key(|movement| movement.log_index);
-        let mut of_token: FxHashMap<(Address, U256), SmallVec<[usize; 2]>> = FxHashMap::default();
+        let mut transfers_of: FxHashMap<(Address, U256), SmallVec<[usize; 2]>> = FxHashMap::default();
         for (index, movement) in movements.iter().enumerate() {
-            let places = of_token.entry((movement.contract, movement.token)).or_default();
+            let places = transfers_of.entry((movement.contract, movement.token)).or_default();
             if places.len() < MAX_MOVEMENTS {
                 places.push(index);
             }
@@ -69,9 +69,9 @@ impl Trail {
             .filter(|log| !tokens.contains(&log.address))
             .filter_map(Payment::read)
             .collect();
-        Trail {
+        TransferIndex {
             movements,
-            of_token,
+            transfers_of,
             payments,
         }
     }
@@ -107,12 +107,12 @@ impl Trail {
             .rposition(|payment| (payment.currency, payment.to) == (currency, seller))?;
         let payer = payments[last].from;
         let by_payer = |payment: &&Payment| (payment.currency, payment.from) == (currency, payer);
-        let mut lacking = price;
+        let mut missing = price;
         let mut shares = Vec::new();
         for payment in payments[..=last].iter().rev().filter(by_payer) {
-            lacking = lacking.checked_sub(payment.amount)?;
+            missing = missing.checked_sub(payment.amount)?;
             shares.push(*payment);
-            if lacking.is_zero() {
+            if missing.is_zero() {
                 shares.reverse();
                 return Some(shares);
             }
@@ -121,7 +121,7 @@ impl Trail {
     }
 
     /// The movements of one token, each with its place among all.
-    pub(crate) fn of_token(
+    pub(crate) fn transfers_of(
         &self,
         contract: Address,
         token: U256,
@@ -131,7 +131,7 @@ impl Trail {
     }
 
     /// The movements of one token by logs in `window`.
-    pub(crate) fn of_token_in(
+    pub(crate) fn transfers_of_token_in(
         &self,
         contract: Address,
         token: U256,
@@ -144,7 +144,7 @@ impl Trail {
     }
 
     fn places(&self, contract: Address, token: U256) -> &[usize] {
-        let places = self.of_token.get(&(contract, token));
+        let places = self.transfers_of.get(&(contract, token));
         places.map_or(&[][..], SmallVec::as_slice)
     }
 }

@@ -1,4 +1,4 @@
-//! The people behind a sale: which movement delivered it, and who stands behind the router that took it (decoding
+//! The parties behind a sale: which movement delivered it, and who stands behind the router that took it (decoding
 //! specification, sections 2.1 and 2.2).
 
 use alloy_primitives::{Address, U256};
@@ -6,15 +6,15 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::fact::{Sale, Side, flag};
-use crate::trade::trail::{Movement, Trail};
+use crate::trade::transfer_index::{Movement, TransferIndex};
 use crate::transaction::Transaction;
 
 /// Through how many hops a token is followed. Routers are one or two; what goes further is made to be followed.
 const MAX_ROUTERS: usize = 32;
 
-/// Finds, for every sale of one transaction in log order, the movement that delivered it and the people behind its taker.
-pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut [Sale]) {
-    let mut handovers = Handovers::of(trail, sales);
+/// Finds, for every sale of one transaction in log order, the movement that delivered it and the parties behind its taker.
+pub(crate) fn resolve(transaction: &Transaction<'_>, transfers: &TransferIndex, sales: &mut [Sale]) {
+    let mut handovers = Handovers::of(transfers, sales);
     let deliveries: Vec<Option<usize>> = sales.iter().map(|sale| handovers.deliver(sale)).collect();
     for (sale, delivery) in sales.iter_mut().zip(deliveries) {
         match delivery {
@@ -35,19 +35,19 @@ pub(crate) fn resolve(transaction: &Transaction<'_>, trail: &Trail, sales: &mut 
         sale.flags.sort_unstable();
         sale.flags.dedup();
     }
-    let router = router(transaction, trail, sales);
+    let router = router(transaction, transfers, sales);
     sales.iter_mut().for_each(|sale| sale.aggregator = router);
 }
 
 /// Giver and receiver; `None` for anybody.
-type Hands = [Option<Address>; 2];
+type Hops = [Option<Address>; 2];
 
 /// The movements of tokens that are sold, each found by its token and by either hand or both, so that no sale has to look at all.
 struct Handovers<'a> {
     movements: &'a [Movement],
     /// The units of each movement that no sale has accounted for.
     left: Vec<U256>,
-    of_token: FxHashMap<(Address, U256), FxHashMap<Hands, Queue>>,
+    transfers_of: FxHashMap<(Address, U256), FxHashMap<Hops, Queue>>,
 }
 
 /// Places among all movements, in order.
@@ -55,25 +55,25 @@ struct Handovers<'a> {
 struct Queue {
     places: SmallVec<[usize; 2]>,
     /// How many of the first have nothing left.
-    told: usize,
+    spent: usize,
 }
 
 impl<'a> Handovers<'a> {
-    fn of(trail: &'a Trail, sales: &[Sale]) -> Self {
-        let movements = trail.all_movements();
+    fn of(transfers: &'a TransferIndex, sales: &[Sale]) -> Self {
+        let movements = transfers.all_movements();
         let mut handovers = Handovers {
             movements,
             left: movements.iter().map(|movement| movement.quantity).collect(),
-            of_token: FxHashMap::default(),
+            transfers_of: FxHashMap::default(),
         };
         for (contract, token) in sales.iter().filter_map(|sale| Some((sale.contract, sale.token?))) {
-            handovers.of_token.entry((contract, token)).or_insert_with(|| {
-                let mut queues: FxHashMap<Hands, Queue> = FxHashMap::default();
+            handovers.transfers_of.entry((contract, token)).or_insert_with(|| {
+                let mut queues: FxHashMap<Hops, Queue> = FxHashMap::default();
                 // No one buys for the zero address.
-                let moves = trail.of_token(contract, token);
+                let moves = transfers.transfers_of(contract, token);
                 for (index, Movement { from, to, .. }) in moves.filter(|(_, movement)| !movement.to.is_zero()) {
-                    for hands in [[Some(*from), Some(*to)], [Some(*from), None], [None, Some(*to)]] {
-                        queues.entry(hands).or_default().places.push(index);
+                    for hops in [[Some(*from), Some(*to)], [Some(*from), None], [None, Some(*to)]] {
+                        queues.entry(hops).or_default().places.push(index);
                     }
                 }
                 queues
@@ -85,19 +85,21 @@ impl<'a> Handovers<'a> {
     /// The movement that delivers what `sale` sold, the one between its parties before one that has to do with either, and
     /// those before a mint; its units are taken.
     fn deliver(&mut self, sale: &Sale) -> Option<usize> {
-        let queues = self.of_token.get_mut(&(sale.contract, sale.token?))?;
+        let queues = self.transfers_of.get_mut(&(sale.contract, sale.token?))?;
         let [seller, buyer] = [sale.seller, sale.buyer].map(|party| (!party.is_zero()).then_some(party));
         let minted = [Some(Address::ZERO), None];
         let mut fits = [[seller, buyer], [seller, None], [None, buyer], minted].into_iter();
-        let found = fits.find_map(|hands| queues.get_mut(&hands)?.first(sale.quantity, &self.left))?;
+        let found = fits.find_map(|hops| queues.get_mut(&hops)?.first(sale.quantity, &self.left))?;
         self.left[found] = self.left[found].saturating_sub(sale.quantity);
         Some(found)
     }
 
-    /// The places of the movements of what `sale` sold between `hands`.
-    fn places(&self, sale: &Sale, hands: Hands) -> &[usize] {
-        let queues = sale.token.and_then(|token| self.of_token.get(&(sale.contract, token)));
-        let queue = queues.and_then(|queues| queues.get(&hands));
+    /// The places of the movements of what `sale` sold between `hops`.
+    fn places(&self, sale: &Sale, hops: Hops) -> &[usize] {
+        let queues = sale
+            .token
+            .and_then(|token| self.transfers_of.get(&(sale.contract, token)));
+        let queue = queues.and_then(|queues| queues.get(&hops));
         queue.map_or(&[], |queue| &queue.places)
     }
 
@@ -110,10 +112,10 @@ impl<'a> Handovers<'a> {
 impl Queue {
     /// The first place with as much as `quantity` left, else the first with anything.
     fn first(&mut self, quantity: U256, left: &[U256]) -> Option<usize> {
-        while self.places.get(self.told).is_some_and(|place| left[*place].is_zero()) {
-            self.told += 1;
+        while self.places.get(self.spent).is_some_and(|place| left[*place].is_zero()) {
+            self.spent += 1;
         }
-        let mut open = self.places[self.told..].iter().copied();
+        let mut open = self.places[self.spent..].iter().copied();
         let first = open.clone().next();
         open.find(|place| left[*place] >= quantity).or(first)
     }
@@ -210,13 +212,14 @@ impl Chain<'_, '_> {
 
 /// The router that a transaction went through, the same for all its sales: the contract called if it is known or seen at work, else a
 /// known router that is seen at work, else the first taker who stands between. The modules of a router are the router.
-fn router(transaction: &Transaction<'_>, trail: &Trail, sales: &[Sale]) -> Option<Address> {
+fn router(transaction: &Transaction<'_>, transfers: &TransferIndex, sales: &[Sale]) -> Option<Address> {
     let takers = sales.iter().filter(|sale| stands_between(transaction, sale));
     let mut takers = takers.map(|sale| sale.taker_raw);
     let envelope = transaction.envelope;
     if let Some(called) = envelope.and_then(|envelope| envelope.to) {
-        let pays = envelope.is_some_and(|envelope| !envelope.value.is_zero()) && takers.clone().next().is_some();
-        let works = || pays || takers.clone().any(|taker| taker == called) || hands(trail).any(|hand| hand == called);
+        let is_payer = envelope.is_some_and(|envelope| !envelope.value.is_zero()) && takers.clone().next().is_some();
+        let works =
+            || is_payer || takers.clone().any(|taker| taker == called) || hops(transfers).any(|hand| hand == called);
         if transaction.roster.is_router(&called) || may_route(transaction, sales, called) && works() {
             return Some(called);
         }
@@ -225,7 +228,7 @@ fn router(transaction: &Transaction<'_>, trail: &Trail, sales: &[Sale]) -> Optio
     takers
         .clone()
         .find(is_known)
-        .or_else(|| hands(trail).find(is_known))
+        .or_else(|| hops(transfers).find(is_known))
         .or_else(|| takers.next())
 }
 
@@ -254,8 +257,11 @@ fn may_route(transaction: &Transaction<'_>, sales: &[Sale], called: Address) -> 
 }
 
 /// Who gives tokens and payments, or gets them.
-fn hands(trail: &Trail) -> impl Iterator<Item = Address> {
-    let moved = trail.all_movements().iter().flat_map(|moved| [moved.from, moved.to]);
-    let paid = trail.payments(0..u32::MAX).iter();
+fn hops(transfers: &TransferIndex) -> impl Iterator<Item = Address> {
+    let moved = transfers
+        .all_movements()
+        .iter()
+        .flat_map(|moved| [moved.from, moved.to]);
+    let paid = transfers.payments(0..u32::MAX).iter();
     moved.chain(paid.flat_map(|payment| [payment.from, payment.to]))
 }
