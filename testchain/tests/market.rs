@@ -51,8 +51,8 @@ fn every_market_and_every_way_of_trading_turns_up() {
     let (simulation, _) = chain(1, 500);
     let books = simulation.books();
     let sales = books.sales();
-    let told: BTreeSet<(Market, Side)> = sales.iter().map(|sale| (sale.market, sale.side)).collect();
-    assert_eq!(told.len(), 10, "{told:?}");
+    let kinds: BTreeSet<(Market, Side)> = sales.iter().map(|sale| (sale.market, sale.side)).collect();
+    assert_eq!(kinds.len(), 10, "{kinds:?}");
     let shown: BTreeSet<(Market, Side)> = books.orders().iter().map(|order| (order.market, order.side)).collect();
     assert_eq!(shown.len(), 6, "{shown:?}");
     assert!(sales.iter().any(|sale| sale.bundle_size > 2), "bundles");
@@ -285,15 +285,15 @@ fn statistics_are_sums_of_the_sales() {
             tokens
                 .iter()
                 .filter(|(token, _)| token.contract == *contract)
-                .map(|(_, told)| told)
+                .map(|(_, stats)| stats)
         };
-        assert_eq!(statistics.sales, of_it().map(|told| told.sales).sum::<u64>());
-        assert_eq!(statistics.last_sale, of_it().filter_map(|told| told.last_sale).max());
+        assert_eq!(statistics.sales, of_it().map(|stats| stats.sales).sum::<u64>());
+        assert_eq!(statistics.last_sale, of_it().filter_map(|stats| stats.last_sale).max());
         for (currency, floor) in &statistics.floor {
-            assert_eq!(of_it().filter_map(|told| told.floor.get(currency)).min(), Some(floor));
+            assert_eq!(of_it().filter_map(|stats| stats.floor.get(currency)).min(), Some(floor));
         }
         for (currency, volume) in &statistics.volume {
-            let total: U256 = of_it().filter_map(|told| told.volume.get(currency)).sum();
+            let total: U256 = of_it().filter_map(|stats| stats.volume.get(currency)).sum();
             assert_eq!(total, *volume);
         }
     }
@@ -361,7 +361,7 @@ fn check_bids(simulation: &Simulation, block: &Arc<Block>, punks: Address) -> us
     let live = |order: &&Order| {
         standings
             .get(&order.position)
-            .is_some_and(|told| told.state == State::Active)
+            .is_some_and(|order| order.state == State::Active)
     };
     let bids = books
         .orders()

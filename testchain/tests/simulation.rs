@@ -382,10 +382,10 @@ proptest! {
     }
 }
 
-type Said = (u64, u32, Address, Address, Address, U256, U256);
+type Movement = (u64, u32, Address, Address, Address, U256, U256);
 
 /// What the log at `index` states by its layout, read here and nowhere else: events and entries have to agree.
-fn read(block: &Block, logs: &[&Log], index: usize) -> Vec<Said> {
+fn read(block: &Block, logs: &[&Log], index: usize) -> Vec<Movement> {
     let log = logs[index];
     let topics = &log.topics;
     let party = |index: usize| Address::from_word(topics[index]);
@@ -438,16 +438,16 @@ fn the_books_say_what_the_logs_say() {
     let (simulation, blocks) = chain(10, 300);
     let books = simulation.books();
     let refused: BTreeSet<(u64, u32)> = books.malformed().iter().map(|log| (log.block, log.log_index)).collect();
-    let mut said = Vec::new();
+    let mut read_back = Vec::new();
     for block in &blocks {
         let logs: Vec<&Log> = logs(block).collect();
-        let believed = (0..logs.len()).filter(|index| !refused.contains(&(block.number, *index as u32)));
-        said.extend(believed.flat_map(|index| read(block, &logs, index)));
+        let accepted = (0..logs.len()).filter(|index| !refused.contains(&(block.number, *index as u32)));
+        read_back.extend(accepted.flat_map(|index| read(block, &logs, index)));
     }
     let entered = books
         .transfers()
         .map(|t| (t.block, t.log_index, t.contract, t.from, t.to, t.token, t.quantity));
-    assert_eq!(said, entered.collect::<Vec<_>>());
+    assert_eq!(read_back, entered.collect::<Vec<_>>());
 }
 
 #[test]
@@ -580,7 +580,7 @@ fn schedules_hold_growth_and_reorgs_shallow_and_deep() {
 
 /// The chains that figures are made from: a change of what they emit makes the figures worthless.
 #[test]
-fn chains_without_markets_say_what_they_always_said() {
+fn chains_without_markets_emit_what_they_always_did() {
     let digest = |settings: Settings, blocks| {
         let blocks = Simulation::new(settings).blocks(blocks);
         let roots = blocks.iter().map(|block| header(block).receipts_root);

@@ -236,11 +236,11 @@ impl Recorder {
             return Err(RecordingError::Logs { number: block.number });
         };
         let list: Vec<&RawValue> = serde_json::from_str(list.get())?;
-        let mut told = list.into_iter().map(json::log).collect::<Result<Vec<Log>, _>>()?;
+        let mut listed = list.into_iter().map(json::log).collect::<Result<Vec<Log>, _>>()?;
         let mut kept: Vec<Log> = logs().cloned().collect();
-        told.sort_by_key(|log| log.log_index);
+        listed.sort_by_key(|log| log.log_index);
         kept.sort_by_key(|log| log.log_index);
-        if told == kept {
+        if listed == kept {
             Ok(())
         } else {
             Err(RecordingError::Logs { number: block.number })

@@ -59,8 +59,8 @@ impl<T: AsRef<[u8]> + Copy + Ord> Wanted<T> {
     fn new(values: Option<&OneOrMany<T>>) -> Self {
         let mut values = values.map_or(&[][..], OneOrMany::as_slice).to_vec();
         values.sort_unstable();
-        let telling = values.iter().filter(|_| values.len() <= BLOOMS);
-        let blooms = telling
+        let filtering = values.iter().filter(|_| values.len() <= BLOOMS);
+        let blooms = filtering
             .map(|value| Bloom::from(BloomInput::Raw(value.as_ref())))
             .collect();
         Self { values, blooms }

@@ -232,22 +232,22 @@ mod tests {
     fn the_benchmark_has_the_stated_counts() {
         let mut simulation = Simulation::new(Settings::benchmark(1));
         let (mut logs, mut items, mut tokens) = (0, 0, BTreeSet::new());
-        let mut said = BTreeMap::<Layout, usize>::new();
+        let mut counts = BTreeMap::<Layout, usize>::new();
         for height in 0..20_000 {
             let script = simulation.play_out(height);
             logs += script.transactions.iter().map(|draft| draft.logs.len()).sum::<usize>();
             items += script.entries.len();
             for entry in &script.entries {
-                *said.entry(entry.layout).or_default() += usize::from(entry.item == 0);
+                *counts.entry(entry.layout).or_default() += usize::from(entry.item == 0);
             }
             let moved = script.entries.iter().filter(|entry| entry.part.quantity > 0);
             tokens.extend(moved.map(|entry| (entry.part.contract, entry.part.serial)));
             assert!(script.malformed.is_empty());
         }
         near(logs, 1_000_000, "logs");
-        near(said[&Layout::Erc721], 355_000, "erc-721 transfers");
-        near(said[&Layout::Erc1155Single], 152_000, "erc-1155 singles");
-        near(said[&Layout::Erc1155Batch], 58_000, "erc-1155 batches");
+        near(counts[&Layout::Erc721], 355_000, "erc-721 transfers");
+        near(counts[&Layout::Erc1155Single], 152_000, "erc-1155 singles");
+        near(counts[&Layout::Erc1155Batch], 58_000, "erc-1155 batches");
         near(items, 678_000, "items");
         near(tokens.len(), 186_000, "tokens");
     }

@@ -5,7 +5,7 @@ use rand::RngExt;
 
 use super::books::Layout;
 use super::events;
-use super::roster::{ContractIndex, NOBODY, Owner, Serial};
+use super::roster::{ContractIndex, NO_OWNER, Owner, Serial};
 use super::traffic::{Move, Stage};
 
 /// Burns, of a thousand logs.
@@ -31,14 +31,14 @@ enum Direction {
 pub(super) fn single(stage: &mut Stage<'_>) {
     let contract = stage.contract(&stage.roster.erc1155.clone());
     let direction = direction(stage, contract, stage.settings.births.erc1155_single);
-    let part = item(stage, contract, direction).expect("whoever was found to hold something has an item to send");
+    let part = item(stage, contract, direction).expect("an owner found to hold something has an item to send");
     let (address, parties, token) = (
         stage.roster.contract(contract),
         stage.parties(&part),
         stage.token(&part),
     );
     let log = events::transfer_single(address, parties, token, U256::from(part.quantity));
-    stage.say(Layout::Erc1155Single, log, &[part]);
+    stage.emit_moves(Layout::Erc1155Single, log, &[part]);
 }
 
 /// A `TransferBatch`; a token may stand in it twice.
@@ -54,7 +54,7 @@ pub(super) fn batch(stage: &mut Stage<'_>) {
     let quantities: Vec<U256> = parts.iter().map(|part| U256::from(part.quantity)).collect();
     let parties = stage.parties(&direction.part(stage, contract, 0, 0));
     let log = events::transfer_batch(stage.roster.contract(contract), parties, &tokens, &quantities);
-    stage.say(Layout::Erc1155Batch, log, &parts);
+    stage.emit_moves(Layout::Erc1155Batch, log, &parts);
 }
 
 /// Only who holds something sends or burns; where none is found, something is minted.
@@ -108,8 +108,8 @@ impl Direction {
     fn part(self, stage: &Stage<'_>, contract: ContractIndex, serial: Serial, quantity: u128) -> Move {
         let owner = |member: u32| -> Owner { stage.roster.member(contract, member) };
         let (from, to) = match self {
-            Direction::Mint { to } => (NOBODY, owner(to)),
-            Direction::Burn { from } => (owner(from), NOBODY),
+            Direction::Mint { to } => (NO_OWNER, owner(to)),
+            Direction::Burn { from } => (owner(from), NO_OWNER),
             Direction::Send { from, to } => (owner(from), owner(to)),
         };
         Move {

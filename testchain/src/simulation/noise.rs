@@ -60,7 +60,7 @@ pub(super) fn approval(stage: &mut Stage<'_>) {
 pub(super) fn hostile(stage: &mut Stage<'_>) {
     let rogue = stage.roster.rogue;
     let parties = strangers(stage);
-    let nobody = Parties {
+    let zero = Parties {
         from: Address::ZERO,
         to: Address::ZERO,
     };
@@ -73,11 +73,8 @@ pub(super) fn hostile(stage: &mut Stage<'_>) {
             events::transfer_batch(rogue, parties, &two, &two[..1]),
         ),
         2 => (Flaw::OffsetOutside, events::transfer_batch_outside(rogue, parties)),
-        3 => (Flaw::ZeroToZero, events::erc721_transfer(rogue, nobody, token)),
-        4 => (
-            Flaw::ZeroToZero,
-            events::transfer_single(rogue, nobody, token, U256::ONE),
-        ),
+        3 => (Flaw::ZeroToZero, events::erc721_transfer(rogue, zero, token)),
+        4 => (Flaw::ZeroToZero, events::transfer_single(rogue, zero, token, U256::ONE)),
         5 => (
             Flaw::RangeReversed,
             events::consecutive_transfer(rogue, parties, two[1], two[0]),

@@ -15,7 +15,7 @@ pub(super) type ContractIndex = u32;
 pub(super) type Serial = u32;
 
 /// The zero address: where mints come from and burns go.
-pub(super) const NOBODY: Owner = u32::MAX;
+pub(super) const NO_OWNER: Owner = u32::MAX;
 /// The market contract of Foundation, which holds what it sells.
 pub(super) const FOUNDATION: Owner = u32::MAX - 1;
 /// A contract that buys in other people's name and passes on what it bought.
@@ -107,7 +107,7 @@ impl Roster {
 
     pub(super) fn address(&self, owner: Owner) -> Address {
         match owner {
-            NOBODY => Address::ZERO,
+            NO_OWNER => Address::ZERO,
             FOUNDATION => FOUNDATION_MARKET,
             ROUTER => self.router,
             person => self.owners[person as usize],

@@ -6,7 +6,7 @@ use rand::RngExt;
 use super::books::Layout;
 use super::events::{self, Parties};
 use super::market;
-use super::roster::{ContractIndex, NOBODY};
+use super::roster::{ContractIndex, NO_OWNER};
 use super::traffic::{Move, Stage};
 
 /// Burns, of a thousand transfers.
@@ -44,7 +44,7 @@ fn transfer(stage: &mut Stage<'_>, contract: ContractIndex) {
         Layout::Erc721Erc20Like => events::erc20_transfer(address, parties, token),
         _ => events::erc721_transfer(address, parties, token),
     };
-    stage.say(layout, log, &[part]);
+    stage.emit_moves(layout, log, &[part]);
 }
 
 /// An ERC-2309 mint of neighbouring tokens to one owner.
@@ -60,14 +60,14 @@ pub(super) fn range(stage: &mut Stage<'_>) {
         .map(|_| Move {
             contract,
             serial: collection.mint(to),
-            from: NOBODY,
+            from: NO_OWNER,
             to,
             quantity: 1,
         })
         .collect();
     let (first, last) = (stage.token(&parts[0]), stage.token(&parts[parts.len() - 1]));
     let log = events::consecutive_transfer(stage.roster.contract(contract), stage.parties(&parts[0]), first, last);
-    stage.say(Layout::Erc2309, log, &parts);
+    stage.emit_moves(Layout::Erc2309, log, &parts);
 }
 
 /// An assignment, transfer or sale of a punk, with the ownership count the contract logs beside it.
@@ -80,7 +80,7 @@ pub(super) fn punk(stage: &mut Stage<'_>) {
         return erc721(stage);
     }
     let part = draw(stage, contract, 0);
-    if stage.settings.trades_per_block > 0 && part.from != NOBODY {
+    if stage.settings.trades_per_block > 0 && part.from != NO_OWNER {
         return market::hand_over_punk(stage, &part);
     }
     let (address, parties, punk) = (
@@ -88,8 +88,8 @@ pub(super) fn punk(stage: &mut Stage<'_>) {
         stage.parties(&part),
         stage.token(&part),
     );
-    if part.from == NOBODY {
-        return stage.say(
+    if part.from == NO_OWNER {
+        return stage.emit_moves(
             Layout::PunkAssign,
             events::punk_assign(address, parties.to, punk),
             &[part],
@@ -109,7 +109,7 @@ pub(super) fn punk(stage: &mut Stage<'_>) {
         }
         _ => (Layout::PunkTransfer, events::punk_transfer(address, parties, punk)),
     };
-    stage.say(layout, log, &[part]);
+    stage.emit_moves(layout, log, &[part]);
 }
 
 /// The contract forgets the bid before it logs it, so that value and buyer are zero.
@@ -133,7 +133,7 @@ fn draw(stage: &mut Stage<'_>, contract: ContractIndex, burns: u32) -> Move {
         return mint(stage, contract);
     };
     let to = match roll - births {
-        chance if chance < burns => NOBODY,
+        chance if chance < burns => NO_OWNER,
         chance if chance < burns + SELF_TRANSFERS => from,
         _ => stage.owner(),
     };
@@ -156,7 +156,7 @@ fn mint(stage: &mut Stage<'_>, contract: ContractIndex) -> Move {
     Move {
         contract,
         serial,
-        from: NOBODY,
+        from: NO_OWNER,
         to,
         quantity: 1,
     }

@@ -229,7 +229,7 @@ impl Stage<'_> {
     }
 
     /// Emits a log that moves tokens; the moves are its items in order.
-    pub(super) fn say(&mut self, layout: Layout, log: Log, moves: &[Move]) {
+    pub(super) fn emit_moves(&mut self, layout: Layout, log: Log, moves: &[Move]) {
         let (block, log_index) = (self.height, self.log_index);
         let items = (0..).zip(moves);
         self.script.entries.extend(items.map(|(item, part)| Entry {

@@ -4,7 +4,7 @@ use rand::RngExt;
 
 use super::Dice;
 use super::market::OrderBook;
-use super::roster::{CONTRACTS, ContractIndex, NOBODY, Owner, Roster, Serial};
+use super::roster::{CONTRACTS, ContractIndex, NO_OWNER, Owner, Roster, Serial};
 use super::traffic::Move;
 
 /// How often chance is tried before a draw settles for a mint.
@@ -21,7 +21,7 @@ pub(super) struct World {
 /// A contract whose tokens have one owner each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Collection {
-    /// By serial; [`NOBODY`] owns what was burned.
+    /// By serial; [`NO_OWNER`] owns what was burned.
     owners: Vec<Owner>,
     burned: Vec<Serial>,
 }
@@ -113,7 +113,7 @@ impl Collection {
         self.owners
             .get(serial as usize)
             .copied()
-            .filter(|owner| *owner != NOBODY)
+            .filter(|owner| *owner != NO_OWNER)
     }
 
     /// The tokens somebody owns, ascending.
@@ -125,7 +125,7 @@ impl Collection {
     /// Passes a live token on, or burns it.
     pub(super) fn send(&mut self, serial: Serial, to: Owner) {
         self.owners[serial as usize] = to;
-        if to == NOBODY {
+        if to == NO_OWNER {
             self.burned.push(serial);
         }
     }

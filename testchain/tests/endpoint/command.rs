@@ -53,9 +53,9 @@ async fn record_inspect_and_serve() {
 
     let mut serving = testchain(&["serve", path, "--listen", "127.0.0.1:0", "--claim-chain-id", "9"]);
     let mut serving = serving.stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(serving.stdout.take().unwrap());
+    let mut output = BufReader::new(serving.stdout.take().unwrap());
     let mut first = String::new();
-    said.read_line(&mut first).unwrap();
+    output.read_line(&mut first).unwrap();
     let url = first.split(' ').find(|word| word.starts_with("http://")).unwrap();
     let client = Client::new(url);
     assert_eq!(client.ask("eth_chainId", json!([])).await, "0x9");

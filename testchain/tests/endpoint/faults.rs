@@ -140,13 +140,13 @@ async fn missing_and_wrong_logs_are_the_same_each_time_and_leave_receipts_alone(
     assert_eq!(lie, endpoint.client.logs(all.clone()).await);
     let block = busy_block(&endpoint.ledger);
     let receipts = endpoint.client.ask("eth_getBlockReceipts", json!([block.hash])).await;
-    let told: Vec<Value> = receipts
+    let answered: Vec<Value> = receipts
         .as_array()
         .unwrap()
         .iter()
         .flat_map(|receipt| receipt["logs"].as_array().unwrap().clone())
         .collect();
-    assert_eq!(told, block_logs(&block));
+    assert_eq!(answered, block_logs(&block));
 
     endpoint.faults.set(Settings {
         logs: LogFaults {
@@ -177,9 +177,10 @@ async fn receipts_without_logs_and_empty_answers() {
     })
     .await;
     let block = busy_block(&endpoint.ledger);
-    let told = endpoint.client.ask("eth_getBlockReceipts", json!([block.hash])).await;
+    let answered = endpoint.client.ask("eth_getBlockReceipts", json!([block.hash])).await;
     assert!(
-        told.as_array()
+        answered
+            .as_array()
             .unwrap()
             .iter()
             .all(|receipt| receipt["logs"] == json!([]))

@@ -84,15 +84,18 @@ async fn assert_block(client: &Client, chain_id: u64, block: &Arc<Block>) {
     assert_eq!(answer, file["block"], "{chain_id}-{}", block.number);
     let served = client.ask("eth_getBlockReceipts", json!([hex(block.number)])).await;
     assert_eq!(served, file["receipts"], "{chain_id}-{}", block.number);
-    let told: Vec<Value> = served
+    let answered: Vec<Value> = served
         .as_array()
         .into_iter()
         .flatten()
         .flat_map(|receipt| receipt["logs"].as_array().cloned().unwrap_or_default())
         .collect();
-    assert_eq!(client.logs(json!({"blockHash": block.hash})).await, told);
+    assert_eq!(client.logs(json!({"blockHash": block.hash})).await, answered);
     let number = hex(block.number);
-    assert_eq!(client.logs(json!({"fromBlock": number, "toBlock": number})).await, told);
+    assert_eq!(
+        client.logs(json!({"fromBlock": number, "toBlock": number})).await,
+        answered
+    );
 }
 
 /// Addresses are served in lower case, and without the timestamps that only some files have.
@@ -128,8 +131,8 @@ async fn odd_chains_survive_being_recorded_and_branched() {
         );
         let again = recording::read_from(&*bytes).unwrap().into_ledger();
         let replay = serve(&again, &Faults::new(0)).await;
-        let said = everything(&Client::new(&replay.http_url()), &again).await;
-        assert!(said.iter().all(|answer| truth.contains(answer)), "{}", block.number);
+        let answers = everything(&Client::new(&replay.http_url()), &again).await;
+        assert!(answers.iter().all(|answer| truth.contains(answer)), "{}", block.number);
     }
     faults.change(|settings| settings.branch_from = Some(68_215));
     let client = Client::new(&server.http_url());

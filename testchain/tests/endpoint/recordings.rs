@@ -14,17 +14,17 @@ use crate::client::{Client, hex};
 
 /// Everything an endpoint returns about the blocks of a ledger.
 pub(crate) async fn everything(client: &Client, ledger: &Ledger) -> Vec<Value> {
-    let mut said = Vec::new();
+    let mut answers = Vec::new();
     for block in ledger.range(0, u64::MAX) {
         for (method, params) in [
             ("eth_getBlockByHash", json!([block.hash, true])),
             ("eth_getBlockReceipts", json!([hex(block.number)])),
             ("eth_getLogs", json!([{"blockHash": block.hash}])),
         ] {
-            said.push(client.ask(method, params).await);
+            answers.push(client.ask(method, params).await);
         }
     }
-    said
+    answers
 }
 
 async fn assert_round_trip(endpoint: &Endpoint) {

@@ -23,7 +23,7 @@ pub(crate) struct FaultArguments {
     /// Requests answered with an internal error.
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     error_rate: f64,
-    /// Calls answered with an internal error, each by itself, also inside a batch.
+    /// Calls answered with an internal error, each on its own, also inside a batch.
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     call_error_rate: f64,
     /// Answer every so-and-so-many-th request with an internal error.
@@ -83,7 +83,7 @@ pub(crate) struct FaultArguments {
     /// Blocks answered with null.
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     null_blocks: f64,
-    /// Answers in which lies are told at all.
+    /// Answers that may hold lies at all.
     #[arg(long, value_name = "RATE", default_value_t = 1.0)]
     lie_rate: f64,
     /// Chain id to claim.

@@ -61,7 +61,7 @@ pub(super) fn take_asks(stage: &mut Stage<'_>) -> Option<Call> {
     let value = executions.iter().map(|execution| execution.gross).sum();
     let input = [&TAKE_ASK[..], executions[0].hash.as_slice()].concat().into();
     for execution in executions {
-        execution.tell(stage);
+        execution.emit(stage);
     }
     Some(Call {
         from: buyer,
@@ -88,7 +88,7 @@ pub(super) fn take_bid(stage: &mut Stage<'_>) -> Option<Call> {
     }
     pay(stage, POOL, Parties { from, to: seller }, price.net);
     let input = [&TAKE_BID[..], execution.hash.as_slice()].concat().into();
-    execution.tell(stage);
+    execution.emit(stage);
     Some(Call {
         from: lot.holder,
         to: BLUR,
@@ -133,7 +133,7 @@ impl Execution {
         price.less(self.creator, self.royalty, Cause::Royalty)
     }
 
-    fn tell(&self, stage: &mut Stage<'_>) {
+    fn emit(&self, stage: &mut Stage<'_>) {
         let buyer = match self.side {
             Side::Listing => self.taker,
             Side::Offer => self.maker,

@@ -65,7 +65,7 @@ pub(super) fn set_price(stage: &mut Stage<'_>) -> Option<Call> {
         end(stage, old.opened, Reason::Replaced);
     }
     stage.open(order);
-    let event = told(stage, BUY_PRICE_SET, piece, Some(seller), &[price]);
+    let event = event_of(stage, BUY_PRICE_SET, piece, Some(seller), &[price]);
     stage.emit(event);
     Some(call(
         stage,
@@ -94,7 +94,7 @@ pub(super) fn buy(stage: &mut Stage<'_>) -> Option<Call> {
     end(stage, ask.opened, Reason::Filled);
     let shares = sell(stage, Side::Listing, &lot, buyer, ask.price);
     let words = [&[word(stage.roster.address(buyer))][..], &shares].concat();
-    let event = told(stage, BUY_PRICE_ACCEPTED, piece, Some(ask.seller), &words);
+    let event = event_of(stage, BUY_PRICE_ACCEPTED, piece, Some(ask.seller), &words);
     stage.emit(event);
     Some(call(
         stage,
@@ -114,7 +114,7 @@ pub(super) fn cancel_price(stage: &mut Stage<'_>) -> Option<Call> {
     stage.world.order_book.prices.remove(&piece);
     held(lot(piece, ask.seller)).send_by(stage, ask.seller, MARKET);
     end(stage, ask.opened, Reason::Canceled);
-    let event = told(stage, BUY_PRICE_CANCELED, piece, None, &[]);
+    let event = event_of(stage, BUY_PRICE_CANCELED, piece, None, &[]);
     stage.emit(event);
     Some(call(
         stage,
@@ -161,7 +161,7 @@ pub(super) fn make_offer(stage: &mut Stage<'_>) -> Option<Call> {
         end(stage, old.opened, Reason::Replaced);
     }
     stage.open(order);
-    let event = told(stage, OFFER_MADE, piece, Some(buyer), &[price, U256::from(until)]);
+    let event = event_of(stage, OFFER_MADE, piece, Some(buyer), &[price, U256::from(until)]);
     stage.emit(event);
     let words = [price, U256::ZERO];
     Some(call(
@@ -189,7 +189,7 @@ pub(super) fn accept_offer(stage: &mut Stage<'_>) -> Option<Call> {
     if let Some(ask) = ask {
         stage.world.order_book.prices.remove(&piece);
         end(stage, ask.opened, Reason::Invalidated);
-        let event = told(stage, BUY_PRICE_INVALIDATED, piece, None, &[]);
+        let event = event_of(stage, BUY_PRICE_INVALIDATED, piece, None, &[]);
         stage.emit(event);
         held(lot).send_by(stage, offer.buyer, MARKET);
     } else {
@@ -198,7 +198,7 @@ pub(super) fn accept_offer(stage: &mut Stage<'_>) -> Option<Call> {
     end(stage, offer.opened, Reason::Filled);
     let shares = sell(stage, Side::Offer, &lot, offer.buyer, offer.price);
     let words = [&[word(stage.roster.address(seller))][..], &shares].concat();
-    let event = told(stage, OFFER_ACCEPTED, piece, Some(offer.buyer), &words);
+    let event = event_of(stage, OFFER_ACCEPTED, piece, Some(offer.buyer), &words);
     stage.emit(event);
     let words = [word(stage.roster.address(offer.buyer)), offer.price];
     Some(call(
@@ -231,7 +231,7 @@ fn sell(stage: &mut Stage<'_>, side: Side, lot: &Lot, buyer: Owner, total: U256)
 fn drop_offer(stage: &mut Stage<'_>, piece: Piece) {
     if let Some(offer) = stage.world.order_book.offers.remove(&piece) {
         end(stage, offer.opened, Reason::Invalidated);
-        let event = told(stage, OFFER_INVALIDATED, piece, None, &[]);
+        let event = event_of(stage, OFFER_INVALIDATED, piece, None, &[]);
         stage.emit(event);
     }
 }
@@ -268,7 +268,7 @@ fn held(lot: Lot) -> Lot {
 }
 
 /// An event about a token, which all of them index, and about a party if they name one first.
-fn told(stage: &Stage<'_>, event: B256, piece: Piece, party: Option<Owner>, words: &[U256]) -> Log {
+fn event_of(stage: &Stage<'_>, event: B256, piece: Piece, party: Option<Owner>, words: &[U256]) -> Log {
     let contract = stage.roster.contract(piece.0);
     let mut topics = vec![event, contract.into_word(), stage.roster.token(piece.0, piece.1).into()];
     topics.extend(party.map(|party| stage.roster.address(party).into_word()));

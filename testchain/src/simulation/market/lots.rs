@@ -138,10 +138,10 @@ impl Lot {
         );
         if self.is_multi(stage) {
             let log = events::transfer_single_by(address, operator, parties, [token, U256::from(self.quantity)]);
-            stage.say(Layout::Erc1155Single, log, &[part]);
+            stage.emit_moves(Layout::Erc1155Single, log, &[part]);
         } else {
             self.disapprove(stage, parties.from);
-            stage.say(
+            stage.emit_moves(
                 Layout::Erc721,
                 events::erc721_transfer(address, parties, token),
                 &[part],
@@ -153,14 +153,14 @@ impl Lot {
     /// Contracts written before 2023 clear the approval of a token with a log when it moves.
     fn disapprove(&self, stage: &mut Stage<'_>, owner: Address) {
         if self.contract.is_multiple_of(2) {
-            let nobody = Parties {
+            let zero = Parties {
                 from: owner,
                 to: Address::ZERO,
             };
             let token = stage.roster.token(self.contract, self.serial);
             stage.emit(events::erc721_approval(
                 stage.roster.contract(self.contract),
-                nobody,
+                zero,
                 token,
             ));
         }

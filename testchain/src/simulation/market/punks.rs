@@ -93,7 +93,7 @@ pub(super) fn buy(stage: &mut Stage<'_>) -> Option<Call> {
     refund(stage, serial, buyer);
     stage.world.hand_over(stage.roster, &part);
     let bought = events::punk_bought(CRYPTOPUNKS, parties, punk, ask.price);
-    stage.say(Layout::PunkBought, bought, &[part]);
+    stage.emit_moves(Layout::PunkBought, bought, &[part]);
     Some(call(buyer, ask.price, ("buyPunk(uint256)", &[punk])))
 }
 
@@ -157,12 +157,12 @@ pub(super) fn settle_bid(stage: &mut Stage<'_>) -> Option<Call> {
         end(stage, ask.opened, Reason::Invalidated);
     }
     stage.world.hand_over(stage.roster, &part);
-    let nobody = Parties {
+    let zero = Parties {
         to: Address::ZERO,
         ..parties
     };
-    let bought = events::punk_bought(CRYPTOPUNKS, nobody, punk, U256::ZERO);
-    stage.say(Layout::PunkBought, bought, &[part]);
+    let bought = events::punk_bought(CRYPTOPUNKS, zero, punk, U256::ZERO);
+    stage.emit_moves(Layout::PunkBought, bought, &[part]);
     let least = if stage.permille() < 500 { bid.price } else { U256::ONE };
     Some(call(
         holder,
@@ -195,7 +195,7 @@ pub(in crate::simulation) fn hand_over(stage: &mut Stage<'_>, part: &Move) {
     stage.emit(events::erc20_transfer(CRYPTOPUNKS, parties, U256::ONE));
     refund(stage, part.serial, part.to);
     let log = events::punk_transfer(CRYPTOPUNKS, parties, U256::from(part.serial));
-    stage.say(Layout::PunkTransfer, log, &[*part]);
+    stage.emit_moves(Layout::PunkTransfer, log, &[*part]);
 }
 
 /// Ends the offer of a punk, which there is, with the log that states so.

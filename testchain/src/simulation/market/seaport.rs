@@ -228,7 +228,7 @@ fn exchange(stage: &mut Stage<'_>, given: Lot, taker: Owner, wanted: Option<Lot>
     if let Some(wanted) = wanted {
         wanted.send(stage, given.holder);
     }
-    order.tell(stage, &Filling::whole(&order, taker));
+    order.emit(stage, &Filling::whole(&order, taker));
     Call {
         from: taker,
         to: SEAPORT,

@@ -116,7 +116,7 @@ pub(super) fn match_bids(stage: &mut Stage<'_>, fillings: &[(Signed, Filling)]) 
             recipient: caller,
             ..Filling::whole(&mirror, bid.maker)
         };
-        mirror.tell(stage, &mirrored);
+        mirror.emit(stage, &mirrored);
         hashes.extend([bid.hash, mirror.hash]);
         moves.push((lot, bid.maker, cost));
     }
@@ -139,7 +139,7 @@ pub(super) fn match_listing(stage: &mut Stage<'_>, listing: &Signed, buyer: Owne
     let (cost, lot) = (listing.cost(stage, &filling), listing.lots[0]);
     let mirror = Signed::offer(stage, buyer, lot, Price::plain(cost.currency, cost.total()), false);
     listing.fulfill(stage, &filling);
-    mirror.tell(
+    mirror.emit(
         stage,
         &Filling {
             recipient: buyer,
@@ -166,7 +166,7 @@ pub(super) fn match_private(stage: &mut Stage<'_>, order: &Signed, buyer: Owner)
     payment.terms.consideration.clear();
     payment.rehash(stage);
     order.fulfill(stage, &filling);
-    payment.tell(stage, &Filling::whole(&payment, buyer));
+    payment.emit(stage, &Filling::whole(&payment, buyer));
     stage.emit(orders_matched(&[order.hash, payment.hash]));
     lot.send(stage, buyer);
     settle(stage, &cost, [buyer, order.maker]);

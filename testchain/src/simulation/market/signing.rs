@@ -208,11 +208,11 @@ impl Signed {
             stage.sell(sale);
         }
         self.end(stage, Reason::Filled, Some(filling.units));
-        self.tell(stage, filling);
+        self.emit(stage, filling);
     }
 
     /// Emits a filling that sells nothing of its own.
-    pub(super) fn tell(&self, stage: &mut Stage<'_>, filling: &Filling) {
+    pub(super) fn emit(&self, stage: &mut Stage<'_>, filling: &Filling) {
         let fill = Fill {
             recipient: stage.roster.address(filling.recipient),
             part: filling.units,
