@@ -86,7 +86,7 @@ pub enum EndpointState {
 /// One endpoint as its pool sees it; counts are totals since the pool began.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EndpointSample {
-    /// Registry id: URLs hold keys and are no label.
+    /// Registry id, or a number below zero for an endpoint of the command line: URLs hold keys and are no label.
     pub id: i32,
     /// How it stands.
     pub state: EndpointState,
@@ -202,7 +202,7 @@ impl Metrics {
 
     /// Records what a pool reports of one of its endpoints.
     pub fn endpoint(&self, chain: ChainId, sample: &EndpointSample) {
-        let (chain, id) = (chain.to_string(), sample.id.to_string());
+        let (chain, id) = (chain.to_string(), label(sample.id));
         let labels = [chain.as_str(), id.as_str()];
         let families = &self.endpoint;
         families
@@ -222,7 +222,7 @@ impl Metrics {
 
     /// Forgets an endpoint that left the registry.
     pub fn forget_endpoint(&self, chain: ChainId, id: i32) {
-        let (chain, id) = (chain.to_string(), id.to_string());
+        let (chain, id) = (chain.to_string(), label(id));
         let labels = [chain.as_str(), id.as_str()];
         let families = &self.endpoint;
         // An endpoint that was never recorded has nothing to forget.
@@ -455,6 +455,11 @@ fn seconds_between(since: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
 }
 
 /// A height as a gauge holds it.
+/// An endpoint's label: its id in the registry, or `rpc-1` for the first that the command line names, which has a number below zero.
+fn label(id: i32) -> String {
+    if id < 0 { format!("rpc{id}") } else { id.to_string() }
+}
+
 fn gauge(height: u64) -> i64 {
     i64::try_from(height).unwrap_or(i64::MAX)
 }

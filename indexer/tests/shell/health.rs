@@ -186,6 +186,27 @@ fn an_endpoint_that_left_is_told_no_more() {
     assert!(!render().contains("endpoint=\"3\""));
 }
 
+#[test]
+fn endpoints_of_the_command_line_have_a_label_to_read() {
+    let health = Health::new();
+    health
+        .metrics
+        .endpoint(ChainId(1), &EndpointSample { id: -2, ..SAMPLE });
+    let text = health.metrics.render(&[], NOW.parse().unwrap()).unwrap();
+    assert!(
+        text.contains("endpoint=\"rpc-2\"") && !text.contains("endpoint=\"-2\""),
+        "{text}"
+    );
+    health.metrics.forget_endpoint(ChainId(1), -2);
+    assert!(
+        !health
+            .metrics
+            .render(&[], NOW.parse().unwrap())
+            .unwrap()
+            .contains("rpc-2")
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_sends_or_takes_nothing_is_left_and_makes_room_for_others() {
     let big = Router::new().route("/big", get(async || vec![b'x'; 64 << 20]));
@@ -193,7 +214,8 @@ async fn a_client_that_sends_or_takes_nothing_is_left_and_makes_room_for_others(
     let address = listener.local_addr().unwrap();
     let limits = Limits {
         connections: 1,
-        silence: Duration::from_millis(200),
+        head: Duration::from_millis(200),
+        answer: Duration::from_millis(200),
     };
     let cancel = CancellationToken::new();
     let router = server::router(&Health::new(), Some(big));
@@ -213,6 +235,64 @@ async fn a_client_that_sends_or_takes_nothing_is_left_and_makes_room_for_others(
         assert_eq!(answer.status().as_u16(), 200, "{}", String::from_utf8_lossy(request));
         drop(stuck);
     }
+    cancel.cancel();
+    served.await.unwrap();
+}
+
+/// Longer than any test takes: a limit of time that plays no part.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// `path` asked over a connection of its own.
+async fn asked(address: std::net::SocketAddr, path: &str) -> u16 {
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    let answer = client.get(format!("http://{address}{path}")).send();
+    let answer = tokio::time::timeout(Duration::from_secs(100), answer).await;
+    answer.expect("the server answers").unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_hold_every_connection_and_ask_nothing_keep_no_probe_out() {
+    let listener = server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits {
+        connections: 8,
+        head: NEVER,
+        answer: NEVER,
+    };
+    let (entered, mut entries) = tokio::sync::mpsc::unbounded_channel();
+    let release = CancellationToken::new();
+    let released = release.clone();
+    let slow = Router::new().route(
+        "/slow",
+        get(async move || {
+            entered.send(()).unwrap();
+            released.cancelled().await;
+        }),
+    );
+    let cancel = CancellationToken::new();
+    let router = server::router(&Health::new(), Some(slow));
+    let served = tokio::spawn(server::serve_within(limits, listener, router, cancel.clone()));
+    // One request is under way; whoever comes, it is answered.
+    let honest = tokio::spawn(asked(address, "/slow"));
+    entries.recv().await.unwrap();
+    let mut held = Vec::new();
+    for request in [
+        &b""[..],
+        b"GET /readyz HTTP/1.1\r\nhost",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n",
+    ] {
+        for _ in 0..3 * limits.connections {
+            let mut client = std::net::TcpStream::connect(address).unwrap();
+            client.write_all(request).unwrap();
+            held.push(client);
+        }
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            assert_eq!(asked(address, path).await, 200, "{path}");
+        }
+    }
+    release.cancel();
+    assert_eq!(honest.await.unwrap(), 200);
+    drop(held);
     cancel.cancel();
     served.await.unwrap();
 }
