@@ -323,7 +323,7 @@ impl Inner {
 
     pub(super) async fn next_head(&self) {
         let mut announced = false;
-        for endpoint in self.endpoints().iter() {
+        for endpoint in &self.askable() {
             let Some(socket) = endpoint.socket() else { continue };
             if socket.subscribed().await {
                 announced = true;
