@@ -116,6 +116,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn exchanged_endpoints_end_the_wait() {
+        let edited = watch::Sender::new(());
+        let (mut left, cancel) = (40, CancellationToken::new());
+        // Without edits, so many pauses would take a quarter of an hour.
+        let done = attempts(&cancel, "test", Some(edited.subscribe()), || {
+            left -= 1;
+            edited.send_replace(());
+            std::future::ready(if left > 0 {
+                Err(Error::Stalled("not yet".to_owned()))
+            } else {
+                Ok(left)
+            })
+        });
+        let done = tokio::time::timeout(LONGEST_PAUSE * 2, done).await;
+        assert_eq!(done.expect("no pause outlasts an edit").unwrap(), 0);
+    }
+
+    #[tokio::test]
     async fn cancelling_ends_the_wait() {
         let cancel = CancellationToken::new();
         cancel.cancel();
