@@ -327,6 +327,11 @@ impl Vitals {
         self.asked.map(|asked| now.saturating_duration_since(asked))
     }
 
+    /// A part of an answer came that can be read.
+    pub(super) fn readable(&mut self) {
+        self.unanswered = None;
+    }
+
     /// How long it has been asked without a usable answer.
     pub(super) fn unanswered(&self, now: Instant) -> Option<Duration> {
         self.unanswered.map(|since| now.saturating_duration_since(since))
