@@ -238,10 +238,15 @@ impl Inner {
         T: Send + 'static,
         R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
     {
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(Trouble::Cancelled),
-            answer = Box::pin(self.rounds(ask, read)) => answer,
+        let mut edits = self.edited.subscribe();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(Trouble::Cancelled),
+                answer = Box::pin(self.rounds(ask, read.clone())) => return answer,
+                // Who is waited for may be gone, and who answers may have come. The sender lives as long as the pool.
+                _ = edits.changed() => {}
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use alloy_primitives::B256;
 use decoders::block::BlockRef;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::ask::{Ask, Trouble};
@@ -38,6 +38,16 @@ pub struct Votes {
     pub same: usize,
     /// Those that have another one.
     pub other: usize,
+}
+
+impl Votes {
+    fn of(hashes: &[(Arc<Endpoint>, B256)], block: BlockRef) -> Self {
+        let same = hashes.iter().filter(|(_, hash)| *hash == block.hash).count();
+        Votes {
+            same,
+            other: hashes.len() - same,
+        }
+    }
 }
 
 /// Headers that came in one answer.
@@ -184,7 +194,11 @@ impl Inner {
         let now = Instant::now();
         while let Some(other) = self.pick(&ask, &tried).filter(|other| !other.vitals().failing(now)) {
             tried.push(other.id);
-            match self.hash_at(&other, &ask).await {
+            let Ok(hash) = timeout(VOTE_GRACE, self.hash_at(&other, &ask)).await else {
+                other.vitals().overtaken(VOTE_GRACE, Instant::now());
+                continue;
+            };
+            match hash {
                 Some(hash) if hash == last.header.block.hash => return Ok(()),
                 Some(_) => {
                     let agreed = self.vote(number, [by, &other]).await?;
@@ -198,42 +212,47 @@ impl Inner {
         Ok(())
     }
 
-    /// How many endpoints have `block` at its height now, and how many another one.
-    pub(super) async fn standing(&self, block: BlockRef) -> (usize, usize) {
-        let ask = self.question(vec![Call::header_at(block.number)], format!("block {}", block.number));
-        let (ask, now) = (&ask, Instant::now());
-        let endpoints = self.endpoints();
-        let at_hand = endpoints
-            .iter()
-            .filter(|endpoint| endpoint.vitals().available(now) == Available::Now);
-        let mut answers: FuturesUnordered<_> = at_hand.map(|endpoint| self.hash_at(endpoint, ask)).collect();
-        let half = answers.len() / 2;
-        let (mut same, mut other) = (0, 0);
-        while let Some(hash) = answers.next().await {
-            match hash {
-                Some(hash) if hash == block.hash => same += 1,
-                Some(_) => other += 1,
-                None => {}
-            }
-            if same > half || other > half {
-                break;
-            }
-        }
-        (same, other)
+    /// How many endpoints have `block` at its height now, and how many another one, as soon as most of them say the same.
+    pub(super) async fn standing(&self, block: BlockRef) -> Votes {
+        let voters = self.voters();
+        let half = voters.len() / 2;
+        let is_enough = |hashes: &[(Arc<Endpoint>, B256)]| {
+            let votes = Votes::of(hashes, block);
+            votes.same > half || votes.other > half
+        };
+        Votes::of(&self.hashes_at(block.number, &voters, is_enough).await, block)
     }
 
     /// How every endpoint that answers soon enough stands to `block`.
     pub(super) async fn votes(&self, block: BlockRef) -> Votes {
-        let ask = self.question(vec![Call::header_at(block.number)], format!("block {}", block.number));
-        let (ask, now) = (&ask, Instant::now());
-        let endpoints = self.endpoints();
-        let usable = endpoints
-            .iter()
-            .filter(|endpoint| endpoint.vitals().available(now) == Available::Now);
-        let mut answers: FuturesUnordered<_> = usable.map(|endpoint| self.hash_at(endpoint, ask)).collect();
-        let mut votes = Votes::default();
+        Votes::of(&self.hashes_at(block.number, &self.voters(), |_| false).await, block)
+    }
+
+    /// The endpoints that can be asked now.
+    fn voters(&self) -> Vec<Arc<Endpoint>> {
+        let now = Instant::now();
+        let mut voters = self.askable();
+        voters.retain(|endpoint| endpoint.vitals().available(now) == Available::Now);
+        voters
+    }
+
+    /// What the endpoints have at a height, until those known are enough: once one has answered, the others have a while.
+    async fn hashes_at(
+        &self,
+        number: u64,
+        endpoints: &[Arc<Endpoint>],
+        is_enough: impl Fn(&[(Arc<Endpoint>, B256)]) -> bool,
+    ) -> Vec<(Arc<Endpoint>, B256)> {
+        let ask = self.question(vec![Call::header_at(number)], format!("block {number}"));
+        let ask = &ask;
+        let asked = |endpoint: &Arc<Endpoint>| {
+            let endpoint = Arc::clone(endpoint);
+            async move { (Arc::clone(&endpoint), self.hash_at(&endpoint, ask).await) }
+        };
+        let mut answers: FuturesUnordered<_> = endpoints.iter().map(asked).collect();
+        let mut hashes = Vec::new();
         let mut deadline: Option<Instant> = None;
-        loop {
+        while !is_enough(&hashes) {
             let late = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -242,17 +261,17 @@ impl Inner {
             };
             tokio::select! {
                 answer = answers.next() => match answer {
-                    None => return votes,
-                    Some(None) => {}
-                    Some(Some(hash)) => {
+                    None => break,
+                    Some((_, None)) => {}
+                    Some((endpoint, Some(hash))) => {
                         deadline.get_or_insert_with(|| Instant::now() + VOTE_GRACE);
-                        let count = if hash == block.hash { &mut votes.same } else { &mut votes.other };
-                        *count += 1;
+                        hashes.push((endpoint, hash));
                     }
                 },
-                () = late => return votes,
+                () = late => break,
             }
         }
+        hashes
     }
 
     pub(super) async fn hash_at(&self, endpoint: &Arc<Endpoint>, ask: &Ask) -> Option<B256> {
@@ -282,13 +301,7 @@ impl Inner {
     /// The hash of a block that all endpoints agree on; none where none answers. Where they disagree the majority is right, and
     /// without one none is trusted.
     async fn vote(&self, number: u64, between: [&Arc<Endpoint>; 2]) -> Result<Option<B256>, Broken> {
-        let ask = self.question(vec![Call::header_at(number)], format!("block {number}"));
-        let endpoints = self.endpoints();
-        let asked = endpoints.iter().map(|endpoint| {
-            let ask = &ask;
-            async move { Some((Arc::clone(endpoint), self.hash_at(endpoint, ask).await?)) }
-        });
-        let votes: Vec<(Arc<Endpoint>, B256)> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+        let votes = self.hashes_at(number, &self.askable(), |_| false).await;
         let mut tally: BTreeMap<B256, usize> = BTreeMap::new();
         for (_, hash) in &votes {
             *tally.entry(*hash).or_default() += 1;

@@ -20,7 +20,7 @@ impl Inner {
         let spares = self.can_spare(ask);
         let mut best: Vec<Arc<Endpoint>> = Vec::new();
         let mut best_rank = None;
-        for endpoint in self.endpoints().iter().filter(|endpoint| !tried.contains(&endpoint.id)) {
+        for endpoint in self.askable().iter().filter(|endpoint| !tried.contains(&endpoint.id)) {
             let vitals = endpoint.vitals();
             let useless = ask.receipts && (vitals.spares_receipts(now) || spares && vitals.failing(now));
             if vitals.available(now) != Available::Now || useless {
@@ -89,7 +89,7 @@ impl Inner {
             Available::From(instant) => Some(instant),
             Available::Never => None,
         };
-        self.endpoints().iter().filter_map(when).min()
+        self.askable().iter().filter_map(when).min()
     }
 
     /// What the endpoints answered, or why they were not even asked.

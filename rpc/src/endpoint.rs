@@ -238,7 +238,10 @@ impl Endpoint {
             (vitals.chain, vitals.was_right) = (ChainCheck::Right { at }, true);
             return Ok(());
         }
-        self.vitals().chain = ChainCheck::Wrong { found: found.0, at };
+        {
+            let mut vitals = self.vitals();
+            (vitals.chain, vitals.unproven) = (ChainCheck::Wrong { found: found.0, at }, true);
+        }
         Err(self.refused(Refusal::WrongChain, &format!("serves {found}, not {chain}")))
     }
 
@@ -383,6 +386,8 @@ impl Endpoint {
             head: vitals.head,
             in_flight,
             silent: vitals.silent(Instant::now()),
+            unanswered: vitals.unanswered(Instant::now()),
+            answered: vitals.answered,
             failing: vitals.failed_last(),
             requests: vitals.requests,
             failures: vitals.failures,

@@ -129,7 +129,11 @@ impl Endpoint {
         while !progress.open.is_empty() {
             let calls = progress.take(self);
             match self.request(&calls, ask).await {
-                Ok(bodies) => self.keep(progress, calls, bodies, ask).await?,
+                Ok(bodies) => {
+                    self.keep(progress, calls, bodies, ask).await?;
+                    // However long the rest takes.
+                    self.vitals().readable();
+                }
                 Err(failed) => self.fall_back(progress, calls, failed, ask).await?,
             }
         }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::ask::{Ask, Served, Trouble};
+use super::branch::Votes;
 use super::call::Call;
 use super::endpoint::{Endpoint, Refused};
 use super::error::{EndpointError, Wanted};
@@ -90,14 +91,16 @@ struct Memory {
 
 impl Inner {
     pub(super) async fn heads(&self) -> Result<Heads, EndpointError> {
-        let tags = ["latest", "safe", "finalized"];
-        // A head is what everything else follows from: that it is this chain's is asked in the same breath.
-        let tags = tags.iter().map(|tag| Call::header_tagged(tag));
-        let ask = self.question(tags.chain([Call::chain_id()]).collect(), "the head".to_owned());
-        let mut sightings = tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => return Err(EndpointError::Cancelled),
-            sightings = Box::pin(self.sightings(&ask)) => sightings,
+        let ask = self.head_question();
+        let mut edits = self.edited.subscribe();
+        let mut sightings = loop {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(EndpointError::Cancelled),
+                sightings = Box::pin(self.sightings(&ask)) => break sightings,
+                // Those that are asked may be gone, and others have come. The sender lives as long as the pool.
+                _ = edits.changed() => {}
+            }
         };
         if sightings.is_empty() {
             // None available: the long way, with retries.
@@ -114,6 +117,23 @@ impl Inner {
             (None, Some(last)) => Ok(last),
             (None, None) => Err(self.head_error(Trouble::Absent)),
         }
+    }
+
+    /// A head is what everything else follows from: that it is this chain's is asked in the same breath.
+    fn head_question(&self) -> Ask {
+        let tags = ["latest", "safe", "finalized"];
+        let tags = tags.iter().map(|tag| Call::header_tagged(tag));
+        self.question(tags.chain([Call::chain_id()]).collect(), "the head".to_owned())
+    }
+
+    /// Asks one endpoint for its head, for no other purpose than to see whether and where it answers.
+    pub(super) async fn probe_head(&self, endpoint: &Arc<Endpoint>) -> Result<(), Refused> {
+        let read = reader(&self.rules, true);
+        let sighting = self.attempt_once(endpoint, &self.head_question(), &read).await?;
+        let number = self.of_chain(endpoint, sighting)?.number();
+        let best = self.heads.last().map_or(number, |last| last.latest.number.max(number));
+        endpoint.vitals().saw_head(number, best, self.options.head_tolerance);
+        Ok(())
     }
 
     fn head_error(&self, trouble: Trouble) -> EndpointError {
@@ -256,7 +276,7 @@ impl Inner {
             if sighting.follows(&last) || self.hash_at(&by, &ask).await == Some(block.hash) {
                 return Some((by, sighting));
             }
-            let (same, other) = match standing {
+            let Votes { same, other } = match standing {
                 Some(standing) => standing,
                 None => *standing.insert(self.standing(block).await),
             };
@@ -303,7 +323,7 @@ impl Inner {
 
     pub(super) async fn next_head(&self) {
         let mut announced = false;
-        for endpoint in self.endpoints().iter() {
+        for endpoint in &self.askable() {
             let Some(socket) = endpoint.socket() else { continue };
             if socket.subscribed().await {
                 announced = true;

@@ -48,6 +48,10 @@ pub struct EndpointHealth {
     pub in_flight: usize,
     /// How long requests have been under way without any answer; absent while it answers or is not asked.
     pub silent: Option<Duration>,
+    /// How long it has been asked without a usable answer, whatever came instead; absent while it gives them or is not asked.
+    pub unanswered: Option<Duration>,
+    /// Whether it has given a usable answer at all.
+    pub answered: bool,
     /// Whether its last request failed.
     pub failing: bool,
     /// Requests sent, retries and hedges included; a batch is one.

@@ -26,6 +26,7 @@ mod log;
 mod pace;
 mod pieces;
 mod pool;
+mod probe;
 mod proof;
 mod reach;
 mod receipt;

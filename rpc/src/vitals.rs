@@ -34,6 +34,8 @@ const QUARANTINE: Duration = Duration::from_secs(60);
 const CHAIN_KNOWN: Duration = Duration::from_secs(15);
 /// Trust below which a liar is shunned.
 const DISTRUST: f64 = 0.2;
+/// Least time between two probes of an endpoint that fails them without falling silent.
+const PROBED: Duration = Duration::from_millis(500);
 /// Answers the median latency is taken over.
 const LATENCIES: usize = 32;
 
@@ -118,6 +120,15 @@ pub(super) enum Available {
 
 pub(super) struct Vitals {
     pub(super) chain: ChainCheck,
+    /// It has yet to show that it answers: it is new, or its circuit has opened. Nothing waits for it while another endpoint answers.
+    pub(super) unproven: bool,
+    /// A probe is under way, and when the last one began.
+    pub(super) probing: bool,
+    probed: Option<Instant>,
+    /// It gave a usable answer at least once.
+    pub(super) answered: bool,
+    /// When it was first asked after its last usable answer.
+    unanswered: Option<Instant>,
     failed_in_row: u32,
     /// Nothing waits for it until then that can do without it.
     spared_until: Option<Instant>,
@@ -170,6 +181,11 @@ impl Vitals {
         let batch = u64::try_from(batch).unwrap_or(u64::MAX);
         Vitals {
             chain: ChainCheck::Unchecked,
+            unproven: true,
+            probing: false,
+            probed: None,
+            answered: false,
+            unanswered: None,
             failed_in_row: 0,
             spared_until: None,
             openings: 0,
@@ -227,6 +243,24 @@ impl Vitals {
         matches!(self.chain, ChainCheck::Right { at } if now < at + CHAIN_KNOWN)
     }
 
+    /// Whether it answers as far as is known: others need not be waited for.
+    pub(super) fn is_proven(&self) -> bool {
+        !self.unproven && !matches!(self.chain, ChainCheck::Wrong { .. })
+    }
+
+    /// Begins a probe, unless one is under way or it is too soon.
+    pub(super) fn begin_probe(&mut self, now: Instant) -> bool {
+        let is_due = self.unproven
+            && !self.probing
+            && !self.failing(now)
+            && self.available(now) == Available::Now
+            && self.probed.is_none_or(|probed| now >= probed + PROBED);
+        if is_due {
+            (self.probing, self.probed) = (true, Some(now));
+        }
+        is_due
+    }
+
     /// Whether it is to be asked only where no other is left.
     pub(super) fn is_shunned(&self, now: Instant) -> bool {
         self.shunned_until.is_some_and(|until| until > now)
@@ -280,6 +314,7 @@ impl Vitals {
     pub(super) fn asked(&mut self, now: Instant) {
         self.requests += 1;
         self.asked.get_or_insert(now);
+        self.unanswered.get_or_insert(now);
     }
 
     /// It has given a sign of life, if only to refuse.
@@ -290,6 +325,16 @@ impl Vitals {
     /// How long requests have gone without any sign of life.
     pub(super) fn silent(&self, now: Instant) -> Option<Duration> {
         self.asked.map(|asked| now.saturating_duration_since(asked))
+    }
+
+    /// A part of an answer came that can be read.
+    pub(super) fn readable(&mut self) {
+        self.unanswered = None;
+    }
+
+    /// How long it has been asked without a usable answer.
+    pub(super) fn unanswered(&self, now: Instant) -> Option<Duration> {
+        self.unanswered.map(|since| now.saturating_duration_since(since))
     }
 
     /// Whether its last request failed.
@@ -325,6 +370,7 @@ impl Vitals {
 
     /// It answers, whatever the answer.
     pub(super) fn healthy(&mut self) {
+        (self.unproven, self.answered, self.unanswered) = (false, true, None);
         self.failed_in_row = 0;
         self.spared_until = None;
         self.openings = 0;
@@ -422,6 +468,7 @@ impl Vitals {
     fn open(&mut self, now: Instant, wait: Duration) {
         self.open_until = Some(now + wait);
         self.chain = ChainCheck::Unchecked;
+        self.unproven = true;
     }
 
     /// The endpoint reported that its head is `head`; the chain's is at least `best`.

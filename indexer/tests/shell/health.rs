@@ -11,7 +11,7 @@ use axum::routing::get;
 use decoders::block::ChainId;
 use indexer::error::Exit;
 use indexer::health::server::Limits;
-use indexer::health::{EndpointSample, EndpointState, Health, server};
+use indexer::health::{EndpointSample, EndpointState, Health, Metrics, server};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -86,7 +86,7 @@ fn touched() -> String {
     chain.fault("erc721", "data_too_short");
     // Totals rise; one that falls began anew.
     for requests in [5, 7, 2] {
-        metrics.endpoint(ChainId(1), &EndpointSample { requests, ..SAMPLE });
+        show(metrics, &[EndpointSample { requests, ..SAMPLE }]);
     }
     metrics.confirmed(5);
     metrics.publish_failed(6);
@@ -175,15 +175,45 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     }
 }
 
+/// Records the endpoints of the first chain.
+fn show(metrics: &Metrics, samples: &[EndpointSample]) {
+    metrics.endpoints(&BTreeMap::from([(ChainId(1), samples.to_vec())]));
+}
+
 #[test]
-fn an_endpoint_that_left_is_told_no_more() {
-    let health = Health::new();
-    health.metrics.forget_endpoint(ChainId(1), 3);
-    health.metrics.endpoint(ChainId(1), &SAMPLE);
-    let render = || health.metrics.render(&[], NOW.parse().unwrap()).unwrap();
-    assert!(render().contains("endpoint=\"3\""));
-    health.metrics.forget_endpoint(ChainId(1), 3);
-    assert!(!render().contains("endpoint=\"3\""));
+fn endpoints_and_chains_that_left_are_shown_no_more() {
+    let metrics = Health::new().metrics;
+    let render = || metrics.render(&[], NOW.parse().unwrap()).unwrap();
+    let (other, chain) = (EndpointSample { id: 4, ..SAMPLE }, metrics.chain(ChainId(1)));
+    show(&metrics, &[SAMPLE, other]);
+    assert!(render().contains("endpoint=\"3\"") && render().contains("endpoint=\"4\""));
+    show(&metrics, &[other]);
+    assert!(!render().contains("endpoint=\"3\"") && render().contains("endpoint=\"4\""));
+    // Its URL was edited: of the new one nothing is known yet.
+    let unknown = EndpointSample {
+        head: None,
+        latency_seconds: None,
+        ..other
+    };
+    show(&metrics, &[unknown]);
+    for family in ["indexer_endpoint_head_block{", "indexer_endpoint_latency_seconds{"] {
+        assert!(!render().contains(family), "{family} in {}", render());
+    }
+    metrics.endpoints(&BTreeMap::new());
+    assert!(!render().contains("endpoint=\""), "{}", render());
+
+    chain.events("mint", 2);
+    chain.fault("erc721", "data_too_short");
+    chain.commit_seconds.observe(0.1);
+    metrics.chain(ChainId(2)).blocks.inc();
+    metrics.keep_chains(&BTreeSet::from([ChainId(1), ChainId(2)]));
+    assert!(render().contains("kind=\"mint\"") && render().contains("eip155:2"));
+    metrics.keep_chains(&BTreeSet::from([ChainId(2)]));
+    assert!(
+        !render().contains("eip155:1") && render().contains("eip155:2"),
+        "{}",
+        render()
+    );
 }
 
 #[test]

@@ -185,3 +185,31 @@ fn a_signal_while_the_database_is_waited_for_ends_every_command_as_documented() 
         assert_eq!((code, text.lines().count()), (Some(130), 2), "{command:?}: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_signal_while_an_endpoint_is_waited_for_is_one_line() {
+    let test = TestDatabase::create().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "[api]\nlisten = \"127.0.0.1:0\"\n[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\n\
+         [[chains.endpoints]]\nurl = \"http://127.0.0.1:{port}\"\n"
+    );
+    std::fs::write(folder.path().join("config.toml"), config).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_indexer"))
+        .arg("run")
+        .current_dir(folder.path())
+        .env_remove("RUST_LOG")
+        .env("DATABASE_URL", &test.url)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (waiting, _) = silent.accept().unwrap();
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    drop(waiting);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 1), "{text}");
+}

@@ -189,6 +189,10 @@ async fn endpoints_that_are_missing_or_wrong_have_codes_of_their_own() {
             &["eip155:77 is not in the registry", "eip155:1, eip155:10 are"],
         );
     }
+    // A variable that is missing is the operator's to set, whatever becomes of the node.
+    let mut unset = range("backfill", "50");
+    unset.extend(["--rpc", "http://127.0.0.1:1/${UNSET_KEY}"]);
+    fails(&unset, 3, &["UNSET_KEY", "set it"]);
     // Of the broker's messages none would ever come, so the broker is not even asked.
     for command in [&["tail", "--from", "broker"][..], &["bind-queue", "q"]] {
         let mut unknown = place.indexer(&[command, &["--chain", "eip155:77"]].concat());

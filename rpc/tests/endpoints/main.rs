@@ -4,6 +4,7 @@
 
 mod companions;
 mod context;
+mod exchanged;
 mod fixtures;
 mod limits;
 mod odd;
