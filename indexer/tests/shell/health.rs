@@ -219,15 +219,14 @@ fn endpoints_and_chains_that_left_are_shown_no_more() {
 #[test]
 fn endpoints_of_the_command_line_have_a_label_to_read() {
     let health = Health::new();
-    health
-        .metrics
-        .endpoint(ChainId(1), &EndpointSample { id: -2, ..SAMPLE });
+    let present = BTreeMap::from([(ChainId(1), vec![EndpointSample { id: -2, ..SAMPLE }])]);
+    health.metrics.endpoints(&present);
     let text = health.metrics.render(&[], NOW.parse().unwrap()).unwrap();
     assert!(
         text.contains("endpoint=\"rpc-2\"") && !text.contains("endpoint=\"-2\""),
         "{text}"
     );
-    health.metrics.forget_endpoint(ChainId(1), -2);
+    health.metrics.endpoints(&BTreeMap::new());
     assert!(
         !health
             .metrics
