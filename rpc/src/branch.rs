@@ -17,12 +17,12 @@ use super::call::Call;
 use super::endpoint::Endpoint;
 use super::error::Wanted;
 use super::header;
+use super::header_rules::Rules;
+use super::health::Available;
 use super::pieces::cut;
 use super::pool::{Inner, check_wanted};
-use super::proof::Judged;
+use super::proof::CheckedHeader;
 use super::reach::Reach;
-use super::seal::Rules;
-use super::vitals::Available;
 use super::wire::{Body, Reply, Unread, replies};
 
 /// Header batches of one span under way at once.
@@ -52,7 +52,7 @@ impl Votes {
 
 /// Headers that came in one answer.
 struct Run {
-    headers: Vec<Judged>,
+    headers: Vec<CheckedHeader>,
     by: Arc<Endpoint>,
 }
 
@@ -76,11 +76,11 @@ impl Inner {
         range: &RangeInclusive<u64>,
         shun: &[i32],
         reach: &Reach,
-    ) -> Result<Vec<Judged>, Broken> {
+    ) -> Result<Vec<CheckedHeader>, Broken> {
         let mut runs = self.runs(range, shun, reach).await?;
-        runs.sort_by_key(|run| run.headers.first().map(|judged| judged.header.block.number));
+        runs.sort_by_key(|run| run.headers.first().map(|checked| checked.header.block.number));
         for run in &mut runs {
-            run.headers.retain(|judged| reach.holds(judged.header.block.number));
+            run.headers.retain(|checked| reach.holds(checked.header.block.number));
         }
         runs.retain(|run| !run.headers.is_empty());
         for pair in runs.windows(2) {
@@ -156,14 +156,14 @@ impl Inner {
             move |bodies: &[Body]| {
                 let replies = replies(bodies)?;
                 // Headers without a gap between them.
-                let mut runs: Vec<Vec<Judged>> = Vec::new();
+                let mut runs: Vec<Vec<CheckedHeader>> = Vec::new();
                 let mut cause = Unread::Absent;
                 for (number, reply) in part.clone().zip(&replies) {
                     let run = runs.last_mut().filter(|run| follows(run, number));
                     match linked(number, reply, run.as_deref().and_then(|run| run.last()), &rules, agreed) {
-                        Ok(judged) => match run {
-                            Some(run) => run.push(judged),
-                            None => runs.push(vec![judged]),
+                        Ok(checked) => match run {
+                            Some(run) => run.push(checked),
+                            None => runs.push(vec![checked]),
                         },
                         Err(unread @ (Unread::Refused(_) | Unread::Absent | Unread::Malformed(_))) => cause = unread,
                         Err(unread) => return Err(unread),
@@ -183,7 +183,7 @@ impl Inner {
     }
 
     /// Asks a second endpoint, none of `shun`, for the hash of the last block, so that one endpoint alone on its branch is noticed.
-    async fn witness(&self, last: &Judged, by: &Arc<Endpoint>, shun: &[i32]) -> Result<(), Broken> {
+    async fn witness(&self, last: &CheckedHeader, by: &Arc<Endpoint>, shun: &[i32]) -> Result<(), Broken> {
         let number = last.header.block.number;
         let ask = Ask {
             block: Some(number),
@@ -192,10 +192,10 @@ impl Inner {
         // Who does not answer is no witness, nor who was left out for what it sent.
         let mut tried = [&[by.id], shun].concat();
         let now = Instant::now();
-        while let Some(other) = self.pick(&ask, &tried).filter(|other| !other.vitals().failing(now)) {
+        while let Some(other) = self.pick(&ask, &tried).filter(|other| !other.health().failing(now)) {
             tried.push(other.id);
             let Ok(hash) = timeout(VOTE_GRACE, self.hash_at(&other, &ask)).await else {
-                other.vitals().overtaken(VOTE_GRACE, Instant::now());
+                other.health().overtaken(VOTE_GRACE, Instant::now());
                 continue;
             };
             match hash {
@@ -212,7 +212,7 @@ impl Inner {
         Ok(())
     }
 
-    /// How many endpoints have `block` at its height now, and how many another one, as soon as most of them say the same.
+    /// How many endpoints have `block` at its height now, and how many another one, as soon as most of them agree.
     pub(super) async fn standing(&self, block: BlockRef) -> Votes {
         let voters = self.voters();
         let half = voters.len() / 2;
@@ -232,7 +232,7 @@ impl Inner {
     fn voters(&self) -> Vec<Arc<Endpoint>> {
         let now = Instant::now();
         let mut voters = self.askable();
-        voters.retain(|endpoint| endpoint.vitals().available(now) == Available::Now);
+        voters.retain(|endpoint| endpoint.health().available(now) == Available::Now);
         voters
     }
 
@@ -278,7 +278,7 @@ impl Inner {
         let rules = Arc::clone(&self.rules);
         let read = move |bodies: &[Body]| {
             let header = header::read(replies(bodies)?.first().ok_or(Unread::Absent)?.json()?)?;
-            rules.judge(&header, true)?;
+            rules.check(&header, true)?;
             Ok(header.block.hash)
         };
         self.attempt_once(endpoint, ask, &read).await.ok()
@@ -287,7 +287,7 @@ impl Inner {
     /// Two answers do not meet: which endpoint to leave out. Where all agree on the block below the seam, who sent another one
     /// stands alone, or else who sent a block above it that does not build on it: it may state one thing in a list and another of
     /// a single block.
-    async fn torn(&self, below: (&Judged, &Arc<Endpoint>), above: &Arc<Endpoint>) -> Broken {
+    async fn torn(&self, below: (&CheckedHeader, &Arc<Endpoint>), above: &Arc<Endpoint>) -> Broken {
         let (last, by) = below;
         let block = last.header.block;
         match self.vote(block.number, [by, above]).await {
@@ -326,7 +326,7 @@ impl Inner {
 }
 
 /// Whether the block stands on top of the run.
-fn follows(run: &[Judged], number: u64) -> bool {
+fn follows(run: &[CheckedHeader], number: u64) -> bool {
     run.last().is_some_and(|last| last.header.block.number + 1 == number)
 }
 
@@ -351,17 +351,17 @@ fn holes(part: &RangeInclusive<u64>, runs: &[Run]) -> Vec<RangeInclusive<u64>> {
 fn linked(
     number: u64,
     reply: &Reply<'_>,
-    below: Option<&Judged>,
+    below: Option<&CheckedHeader>,
     rules: &Rules,
     agreed: bool,
-) -> Result<Judged, Unread> {
+) -> Result<CheckedHeader, Unread> {
     let header = header::read(reply.json()?)?;
     check_wanted(&header, &Wanted::Number(number))?;
-    let proven = rules.judge(&header, agreed)?;
+    let proven = rules.check(&header, agreed)?;
     match below {
         Some(below) if below.header.block.hash != header.parent_hash => Err(Unread::Lie(format!(
             "block {number} does not build on the block below it"
         ))),
-        _ => Ok(Judged { header, proven }),
+        _ => Ok(CheckedHeader { header, proven }),
     }
 }

@@ -15,8 +15,8 @@ use super::call::Call;
 use super::endpoint::{Endpoint, Refused};
 use super::error::{EndpointError, Wanted};
 use super::header::{self, SealedHeader};
+use super::header_rules::Rules;
 use super::pool::Inner;
-use super::seal::Rules;
 use super::settings::Heads;
 use super::wire::{Body, Quantity, Reply, Unread, replies};
 
@@ -132,7 +132,7 @@ impl Inner {
         let sighting = self.attempt_once(endpoint, &self.head_question(), &read).await?;
         let number = self.of_chain(endpoint, sighting)?.number();
         let best = self.heads.last().map_or(number, |last| last.latest.number.max(number));
-        endpoint.vitals().saw_head(number, best, self.options.head_tolerance);
+        endpoint.health().saw_head(number, best, self.options.head_tolerance);
         Ok(())
     }
 
@@ -214,7 +214,7 @@ impl Inner {
         while chosen.len() < WITNESSES {
             let Some(endpoint) = self.pick(ask, &tried) else { break };
             tried.push(endpoint.id);
-            if !chosen.is_empty() && endpoint.vitals().is_shunned(Instant::now()) {
+            if !chosen.is_empty() && endpoint.health().is_shunned(Instant::now()) {
                 break;
             }
             let same_class = chosen
@@ -249,13 +249,13 @@ impl Inner {
                 above.number(),
                 below.latest.reference()
             );
-            warn!(chain = %self.chain, endpoint = %high.name, %reason, "head doubted");
-            high.vitals().doubt(&reason);
+            warn!(chain = %self.chain, endpoint = %high.name, %reason, "head not trusted");
+            high.health().suspect(&reason);
             sightings.remove(0);
         }
         let best = sightings.first().map_or(0, |(_, sighting)| sighting.number());
         for (endpoint, sighting) in &sightings {
-            endpoint.vitals().saw_head(sighting.number(), best, tolerance);
+            endpoint.health().saw_head(sighting.number(), best, tolerance);
         }
         let Some(last) = last.filter(|last| sightings.iter().any(|(_, sighting)| !sighting.follows(last))) else {
             return sightings.into_iter().next();
@@ -318,7 +318,7 @@ impl Inner {
         endpoints
             .iter()
             .find(|endpoint| endpoint.id == id)
-            .is_none_or(|endpoint| endpoint.vitals().head_since(since))
+            .is_none_or(|endpoint| endpoint.health().head_since(since))
     }
 
     pub(super) async fn next_head(&self) {
@@ -357,7 +357,7 @@ fn reader(
             return Err(Unread::Malformed("three tags and the chain were asked for".to_owned()));
         };
         let latest = header::read(latest.json()?)?;
-        rules.judge(&latest, agreed)?;
+        rules.check(&latest, agreed)?;
         Ok(Sighting {
             chain: chain.read::<Quantity>().ok().map(|chain| ChainId(chain.0)),
             latest,
@@ -371,6 +371,6 @@ fn reader(
 fn tagged(reply: &Reply<'_>, rules: &Rules) -> Result<Option<BlockRef>, Unread> {
     let Reply::Value(json) = reply else { return Ok(None) };
     let header = header::read(json.get())?;
-    rules.judge(&header, true)?;
+    rules.check(&header, true)?;
     Ok(Some(header.reference()))
 }

@@ -23,14 +23,14 @@ use super::choice::wrong_chain;
 use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
 use super::header::{self, SealedHeader};
+use super::header_rules::Rules;
 use super::heads::HeadMemory;
-use super::health::{EndpointHealth, PoolCounters};
-use super::refusal::Refusal;
-use super::seal::Rules;
+use super::health::{Available, ChainCheck};
+use super::rejection::Rejection;
+use super::report::{EndpointHealth, PoolCounters};
 use super::settings::{EndpointSettings, Filter, Header, HeaderHash, Heads, PoolOptions};
 use super::socket::Announcements;
 use super::transport;
-use super::vitals::{Available, ChainCheck};
 use super::wire::{Body, Unread, replies};
 
 /// Looks at unreachable endpoints before [`Pool::connect`] gives up.
@@ -296,7 +296,7 @@ impl Pool {
         self.inner
             .endpoints()
             .iter()
-            .map(|endpoint| endpoint.health())
+            .map(|endpoint| endpoint.report())
             .collect()
     }
 
@@ -305,8 +305,8 @@ impl Pool {
     ///
     /// # Errors
     /// [`EndpointError`]; transient ones are worth another try.
-    pub async fn accompany(&self, span: &mut Span, filter: &Filter) -> Result<(), EndpointError> {
-        Box::pin(self.inner.accompany_span(span, filter)).await
+    pub async fn add_siblings(&self, span: &mut Span, filter: &Filter) -> Result<(), EndpointError> {
+        Box::pin(self.inner.add_sibling_logs(span, filter)).await
     }
 
     /// Receipts of single transactions read since this was asked last.
@@ -351,7 +351,7 @@ impl Inner {
             let failed = self.check_all(&endpoints).await;
             if endpoints
                 .iter()
-                .any(|endpoint| matches!(endpoint.vitals().chain, ChainCheck::Right { .. }))
+                .any(|endpoint| matches!(endpoint.health().chain, ChainCheck::Right { .. }))
             {
                 for (endpoint, reason) in failed {
                     warn!(%chain, %endpoint, %reason, "endpoint cannot be used at present");
@@ -377,10 +377,10 @@ impl Inner {
     }
 
     /// Asks every endpoint which chain it serves, and returns the names of those that cannot be used, and why. Once one can, the
-    /// others have a moment: they are probed later. While none answers, the log says so soon.
+    /// others have a moment: they are probed later. While none answers, a warning is logged soon.
     async fn check_all(&self, endpoints: &[Arc<Endpoint>]) -> Vec<(String, String)> {
         let (began, chain) = (Instant::now(), self.chain);
-        let (mut failed, mut is_told) = (Vec::new(), false);
+        let (mut failed, mut is_logged) = (Vec::new(), false);
         let mut until: Option<Instant> = None;
         let mut checks: FuturesUnordered<_> = endpoints.iter().map(|endpoint| self.check(endpoint)).collect();
         loop {
@@ -394,11 +394,11 @@ impl Inner {
                     }
                     Some(Err(cause)) => failed.push(cause),
                 },
-                () = sleep_until(limit), if until.is_some() || !is_told => {
+                () = sleep_until(limit), if until.is_some() || !is_logged => {
                     if until.is_some() {
                         return failed;
                     }
-                    is_told = true;
+                    is_logged = true;
                     let silent = endpoints.iter().filter(|endpoint| !failed.iter().any(|(name, _)| *name == endpoint.name));
                     let silent = silent.map(|endpoint| (endpoint.name.clone(), "has not answered yet".to_owned()));
                     let causes = named(&silent.chain(failed.iter().cloned()).collect::<Vec<_>>());
@@ -412,7 +412,7 @@ impl Inner {
         let checked = endpoint.check_chain(self.chain, self.options.request_timeout).await;
         match checked {
             Ok(()) => {
-                endpoint.vitals().healthy();
+                endpoint.health().healthy();
                 Ok(())
             }
             Err(refused) => {
@@ -475,7 +475,7 @@ impl Inner {
                 move |bodies: &[Body]| {
                     let header = header::read(replies(bodies)?.first().ok_or(Unread::Absent)?.json()?)?;
                     check_wanted(&header, &wanted)?;
-                    rules.judge(&header, agreed)?;
+                    rules.check(&header, agreed)?;
                     Ok(header)
                 }
             })
@@ -499,7 +499,7 @@ impl Inner {
             Trouble::NoEndpoints => EndpointError::NoEndpoints { chain },
             Trouble::Cancelled => EndpointError::Cancelled,
             // An endpoint that changed its chain while in use may change back.
-            Trouble::WrongChain(found) if !self.endpoints().iter().any(|endpoint| endpoint.vitals().was_right) => {
+            Trouble::WrongChain(found) if !self.endpoints().iter().any(|endpoint| endpoint.health().was_right) => {
                 EndpointError::WrongChain { chain, found }
             }
             Trouble::Unreachable(causes) | Trouble::Refused(causes) | Trouble::WrongChain(causes) => {
@@ -521,14 +521,14 @@ impl Inner {
     pub(super) fn blame(&self, endpoint: &Endpoint, reason: &str) {
         warn!(chain = %self.chain, endpoint = %endpoint.name, %reason, "an endpoint's answer was wrong");
         super::ask::count(&self.counts.lies);
-        endpoint.failed(&endpoint.refused(Refusal::Lie, reason));
+        endpoint.failed(&endpoint.refused(Rejection::Lie, reason));
     }
 
     /// Blocks per `eth_getLogs` that the preferred endpoints take at present.
     pub(super) fn log_blocks(&self) -> u64 {
         let now = Instant::now();
         let endpoints = self.askable();
-        let usable = |endpoint: &&Arc<Endpoint>| endpoint.vitals().available(now) == Available::Now;
+        let usable = |endpoint: &&Arc<Endpoint>| endpoint.health().available(now) == Available::Now;
         let best = endpoints
             .iter()
             .filter(usable)
@@ -539,7 +539,7 @@ impl Inner {
             .filter(usable)
             .filter(|endpoint| Some(endpoint.priority()) == best);
         ranges
-            .map(|endpoint| endpoint.vitals().log_range.blocks())
+            .map(|endpoint| endpoint.health().log_range.blocks())
             .max()
             .unwrap_or(1)
     }

@@ -14,7 +14,7 @@ struct Probe(Arc<Endpoint>);
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        self.0.vitals().probing = false;
+        self.0.health().probing = false;
     }
 }
 
@@ -26,7 +26,7 @@ impl Inner {
         let (proven, others): (Vec<_>, Vec<_>) = endpoints
             .iter()
             .cloned()
-            .partition(|endpoint| endpoint.vitals().is_proven());
+            .partition(|endpoint| endpoint.health().is_proven());
         if proven.is_empty() {
             return others;
         }
@@ -37,7 +37,7 @@ impl Inner {
     /// Asks the endpoint for its head in a task of its own, unless that is under way or was in vain a moment ago.
     fn probe(&self, endpoint: Arc<Endpoint>) {
         let Some(inner) = self.me.upgrade() else { return };
-        if !endpoint.vitals().begin_probe(Instant::now()) {
+        if !endpoint.health().begin_probe(Instant::now()) {
             return;
         }
         let probe = Probe(endpoint);
