@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, PgPool, Row};
 
 use crate::error::ApiError;
-use crate::request;
+use crate::{chains, request};
 
 /// Owners shown of one token.
 const SHOWN_OWNERS: i64 = 100;
@@ -80,6 +80,9 @@ pub(crate) async fn collections(
     let chain = parameters.chain.as_deref().map(request::chain).transpose()?;
     let limit = request::limit(parameters.limit.as_deref())?;
     let collections = busiest(&pool, chain.map(|chain| chain.to_string()).as_deref(), limit).await?;
+    if let (Some(chain), true) = (chain, collections.is_empty()) {
+        chains::check(&pool, chain).await?;
+    }
     Ok(Json(Collections { collections }))
 }
 
@@ -204,7 +207,12 @@ pub(crate) async fn token(
          where t.id = $1",
     );
     let found = found.bind(id).fetch_optional(&mut *transaction).await?;
-    let row = found.ok_or_else(|| ApiError::NotFound(format!("token {number} of {contract:#x} on {chain}")))?;
+    let Some(row) = found else {
+        chains::check(&mut *transaction, chain).await?;
+        return Err(ApiError::NotFound(format!(
+            "token {number} of {contract:#x} on {chain}"
+        )));
+    };
     let owners = owners(&mut *transaction, id, SHOWN_OWNERS).await?;
     transaction.commit().await?;
     Ok(Json(token_of(&row, owners)?))

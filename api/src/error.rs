@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
+use decoders::block::ChainId;
 use serde_json::json;
 use tracing::error;
 
@@ -16,6 +17,14 @@ pub enum ApiError {
     /// Nothing is known of what was asked for.
     #[error("{0} is not known")]
     NotFound(String),
+    /// There is no such chain.
+    #[error("chain {chain} is not known: {known}, GET /v1/status shows them")]
+    UnknownChain {
+        /// What was asked for.
+        chain: ChainId,
+        /// Which there are, in words.
+        known: String,
+    },
     /// More is asked than may be asked at once, or of a size that takes too long.
     #[error("too much is asked at once, try again later")]
     Busy,
@@ -44,7 +53,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let text = match &self {
             ApiError::BadRequest(text) => return answer(StatusCode::BAD_REQUEST, text),
-            ApiError::NotFound(_) => return answer(StatusCode::NOT_FOUND, &self.to_string()),
+            ApiError::NotFound(_) | ApiError::UnknownChain { .. } => {
+                return answer(StatusCode::NOT_FOUND, &self.to_string());
+            }
             ApiError::Busy => return unavailable(BUSY_PAUSE, &self.to_string()),
             ApiError::Database(cause) => {
                 // The cause is the operator's business, not the client's.

@@ -3,6 +3,7 @@
 //! This crate writes nothing and knows no endpoint. It needs no more than one connection at a time.
 
 mod catalog;
+mod chains;
 mod error;
 mod orders;
 mod readers;
@@ -27,6 +28,8 @@ pub use readers::{Limits, Readers};
 /// - `GET /v1/transfers?chain=&contract=&token=&before=&limit=`
 /// - `GET /v1/sales?chain=&contract=&token=&account=&before=&limit=`
 /// - `GET /v1/listings?chain=&contract=&token=&account=&state=&before=&limit=`, and `/v1/offers` alike
+///
+/// A chain that is neither registered nor indexed is answered with 404 and the names of those that are.
 ///
 /// Above the limits of `readers`, and where the database does not answer, the code is 503 with `Retry-After`; the status is
 /// answered all the same, with what was read last.

@@ -10,7 +10,7 @@ use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use crate::error::ApiError;
-use crate::request;
+use crate::{chains, request};
 
 /// States an order may be in, and `all` of them.
 const STATES: [&str; 6] = ["active", "expired", "invalid", "filled", "canceled", "all"];
@@ -152,6 +152,9 @@ async fn page(pool: &PgPool, kind: &str, parameters: &Parameters) -> Result<(Vec
     let rows = rows.bind(chain.to_string()).bind(kind).bind(before).bind(limit);
     let rows = rows.bind(state).bind(OPEN.contains(&state)).fetch_all(pool).await?;
     let orders = rows.iter().map(order_of).collect::<Result<Vec<_>, _>>()?;
+    if orders.is_empty() {
+        chains::check(pool, chain).await?;
+    }
     let full = i64::try_from(orders.len()).is_ok_and(|count| count == limit);
     let next = orders.last().filter(|_| full).map(|last| last.id);
     Ok((orders, next))

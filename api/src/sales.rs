@@ -10,7 +10,7 @@ use sqlx::{PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use crate::error::ApiError;
-use crate::request;
+use crate::{chains, request};
 
 /// One token, or one quantity of one token, that was sold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -135,6 +135,9 @@ pub(crate) async fn answer(
     };
     let rows = rows.bind(before).bind(limit).fetch_all(&pool).await?;
     let sales = rows.iter().map(sale_of).collect::<Result<Vec<_>, _>>()?;
+    if sales.is_empty() {
+        chains::check(&pool, chain).await?;
+    }
     let full = i64::try_from(sales.len()).is_ok_and(|count| count == limit);
     let next = sales.last().filter(|_| full).map(|last| last.id);
     Ok(Json(Page { sales, next }))

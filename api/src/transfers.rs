@@ -10,7 +10,7 @@ use sqlx::{PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use crate::error::ApiError;
-use crate::request;
+use crate::{chains, request};
 
 /// One token, or one quantity of one token, that changed owners.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,6 +83,9 @@ pub(crate) async fn answer(
             ));
         }
     };
+    if transfers.is_empty() {
+        chains::check(&pool, chain).await?;
+    }
     let full = i64::try_from(transfers.len()).is_ok_and(|count| count == limit);
     let next = transfers.last().filter(|_| full).map(|last| last.id);
     Ok(Json(Page { transfers, next }))

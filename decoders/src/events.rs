@@ -104,6 +104,9 @@ pub struct Events {
     /// Questions the current block has put, and those of all blocks that nothing available answers.
     asked: BTreeSet<Call>,
     unanswered: Vec<Call>,
+    /// How many unanswered questions and facts there were when the log before was closed.
+    closed_questions: usize,
+    closed_facts: usize,
 }
 
 impl Events {
@@ -181,8 +184,8 @@ impl Events {
             return;
         }
         trade.check_fees();
-        let facts = self.facts.sales[self.first.sales..].last();
-        let first = facts
+        let last = self.facts.sales[self.first.sales..].last();
+        let first = last
             .filter(|sale| sale.log_index == log.log_index)
             .map_or(0, |sale| sale.item + 1);
         // The first sale of a log is its own fact; each other one comes with its part of every fee.
@@ -227,13 +230,22 @@ impl Events {
         TransferIndex::of(transaction.logs, &self.facts.transfers[self.first.transfers..])
     }
 
-    /// Closes `log` with what its decoder found: accepted, accepted with a warning, or refused.
+    /// Closes `log` with what its decoder found: accepted, accepted with a warning, or refused. What was emitted although a question
+    /// stayed unanswered bears the warning that asks again: an answer that comes later may add a price, a fee or a party.
     pub fn settle(&mut self, log: &Log, verdict: Result<Option<&'static str>, DecodeError>) {
-        match verdict {
+        let is_unanswered = self.unanswered.len() > self.closed_questions && self.facts.count() > self.closed_facts;
+        self.open_log();
+        match verdict.map(|warning| is_unanswered.then_some(reason::UNANSWERED).or(warning)) {
             Ok(None) => {}
             Ok(Some(warning)) => self.fault(log, warning),
             Err(DecodeError(error)) => self.fault(log, error),
         }
+    }
+
+    /// Starts the next log.
+    fn open_log(&mut self) {
+        self.closed_questions = self.unanswered.len();
+        self.closed_facts = self.facts.count();
     }
 
     /// Takes the facts that a log makes beyond its first out of what its transaction and its block may still make.
@@ -293,6 +305,7 @@ impl Events {
     pub(crate) fn turn(&mut self, source: &'static str) {
         self.source = source;
         self.faulted.clear();
+        self.open_log();
     }
 
     /// Ends the transaction: the parties behind its sales are found, and because decoders took turns over the same logs,

@@ -180,7 +180,8 @@ impl Worker {
             let Some(range) = self.plan.take(longest) else {
                 return Ok(());
             };
-            let rest = retry::persist(cancel, "a backfill span", || self.write(range.clone())).await?;
+            let endpoints = &self.pipeline.endpoints;
+            let rest = retry::persist_with(endpoints, cancel, "a backfill span", || self.write(range.clone())).await?;
             // Cut anew, by what the blocks are known to hold by now.
             rest.into_iter().for_each(|rest| self.plan.give_back(rest));
         }

@@ -232,8 +232,12 @@ fn refused(url: &ServiceUrl, error: &sqlx::Error) -> Failure {
         sqlx::Error::Configuration(_) => ("the URL is malformed".to_owned(), ADVICE),
         other => (other.to_string(), ADVICE),
     };
+    let exit = match error {
+        sqlx::Error::Configuration(_) => Exit::Config,
+        _ => Exit::Database,
+    };
     Failure::new(
-        Exit::Database,
+        exit,
         format!("failed to connect to PostgreSQL at {url}: {cause}: {advice}"),
     )
 }

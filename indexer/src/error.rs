@@ -2,6 +2,7 @@
 
 use rpc::EndpointError;
 
+use crate::archive::ArchiveError;
 use decoders::failure::Class;
 
 /// Why a command ended, as a process exit code. Documented in docs/RUNBOOK.md.
@@ -12,7 +13,7 @@ pub enum Exit {
     Internal = 1,
     /// Wrong usage: an unknown flag, a missing argument (also what clap exits with).
     Usage = 2,
-    /// `config.toml` cannot be read, has an unknown key or a value out of range.
+    /// `config.toml` cannot be read, has an unknown key or a value out of range; a URL, there or in the environment, is malformed.
     Config = 3,
     /// PostgreSQL cannot be reached or refused the login.
     Database = 4,
@@ -62,7 +63,7 @@ pub enum Error {
     Endpoint(EndpointError),
     /// Reading or writing raw events failed.
     #[error(transparent)]
-    Archive(#[from] crate::archive::ArchiveError),
+    Archive(#[from] ArchiveError),
     /// Reading or writing the tables failed.
     #[error(transparent)]
     Sink(#[from] sinks::error::SinkError),
@@ -104,7 +105,9 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Endpoint(EndpointError::WrongChain { .. }) => Exit::WrongChain,
+            Error::Endpoint(EndpointError::BadRange { .. }) => Exit::BadRange,
             Error::Endpoint(_) => Exit::Endpoint,
+            Error::Archive(ArchiveError::Address(_)) => Exit::Config,
             Error::Archive(_) => Exit::Archive,
             Error::Sink(_) => Exit::Database,
             Error::Stalled(_) | Error::Broken(_) => Exit::Internal,
@@ -115,6 +118,38 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Failure::new(error.exit(), error.to_string())
+        let message = match &error {
+            Error::Endpoint(endpoint) => advised(endpoint),
+            error => error.to_string(),
+        };
+        Failure::new(error.exit(), message)
     }
+}
+
+/// What the endpoints of a chain failed with, and what to do about it for those of the registry and of a command line alike.
+fn advised(error: &EndpointError) -> String {
+    let advice = match error {
+        // Not in the error's own words: some commands have no --rpc.
+        EndpointError::WrongChain { chain, found } => {
+            return format!(
+                "no endpoint serves {chain}: {found}: correct the URL with `indexer registry endpoints set`, or that of --rpc where it was given"
+            );
+        }
+        EndpointError::Unusable { .. } | EndpointError::Unreachable { .. } => {
+            "start the node or correct its URL: `indexer registry endpoints list` shows those of the registry, and \
+             `indexer registry endpoints add` adds another"
+        }
+        EndpointError::NotFound { .. } => {
+            "wait until the endpoints have it; what is older than they keep takes an archive node: \
+             `indexer registry endpoints add`"
+        }
+        EndpointError::Unproven { .. } => {
+            "try it with an endpoint of another operator: `indexer registry endpoints add`; docs/RUNBOOK.md, Integrity, \
+             explains the checks"
+        }
+        EndpointError::NoEndpoints { .. } | EndpointError::BadRange { .. } | EndpointError::Cancelled => {
+            return error.to_string();
+        }
+    };
+    format!("{error}: {advice}")
 }

@@ -167,7 +167,7 @@ impl Pipeline {
         let intent = intents::begin(&self.store, self.chain, span.range.clone(), &step).await?;
         let archived = self
             .archive
-            .put_asked(span, &|log| self.filter.tells(span, log), &intent)
+            .put_asked(span, &|log| self.filter.settles(span, log), &intent)
             .await?;
         self.metrics.archive_writes.inc_by(archived);
         let (mut applied, mut step) = (Applied::default(), step);
@@ -340,7 +340,9 @@ pub async fn rewrite(
     }
     if let Some(endpoints) = endpoints {
         let held = span.logs.len();
-        endpoints.accompany(&mut span, &filter_of(contracts.to_vec())).await?;
+        endpoints
+            .add_siblings(&mut span, &filter_of(contracts.to_vec()))
+            .await?;
         if complete(endpoints, &mut span).await? != Completed::default() || span.logs.len() > held {
             let step = Move::Backfill { branch: basis.branch() };
             let intent = intents::begin(store, chain, range, &step).await?;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use rpc::Pool;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -31,6 +33,34 @@ pub fn pauses() -> impl Iterator<Item = Duration> {
 pub async fn persist<T, F>(
     cancel: &CancellationToken,
     what: &'static str,
+    attempt: impl FnMut() -> F,
+) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    attempts(cancel, what, None, attempt).await
+}
+
+/// The same for work that asks `endpoints`: where they are exchanged, the next attempt begins at once.
+///
+/// # Errors
+/// As for [`persist`].
+pub async fn persist_with<T, F>(
+    endpoints: &Pool,
+    cancel: &CancellationToken,
+    what: &'static str,
+    attempt: impl FnMut() -> F,
+) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    attempts(cancel, what, Some(endpoints.edits()), attempt).await
+}
+
+async fn attempts<T, F>(
+    cancel: &CancellationToken,
+    what: &'static str,
+    mut edits: Option<watch::Receiver<()>>,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, Error>
 where
@@ -48,7 +78,17 @@ where
         tokio::select! {
             () = cancel.cancelled() => return Err(Error::Cancelled),
             () = tokio::time::sleep(pause) => {}
+            () = exchanged(edits.as_mut()) => pauses = self::pauses(),
         }
+    }
+}
+
+/// Returns once endpoints have been exchanged since this was last asked, also during an attempt.
+pub async fn exchanged(edits: Option<&mut watch::Receiver<()>>) {
+    match edits {
+        // The sender lives as long as its pool.
+        Some(edits) => drop(edits.changed().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -73,6 +113,24 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.class(), Class::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn exchanged_endpoints_end_the_wait() {
+        let edited = watch::Sender::new(());
+        let (mut left, cancel) = (40, CancellationToken::new());
+        // Without edits, so many pauses would take a quarter of an hour.
+        let done = attempts(&cancel, "test", Some(edited.subscribe()), || {
+            left -= 1;
+            edited.send_replace(());
+            std::future::ready(if left > 0 {
+                Err(Error::Stalled("not yet".to_owned()))
+            } else {
+                Ok(left)
+            })
+        });
+        let done = tokio::time::timeout(LONGEST_PAUSE * 2, done).await;
+        assert_eq!(done.expect("no pause outlasts an edit").unwrap(), 0);
     }
 
     #[tokio::test]

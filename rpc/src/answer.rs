@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use decoders::block::{Answer, Answers, Call};
 
-use super::context::Told;
-use super::refusal::{Refusal, classify};
+use super::context::Reported;
+use super::rejection::{Rejection, classify};
 use super::wire::{Data, Reply, Unread};
 
 /// Answers remembered at least; about twice as many at most.
@@ -16,22 +16,22 @@ const LONGEST: usize = 1 << 10;
 /// Reads the answer of `eth_call`. A state that the endpoint no longer has, or does not have yet, is no answer. Nothing at all is what
 /// an address without code returns, and what an endpoint returns for a contract that it does not know yet or no longer: another
 /// is asked too.
-pub(super) fn read(reply: &Reply<'_>) -> Result<Told<Answer>, Unread> {
+pub(super) fn read(reply: &Reply<'_>) -> Result<Reported<Answer>, Unread> {
     match reply {
         Reply::Value(_) => {
             let returned = reply.read::<Data>()?.0;
             let is_empty = returned.is_empty();
             let answer = Answer::Returned(returned);
             Ok(if is_empty {
-                Told::Unproven(answer)
+                Reported::Unproven(answer)
             } else {
-                Told::Sure(answer)
+                Reported::Sure(answer)
             })
         }
-        Reply::Null => Ok(Told::Missing),
+        Reply::Null => Ok(Reported::Missing),
         Reply::Error(error) => match classify("eth_call", error, 200) {
-            Refusal::Reverted => Ok(Told::Sure(Answer::Reverted)),
-            Refusal::Pruned | Refusal::Absent => Ok(Told::Missing),
+            Rejection::Reverted => Ok(Reported::Sure(Answer::Reverted)),
+            Rejection::Pruned | Rejection::Absent => Ok(Reported::Missing),
             _ => Err(Unread::Refused(error.clone())),
         },
     }
@@ -118,23 +118,23 @@ mod tests {
     #[test]
     fn an_answer_a_revert_and_a_missing_state_are_told_apart() {
         let raw = RawValue::from_string("\"0x01\"".to_owned()).unwrap();
-        let returned = Told::Sure(Answer::Returned(Bytes::from_static(&[1])));
+        let returned = Reported::Sure(Answer::Returned(Bytes::from_static(&[1])));
         assert_eq!(read(&Reply::Value(&raw)), Ok(returned));
         let empty = RawValue::from_string("\"0x\"".to_owned()).unwrap();
-        let unproven = Told::Unproven(Answer::Returned(Bytes::new()));
+        let unproven = Reported::Unproven(Answer::Returned(Bytes::new()));
         assert_eq!(
             read(&Reply::Value(&empty)),
             Ok(unproven),
             "others may know the contract"
         );
         let reverted = Reply::Error(error(3, "execution reverted: no"));
-        assert_eq!(read(&reverted), Ok(Told::Sure(Answer::Reverted)));
+        assert_eq!(read(&reverted), Ok(Reported::Sure(Answer::Reverted)));
         let pruned = Reply::Error(error(
             -32000,
             "missing trie node 00ff (path ) state 0x00 is not available",
         ));
-        assert_eq!(read(&pruned), Ok(Told::Missing));
-        assert_eq!(read(&Reply::Null), Ok(Told::Missing));
+        assert_eq!(read(&pruned), Ok(Reported::Missing));
+        assert_eq!(read(&Reply::Null), Ok(Reported::Missing));
         let limited = read(&Reply::Error(error(429, "too many requests")));
         assert!(matches!(limited, Err(Unread::Refused(_))), "{limited:?}");
     }

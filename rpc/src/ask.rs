@@ -13,7 +13,7 @@ use super::call::Call;
 use super::endpoint::{Endpoint, Forms, Refused};
 use super::exchange::Progress;
 use super::pool::Inner;
-use super::refusal::{Hint, Refusal};
+use super::rejection::{Hint, Rejection};
 use super::wire::{Body, Unread};
 
 /// Answers longer than this are read on a blocking thread.
@@ -72,8 +72,8 @@ impl Ask {
     }
 
     /// Whether the refusal is about the range asked for, which can be split.
-    pub(super) fn is_too_wide(&self, refusal: &Refusal) -> bool {
-        matches!(refusal, Refusal::TooMuch(_)) && self.span.is_some_and(|blocks| blocks > 1)
+    pub(super) fn is_too_wide(&self, rejection: &Rejection) -> bool {
+        matches!(rejection, Rejection::TooMuch(_)) && self.span.is_some_and(|blocks| blocks > 1)
     }
 }
 
@@ -150,24 +150,25 @@ struct Tally {
 impl Tally {
     /// `Some` when there is no use in asking anybody else.
     fn note(&mut self, by: &Endpoint, refused: Refused) -> Option<Trouble> {
-        let Refused { refusal, detail } = refused;
+        let Refused { rejection, detail } = refused;
         self.asked += 1;
         let cause = format!("{}: {detail}", by.name);
-        match refusal {
-            Refusal::TooMuch(hint) => return Some(Trouble::TooMuch(hint)),
-            Refusal::Absent => self.absent = true,
-            Refusal::Unsupported => self.unsupported = true,
-            Refusal::Unprovable => self.unproven.push(cause.clone()),
-            Refusal::Lie => {
+        match rejection {
+            Rejection::TooMuch(hint) => return Some(Trouble::TooMuch(hint)),
+            Rejection::Absent => self.absent = true,
+            Rejection::Unsupported => self.unsupported = true,
+            Rejection::Unprovable => self.unproven.push(cause.clone()),
+            Rejection::Lie => {
                 self.unproven.push(cause.clone());
                 self.liars.push(by.id);
             }
-            Refusal::Pruned => self.pruned = true,
-            Refusal::WrongChain => {}
-            refusal => {
+            Rejection::Pruned => self.pruned = true,
+            Rejection::WrongChain => {}
+            rejection => {
                 self.transient = true;
-                let is_denied = self.receipts && refusal == Refusal::Denied;
-                self.rejected += usize::from(is_denied || matches!(refusal, Refusal::Failed | Refusal::Malformed));
+                let is_denied = self.receipts && rejection == Rejection::Denied;
+                self.rejected +=
+                    usize::from(is_denied || matches!(rejection, Rejection::Failed | Rejection::Malformed));
             }
         }
         self.causes.push(cause);
@@ -238,10 +239,15 @@ impl Inner {
         T: Send + 'static,
         R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
     {
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(Trouble::Cancelled),
-            answer = Box::pin(self.rounds(ask, read)) => answer,
+        let mut edits = self.edited.subscribe();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(Trouble::Cancelled),
+                answer = Box::pin(self.rounds(ask, read.clone())) => return answer,
+                // Who is waited for may be gone, and who answers may have come. The sender lives as long as the pool.
+                _ = edits.changed() => {}
+            }
         }
     }
 
@@ -271,7 +277,7 @@ impl Inner {
                 match self.race(endpoint, (ask, &kept), &read, &mut tried, &mut tally).await {
                     (by, Ok(value)) => return Ok(Served { value, by }),
                     (by, Err(refused)) => {
-                        debug!(endpoint = %by.name, ask = %ask.what, refusal = ?refused.refusal, detail = %refused.detail, "endpoint gave no usable answer");
+                        debug!(endpoint = %by.name, ask = %ask.what, rejection = ?refused.rejection, detail = %refused.detail, "endpoint gave no usable answer");
                         if let Some(trouble) = tally.note(&by, refused) {
                             return Err(trouble);
                         }
@@ -371,13 +377,13 @@ impl Inner {
             answer = &mut two => (answer, &mut one),
         };
         match answer {
-            Err(refused) if !matches!(refused.refusal, Refusal::TooMuch(_)) => {
+            Err(refused) if !matches!(refused.rejection, Rejection::TooMuch(_)) => {
                 tally.note(&by, refused);
                 rest.await
             }
             answer => {
                 if by.id != suspect.id {
-                    suspect.vitals().overtaken(slow, Instant::now());
+                    suspect.health().overtaken(slow, Instant::now());
                 }
                 (by, answer)
             }
@@ -399,9 +405,9 @@ impl Inner {
         match timeout(wait, answer).await {
             Ok(answer) => answer,
             Err(_) => {
-                slow_one.vitals().overtaken(slow + wait, Instant::now());
+                slow_one.health().overtaken(slow + wait, Instant::now());
                 let detail = format!("no answer within {:.1} s", (slow + wait).as_secs_f64());
-                let refused = slow_one.refused(Refusal::Timeout, &detail);
+                let refused = slow_one.refused(Rejection::Timeout, &detail);
                 (slow_one, Err(refused))
             }
         }
@@ -416,11 +422,11 @@ impl Inner {
         // One that does not have the block yet answers as if it were empty.
         let is_behind = |endpoint: &Endpoint| {
             ask.block
-                .zip(endpoint.vitals().head)
+                .zip(endpoint.health().head)
                 .is_some_and(|(block, head)| block > head)
         };
         let second = self.pick(ask, tried).filter(|endpoint| {
-            !ask.shun.contains(&endpoint.id) && !is_behind(endpoint) && !endpoint.vitals().is_shunned(Instant::now())
+            !ask.shun.contains(&endpoint.id) && !is_behind(endpoint) && !endpoint.health().is_shunned(Instant::now())
         })?;
         count(hedges);
         Some(second)
@@ -453,13 +459,16 @@ impl Inner {
         match &answer {
             Ok(_) => endpoint.succeeded(),
             Err(refused) => {
-                if matches!(refused.refusal, Refusal::Lie) {
+                if matches!(refused.rejection, Rejection::Lie) {
                     count(&self.counts.lies);
                     tracing::warn!(chain = %self.chain, endpoint = %endpoint.name, detail = %refused.detail, "an endpoint's answer failed a check");
                 }
-                let is_declined = matches!(refused.refusal, Refusal::Failed | Refusal::Malformed | Refusal::Denied);
+                let is_declined = matches!(
+                    refused.rejection,
+                    Rejection::Failed | Rejection::Malformed | Rejection::Denied
+                );
                 if ask.receipts && is_declined {
-                    endpoint.vitals().declined(&refused.detail);
+                    endpoint.health().declined(&refused.detail);
                 } else {
                     endpoint.failed(refused);
                 }
@@ -482,20 +491,20 @@ impl Inner {
         endpoint.check_chain(self.chain, self.options.request_timeout).await?;
         let answer = self.in_either_form(endpoint, ask, read, progress).await;
         let Err(mut refused) = answer else { return answer };
-        if refused.refusal == Refusal::Elsewhere {
-            refused.refusal = Refusal::Lie;
+        if refused.rejection == Rejection::Elsewhere {
+            refused.rejection = Rejection::Lie;
         }
         // A range that takes too long is a range that is too long.
-        if refused.refusal == Refusal::Timeout && ask.span.is_some_and(|blocks| blocks > 1) {
-            refused.refusal = Refusal::TooMuch(None);
+        if refused.rejection == Rejection::Timeout && ask.span.is_some_and(|blocks| blocks > 1) {
+            refused.rejection = Rejection::TooMuch(None);
         }
-        match (refused.refusal, ask.span) {
-            (Refusal::TooMuch(hint), Some(blocks)) => {
-                let next = endpoint.vitals().log_range.refused(blocks, hint);
-                refused.refusal = Refusal::TooMuch(Some(Hint::Try(next)));
+        match (refused.rejection, ask.span) {
+            (Rejection::TooMuch(hint), Some(blocks)) => {
+                let next = endpoint.health().log_range.refused(blocks, hint);
+                refused.rejection = Rejection::TooMuch(Some(Hint::Try(next)));
             }
-            (Refusal::Unsupported, _) if ask.receipts => endpoint.vitals().no_receipts = true,
-            (refusal, _) if ask.receipts => endpoint.vitals().had_no_receipts(&refusal, Instant::now()),
+            (Rejection::Unsupported, _) if ask.receipts => endpoint.health().no_receipts = true,
+            (rejection, _) if ask.receipts => endpoint.health().had_no_receipts(&rejection, Instant::now()),
             _ => {}
         }
         Err(refused)
@@ -516,7 +525,7 @@ impl Inner {
     {
         let forms = endpoint.forms(&ask.calls);
         let refused = match self.in_form(endpoint, (ask, &forms), read, progress).await {
-            Err(refused) if forms.are_two() && may_be_the_form(&refused.refusal) && self.binds(ask) => refused,
+            Err(refused) if forms.are_two() && may_be_the_form(&refused.rejection) && self.binds(ask) => refused,
             answer => return answer,
         };
         let forms = forms.other(&ask.calls);
@@ -528,7 +537,7 @@ impl Inner {
                 endpoint.keep_forms(&forms);
                 Ok(value)
             }
-            Err(other) if matches!(other.refusal, Refusal::TooMuch(_) | Refusal::Lie) => Err(other),
+            Err(other) if matches!(other.rejection, Rejection::TooMuch(_) | Rejection::Lie) => Err(other),
             Err(_) => Err(refused),
         }
     }
@@ -555,8 +564,8 @@ impl Inner {
         let whole = std::mem::replace(progress, Progress::new(&ask.calls));
         let answer = self.read(endpoint, ask, read, whole.into_bodies()).await;
         answer.map_err(|mut refused| {
-            if refused.refusal == Refusal::Elsewhere && forms.names_heights() {
-                refused.refusal = Refusal::Absent;
+            if refused.rejection == Rejection::Elsewhere && forms.names_heights() {
+                refused.rejection = Rejection::Absent;
             }
             refused
         })
@@ -581,21 +590,21 @@ impl Inner {
 }
 
 /// Whether the same question in another form may have an answer.
-fn may_be_the_form(refusal: &Refusal) -> bool {
+fn may_be_the_form(rejection: &Rejection) -> bool {
     matches!(
-        refusal,
-        Refusal::Failed
-            | Refusal::Unsupported
-            | Refusal::Malformed
-            | Refusal::Denied
-            | Refusal::Absent
-            | Refusal::Elsewhere
+        rejection,
+        Rejection::Failed
+            | Rejection::Unsupported
+            | Rejection::Malformed
+            | Rejection::Denied
+            | Rejection::Absent
+            | Rejection::Elsewhere
     )
 }
 
 fn slow_after(endpoint: &Endpoint, patience: Duration) -> Duration {
     let latest = patience / 2;
-    let median = endpoint.vitals().median_latency();
+    let median = endpoint.health().median_latency();
     median.map_or(latest, |median| (median * SLOW_FACTOR).max(SLOW_SOONEST).min(latest))
 }
 
@@ -604,14 +613,14 @@ struct Trial<'a>(Option<&'a Endpoint>);
 
 impl<'a> Trial<'a> {
     fn of(endpoint: &'a Endpoint) -> Self {
-        Trial(endpoint.vitals().begin().then_some(endpoint))
+        Trial(endpoint.health().begin().then_some(endpoint))
     }
 }
 
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
         if let Some(endpoint) = self.0 {
-            endpoint.vitals().trial = false;
+            endpoint.health().trial = false;
         }
     }
 }

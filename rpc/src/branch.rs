@@ -9,7 +9,7 @@ use alloy_primitives::B256;
 use decoders::block::BlockRef;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::ask::{Ask, Trouble};
@@ -17,12 +17,12 @@ use super::call::Call;
 use super::endpoint::Endpoint;
 use super::error::Wanted;
 use super::header;
+use super::header_rules::Rules;
+use super::health::Available;
 use super::pieces::cut;
 use super::pool::{Inner, check_wanted};
-use super::proof::Judged;
+use super::proof::CheckedHeader;
 use super::reach::Reach;
-use super::seal::Rules;
-use super::vitals::Available;
 use super::wire::{Body, Reply, Unread, replies};
 
 /// Header batches of one span under way at once.
@@ -40,9 +40,19 @@ pub struct Votes {
     pub other: usize,
 }
 
+impl Votes {
+    fn of(hashes: &[(Arc<Endpoint>, B256)], block: BlockRef) -> Self {
+        let same = hashes.iter().filter(|(_, hash)| *hash == block.hash).count();
+        Votes {
+            same,
+            other: hashes.len() - same,
+        }
+    }
+}
+
 /// Headers that came in one answer.
 struct Run {
-    headers: Vec<Judged>,
+    headers: Vec<CheckedHeader>,
     by: Arc<Endpoint>,
 }
 
@@ -66,11 +76,11 @@ impl Inner {
         range: &RangeInclusive<u64>,
         shun: &[i32],
         reach: &Reach,
-    ) -> Result<Vec<Judged>, Broken> {
+    ) -> Result<Vec<CheckedHeader>, Broken> {
         let mut runs = self.runs(range, shun, reach).await?;
-        runs.sort_by_key(|run| run.headers.first().map(|judged| judged.header.block.number));
+        runs.sort_by_key(|run| run.headers.first().map(|checked| checked.header.block.number));
         for run in &mut runs {
-            run.headers.retain(|judged| reach.holds(judged.header.block.number));
+            run.headers.retain(|checked| reach.holds(checked.header.block.number));
         }
         runs.retain(|run| !run.headers.is_empty());
         for pair in runs.windows(2) {
@@ -146,14 +156,14 @@ impl Inner {
             move |bodies: &[Body]| {
                 let replies = replies(bodies)?;
                 // Headers without a gap between them.
-                let mut runs: Vec<Vec<Judged>> = Vec::new();
+                let mut runs: Vec<Vec<CheckedHeader>> = Vec::new();
                 let mut cause = Unread::Absent;
                 for (number, reply) in part.clone().zip(&replies) {
                     let run = runs.last_mut().filter(|run| follows(run, number));
                     match linked(number, reply, run.as_deref().and_then(|run| run.last()), &rules, agreed) {
-                        Ok(judged) => match run {
-                            Some(run) => run.push(judged),
-                            None => runs.push(vec![judged]),
+                        Ok(checked) => match run {
+                            Some(run) => run.push(checked),
+                            None => runs.push(vec![checked]),
                         },
                         Err(unread @ (Unread::Refused(_) | Unread::Absent | Unread::Malformed(_))) => cause = unread,
                         Err(unread) => return Err(unread),
@@ -173,7 +183,7 @@ impl Inner {
     }
 
     /// Asks a second endpoint, none of `shun`, for the hash of the last block, so that one endpoint alone on its branch is noticed.
-    async fn witness(&self, last: &Judged, by: &Arc<Endpoint>, shun: &[i32]) -> Result<(), Broken> {
+    async fn witness(&self, last: &CheckedHeader, by: &Arc<Endpoint>, shun: &[i32]) -> Result<(), Broken> {
         let number = last.header.block.number;
         let ask = Ask {
             block: Some(number),
@@ -182,9 +192,13 @@ impl Inner {
         // Who does not answer is no witness, nor who was left out for what it sent.
         let mut tried = [&[by.id], shun].concat();
         let now = Instant::now();
-        while let Some(other) = self.pick(&ask, &tried).filter(|other| !other.vitals().failing(now)) {
+        while let Some(other) = self.pick(&ask, &tried).filter(|other| !other.health().failing(now)) {
             tried.push(other.id);
-            match self.hash_at(&other, &ask).await {
+            let Ok(hash) = timeout(VOTE_GRACE, self.hash_at(&other, &ask)).await else {
+                other.health().overtaken(VOTE_GRACE, Instant::now());
+                continue;
+            };
+            match hash {
                 Some(hash) if hash == last.header.block.hash => return Ok(()),
                 Some(_) => {
                     let agreed = self.vote(number, [by, &other]).await?;
@@ -198,42 +212,47 @@ impl Inner {
         Ok(())
     }
 
-    /// How many endpoints have `block` at its height now, and how many another one.
-    pub(super) async fn standing(&self, block: BlockRef) -> (usize, usize) {
-        let ask = self.question(vec![Call::header_at(block.number)], format!("block {}", block.number));
-        let (ask, now) = (&ask, Instant::now());
-        let endpoints = self.endpoints();
-        let at_hand = endpoints
-            .iter()
-            .filter(|endpoint| endpoint.vitals().available(now) == Available::Now);
-        let mut answers: FuturesUnordered<_> = at_hand.map(|endpoint| self.hash_at(endpoint, ask)).collect();
-        let half = answers.len() / 2;
-        let (mut same, mut other) = (0, 0);
-        while let Some(hash) = answers.next().await {
-            match hash {
-                Some(hash) if hash == block.hash => same += 1,
-                Some(_) => other += 1,
-                None => {}
-            }
-            if same > half || other > half {
-                break;
-            }
-        }
-        (same, other)
+    /// How many endpoints have `block` at its height now, and how many another one, as soon as most of them agree.
+    pub(super) async fn standing(&self, block: BlockRef) -> Votes {
+        let voters = self.voters();
+        let half = voters.len() / 2;
+        let is_enough = |hashes: &[(Arc<Endpoint>, B256)]| {
+            let votes = Votes::of(hashes, block);
+            votes.same > half || votes.other > half
+        };
+        Votes::of(&self.hashes_at(block.number, &voters, is_enough).await, block)
     }
 
     /// How every endpoint that answers soon enough stands to `block`.
     pub(super) async fn votes(&self, block: BlockRef) -> Votes {
-        let ask = self.question(vec![Call::header_at(block.number)], format!("block {}", block.number));
-        let (ask, now) = (&ask, Instant::now());
-        let endpoints = self.endpoints();
-        let usable = endpoints
-            .iter()
-            .filter(|endpoint| endpoint.vitals().available(now) == Available::Now);
-        let mut answers: FuturesUnordered<_> = usable.map(|endpoint| self.hash_at(endpoint, ask)).collect();
-        let mut votes = Votes::default();
+        Votes::of(&self.hashes_at(block.number, &self.voters(), |_| false).await, block)
+    }
+
+    /// The endpoints that can be asked now.
+    fn voters(&self) -> Vec<Arc<Endpoint>> {
+        let now = Instant::now();
+        let mut voters = self.askable();
+        voters.retain(|endpoint| endpoint.health().available(now) == Available::Now);
+        voters
+    }
+
+    /// What the endpoints have at a height, until those known are enough: once one has answered, the others have a while.
+    async fn hashes_at(
+        &self,
+        number: u64,
+        endpoints: &[Arc<Endpoint>],
+        is_enough: impl Fn(&[(Arc<Endpoint>, B256)]) -> bool,
+    ) -> Vec<(Arc<Endpoint>, B256)> {
+        let ask = self.question(vec![Call::header_at(number)], format!("block {number}"));
+        let ask = &ask;
+        let asked = |endpoint: &Arc<Endpoint>| {
+            let endpoint = Arc::clone(endpoint);
+            async move { (Arc::clone(&endpoint), self.hash_at(&endpoint, ask).await) }
+        };
+        let mut answers: FuturesUnordered<_> = endpoints.iter().map(asked).collect();
+        let mut hashes = Vec::new();
         let mut deadline: Option<Instant> = None;
-        loop {
+        while !is_enough(&hashes) {
             let late = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -242,24 +261,24 @@ impl Inner {
             };
             tokio::select! {
                 answer = answers.next() => match answer {
-                    None => return votes,
-                    Some(None) => {}
-                    Some(Some(hash)) => {
+                    None => break,
+                    Some((_, None)) => {}
+                    Some((endpoint, Some(hash))) => {
                         deadline.get_or_insert_with(|| Instant::now() + VOTE_GRACE);
-                        let count = if hash == block.hash { &mut votes.same } else { &mut votes.other };
-                        *count += 1;
+                        hashes.push((endpoint, hash));
                     }
                 },
-                () = late => return votes,
+                () = late => break,
             }
         }
+        hashes
     }
 
     pub(super) async fn hash_at(&self, endpoint: &Arc<Endpoint>, ask: &Ask) -> Option<B256> {
         let rules = Arc::clone(&self.rules);
         let read = move |bodies: &[Body]| {
             let header = header::read(replies(bodies)?.first().ok_or(Unread::Absent)?.json()?)?;
-            rules.judge(&header, true)?;
+            rules.check(&header, true)?;
             Ok(header.block.hash)
         };
         self.attempt_once(endpoint, ask, &read).await.ok()
@@ -268,7 +287,7 @@ impl Inner {
     /// Two answers do not meet: which endpoint to leave out. Where all agree on the block below the seam, who sent another one
     /// stands alone, or else who sent a block above it that does not build on it: it may state one thing in a list and another of
     /// a single block.
-    async fn torn(&self, below: (&Judged, &Arc<Endpoint>), above: &Arc<Endpoint>) -> Broken {
+    async fn torn(&self, below: (&CheckedHeader, &Arc<Endpoint>), above: &Arc<Endpoint>) -> Broken {
         let (last, by) = below;
         let block = last.header.block;
         match self.vote(block.number, [by, above]).await {
@@ -282,13 +301,7 @@ impl Inner {
     /// The hash of a block that all endpoints agree on; none where none answers. Where they disagree the majority is right, and
     /// without one none is trusted.
     async fn vote(&self, number: u64, between: [&Arc<Endpoint>; 2]) -> Result<Option<B256>, Broken> {
-        let ask = self.question(vec![Call::header_at(number)], format!("block {number}"));
-        let endpoints = self.endpoints();
-        let asked = endpoints.iter().map(|endpoint| {
-            let ask = &ask;
-            async move { Some((Arc::clone(endpoint), self.hash_at(endpoint, ask).await?)) }
-        });
-        let votes: Vec<(Arc<Endpoint>, B256)> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+        let votes = self.hashes_at(number, &self.askable(), |_| false).await;
         let mut tally: BTreeMap<B256, usize> = BTreeMap::new();
         for (_, hash) in &votes {
             *tally.entry(*hash).or_default() += 1;
@@ -313,7 +326,7 @@ impl Inner {
 }
 
 /// Whether the block stands on top of the run.
-fn follows(run: &[Judged], number: u64) -> bool {
+fn follows(run: &[CheckedHeader], number: u64) -> bool {
     run.last().is_some_and(|last| last.header.block.number + 1 == number)
 }
 
@@ -338,17 +351,17 @@ fn holes(part: &RangeInclusive<u64>, runs: &[Run]) -> Vec<RangeInclusive<u64>> {
 fn linked(
     number: u64,
     reply: &Reply<'_>,
-    below: Option<&Judged>,
+    below: Option<&CheckedHeader>,
     rules: &Rules,
     agreed: bool,
-) -> Result<Judged, Unread> {
+) -> Result<CheckedHeader, Unread> {
     let header = header::read(reply.json()?)?;
     check_wanted(&header, &Wanted::Number(number))?;
-    let proven = rules.judge(&header, agreed)?;
+    let proven = rules.check(&header, agreed)?;
     match below {
         Some(below) if below.header.block.hash != header.parent_hash => Err(Unread::Lie(format!(
             "block {number} does not build on the block below it"
         ))),
-        _ => Ok(Judged { header, proven }),
+        _ => Ok(CheckedHeader { header, proven }),
     }
 }

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::ask::{Ask, SLOW_FACTOR, Trouble};
 use super::endpoint::Endpoint;
+use super::health::{Available, ChainCheck};
 use super::pool::Inner;
-use super::vitals::{Available, ChainCheck};
 
 /// Medians below this are as good as each other.
 const SWIFT: Duration = Duration::from_millis(25);
@@ -20,17 +20,17 @@ impl Inner {
         let spares = self.can_spare(ask);
         let mut best: Vec<Arc<Endpoint>> = Vec::new();
         let mut best_rank = None;
-        for endpoint in self.endpoints().iter().filter(|endpoint| !tried.contains(&endpoint.id)) {
-            let vitals = endpoint.vitals();
-            let useless = ask.receipts && (vitals.spares_receipts(now) || spares && vitals.failing(now));
-            if vitals.available(now) != Available::Now || useless {
+        for endpoint in self.askable().iter().filter(|endpoint| !tried.contains(&endpoint.id)) {
+            let health = endpoint.health();
+            let useless = ask.receipts && (health.spares_receipts(now) || spares && health.failing(now));
+            if health.available(now) != Available::Now || useless {
                 continue;
             }
-            let failing = vitals.failing(now);
-            let shunned = ask.shun.contains(&endpoint.id) || vitals.is_shunned(now);
-            let stale = ask.block.zip(vitals.head).is_some_and(|(block, head)| block > head);
-            let narrow = ask.span.is_some_and(|blocks| blocks > vitals.log_range.blocks());
-            drop(vitals);
+            let failing = health.failing(now);
+            let shunned = ask.shun.contains(&endpoint.id) || health.is_shunned(now);
+            let stale = ask.block.zip(health.head).is_some_and(|(block, head)| block > head);
+            let narrow = ask.span.is_some_and(|blocks| blocks > health.log_range.blocks());
+            drop(health);
             let rank = (shunned, failing, stale, endpoint.priority(), narrow);
             if best_rank.is_none_or(|best| rank < best) {
                 best_rank = Some(rank);
@@ -55,9 +55,9 @@ impl Inner {
         }
         let (spares, now) = (self.can_spare(ask), Instant::now());
         let useless = |endpoint: &Arc<Endpoint>| {
-            let vitals = endpoint.vitals();
-            let useless = vitals.spares_receipts(now) || spares && vitals.failing(now);
-            drop(vitals);
+            let health = endpoint.health();
+            let useless = health.spares_receipts(now) || spares && health.failing(now);
+            drop(health);
             useless || wrong_chain(endpoint).is_some()
         };
         (ask.receipts && endpoints.iter().all(useless)).then_some(Trouble::Unsupported)
@@ -67,8 +67,8 @@ impl Inner {
     pub(super) fn can_spare(&self, ask: &Ask) -> bool {
         let now = Instant::now();
         let answers = |endpoint: &Arc<Endpoint>| {
-            let vitals = endpoint.vitals();
-            vitals.spares_receipts(now) && !vitals.failing(now) && vitals.available(now) == Available::Now
+            let health = endpoint.health();
+            health.spares_receipts(now) && !health.failing(now) && health.available(now) == Available::Now
         };
         ask.receipts && self.endpoints().iter().any(answers)
     }
@@ -78,18 +78,18 @@ impl Inner {
         let now = Instant::now();
         self.endpoints()
             .iter()
-            .any(|endpoint| !tried.contains(&endpoint.id) && endpoint.vitals().pausing(now))
+            .any(|endpoint| !tried.contains(&endpoint.id) && endpoint.health().pausing(now))
     }
 
     /// When the next endpoint becomes available.
     pub(super) fn earliest(&self) -> Option<Instant> {
         let now = Instant::now();
-        let when = |endpoint: &Arc<Endpoint>| match endpoint.vitals().available(now) {
+        let when = |endpoint: &Arc<Endpoint>| match endpoint.health().available(now) {
             Available::Now => Some(now),
             Available::From(instant) => Some(instant),
             Available::Never => None,
         };
-        self.endpoints().iter().filter_map(when).min()
+        self.askable().iter().filter_map(when).min()
     }
 
     /// What the endpoints answered, or why they were not even asked.
@@ -101,7 +101,7 @@ impl Inner {
             format!(
                 "{}: {}",
                 endpoint.name,
-                endpoint.vitals().reason().unwrap_or("is left alone for a while")
+                endpoint.health().reason().unwrap_or("is left alone for a while")
             )
         };
         self.endpoints().iter().map(excuse).collect::<Vec<_>>().join("; ")
@@ -109,7 +109,7 @@ impl Inner {
 }
 
 pub(super) fn wrong_chain(endpoint: &Arc<Endpoint>) -> Option<String> {
-    match endpoint.vitals().chain {
+    match endpoint.health().chain {
         ChainCheck::Wrong { found, .. } => Some(format!("{} serves eip155:{found}", endpoint.name)),
         ChainCheck::Unchecked | ChainCheck::Right { .. } => None,
     }
@@ -121,25 +121,25 @@ fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
     }
     let fastest = endpoints
         .iter()
-        .filter_map(|endpoint| endpoint.vitals().median_latency())
+        .filter_map(|endpoint| endpoint.health().median_latency())
         .min()
         .unwrap_or_default();
     let mut total = 0.0;
     let mut richest: Option<(f64, Arc<Endpoint>)> = None;
     for endpoint in endpoints {
-        let pull = endpoint.pull() * swiftness(endpoint.vitals().median_latency(), fastest);
+        let pull = endpoint.pull() * swiftness(endpoint.health().median_latency(), fastest);
         total += pull;
         let credit = {
-            let mut vitals = endpoint.vitals();
-            vitals.credit += pull;
-            vitals.credit
+            let mut health = endpoint.health();
+            health.credit += pull;
+            health.credit
         };
         if richest.as_ref().is_none_or(|(most, _)| credit > *most) {
             richest = Some((credit, endpoint));
         }
     }
     let (_, taken) = richest?;
-    taken.vitals().credit -= total;
+    taken.health().credit -= total;
     Some(taken)
 }
 

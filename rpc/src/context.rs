@@ -28,7 +28,7 @@ const BREATH: Duration = Duration::from_millis(300);
 
 /// What one answer of a batch states.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Told<V> {
+pub(super) enum Reported<V> {
     /// It passed its checks.
     Sure(V),
     /// It could not be checked: taken when every endpoint serves it so.
@@ -59,7 +59,7 @@ pub(super) struct Kind<K, V> {
     pub(super) call: fn(&K) -> Call,
     /// The lowest height an endpoint must have reached, where the question names one.
     pub(super) height: fn(&K) -> Option<u64>,
-    pub(super) read: fn(&K, &Reply<'_>) -> Result<Told<V>, Unread>,
+    pub(super) read: fn(&K, &Reply<'_>) -> Result<Reported<V>, Unread>,
     /// Reading takes long for its bytes.
     pub(super) heavy: bool,
     /// What is not there yet may come.
@@ -76,7 +76,7 @@ impl<K, V> Copy for Kind<K, V> {}
 
 /// What a batch came to: what was answered, and by which endpoint.
 struct Batch<K, V> {
-    told: Vec<(K, Told<V>)>,
+    reported: Vec<(K, Reported<V>)>,
     by: Option<i32>,
 }
 
@@ -92,25 +92,27 @@ struct Gathered<K, V> {
 
 impl<K, V> Batch<K, V> {
     fn is_false(&self) -> bool {
-        self.told.iter().any(|(_, told)| matches!(told, Told::False(_)))
+        self.reported
+            .iter()
+            .any(|(_, reported)| matches!(reported, Reported::False(_)))
     }
 }
 
 impl<K: Clone + Eq + Hash, V> Gathered<K, V> {
     /// Sorts what a part of a batch came to; keys that are still to be found go to `left`.
     fn take(&mut self, part: Batch<K, V>, is_caught: bool, left: &mut Vec<K>) {
-        for (key, told) in part.told {
-            match told {
-                Told::Sure(value) if !is_caught => {
+        for (key, reported) in part.reported {
+            match reported {
+                Reported::Sure(value) if !is_caught => {
                     self.found.insert(key, value);
                     continue;
                 }
-                Told::Sure(value) | Told::Unproven(value) => {
+                Reported::Sure(value) | Reported::Unproven(value) => {
                     self.unproven.insert(key.clone(), value);
                 }
-                Told::Missing => {}
-                Told::Failed => self.failed = true,
-                Told::False(reason) => {
+                Reported::Missing => {}
+                Reported::Failed => self.failed = true,
+                Reported::False(reason) => {
                     if let Some(by) = part.by {
                         self.lies.entry(by).or_insert(reason);
                     }
@@ -129,7 +131,7 @@ impl Inner {
             call: |hash: &B256| Call::transaction(*hash),
             height: |_| None,
             read: |hash: &B256, reply: &Reply<'_>| match reply {
-                Reply::Null => Ok(Told::Missing),
+                Reply::Null => Ok(Reported::Missing),
                 reply => envelope::read(hash, reply),
             },
             heavy: true,
@@ -293,8 +295,8 @@ impl Inner {
                 Err(trouble) => {
                     self.is_alive(&trouble).await?;
                     warn!(chain = %self.chain, what = kind.what, ?trouble, "no endpoint gives a usable answer");
-                    let told = keys.iter().map(|key| (key.clone(), Told::Missing)).collect();
-                    Ok(vec![Batch { told, by: None }])
+                    let reported = keys.iter().map(|key| (key.clone(), Reported::Missing)).collect();
+                    Ok(vec![Batch { reported, by: None }])
                 }
             }
         };
@@ -319,20 +321,21 @@ impl Inner {
         let asked = keys.to_vec();
         let read = move |bodies: &[Body]| {
             let replies = replies(bodies)?;
-            let told = asked.iter().zip(&replies).map(|(key, reply)| (kind.read)(key, reply));
-            let mut told: Vec<Result<Told<V>, Unread>> = told.collect();
+            let reported = asked.iter().zip(&replies).map(|(key, reply)| (kind.read)(key, reply));
+            let mut reported: Vec<Result<Reported<V>, Unread>> = reported.collect();
             // One that failed costs the others nothing, unless all did.
-            let failed = |told: &Result<Told<V>, Unread>| matches!(told, Err(Unread::Refused(_)));
-            if !told.iter().all(failed) {
-                told.iter_mut()
-                    .filter(|told| failed(told))
-                    .for_each(|told| *told = Ok(Told::Failed));
+            let failed = |reported: &Result<Reported<V>, Unread>| matches!(reported, Err(Unread::Refused(_)));
+            if !reported.iter().all(failed) {
+                reported
+                    .iter_mut()
+                    .filter(|reported| failed(reported))
+                    .for_each(|reported| *reported = Ok(Reported::Failed));
             }
-            told.into_iter().collect::<Result<Vec<_>, _>>()
+            reported.into_iter().collect::<Result<Vec<_>, _>>()
         };
         let served = self.ask(&ask, read).await?;
         Ok(Batch {
-            told: keys.iter().cloned().zip(served.value).collect(),
+            reported: keys.iter().cloned().zip(served.value).collect(),
             by: Some(served.by.id),
         })
     }

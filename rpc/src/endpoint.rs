@@ -15,13 +15,13 @@ use super::call::{Call, request};
 use super::error::EndpointError;
 use super::exchange::is_final;
 use super::gate::Gate;
-use super::health::EndpointHealth;
+use super::health::{ChainCheck, Health};
 use super::redact::{Redactor, redacted};
-use super::refusal::{Refusal, classify, of_status};
+use super::rejection::{Rejection, classify, of_status};
+use super::report::EndpointHealth;
 use super::settings::{EndpointSettings, PoolOptions};
 use super::socket::{Announcements, Socket};
 use super::transport::{Received, Transport, Unsent};
-use super::vitals::{ChainCheck, Vitals};
 use super::wire::{Body, Quantity, Reply, RpcError, Unread, alone, batch, refusal_in, replies};
 
 /// Answers longer than this are no errors.
@@ -30,7 +30,7 @@ const LONGEST_ERROR: usize = 64 << 10;
 /// Why an endpoint gave no usable answer; `detail` is clean of secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Refused {
-    pub(super) refusal: Refusal,
+    pub(super) rejection: Rejection,
     pub(super) detail: String,
 }
 
@@ -128,7 +128,7 @@ pub(super) struct Endpoint {
     cap: usize,
     pub(super) gate: Gate,
     tuning: Mutex<Tuning>,
-    vitals: Mutex<Vitals>,
+    health: Mutex<Health>,
     next_id: AtomicU64,
 }
 
@@ -148,7 +148,7 @@ impl Endpoint {
             cap: options.response_bytes,
             gate: Gate::new(options.concurrency),
             tuning: Mutex::new(Tuning::of(settings)),
-            vitals: Mutex::new(Vitals::new(options.log_range, options.batch)),
+            health: Mutex::new(Health::new(options.log_range, options.batch)),
             // Zero is the id of subscriptions.
             next_id: AtomicU64::new(1),
         })
@@ -173,15 +173,15 @@ impl Endpoint {
     pub(super) fn pull(&self) -> f64 {
         let weight = self.tuning().weight;
         let load = self.gate.in_flight() as f64 / self.gate.limit() as f64;
-        weight * self.vitals().score() / (1.0 + load)
+        weight * self.health().score() / (1.0 + load)
     }
 
     fn tuning(&self) -> MutexGuard<'_, Tuning> {
         self.tuning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn vitals(&self) -> MutexGuard<'_, Vitals> {
-        self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn socket(&self) -> Option<&Socket> {
@@ -192,9 +192,9 @@ impl Endpoint {
     }
 
     /// A refusal with a text fit for logs.
-    pub(super) fn refused(&self, refusal: Refusal, detail: &str) -> Refused {
+    pub(super) fn refused(&self, rejection: Rejection, detail: &str) -> Refused {
         Refused {
-            refusal,
+            rejection,
             detail: self.redactor.clean(detail),
         }
     }
@@ -209,17 +209,17 @@ impl Endpoint {
     pub(super) fn unread(&self, method: &str, unread: Unread) -> Refused {
         match unread {
             Unread::Refused(error) => self.refused_by(method, &error, 200),
-            Unread::Malformed(text) => self.refused(Refusal::Malformed, &format!("unreadable answer: {text}")),
-            Unread::Absent => self.refused(Refusal::Absent, "does not have it"),
-            Unread::Lie(text) => self.refused(Refusal::Lie, &text),
-            Unread::Unprovable(text) => self.refused(Refusal::Unprovable, &text),
-            Unread::Elsewhere(text) => self.refused(Refusal::Elsewhere, &text),
+            Unread::Malformed(text) => self.refused(Rejection::Malformed, &format!("unreadable answer: {text}")),
+            Unread::Absent => self.refused(Rejection::Absent, "does not have it"),
+            Unread::Lie(text) => self.refused(Rejection::Lie, &text),
+            Unread::Unprovable(text) => self.refused(Rejection::Unprovable, &text),
+            Unread::Elsewhere(text) => self.refused(Rejection::Elsewhere, &text),
         }
     }
 
     /// Asks which chain it serves, unless that is known.
     pub(super) async fn check_chain(&self, chain: ChainId, patience: Duration) -> Result<(), Refused> {
-        if self.vitals().is_right_chain(Instant::now()) {
+        if self.health().is_right_chain(Instant::now()) {
             return Ok(());
         }
         let ask = Ask::of(vec![Call::chain_id()], "its chain id".to_owned(), patience);
@@ -234,25 +234,28 @@ impl Endpoint {
     pub(super) fn serves(&self, found: ChainId, chain: ChainId) -> Result<(), Refused> {
         let at = Instant::now();
         if found == chain {
-            let mut vitals = self.vitals();
-            (vitals.chain, vitals.was_right) = (ChainCheck::Right { at }, true);
+            let mut health = self.health();
+            (health.chain, health.was_right) = (ChainCheck::Right { at }, true);
             return Ok(());
         }
-        self.vitals().chain = ChainCheck::Wrong { found: found.0, at };
-        Err(self.refused(Refusal::WrongChain, &format!("serves {found}, not {chain}")))
+        {
+            let mut health = self.health();
+            (health.chain, health.unproven) = (ChainCheck::Wrong { found: found.0, at }, true);
+        }
+        Err(self.refused(Rejection::WrongChain, &format!("serves {found}, not {chain}")))
     }
 
     /// `calls` in the form the endpoint answers as far as is known.
     pub(super) fn forms(&self, calls: &[Call]) -> Forms {
-        let vitals = self.vitals();
-        Forms::of(calls, |method| vitals.by_number.contains(method))
+        let health = self.health();
+        Forms::of(calls, |method| health.by_number.contains(method))
     }
 
     /// Remembers that the endpoint answers these forms.
     pub(super) fn keep_forms(&self, forms: &Forms) {
-        let mut vitals = self.vitals();
-        vitals.by_number.extend(&forms.by_number);
-        vitals.by_number.retain(|method| !forms.by_hash.contains(method));
+        let mut health = self.health();
+        health.by_number.extend(&forms.by_number);
+        health.by_number.retain(|method| !forms.by_hash.contains(method));
     }
 
     /// Calls per batch: what the endpoint takes and its rate limit allows at once.
@@ -260,7 +263,7 @@ impl Endpoint {
         let allowed = self.tuning().rate.map_or(usize::MAX, |rate| {
             usize::try_from(burst(rate).get()).unwrap_or(usize::MAX)
         });
-        self.vitals().batch.count().min(allowed).max(1)
+        self.health().batch.count().min(allowed).max(1)
     }
 
     fn longest(&self, calls: &[(usize, Call)]) -> usize {
@@ -280,31 +283,31 @@ impl Endpoint {
             .next_id
             .fetch_add(u64::try_from(count).unwrap_or(1), Ordering::Relaxed);
         let sent = Instant::now();
-        self.vitals().asked(sent);
+        self.health().asked(sent);
         let text = request(calls.iter().map(|(_, call)| call), id);
         let received = match timeout(ask.patience, self.transport.send(text, id, count, self.longest(calls))).await {
             Err(_) => {
                 let detail = format!("no answer within {:.1} s", ask.patience.as_secs_f64());
-                return Err(self.refused(Refusal::Timeout, &detail).by_size(true));
+                return Err(self.refused(Rejection::Timeout, &detail).by_size(true));
             }
             Ok(Err(Unsent::TooLarge)) => {
-                self.vitals().responded();
+                self.health().responded();
                 // Nothing true is that long where the caller did not ask for much.
                 let is_absurd = count == 1 && calls.iter().all(|(_, call)| call.longest() < usize::MAX);
-                let refusal = if is_absurd {
-                    Refusal::Malformed
+                let rejection = if is_absurd {
+                    Rejection::Malformed
                 } else {
-                    Refusal::TooMuch(None)
+                    Rejection::TooMuch(None)
                 };
-                return Err(self.refused(refusal, "answer too long").by_size(!is_absurd));
+                return Err(self.refused(rejection, "answer too long").by_size(!is_absurd));
             }
             Ok(Err(Unsent::Network(text))) => {
-                self.vitals().responded();
-                return Err(self.refused(Refusal::Unavailable, &text).by_size(false));
+                self.health().responded();
+                return Err(self.refused(Rejection::Unavailable, &text).by_size(false));
             }
             Ok(Ok(received)) => received,
         };
-        self.vitals().received(sent.elapsed(), received.bytes.len());
+        self.health().received(sent.elapsed(), received.bytes.len());
         let method = calls.last().map_or("", |(_, call)| call.method);
         if !(200..300).contains(&received.status) {
             return self.with_status(method, received, count);
@@ -342,53 +345,56 @@ impl Endpoint {
             bytes,
         } = received;
         let error = refusal_in(&bytes);
-        let refusal = match error.as_ref().map(|error| classify(method, error, status)) {
+        let rejection = match error.as_ref().map(|error| classify(method, error, status)) {
             // Some servers put what the contract returned under a status of their own.
-            Some(Refusal::Reverted) if count == 1 => return Ok(vec![Some(Body::Alone(bytes))]),
+            Some(Rejection::Reverted) if count == 1 => return Ok(vec![Some(Body::Alone(bytes))]),
             None => of_status(status, retry_after),
-            Some(Refusal::RateLimited(None)) => Refusal::RateLimited(retry_after),
-            Some(refusal) => refusal,
+            Some(Rejection::RateLimited(None)) => Rejection::RateLimited(retry_after),
+            Some(rejection) => rejection,
         };
         // A gateway whose server is away states nothing about the request.
         let is_gateway = error.is_none() && matches!(status, 502..=504 | 520..=530);
         let text = error.map_or_else(|| String::from_utf8_lossy(&bytes).into_owned(), |error| error.message);
-        let refused = self.refused(refusal, &format!("http {status}: {text}"));
+        let refused = self.refused(rejection, &format!("http {status}: {text}"));
         Err(refused.by_size(!is_gateway))
     }
 
     /// Counts a success.
     pub(super) fn succeeded(&self) {
-        self.vitals().succeeded();
+        self.health().succeeded();
         self.gate.widen();
     }
 
     /// Counts a refusal, and slows down where it asks so.
     pub(super) fn failed(&self, refused: &Refused) {
-        self.vitals().refused(&refused.refusal, &refused.detail, Instant::now());
-        if matches!(refused.refusal, Refusal::RateLimited(_) | Refusal::Timeout) {
+        self.health()
+            .refused(&refused.rejection, &refused.detail, Instant::now());
+        if matches!(refused.rejection, Rejection::RateLimited(_) | Rejection::Timeout) {
             self.gate.narrow();
         }
     }
 
-    pub(super) fn health(&self) -> EndpointHealth {
+    pub(super) fn report(&self) -> EndpointHealth {
         let in_flight = self.gate.in_flight();
-        let vitals = self.vitals();
+        let health = self.health();
         EndpointHealth {
             id: self.id,
             url: self.name.clone(),
-            state: vitals.state(Instant::now()),
-            reason: vitals.reason().map(str::to_owned),
-            latency_p50: vitals.median_latency(),
-            error_rate: vitals.error_rate(),
-            head: vitals.head,
+            state: health.state(Instant::now()),
+            reason: health.reason().map(str::to_owned),
+            latency_p50: health.median_latency(),
+            error_rate: health.error_rate(),
+            head: health.head,
             in_flight,
-            silent: vitals.silent(Instant::now()),
-            failing: vitals.failed_last(),
-            requests: vitals.requests,
-            failures: vitals.failures,
-            lies: vitals.lies,
-            bytes: vitals.bytes,
-            log_range: vitals.log_range.blocks(),
+            silent: health.silent(Instant::now()),
+            unanswered: health.unanswered(Instant::now()),
+            answered: health.answered,
+            failing: health.failed_last(),
+            requests: health.requests,
+            failures: health.failures,
+            lies: health.lies,
+            bytes: health.bytes,
+            log_range: health.log_range.blocks(),
         }
     }
 }

@@ -7,7 +7,7 @@ use decoders::block::Envelope;
 use k256::ecdsa::{RecoveryId, Signature as Scalars, VerifyingKey};
 use serde::Deserialize;
 
-use super::context::Told;
+use super::context::Reported;
 use super::receipt::LAST_ETHEREUM_TYPE;
 use super::wire::{Account, Data, Quantity, Reply, Unread, Word};
 
@@ -32,7 +32,7 @@ struct Wire {
 /// Where Ethereum knows the type, the hash is recomputed and the sender recovered; where it does not, as with the deposits
 /// of rollups, the answer is taken as it is. A transaction of a known type without a signature, such as those some chains
 /// make themselves, is unproven unless its hash fits.
-pub(super) fn read(hash: &B256, reply: &Reply<'_>) -> Result<Told<Envelope>, Unread> {
+pub(super) fn read(hash: &B256, reply: &Reply<'_>) -> Result<Reported<Envelope>, Unread> {
     let json = reply.json()?;
     let wire: Wire = serde_json::from_str(json)?;
     if wire.hash.0 != *hash {
@@ -52,21 +52,21 @@ pub(super) fn read(hash: &B256, reply: &Reply<'_>) -> Result<Told<Envelope>, Unr
         })
     };
     if kind > LAST_ETHEREUM_TYPE {
-        return envelope(from).map(Told::Sure);
+        return envelope(from).map(Reported::Sure);
     }
     let Ok(typed) = serde_json::from_str::<TxEnvelope>(json) else {
-        return envelope(from).map(Told::Unproven);
+        return envelope(from).map(Reported::Unproven);
     };
     let fits = keccak256(typed.encoded_2718()) == *hash;
     let signature = typed.signature();
     if signature.r().is_zero() && signature.s().is_zero() {
-        return envelope(from).map(if fits { Told::Sure } else { Told::Unproven });
+        return envelope(from).map(if fits { Reported::Sure } else { Reported::Unproven });
     }
     if !fits {
         return Err(Unread::Lie(format!("transaction {hash} has another hash")));
     }
     match (signer(*signature, &typed.signature_hash()), from) {
-        (Some(signer), from) if from.is_none_or(|from| from == signer) => envelope(Some(signer)).map(Told::Sure),
+        (Some(signer), from) if from.is_none_or(|from| from == signer) => envelope(Some(signer)).map(Reported::Sure),
         (_, from) => Err(Unread::Lie(format!(
             "transaction {hash} was not signed by {}",
             from.unwrap_or_default()
@@ -107,7 +107,7 @@ mod tests {
         })
     }
 
-    fn told(edit: impl FnOnce(&mut Value)) -> Result<Told<Envelope>, Unread> {
+    fn reported(edit: impl FnOnce(&mut Value)) -> Result<Reported<Envelope>, Unread> {
         let mut value = signed();
         edit(&mut value);
         let raw = RawValue::from_string(value.to_string()).unwrap();
@@ -117,12 +117,12 @@ mod tests {
     #[test]
     fn a_signed_transaction_is_proven_field_by_field() {
         let sender = address!("cd8aa8828600391f70a156d079dc749e0bb36699");
-        let whole = told(|_| {}).unwrap();
+        let whole = reported(|_| {}).unwrap();
         assert!(
-            matches!(&whole, Told::Sure(envelope) if envelope.from == sender),
+            matches!(&whole, Reported::Sure(envelope) if envelope.from == sender),
             "{whole:?}"
         );
-        let recovered = told(|value| drop(value.as_object_mut().unwrap().remove("from")));
+        let recovered = reported(|value| drop(value.as_object_mut().unwrap().remove("from")));
         assert_eq!(recovered.unwrap(), whole);
         for (field, lie) in [
             ("from", "0x0000000000000000000000000000000000000001"),
@@ -132,25 +132,25 @@ mod tests {
             ("v", "0x26"),
             ("r", "0x1"),
         ] {
-            let answer = told(|value| value[field] = json!(lie));
+            let answer = reported(|value| value[field] = json!(lie));
             assert!(matches!(answer, Err(Unread::Lie(_))), "{field}: {answer:?}");
         }
-        let other = told(|value| value["hash"] = json!(B256::ZERO));
+        let other = reported(|value| value["hash"] = json!(B256::ZERO));
         assert!(matches!(other, Err(Unread::Lie(_))), "{other:?}");
     }
 
     #[test]
     fn what_has_no_rules_or_no_signature_is_not_called_a_lie() {
-        let deposit = told(|value| value["type"] = json!("0x7e"));
-        assert!(matches!(deposit, Ok(Told::Sure(_))), "{deposit:?}");
-        let unsigned = told(|value| {
+        let deposit = reported(|value| value["type"] = json!("0x7e"));
+        assert!(matches!(deposit, Ok(Reported::Sure(_))), "{deposit:?}");
+        let unsigned = reported(|value| {
             for field in ["v", "r", "s"] {
                 value[field] = json!("0x0");
             }
         });
-        assert!(matches!(unsigned, Ok(Told::Unproven(_))), "{unsigned:?}");
-        let bare = told(|value| drop(value.as_object_mut().unwrap().remove("r")));
-        assert!(matches!(bare, Ok(Told::Unproven(_))), "{bare:?}");
+        assert!(matches!(unsigned, Ok(Reported::Unproven(_))), "{unsigned:?}");
+        let bare = reported(|value| drop(value.as_object_mut().unwrap().remove("r")));
+        assert!(matches!(bare, Ok(Reported::Unproven(_))), "{bare:?}");
         assert_eq!(read(&HASH, &Reply::Null), Err(Unread::Absent));
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::ask::Ask;
 use super::call::Call;
 use super::endpoint::{Endpoint, Failed, Refused};
-use super::refusal::{Position, Refusal, classify};
+use super::rejection::{Position, Rejection, classify};
 use super::wire::{Body, RpcError};
 
 /// Single calls in a row that may fail before the others are not asked either.
@@ -87,7 +87,7 @@ impl Progress {
 
     /// The next batch, with filters no wider than `endpoint` takes.
     fn take(&mut self, endpoint: &Endpoint) -> Vec<(usize, Call)> {
-        let filter = endpoint.vitals().filter.clone();
+        let filter = endpoint.health().filter.clone();
         let size = endpoint.batch().min(self.most).max(1);
         let mut taken = Vec::new();
         while taken.len() < size
@@ -116,10 +116,10 @@ impl Progress {
 }
 
 /// Whether asking again would bring the same answer: it is the reader's to understand.
-pub(super) fn is_final(refusal: &Refusal) -> bool {
+pub(super) fn is_final(rejection: &Rejection) -> bool {
     matches!(
-        refusal,
-        Refusal::Reverted | Refusal::Absent | Refusal::Pruned | Refusal::Unsupported
+        rejection,
+        Rejection::Reverted | Rejection::Absent | Rejection::Pruned | Rejection::Unsupported
     )
 }
 
@@ -129,11 +129,15 @@ impl Endpoint {
         while !progress.open.is_empty() {
             let calls = progress.take(self);
             match self.request(&calls, ask).await {
-                Ok(bodies) => self.keep(progress, calls, bodies, ask).await?,
+                Ok(bodies) => {
+                    self.keep(progress, calls, bodies, ask).await?;
+                    // However long the rest takes.
+                    self.health().readable();
+                }
                 Err(failed) => self.fall_back(progress, calls, failed, ask).await?,
             }
         }
-        self.vitals().filter.answered(progress.widest);
+        self.health().filter.answered(progress.widest);
         Ok(())
     }
 
@@ -166,12 +170,12 @@ impl Endpoint {
             }
         }
         if answered.is_empty() {
-            let refused = refused.unwrap_or_else(|| self.refused(Refusal::Malformed, "a batch without answers"));
-            if ask.is_too_wide(&refused.refusal) {
+            let refused = refused.unwrap_or_else(|| self.refused(Rejection::Malformed, "a batch without answers"));
+            if ask.is_too_wide(&refused.rejection) {
                 progress.put_back(open);
                 return Err(refused);
             }
-            if matches!(refused.refusal, Refusal::FilterTooLarge(_)) {
+            if matches!(refused.rejection, Rejection::FilterTooLarge(_)) {
                 let first = open.remove(0);
                 progress.put_back(open);
                 return self.narrow(progress, first, refused, ask).await;
@@ -202,35 +206,35 @@ impl Endpoint {
         ask: &Ask,
     ) -> Result<(), Refused> {
         let refused = match refused {
-            Some(refused) if refused.refusal != Refusal::BatchTooLarge => refused,
+            Some(refused) if refused.rejection != Rejection::BatchTooLarge => refused,
             _ => {
                 progress.most = count;
-                self.vitals().batch.refused(wide(size), wide(count));
+                self.health().batch.refused(wide(size), wide(count));
                 return Ok(());
             }
         };
-        if matches!(refused.refusal, Refusal::RateLimited(_)) || ask.is_too_wide(&refused.refusal) {
+        if matches!(refused.rejection, Rejection::RateLimited(_)) || ask.is_too_wide(&refused.rejection) {
             return Err(refused);
         }
         if in_front {
             progress.most = count;
-            self.vitals().batch.doubted(wide(size), wide(count), 1);
+            self.health().batch.suspect(wide(size), wide(count), 1);
         } else {
-            self.vitals().stumbled(&refused.detail);
+            self.health().stumbled(&refused.detail);
         }
         Ok(())
     }
 
     /// Remembers what sizes were answered, and what that shows of those that were not.
     fn learn(&self, progress: &mut Progress, size: usize, answered: &[(usize, Call, Body)], whole: bool) {
-        let mut vitals = self.vitals();
+        let mut health = self.health();
         // A question of many requests is not over yet, but the endpoint is well.
-        vitals.healthy();
+        health.healthy();
         if whole {
             if let Some((shortest, times)) = progress.failed.take() {
-                vitals.batch.doubted(wide(shortest), wide(size), times);
+                health.batch.suspect(wide(shortest), wide(size), times);
             }
-            vitals.batch.answered(wide(size));
+            health.batch.answered(wide(size));
             progress.most = progress.most.saturating_mul(2);
         }
         for (_, call, _) in answered {
@@ -256,24 +260,24 @@ impl Endpoint {
         };
         let Failed { refused, by_size } = failed;
         let (addresses, topics) = call.values();
-        let is_hopeless = refused.refusal == Refusal::Failed && self.vitals().filter.is_in_vain(Instant::now());
-        let may_be_narrower = is_about_width(&refused.refusal) && addresses.max(topics) > 1 && !is_hopeless;
-        if may_be_narrower && !ask.is_too_wide(&refused.refusal) {
+        let is_hopeless = refused.rejection == Rejection::Failed && self.health().filter.is_in_vain(Instant::now());
+        let may_be_narrower = is_about_width(&refused.rejection) && addresses.max(topics) > 1 && !is_hopeless;
+        if may_be_narrower && !ask.is_too_wide(&refused.rejection) {
             return self.narrow(progress, (place, call), refused, ask).await;
         }
         let passing = matches!(
-            refused.refusal,
-            Refusal::Failed | Refusal::Malformed | Refusal::Unavailable
+            refused.rejection,
+            Rejection::Failed | Rejection::Malformed | Rejection::Unavailable
         );
         if by_size && passing && std::mem::take(&mut progress.moved) {
             // An endpoint that answered a moment ago is asked again at once.
-            self.vitals().stumbled(&refused.detail);
+            self.health().stumbled(&refused.detail);
             progress.put_back(vec![(place, call)]);
             return Ok(());
         }
         let others = progress.answers > 0 || !progress.open.is_empty();
         if ask.each && by_size && passing && others && progress.stuck < FAILURES {
-            self.vitals().stumbled(&refused.detail);
+            self.health().stumbled(&refused.detail);
             progress.stuck += 1;
             let message = refused.detail;
             let error = RpcError {
@@ -298,10 +302,10 @@ impl Endpoint {
         let times = progress.failed.map_or(0, |(_, times)| times);
         progress.failed = Some((size, times + 1));
         progress.most = size / 2;
-        match refused.refusal {
-            Refusal::BatchTooLarge => self.vitals().batch.refused(wide(size), wide(size / 2)),
-            Refusal::Timeout => return Err(refused),
-            Refusal::RateLimited(_) => {
+        match refused.rejection {
+            Rejection::BatchTooLarge => self.health().batch.refused(wide(size), wide(size / 2)),
+            Rejection::Timeout => return Err(refused),
+            Rejection::RateLimited(_) => {
                 // Each attempt costs a pause.
                 progress.most = (size / 8).max(1);
                 return Err(refused);
@@ -321,13 +325,13 @@ impl Endpoint {
     ) -> Result<(), Refused> {
         let full = call.values();
         let (mut failed, mut times) = (full, 1);
-        for width in narrower(full, refused.refusal) {
+        for width in narrower(full, refused.rejection) {
             let mut parts = call.clone().within(width.0, width.1).into_iter();
             let Some(part) = parts.next() else { break };
             let part = [(place, part)];
             let answer = match self.request(&part, ask).await {
                 Ok(bodies) => bodies.into_iter().flatten().next(),
-                Err(other) if is_about_width(&other.refused.refusal) => {
+                Err(other) if is_about_width(&other.refused.rejection) => {
                     (failed, times) = (width, times + 1);
                     continue;
                 }
@@ -344,26 +348,26 @@ impl Endpoint {
             if way(failed) != way(width) {
                 failed = full;
             }
-            let is_stated = matches!(refused.refusal, Refusal::FilterTooLarge(_));
-            self.vitals().filter.settle(failed, width, is_stated, times);
+            let is_stated = matches!(refused.rejection, Rejection::FilterTooLarge(_));
+            self.health().filter.settle(failed, width, is_stated, times);
             return Ok(());
         }
-        self.vitals().filter.was_in_vain(Instant::now());
+        self.health().filter.was_in_vain(Instant::now());
         progress.put_back(vec![(place, call)]);
         Err(refused)
     }
 }
 
 /// Whether a filter may have been refused because it asks for too much.
-fn is_about_width(refusal: &Refusal) -> bool {
+fn is_about_width(rejection: &Rejection) -> bool {
     matches!(
-        refusal,
-        Refusal::FilterTooLarge(_) | Refusal::TooMuch(_) | Refusal::Failed
+        rejection,
+        Rejection::FilterTooLarge(_) | Rejection::TooMuch(_) | Rejection::Failed
     )
 }
 
 /// Widths to try after a filter of `full` width was refused: fewer contracts, fewer topics, and fewer of both.
-fn narrower(full: (usize, usize), refusal: Refusal) -> Vec<(usize, usize)> {
+fn narrower(full: (usize, usize), rejection: Rejection) -> Vec<(usize, usize)> {
     let halves =
         |count: usize| std::iter::successors(Some(count / 2), |half| Some(half / 2)).take_while(|half| *half > 0);
     let (addresses, topics) = full;
@@ -372,9 +376,9 @@ fn narrower(full: (usize, usize), refusal: Refusal) -> Vec<(usize, usize)> {
     let longest = addresses.max(topics);
     let both = halves(longest).map(|half| (half.min(addresses), half.min(topics)));
     let both = both.filter(|_| addresses > 1 && topics > 1);
-    match refusal {
-        Refusal::FilterTooLarge(Position::Addresses) => fewer_addresses.chain(both).collect(),
-        Refusal::FilterTooLarge(Position::Topics) => fewer_topics.chain(both).collect(),
+    match rejection {
+        Rejection::FilterTooLarge(Position::Addresses) => fewer_addresses.chain(both).collect(),
+        Rejection::FilterTooLarge(Position::Topics) => fewer_topics.chain(both).collect(),
         _ => fewer_addresses.chain(fewer_topics).chain(both).collect(),
     }
 }

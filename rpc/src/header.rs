@@ -37,7 +37,7 @@ pub(super) struct SealedHeader {
     pub(super) transactions: Option<Arc<[B256]>>,
     /// Before EIP-1559, and so perhaps before EIP-658, when receipts held a state root that many nodes no longer have.
     pub(super) early: bool,
-    pub(super) seal: Seal,
+    pub(super) header_rules: Seal,
 }
 
 impl SealedHeader {
@@ -208,7 +208,7 @@ pub(super) fn read(json: &str) -> Result<SealedHeader, Unread> {
     };
     let bloom = wire.logs_bloom.0.as_ref().map(|bloom| Bloom::new(*bloom.0));
     let receipts_root = wire.receipts_root.0.map(|root| root.0);
-    let seal = match fields(&wire, number, bloom, receipts_root) {
+    let header_rules = match fields(&wire, number, bloom, receipts_root) {
         Err(field) => Seal::Incomplete(format!("{field} is missing")),
         Ok(fields) if fields.hash_slow() == hash => Seal::Proven,
         Ok(_) => stranger(json).map_or(Seal::Mismatch, |name| {
@@ -226,7 +226,7 @@ pub(super) fn read(json: &str) -> Result<SealedHeader, Unread> {
         receipts_root,
         transactions: transactions.filter(|_| !withheld).map(Arc::from),
         early: wire.base_fee_per_gas.0.is_none(),
-        seal,
+        header_rules,
     })
 }
 
@@ -306,18 +306,20 @@ mod tests {
         assert_eq!((read.block.number, read.block.time, read.early), (12, 34, false));
         let listed = [B256::repeat_byte(1), B256::repeat_byte(2)];
         assert_eq!(read.transactions.as_deref(), Some(&listed[..]));
-        assert_eq!(read.seal, Seal::Proven);
+        assert_eq!(read.header_rules, Seal::Proven);
     }
 
     #[test]
     fn a_changed_field_is_a_mismatch_a_missing_or_unknown_one_is_not() {
         assert_eq!(
-            read(&header(|json| json["timestamp"] = "0x23".into())).unwrap().seal,
+            read(&header(|json| json["timestamp"] = "0x23".into()))
+                .unwrap()
+                .header_rules,
             Seal::Mismatch
         );
         let missing = header(|json| json["mixHash"] = serde_json::Value::Null);
         assert_eq!(
-            read(&missing).unwrap().seal,
+            read(&missing).unwrap().header_rules,
             Seal::Incomplete("mixHash is missing".to_owned())
         );
         let foreign = header(|json| {
@@ -325,12 +327,14 @@ mod tests {
             json["extDataHash"] = "0x1".into();
         });
         assert_eq!(
-            read(&foreign).unwrap().seal,
+            read(&foreign).unwrap().header_rules,
             Seal::Incomplete("member \"extDataHash\" is unknown".to_owned())
         );
         // A member that takes no part in the hash changes nothing.
         assert_eq!(
-            read(&header(|json| json["extDataHash"] = "0x1".into())).unwrap().seal,
+            read(&header(|json| json["extDataHash"] = "0x1".into()))
+                .unwrap()
+                .header_rules,
             Seal::Proven
         );
     }
@@ -369,7 +373,7 @@ mod tests {
             for value in &odd {
                 let read = read(&header(|json| json[member] = value.clone())).unwrap();
                 assert_eq!(
-                    read.seal,
+                    read.header_rules,
                     Seal::Incomplete(format!("{member} is missing")),
                     "{member}: {value}"
                 );
@@ -377,7 +381,7 @@ mod tests {
         }
         for value in &odd {
             let read = read(&header(|json| json["transactions"] = value.clone())).unwrap();
-            assert_eq!((read.transactions, read.seal), (None, Seal::Proven), "{value}");
+            assert_eq!((read.transactions, read.header_rules), (None, Seal::Proven), "{value}");
         }
     }
 

@@ -10,12 +10,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::ask::{Ask, Served, Trouble};
+use super::branch::Votes;
 use super::call::Call;
 use super::endpoint::{Endpoint, Refused};
 use super::error::{EndpointError, Wanted};
 use super::header::{self, SealedHeader};
+use super::header_rules::Rules;
 use super::pool::Inner;
-use super::seal::Rules;
 use super::settings::Heads;
 use super::wire::{Body, Quantity, Reply, Unread, replies};
 
@@ -90,14 +91,16 @@ struct Memory {
 
 impl Inner {
     pub(super) async fn heads(&self) -> Result<Heads, EndpointError> {
-        let tags = ["latest", "safe", "finalized"];
-        // A head is what everything else follows from: that it is this chain's is asked in the same breath.
-        let tags = tags.iter().map(|tag| Call::header_tagged(tag));
-        let ask = self.question(tags.chain([Call::chain_id()]).collect(), "the head".to_owned());
-        let mut sightings = tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => return Err(EndpointError::Cancelled),
-            sightings = Box::pin(self.sightings(&ask)) => sightings,
+        let ask = self.head_question();
+        let mut edits = self.edited.subscribe();
+        let mut sightings = loop {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(EndpointError::Cancelled),
+                sightings = Box::pin(self.sightings(&ask)) => break sightings,
+                // Those that are asked may be gone, and others have come. The sender lives as long as the pool.
+                _ = edits.changed() => {}
+            }
         };
         if sightings.is_empty() {
             // None available: the long way, with retries.
@@ -114,6 +117,23 @@ impl Inner {
             (None, Some(last)) => Ok(last),
             (None, None) => Err(self.head_error(Trouble::Absent)),
         }
+    }
+
+    /// A head is what everything else follows from: that it is this chain's is asked in the same breath.
+    fn head_question(&self) -> Ask {
+        let tags = ["latest", "safe", "finalized"];
+        let tags = tags.iter().map(|tag| Call::header_tagged(tag));
+        self.question(tags.chain([Call::chain_id()]).collect(), "the head".to_owned())
+    }
+
+    /// Asks one endpoint for its head, for no other purpose than to see whether and where it answers.
+    pub(super) async fn probe_head(&self, endpoint: &Arc<Endpoint>) -> Result<(), Refused> {
+        let read = reader(&self.rules, true);
+        let sighting = self.attempt_once(endpoint, &self.head_question(), &read).await?;
+        let number = self.of_chain(endpoint, sighting)?.number();
+        let best = self.heads.last().map_or(number, |last| last.latest.number.max(number));
+        endpoint.health().saw_head(number, best, self.options.head_tolerance);
+        Ok(())
     }
 
     fn head_error(&self, trouble: Trouble) -> EndpointError {
@@ -194,7 +214,7 @@ impl Inner {
         while chosen.len() < WITNESSES {
             let Some(endpoint) = self.pick(ask, &tried) else { break };
             tried.push(endpoint.id);
-            if !chosen.is_empty() && endpoint.vitals().is_shunned(Instant::now()) {
+            if !chosen.is_empty() && endpoint.health().is_shunned(Instant::now()) {
                 break;
             }
             let same_class = chosen
@@ -229,13 +249,13 @@ impl Inner {
                 above.number(),
                 below.latest.reference()
             );
-            warn!(chain = %self.chain, endpoint = %high.name, %reason, "head doubted");
-            high.vitals().doubt(&reason);
+            warn!(chain = %self.chain, endpoint = %high.name, %reason, "head not trusted");
+            high.health().suspect(&reason);
             sightings.remove(0);
         }
         let best = sightings.first().map_or(0, |(_, sighting)| sighting.number());
         for (endpoint, sighting) in &sightings {
-            endpoint.vitals().saw_head(sighting.number(), best, tolerance);
+            endpoint.health().saw_head(sighting.number(), best, tolerance);
         }
         let Some(last) = last.filter(|last| sightings.iter().any(|(_, sighting)| !sighting.follows(last))) else {
             return sightings.into_iter().next();
@@ -256,7 +276,7 @@ impl Inner {
             if sighting.follows(&last) || self.hash_at(&by, &ask).await == Some(block.hash) {
                 return Some((by, sighting));
             }
-            let (same, other) = match standing {
+            let Votes { same, other } = match standing {
                 Some(standing) => standing,
                 None => *standing.insert(self.standing(block).await),
             };
@@ -298,12 +318,12 @@ impl Inner {
         endpoints
             .iter()
             .find(|endpoint| endpoint.id == id)
-            .is_none_or(|endpoint| endpoint.vitals().head_since(since))
+            .is_none_or(|endpoint| endpoint.health().head_since(since))
     }
 
     pub(super) async fn next_head(&self) {
         let mut announced = false;
-        for endpoint in self.endpoints().iter() {
+        for endpoint in &self.askable() {
             let Some(socket) = endpoint.socket() else { continue };
             if socket.subscribed().await {
                 announced = true;
@@ -337,7 +357,7 @@ fn reader(
             return Err(Unread::Malformed("three tags and the chain were asked for".to_owned()));
         };
         let latest = header::read(latest.json()?)?;
-        rules.judge(&latest, agreed)?;
+        rules.check(&latest, agreed)?;
         Ok(Sighting {
             chain: chain.read::<Quantity>().ok().map(|chain| ChainId(chain.0)),
             latest,
@@ -351,6 +371,6 @@ fn reader(
 fn tagged(reply: &Reply<'_>, rules: &Rules) -> Result<Option<BlockRef>, Unread> {
     let Reply::Value(json) = reply else { return Ok(None) };
     let header = header::read(json.get())?;
-    rules.judge(&header, true)?;
+    rules.check(&header, true)?;
     Ok(Some(header.reference()))
 }

@@ -1,7 +1,7 @@
 //! How much one endpoint is asked for at once: blocks per `eth_getLogs`, calls per batch, addresses and topics per filter. Each has
 //! a pace of its own, because each is refused for its own reasons.
 
-use super::refusal::Hint;
+use super::rejection::Hint;
 
 /// Blocks of the first `eth_getLogs` to an endpoint nothing is known about.
 const FIRST_RANGE: u64 = 500;
@@ -24,7 +24,7 @@ pub(super) struct Pace {
     /// Full-sized answers since the last refusal.
     answers: u32,
     /// The smallest size that may have been refused, and how often.
-    doubt: Option<(u64, u32)>,
+    suspected: Option<(u64, u32)>,
 }
 
 impl Pace {
@@ -35,7 +35,7 @@ impl Pace {
             ceiling,
             wall: None,
             answers: 0,
-            doubt: None,
+            suspected: None,
         }
     }
 
@@ -57,7 +57,7 @@ impl Pace {
 
     /// A question of this size was answered.
     pub(super) fn answered(&mut self, size: u64) {
-        self.doubt = self.doubt.filter(|(doubted, _)| size < *doubted);
+        self.suspected = self.suspected.filter(|(suspect, _)| size < *suspect);
         if size >= self.size() {
             self.grow();
         }
@@ -84,21 +84,21 @@ impl Pace {
     /// `size` was refused; `next` may fit.
     pub(super) fn refused(&mut self, size: u64, next: u64) {
         self.answers = 0;
-        self.doubt = None;
+        self.suspected = None;
         self.wall = Some(self.wall.map_or(size, |wall| wall.min(size)));
         self.current = self.current.min(float(next.max(1)));
     }
 
     /// Questions of `size` and more failed so many `times` without a word about their size, and `next` may fit.
-    pub(super) fn doubted(&mut self, size: u64, next: u64, times: u32) {
+    pub(super) fn suspect(&mut self, size: u64, next: u64, times: u32) {
         // What was sent before the last refusal was known shows nothing new.
         if size > self.size() {
             return;
         }
-        let before = self.doubt.map_or(0, |(_, times)| times);
+        let before = self.suspected.map_or(0, |(_, times)| times);
         let times = before.saturating_add(times);
         if times < EVIDENCE {
-            self.doubt = Some((size, times));
+            self.suspected = Some((size, times));
         } else {
             self.refused(size, next);
         }
@@ -144,7 +144,7 @@ impl LogRange {
             Some(Hint::Try(size)) if size < blocks => size,
             _ => {
                 let half = (blocks / 2).max(1);
-                self.0.doubted(blocks, half, 1);
+                self.0.suspect(blocks, half, 1);
                 return half;
             }
         }
@@ -212,14 +212,14 @@ mod tests {
     fn failures_between_answers_of_the_same_size_shrink_nothing() {
         let mut pace = Pace::new(100, 100);
         for _ in 0..50 {
-            pace.doubted(100, 50, 2);
+            pace.suspect(100, 50, 2);
             pace.answered(50);
             pace.answered(100);
             assert_eq!(pace.size(), 100);
         }
         // Smaller answers are no evidence for the larger size.
         for _ in 0..EVIDENCE {
-            pace.doubted(100, 50, 1);
+            pace.suspect(100, 50, 1);
             pace.answered(50);
         }
         assert_eq!(pace.size(), 50 + 3);
@@ -246,7 +246,7 @@ mod tests {
                 match event {
                     0 => pace.answered(size),
                     1 => pace.refused(size, size / 2),
-                    _ => pace.doubted(size, size / 2, times),
+                    _ => pace.suspect(size, size / 2, times),
                 }
                 prop_assert!((1..=100).contains(&pace.size()));
             }

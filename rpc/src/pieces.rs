@@ -16,9 +16,9 @@ use super::endpoint::Endpoint;
 use super::error::Wanted;
 use super::log::Logs;
 use super::pool::Inner;
-use super::proof::{Finding, Judged, Want, inspect, place_behind};
+use super::proof::{CheckedHeader, Finding, Want, inspect, place_behind};
 use super::reach::Reach;
-use super::refusal::Hint;
+use super::rejection::Hint;
 use super::wire::{Body, replies, single};
 
 /// Ranges of one span under way at once.
@@ -147,7 +147,7 @@ impl Inner {
             Ok(logs)
         };
         let answer = self.ask(&ask, read).await.map(|Served { value, by }| {
-            by.vitals().log_range.answered(blocks, value.logs.len());
+            by.health().log_range.answered(blocks, value.logs.len());
             Piece {
                 range: range.clone(),
                 logs: Some(value),
@@ -166,9 +166,9 @@ pub(super) fn cut(range: &RangeInclusive<u64>, size: u64) -> (RangeInclusive<u64
 }
 
 /// At level `receipts`: blocks whose proven bloom excludes the filter hold nothing; the others are settled one by one.
-pub(super) fn sift_blooms(headers: &[Judged], want: &Want) -> Sifted {
-    let open = |judged: &Judged| !judged.proven || want.may_match(&judged.header);
-    let places = headers.iter().enumerate().filter(|(_, judged)| open(judged));
+pub(super) fn sift_blooms(headers: &[CheckedHeader], want: &Want) -> Sifted {
+    let open = |checked: &CheckedHeader| !checked.proven || want.may_match(&checked.header);
+    let places = headers.iter().enumerate().filter(|(_, checked)| open(checked));
     let suspect = |(place, _)| Suspect {
         place,
         logs: Vec::new(),
@@ -185,7 +185,7 @@ pub(super) fn sift_blooms(headers: &[Judged], want: &Want) -> Sifted {
 }
 
 /// Compares every block's logs with its header.
-pub(super) fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: Proof) -> Sifted {
+pub(super) fn sift(headers: &[CheckedHeader], pieces: Vec<Piece>, want: &Want, wanted: Proof) -> Sifted {
     let mut sieve = Sieve {
         headers,
         want,
@@ -208,7 +208,7 @@ pub(super) fn sift(headers: &[Judged], pieces: Vec<Piece>, want: &Want, wanted: 
 
 /// One pass over the headers of a span, in order, beside the pieces of its logs.
 struct Sieve<'a> {
-    headers: &'a [Judged],
+    headers: &'a [CheckedHeader],
     want: &'a Want,
     wanted: Proof,
     checker: Checker,
@@ -224,16 +224,16 @@ impl<'a> Sieve<'a> {
             logs, blocks, wrong, ..
         } = logs.unwrap_or_default();
         let (mut rest, mut named) = (logs.into_iter().peekable(), blocks.into_iter().peekable());
-        while let Some(judged) = self.next_within(&range) {
-            let number = judged.header.block.number;
+        while let Some(checked) = self.next_within(&range) {
+            let number = checked.header.block.number;
             let block = named.next_if(|block| block.number == number);
             let first = self.sifted.logs.len();
             while let Some(log) = rest.next_if(|log| log.block_number == number) {
                 self.sifted.logs.push(log);
             }
             while named.next_if(|block| block.number == number).is_some() {}
-            place_behind(&mut self.sifted.logs[first..], &judged.header);
-            let is_elsewhere = block.is_some_and(|block| block.hash != judged.header.block.hash);
+            place_behind(&mut self.sifted.logs[first..], &checked.header);
+            let is_elsewhere = block.is_some_and(|block| block.hash != checked.header.block.hash);
             let finding = if is_elsewhere {
                 Finding::Wrong("its logs name another block")
             } else if !is_sent {
@@ -241,7 +241,7 @@ impl<'a> Sieve<'a> {
             } else if let Some(reason) = wrong.get(&number) {
                 Finding::Wrong(reason)
             } else {
-                inspect(judged, &self.sifted.logs[first..], self.want, &mut self.checker)
+                inspect(checked, &self.sifted.logs[first..], self.want, &mut self.checker)
             };
             // The chain may have moved between two requests: logs of another block are no lie about this one.
             is_wrong |= is_sent && !is_elsewhere && matches!(finding, Finding::Wrong(_));
@@ -258,17 +258,17 @@ impl<'a> Sieve<'a> {
         }));
     }
 
-    fn next_within(&self, range: &RangeInclusive<u64>) -> Option<&'a Judged> {
+    fn next_within(&self, range: &RangeInclusive<u64>) -> Option<&'a CheckedHeader> {
         let next = self.headers.get(self.at);
-        next.filter(|judged| range.contains(&judged.header.block.number))
+        next.filter(|checked| range.contains(&checked.header.block.number))
     }
 
     /// Lowers the span's proof to that of a block whose logs are good enough; the reason why they are not, otherwise.
     fn accept(&mut self, finding: &Finding) -> Option<&'static str> {
         match finding {
             Finding::Fine(proof) => self.sifted.proof = self.sifted.proof.min(*proof),
-            Finding::Doubtful(_) if self.wanted == Proof::Chained => self.sifted.proof = Proof::Chained,
-            Finding::Doubtful(reason) | Finding::Wrong(reason) => return Some(*reason),
+            Finding::Inconclusive(_) if self.wanted == Proof::Chained => self.sifted.proof = Proof::Chained,
+            Finding::Inconclusive(reason) | Finding::Wrong(reason) => return Some(*reason),
         }
         None
     }

@@ -2,14 +2,16 @@
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use alloy_primitives::B256;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use decoders::block::{self, Answers, BlockRef, ChainId, Context, Envelopes, Proof, Span};
-use futures::future::join_all;
-use tokio::time::{sleep, timeout};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -18,23 +20,25 @@ use super::ask::{Ask, Counts, Trouble};
 use super::branch::Votes;
 use super::call::Call;
 use super::choice::wrong_chain;
-use super::endpoint::{Endpoint, Refused};
+use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
 use super::header::{self, SealedHeader};
+use super::header_rules::Rules;
 use super::heads::HeadMemory;
-use super::health::{EndpointHealth, PoolCounters};
-use super::refusal::Refusal;
-use super::seal::Rules;
+use super::health::{Available, ChainCheck};
+use super::rejection::Rejection;
+use super::report::{EndpointHealth, PoolCounters};
 use super::settings::{EndpointSettings, Filter, Header, HeaderHash, Heads, PoolOptions};
 use super::socket::Announcements;
 use super::transport;
-use super::vitals::{Available, ChainCheck};
 use super::wire::{Body, Unread, replies};
 
 /// Looks at unreachable endpoints before [`Pool::connect`] gives up.
 const CONNECT_TRIES: usize = 3;
 /// Longest wait for the first block of the chain, which is only asked for to learn the header rule.
 const PROBE: Duration = Duration::from_secs(2);
+/// How long the other endpoints may take to state their chain once one has.
+const CONNECT_GRACE: Duration = Duration::from_secs(2);
 /// Calldata that weighs as much as a log.
 const LOG_BYTES: usize = 500;
 /// Ranges of one span under way at once, as far as suggestions to planners go.
@@ -56,6 +60,8 @@ impl std::fmt::Debug for Pool {
 }
 
 pub(super) struct Inner {
+    /// For tasks beside the questions, which end with the pool.
+    pub(super) me: Weak<Inner>,
     pub(super) chain: ChainId,
     pub(super) options: PoolOptions,
     pub(super) cancel: CancellationToken,
@@ -68,6 +74,8 @@ pub(super) struct Inner {
     density: Mutex<Density>,
     client: reqwest::Client,
     endpoints: RwLock<Arc<[Arc<Endpoint>]>>,
+    /// Announces that endpoints have come or gone.
+    pub(super) edited: watch::Sender<()>,
 }
 
 /// What a block holds, smoothed over the last spans.
@@ -96,7 +104,8 @@ impl Pool {
             Endpoint::new(&settings, &options, &client, Arc::clone(&announcements)).map(Arc::new)
         };
         let all = endpoints.into_iter().map(new).collect::<Result<Vec<_>, _>>()?;
-        let inner = Inner {
+        let inner = Arc::new_cyclic(|me| Inner {
+            me: me.clone(),
             chain,
             rules: Arc::new(Rules::new(options.header_hash)),
             counts: Counts::default(),
@@ -108,8 +117,9 @@ impl Pool {
             client,
             options,
             cancel,
-        };
-        let pool = Pool { inner: Arc::new(inner) };
+            edited: watch::Sender::default(),
+        });
+        let pool = Pool { inner };
         let cancelled = pool.inner.cancel.clone();
         tokio::select! {
             biased;
@@ -242,7 +252,13 @@ impl Pool {
         Box::pin(self.inner.next_head()).await;
     }
 
-    /// Takes over an edited registry. Endpoints that stay keep their history; new ones are checked before their first use.
+    /// Announces, from now on, that endpoints have come or gone: what failed may succeed.
+    pub fn edits(&self) -> watch::Receiver<()> {
+        self.inner.edited.subscribe()
+    }
+
+    /// Takes over an edited registry. Endpoints that stay keep their history; new ones have to answer before anything waits for
+    /// them, unless none of the others does. Questions under way are asked anew.
     pub fn replace_endpoints(&self, endpoints: Vec<EndpointSettings>) {
         let inner = &self.inner;
         let old = inner.endpoints();
@@ -264,7 +280,14 @@ impl Pool {
             }
         }
         info!(chain = %inner.chain, endpoints = new.len(), "endpoints replaced");
+        let stays = |endpoint: &Arc<Endpoint>, others: &[Arc<Endpoint>]| {
+            others.iter().any(|other| Arc::ptr_eq(other, endpoint))
+        };
+        let is_other = old.len() != new.len() || !old.iter().all(|endpoint| stays(endpoint, &new));
         *inner.endpoints.write().unwrap_or_else(PoisonError::into_inner) = new.into();
+        if is_other {
+            inner.edited.send_replace(());
+        }
         inner.announcements.bell.notify_one();
     }
 
@@ -273,7 +296,7 @@ impl Pool {
         self.inner
             .endpoints()
             .iter()
-            .map(|endpoint| endpoint.health())
+            .map(|endpoint| endpoint.report())
             .collect()
     }
 
@@ -282,8 +305,8 @@ impl Pool {
     ///
     /// # Errors
     /// [`EndpointError`]; transient ones are worth another try.
-    pub async fn accompany(&self, span: &mut Span, filter: &Filter) -> Result<(), EndpointError> {
-        Box::pin(self.inner.accompany_span(span, filter)).await
+    pub async fn add_siblings(&self, span: &mut Span, filter: &Filter) -> Result<(), EndpointError> {
+        Box::pin(self.inner.add_sibling_logs(span, filter)).await
     }
 
     /// Receipts of single transactions read since this was asked last.
@@ -325,12 +348,14 @@ impl Inner {
             .with_max_times(CONNECT_TRIES - 1)
             .build();
         loop {
-            let checks = endpoints.iter().map(|endpoint| self.check(endpoint));
-            let failed: Vec<Refused> = join_all(checks).await.into_iter().flatten().collect();
+            let failed = self.check_all(&endpoints).await;
             if endpoints
                 .iter()
-                .any(|endpoint| matches!(endpoint.vitals().chain, ChainCheck::Right { .. }))
+                .any(|endpoint| matches!(endpoint.health().chain, ChainCheck::Right { .. }))
             {
+                for (endpoint, reason) in failed {
+                    warn!(%chain, %endpoint, %reason, "endpoint cannot be used at present");
+                }
                 return Ok(());
             }
             let wrong: Vec<String> = endpoints.iter().filter_map(wrong_chain).collect();
@@ -341,27 +366,60 @@ impl Inner {
                 });
             }
             let Some(wait) = waits.next() else {
-                let cause =
-                    |(endpoint, refused): (&Arc<Endpoint>, &Refused)| format!("{}: {}", endpoint.name, refused.detail);
-                let causes = endpoints.iter().zip(&failed).map(cause).collect::<Vec<_>>().join("; ");
                 return Err(EndpointError::Unreachable {
                     chain,
                     wanted: "its chain id".to_owned(),
-                    causes,
+                    causes: named(&failed),
                 });
             };
             sleep(wait).await;
         }
     }
 
-    async fn check(&self, endpoint: &Endpoint) -> Option<Refused> {
-        let refused = endpoint
-            .check_chain(self.chain, self.options.request_timeout)
-            .await
-            .err()?;
-        warn!(chain = %self.chain, endpoint = %endpoint.name, reason = %refused.detail, "endpoint cannot be used at present");
-        endpoint.failed(&refused);
-        Some(refused)
+    /// Asks every endpoint which chain it serves, and returns the names of those that cannot be used, and why. Once one can, the
+    /// others have a moment: they are probed later. While none answers, a warning is logged soon.
+    async fn check_all(&self, endpoints: &[Arc<Endpoint>]) -> Vec<(String, String)> {
+        let (began, chain) = (Instant::now(), self.chain);
+        let (mut failed, mut is_logged) = (Vec::new(), false);
+        let mut until: Option<Instant> = None;
+        let mut checks: FuturesUnordered<_> = endpoints.iter().map(|endpoint| self.check(endpoint)).collect();
+        loop {
+            let limit = until.unwrap_or(began + self.options.request_timeout / 3);
+            tokio::select! {
+                biased;
+                checked = checks.next() => match checked {
+                    None => return failed,
+                    Some(Ok(())) => {
+                        until.get_or_insert_with(|| Instant::now() + CONNECT_GRACE);
+                    }
+                    Some(Err(cause)) => failed.push(cause),
+                },
+                () = sleep_until(limit), if until.is_some() || !is_logged => {
+                    if until.is_some() {
+                        return failed;
+                    }
+                    is_logged = true;
+                    let silent = endpoints.iter().filter(|endpoint| !failed.iter().any(|(name, _)| *name == endpoint.name));
+                    let silent = silent.map(|endpoint| (endpoint.name.clone(), "has not answered yet".to_owned()));
+                    let causes = named(&silent.chain(failed.iter().cloned()).collect::<Vec<_>>());
+                    warn!(%chain, endpoints = %causes, "no endpoint answers; correct one, or add another, with `indexer registry endpoints`");
+                }
+            }
+        }
+    }
+
+    async fn check(&self, endpoint: &Endpoint) -> Result<(), (String, String)> {
+        let checked = endpoint.check_chain(self.chain, self.options.request_timeout).await;
+        match checked {
+            Ok(()) => {
+                endpoint.health().healthy();
+                Ok(())
+            }
+            Err(refused) => {
+                endpoint.failed(&refused);
+                Err((endpoint.name.clone(), refused.detail))
+            }
+        }
     }
 
     /// A question of the ordinary kind.
@@ -417,7 +475,7 @@ impl Inner {
                 move |bodies: &[Body]| {
                     let header = header::read(replies(bodies)?.first().ok_or(Unread::Absent)?.json()?)?;
                     check_wanted(&header, &wanted)?;
-                    rules.judge(&header, agreed)?;
+                    rules.check(&header, agreed)?;
                     Ok(header)
                 }
             })
@@ -441,7 +499,7 @@ impl Inner {
             Trouble::NoEndpoints => EndpointError::NoEndpoints { chain },
             Trouble::Cancelled => EndpointError::Cancelled,
             // An endpoint that changed its chain while in use may change back.
-            Trouble::WrongChain(found) if !self.endpoints().iter().any(|endpoint| endpoint.vitals().was_right) => {
+            Trouble::WrongChain(found) if !self.endpoints().iter().any(|endpoint| endpoint.health().was_right) => {
                 EndpointError::WrongChain { chain, found }
             }
             Trouble::Unreachable(causes) | Trouble::Refused(causes) | Trouble::WrongChain(causes) => {
@@ -463,14 +521,14 @@ impl Inner {
     pub(super) fn blame(&self, endpoint: &Endpoint, reason: &str) {
         warn!(chain = %self.chain, endpoint = %endpoint.name, %reason, "an endpoint's answer was wrong");
         super::ask::count(&self.counts.lies);
-        endpoint.failed(&endpoint.refused(Refusal::Lie, reason));
+        endpoint.failed(&endpoint.refused(Rejection::Lie, reason));
     }
 
     /// Blocks per `eth_getLogs` that the preferred endpoints take at present.
     pub(super) fn log_blocks(&self) -> u64 {
-        let now = tokio::time::Instant::now();
-        let endpoints = self.endpoints();
-        let usable = |endpoint: &&Arc<Endpoint>| endpoint.vitals().available(now) == Available::Now;
+        let now = Instant::now();
+        let endpoints = self.askable();
+        let usable = |endpoint: &&Arc<Endpoint>| endpoint.health().available(now) == Available::Now;
         let best = endpoints
             .iter()
             .filter(usable)
@@ -481,7 +539,7 @@ impl Inner {
             .filter(usable)
             .filter(|endpoint| Some(endpoint.priority()) == best);
         ranges
-            .map(|endpoint| endpoint.vitals().log_range.blocks())
+            .map(|endpoint| endpoint.health().log_range.blocks())
             .max()
             .unwrap_or(1)
     }
@@ -511,6 +569,12 @@ fn per_block(blocks: usize, logs: usize) -> f64 {
 
 fn smoothed(known: f64, seen: f64) -> f64 {
     known * 0.7 + seen * 0.3
+}
+
+/// Endpoints with what each is blamed for.
+fn named(causes: &[(String, String)]) -> String {
+    let causes = causes.iter().map(|(name, cause)| format!("{name}: {cause}"));
+    causes.collect::<Vec<_>>().join("; ")
 }
 
 /// The header is the one asked for.

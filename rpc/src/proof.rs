@@ -80,7 +80,7 @@ impl Want {
 
 /// A header, and whether its hash was recomputed.
 #[derive(Clone, Debug)]
-pub(super) struct Judged {
+pub(super) struct CheckedHeader {
     pub(super) header: SealedHeader,
     pub(super) proven: bool,
 }
@@ -91,14 +91,14 @@ pub(super) enum Finding {
     /// As far as the bloom shows; proven at this level.
     Fine(Proof),
     /// The logs may be wrong or too few; why.
-    Doubtful(&'static str),
+    Inconclusive(&'static str),
     /// The logs contradict the header.
     Wrong(&'static str),
 }
 
 /// Compares the logs given for a block with its header.
-pub(super) fn inspect(judged: &Judged, logs: &[Log], want: &Want, checker: &mut Checker) -> Finding {
-    let Judged { header, proven: true } = judged else {
+pub(super) fn inspect(checked: &CheckedHeader, logs: &[Log], want: &Want, checker: &mut Checker) -> Finding {
+    let CheckedHeader { header, proven: true } = checked else {
         return Finding::Fine(Proof::Chained);
     };
     let uncommitted = want.uncommitted(&header.reference());
@@ -116,9 +116,9 @@ pub(super) fn inspect(judged: &Judged, logs: &[Log], want: &Want, checker: &mut 
         }
     }
     if logs.is_empty() && want.bits.may_match(&header.bloom) {
-        Finding::Doubtful("its bloom promises logs, but none came")
+        Finding::Inconclusive("its bloom promises logs, but none came")
     } else if logs.last().is_some_and(|log| log.log_index > MAX_LOG_INDEX) {
-        Finding::Doubtful("a log of it stands at an index no id can hold")
+        Finding::Inconclusive("a log of it stands at an index no id can hold")
     } else {
         Finding::Fine(level)
     }
@@ -175,15 +175,15 @@ impl Settled {
 
 /// Reads `eth_getBlockReceipts` for a header and proves as much as can be: the root, or else that the logs of all
 /// receipts together give exactly the header's bloom.
-pub(super) fn read_receipts(json: &str, judged: &Judged, want: &Want) -> Result<Settled, Unread> {
-    prove_receipts(Receipts::read(json, &judged.header)?, judged, want)
+pub(super) fn read_receipts(json: &str, checked: &CheckedHeader, want: &Want) -> Result<Settled, Unread> {
+    prove_receipts(Receipts::read(json, &checked.header)?, checked, want)
 }
 
-fn prove_receipts(mut receipts: Receipts, judged: &Judged, want: &Want) -> Result<Settled, Unread> {
-    let header = &judged.header;
+fn prove_receipts(mut receipts: Receipts, checked: &CheckedHeader, want: &Want) -> Result<Settled, Unread> {
+    let header = &checked.header;
     let mut extra = receipts.split_off(want.uncommitted(&header.reference()));
     let proof = match receipts.prove(header) {
-        _ if !judged.proven => Proof::Chained,
+        _ if !checked.proven => Proof::Chained,
         Proven::Root => Proof::Receipts,
         Proven::Other => {
             receipts.check_block(header)?;
@@ -243,15 +243,15 @@ impl Inner {
     /// `first` is the answer that is suspected, and who gave it.
     pub(super) async fn settle(
         &self,
-        judged: &Judged,
+        checked: &CheckedHeader,
         want: &Arc<Want>,
         first: Option<(&[Log], &Arc<Endpoint>)>,
     ) -> Result<Settled, Trouble> {
         let mut shun: Vec<i32> = first.iter().map(|(_, by)| by.id).collect();
         let mut liars = Vec::new();
-        if judged.proven {
-            match self.by_receipts(judged, want, shun.clone()).await {
-                Ok(settled) => return Ok(self.corrected(settled, judged, want, first)),
+        if checked.proven {
+            match self.by_receipts(checked, want, shun.clone()).await {
+                Ok(settled) => return Ok(self.corrected(settled, checked, want, first)),
                 Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => {
                     return Err(trouble);
                 }
@@ -262,7 +262,7 @@ impl Inner {
         }
         shun.extend(&liars);
         let opinion = async {
-            let (logs, by) = self.second_opinion(judged, want, shun).await?;
+            let (logs, by) = self.second_opinion(checked, want, shun).await?;
             self.trusted(&by, &liars)?;
             Ok::<_, Trouble>((logs, by))
         };
@@ -270,18 +270,18 @@ impl Inner {
             Ok(opinion) => opinion,
             Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => return Err(trouble),
             Err(trouble) => {
-                let settled = self.by_single_receipts(judged, want).await.map_err(|_| trouble)?;
-                return Ok(self.corrected(settled, judged, want, first));
+                let settled = self.by_single_receipts(checked, want).await.map_err(|_| trouble)?;
+                return Ok(self.corrected(settled, checked, want, first));
             }
         };
-        let mut proof = match inspect(judged, &logs, want, &mut Checker::default()) {
+        let mut proof = match inspect(checked, &logs, want, &mut Checker::default()) {
             Finding::Fine(proof) => proof,
-            Finding::Doubtful(_) => Proof::Bloom,
+            Finding::Inconclusive(_) => Proof::Bloom,
             Finding::Wrong(reason) => return Err(lied(&by, reason)),
         };
         let alone = first.is_none_or(|(_, first)| first.id == by.id);
-        if logs.is_empty() && alone && proof == Proof::Bloom && want.may_match(&judged.header) {
-            warn!(chain = %self.chain, endpoint = %by.name, block = %judged.header.reference(), "no second witness that a block has no matching logs");
+        if logs.is_empty() && alone && proof == Proof::Bloom && want.may_match(&checked.header) {
+            warn!(chain = %self.chain, endpoint = %by.name, block = %checked.header.reference(), "no second witness that a block has no matching logs");
             proof = Proof::Chained;
         }
         let settled = Settled::new(logs, proof);
@@ -293,11 +293,11 @@ impl Inner {
     fn corrected(
         &self,
         settled: Settled,
-        judged: &Judged,
+        checked: &CheckedHeader,
         want: &Want,
         first: Option<(&[Log], &Arc<Endpoint>)>,
     ) -> Settled {
-        self.note_level(&settled, judged);
+        self.note_level(&settled, checked);
         let corrected = first.map_or(Corrected::No, |(logs, _)| settled.corrects(logs, want));
         Settled { corrected, ..settled }
     }
@@ -310,8 +310,8 @@ impl Inner {
         Ok(())
     }
 
-    fn note_level(&self, settled: &Settled, judged: &Judged) {
-        if judged.proven && settled.proof < Proof::Receipts {
+    fn note_level(&self, settled: &Settled, checked: &CheckedHeader) {
+        if checked.proven && settled.proof < Proof::Receipts {
             count(&self.counts.unprovable);
         }
     }
@@ -319,12 +319,14 @@ impl Inner {
     /// The logs of several blocks by their receipts, asked for in one batch; `None` where those of a block were not had.
     pub(super) async fn all_by_receipts(
         &self,
-        blocks: &[Judged],
+        blocks: &[CheckedHeader],
         want: &Arc<Want>,
     ) -> Result<Vec<Option<Settled>>, Trouble> {
-        let calls = blocks.iter().map(|judged| Call::receipts_of(judged.header.reference()));
+        let calls = blocks
+            .iter()
+            .map(|checked| Call::receipts_of(checked.header.reference()));
         let ask = Ask {
-            block: blocks.iter().map(|judged| judged.header.block.number).max(),
+            block: blocks.iter().map(|checked| checked.header.block.number).max(),
             receipts: true,
             each: true,
             in_part: true,
@@ -334,7 +336,7 @@ impl Inner {
         let (asked, want) = (blocks.to_vec(), Arc::clone(want));
         let read = move |bodies: &[Body]| {
             let replies = replies(bodies)?;
-            let read = |(judged, reply): (&Judged, &Reply<'_>)| read_receipts(reply.json()?, judged, &want);
+            let read = |(checked, reply): (&CheckedHeader, &Reply<'_>)| read_receipts(reply.json()?, checked, &want);
             let mut settled = Vec::with_capacity(asked.len());
             let mut cause = Unread::Absent;
             for one in asked.iter().zip(&replies).map(read) {
@@ -354,18 +356,18 @@ impl Inner {
             }
         };
         let Served { value: settled, by } = self.ask(&ask, read).await?;
-        by.vitals().had_receipts();
-        for (settled, judged) in settled.iter().zip(blocks) {
+        by.health().had_receipts();
+        for (settled, checked) in settled.iter().zip(blocks) {
             if let Some(settled) = settled {
-                self.note_level(settled, judged);
+                self.note_level(settled, checked);
             }
         }
         Ok(settled)
     }
 
-    async fn by_receipts(&self, judged: &Judged, want: &Arc<Want>, shun: Vec<i32>) -> Result<Settled, Trouble> {
-        let block = judged.header.reference();
-        let (judged, want) = (judged.clone(), Arc::clone(want));
+    async fn by_receipts(&self, checked: &CheckedHeader, want: &Arc<Want>, shun: Vec<i32>) -> Result<Settled, Trouble> {
+        let block = checked.header.reference();
+        let (checked, want) = (checked.clone(), Arc::clone(want));
         let ask = Ask {
             block: Some(block.number),
             receipts: true,
@@ -378,17 +380,17 @@ impl Inner {
         };
         let read = move |bodies: &[Body]| {
             let replies = replies(bodies)?;
-            read_receipts(replies.first().ok_or(Unread::Absent)?.json()?, &judged, &want)
+            read_receipts(replies.first().ok_or(Unread::Absent)?.json()?, &checked, &want)
         };
         let Served { value, by } = self.ask(&ask, read).await?;
-        by.vitals().had_receipts();
+        by.health().had_receipts();
         Ok(value)
     }
 
     /// A block that is neither to be had whole nor by its logs: the receipts of its transactions, one by one.
-    async fn by_single_receipts(&self, judged: &Judged, want: &Arc<Want>) -> Result<Settled, Trouble> {
-        let transactions = judged.header.transactions.clone().ok_or(Trouble::Unsupported)?;
-        let number = judged.header.block.number;
+    async fn by_single_receipts(&self, checked: &CheckedHeader, want: &Arc<Want>) -> Result<Settled, Trouble> {
+        let transactions = checked.header.transactions.clone().ok_or(Trouble::Unsupported)?;
+        let number = checked.header.block.number;
         if transactions.is_empty() || transactions.len() > SINGLE_RECEIPTS {
             return Err(Trouble::Unsupported);
         }
@@ -399,9 +401,9 @@ impl Inner {
             patience: self.options.logs_timeout,
             ..self.question(calls, format!("the receipts of block {number}, one by one"))
         };
-        let (judged, want) = (judged.clone(), Arc::clone(want));
+        let (checked, want) = (checked.clone(), Arc::clone(want));
         let read = move |bodies: &[Body]| {
-            prove_receipts(Receipts::of_each(&replies(bodies)?, &judged.header)?, &judged, &want)
+            prove_receipts(Receipts::of_each(&replies(bodies)?, &checked.header)?, &checked, &want)
         };
         Ok(self.ask(&ask, read).await?.value)
     }
@@ -410,25 +412,25 @@ impl Inner {
     /// the block has none in either form of the question.
     async fn second_opinion(
         &self,
-        judged: &Judged,
+        checked: &CheckedHeader,
         want: &Arc<Want>,
         shun: Vec<i32>,
     ) -> Result<(Vec<Log>, Arc<Endpoint>), Trouble> {
-        match self.opinion(judged, want, shun.clone(), false).await {
-            Err(Trouble::Absent) => self.opinion(judged, want, shun, true).await,
+        match self.opinion(checked, want, shun.clone(), false).await {
+            Err(Trouble::Absent) => self.opinion(checked, want, shun, true).await,
             opinion => opinion,
         }
     }
 
     async fn opinion(
         &self,
-        judged: &Judged,
+        checked: &CheckedHeader,
         want: &Arc<Want>,
         shun: Vec<i32>,
         may_be_empty: bool,
     ) -> Result<(Vec<Log>, Arc<Endpoint>), Trouble> {
-        let block = judged.header.reference();
-        let (judged, want) = (judged.clone(), Arc::clone(want));
+        let block = checked.header.reference();
+        let (checked, want) = (checked.clone(), Arc::clone(want));
         let ask = Ask {
             block: Some(block.number),
             patience: self.options.logs_timeout,
@@ -439,11 +441,11 @@ impl Inner {
             )
         };
         let read = move |bodies: &[Body]| {
-            let logs = logs_of_block(Logs::joined(&replies(bodies)?)?, &judged.header, &want)?;
-            match inspect(&judged, &logs, &want, &mut Checker::default()) {
+            let logs = logs_of_block(Logs::joined(&replies(bodies)?)?, &checked.header, &want)?;
+            match inspect(&checked, &logs, &want, &mut Checker::default()) {
                 Finding::Wrong(reason) => Err(Unread::Lie(format!("{reason} (block {})", block.number))),
-                Finding::Doubtful(_) if logs.is_empty() && !may_be_empty => Err(Unread::Absent),
-                Finding::Fine(_) | Finding::Doubtful(_) => Ok(logs),
+                Finding::Inconclusive(_) if logs.is_empty() && !may_be_empty => Err(Unread::Absent),
+                Finding::Fine(_) | Finding::Inconclusive(_) => Ok(logs),
             }
         };
         let served = self.ask(&ask, read).await?;

@@ -203,7 +203,7 @@ impl Receipts {
                 .iter()
                 .any(|receipt| matches!(receipt.status, Status::Flag(_)))
         {
-            Proven::Unknown("receipts from before EIP-658 lack their state root")
+            Proven::Unknown("receipts from before EIP-658 have no state root")
         } else if !self.receipts.iter().all(ethereum) {
             Proven::Unknown("a transaction type has receipt rules of its own")
         } else {
@@ -357,7 +357,7 @@ mod tests {
             receipts_root,
             transactions: Some(Arc::from([TRANSACTION])),
             early: false,
-            seal: Seal::Proven,
+            header_rules: Seal::Proven,
         }
     }
 

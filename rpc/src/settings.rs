@@ -144,7 +144,7 @@ impl Filter {
 
     /// Whether `span`, asked for with this filter, holds everything there is to know of the log: holds it, or shows that there
     /// is none.
-    pub fn tells(&self, span: &Span, log: &Log) -> bool {
+    pub fn settles(&self, span: &Span, log: &Log) -> bool {
         self.is_by_topic(span, log) || self.whole.contains(&log.address)
     }
 

@@ -19,12 +19,12 @@ use super::call::Call;
 use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
 use super::header;
+use super::header_rules::Rules;
 use super::log::Logs;
 use super::pieces::{Compared, Piece, Sifted, Suspect, sift, sift_blooms};
 use super::pool::Inner;
-use super::proof::{Corrected, Finding, Judged, Settled, Want, inspect, logs_of_block, read_receipts};
+use super::proof::{CheckedHeader, Corrected, Finding, Settled, Want, inspect, logs_of_block, read_receipts};
 use super::reach::Reach;
-use super::seal::Rules;
 use super::settings::Filter;
 use super::wire::{Body, Reply, Unread, replies};
 
@@ -39,7 +39,7 @@ const RESTARTS: usize = 3;
 /// A range as it was read.
 struct Ranged {
     span: Span,
-    headers: Arc<Vec<Judged>>,
+    headers: Arc<Vec<CheckedHeader>>,
     /// Blocks whose transactions are whole.
     whole: FxHashSet<u64>,
 }
@@ -52,12 +52,12 @@ impl Inner {
         wanted: Proof,
     ) -> Result<Span, EndpointError> {
         let want = Want::new(self.chain, filter, self.options.state_sync_logs);
-        let (judged, settled) = self
+        let (checked, settled) = self
             .block(block, &want, wanted)
             .await
             .map_err(|trouble| self.error(trouble, &Wanted::Hash(block.hash)))?;
-        let block = judged.header.block;
-        let (parent_hash, number) = (judged.header.parent_hash, block.number);
+        let block = checked.header.block;
+        let (parent_hash, number) = (checked.header.parent_hash, block.number);
         let mut span = Span {
             chain: self.chain,
             range: number..=number,
@@ -68,18 +68,23 @@ impl Inner {
             context: Context::default(),
         };
         let whole = settled.whole.then_some(number).into_iter().collect();
-        span.context.whole = self.accompany(&[judged], &mut span.logs, &whole, &want).await?;
+        span.context.whole = self.add_siblings(&[checked], &mut span.logs, &whole, &want).await?;
         Ok(span)
     }
 
-    async fn block(&self, block: BlockRef, want: &Arc<Want>, wanted: Proof) -> Result<(Judged, Settled), Trouble> {
+    async fn block(
+        &self,
+        block: BlockRef,
+        want: &Arc<Want>,
+        wanted: Proof,
+    ) -> Result<(CheckedHeader, Settled), Trouble> {
         let mut liars = Vec::new();
         if wanted == Proof::Receipts && !self.rules.opaque() && self.receipts_known() {
             match self.with_receipts(block, want).await {
-                Ok((judged, Ok(settled))) => return Ok((judged, settled)),
-                Ok((judged, Err(_))) => {
-                    let settled = self.settle(&judged, want, None).await?;
-                    return Ok((judged, settled));
+                Ok((checked, Ok(settled))) => return Ok((checked, settled)),
+                Ok((checked, Err(_))) => {
+                    let settled = self.settle(&checked, want, None).await?;
+                    return Ok((checked, settled));
                 }
                 Err(Trouble::Unproven { liars: caught, .. }) => liars = caught,
                 Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => {
@@ -88,25 +93,25 @@ impl Inner {
                 Err(_) => {}
             }
         }
-        let (judged, logs, by) = match self.with_logs(block, want, liars.clone()).await {
+        let (checked, logs, by) = match self.with_logs(block, want, liars.clone()).await {
             Ok(Served {
-                value: (judged, logs),
+                value: (checked, logs),
                 by,
-            }) => (judged, logs, by),
+            }) => (checked, logs, by),
             Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => return Err(trouble),
             Err(trouble) => return self.dense(block, want).await.map_err(|_| trouble),
         };
         self.trusted(&by, &liars)?;
-        match inspect(&judged, &logs, want, &mut Checker::default()) {
-            Finding::Fine(proof) => Ok((judged, Settled::new(logs, proof))),
-            Finding::Doubtful(_) if wanted == Proof::Chained => Ok((judged, Settled::new(logs, Proof::Chained))),
-            Finding::Doubtful(_) | Finding::Wrong(_) => {
+        match inspect(&checked, &logs, want, &mut Checker::default()) {
+            Finding::Fine(proof) => Ok((checked, Settled::new(logs, proof))),
+            Finding::Inconclusive(_) if wanted == Proof::Chained => Ok((checked, Settled::new(logs, Proof::Chained))),
+            Finding::Inconclusive(_) | Finding::Wrong(_) => {
                 count(&self.counts.suspects);
-                let settled = self.settle(&judged, want, Some((&logs, &by))).await?;
+                let settled = self.settle(&checked, want, Some((&logs, &by))).await?;
                 if settled.corrected == Corrected::Content {
-                    self.blame_for_logs(&by, &[judged.header.block.number]);
+                    self.blame_for_logs(&by, &[checked.header.block.number]);
                 }
-                Ok((judged, settled))
+                Ok((checked, settled))
             }
         }
     }
@@ -116,7 +121,7 @@ impl Inner {
         &self,
         block: BlockRef,
         want: &Arc<Want>,
-    ) -> Result<(Judged, Result<Settled, Unread>), Trouble> {
+    ) -> Result<(CheckedHeader, Result<Settled, Unread>), Trouble> {
         let ask = Ask {
             receipts: true,
             patience: self.options.logs_timeout,
@@ -133,28 +138,28 @@ impl Inner {
                     let [header, receipts] = replies.as_slice() else {
                         return Err(Unread::Absent);
                     };
-                    let judged = sealed(header, block, &rules, agreed)?;
-                    let settled = match receipts.json().and_then(|json| read_receipts(json, &judged, &want)) {
+                    let checked = sealed(header, block, &rules, agreed)?;
+                    let settled = match receipts.json().and_then(|json| read_receipts(json, &checked, &want)) {
                         Ok(settled) => Ok(settled),
                         Err(lie @ (Unread::Lie(_) | Unread::Unprovable(_) | Unread::Elsewhere(_))) => return Err(lie),
                         Err(unread) => Err(unread),
                     };
-                    Ok((judged, settled))
+                    Ok((checked, settled))
                 }
             })
             .await?;
-        let (judged, settled) = served.value;
+        let (checked, settled) = served.value;
         if settled.is_ok() {
-            served.by.vitals().had_receipts();
+            served.by.health().had_receipts();
         }
         if settled.as_ref().is_ok_and(|settled| settled.proof < Proof::Receipts) {
-            count(if judged.proven {
+            count(if checked.proven {
                 &self.counts.unprovable
             } else {
                 &self.counts.opaque
             });
         }
-        Ok((judged, settled))
+        Ok((checked, settled))
     }
 
     /// Header and matching logs in one request.
@@ -163,7 +168,7 @@ impl Inner {
         block: BlockRef,
         want: &Arc<Want>,
         shun: Vec<i32>,
-    ) -> Result<Served<(Judged, Vec<Log>)>, Trouble> {
+    ) -> Result<Served<(CheckedHeader, Vec<Log>)>, Trouble> {
         let mut calls = vec![Call::header_of_block(block)];
         calls.extend(Call::logs_of(block, &want.filter));
         let ask = Ask {
@@ -179,9 +184,9 @@ impl Inner {
                     let [header, logs @ ..] = replies.as_slice() else {
                         return Err(Unread::Absent);
                     };
-                    let judged = sealed(header, block, &rules, agreed)?;
-                    let logs = logs_of_block(Logs::joined(logs)?, &judged.header, &want)?;
-                    Ok((judged, logs))
+                    let checked = sealed(header, block, &rules, agreed)?;
+                    let logs = logs_of_block(Logs::joined(logs)?, &checked.header, &want)?;
+                    Ok((checked, logs))
                 }
             })
             .await?;
@@ -192,7 +197,7 @@ impl Inner {
     }
 
     /// A block whose logs no endpoint sends together with its header.
-    async fn dense(&self, block: BlockRef, want: &Arc<Want>) -> Result<(Judged, Settled), Trouble> {
+    async fn dense(&self, block: BlockRef, want: &Arc<Want>) -> Result<(CheckedHeader, Settled), Trouble> {
         let ask = self.question(vec![Call::header_of_block(block)], format!("block {block}"));
         let served = self
             .ask_sealed(&ask, |agreed| {
@@ -203,9 +208,9 @@ impl Inner {
                 }
             })
             .await?;
-        let judged = served.value;
-        let settled = self.settle(&judged, want, None).await?;
-        Ok((judged, settled))
+        let checked = served.value;
+        let settled = self.settle(&checked, want, None).await?;
+        Ok((checked, settled))
     }
 
     pub(super) async fn range_span(
@@ -227,7 +232,7 @@ impl Inner {
                     headers,
                     whole,
                 }) => {
-                    span.context.whole = self.accompany(&headers, &mut span.logs, &whole, &want).await?;
+                    span.context.whole = self.add_siblings(&headers, &mut span.logs, &whole, &want).await?;
                     self.learn_density(span.blocks.len(), span.logs.len());
                     return Ok(span);
                 }
@@ -261,8 +266,8 @@ impl Inner {
             };
             futures::try_join!(self.headers(range, shun, &reach), pieces)?
         };
-        headers.retain(|judged| reach.holds(judged.header.block.number));
-        let unproven = headers.iter().filter(|judged| !judged.proven).count();
+        headers.retain(|checked| reach.holds(checked.header.block.number));
+        let unproven = headers.iter().filter(|checked| !checked.proven).count();
         self.counts
             .opaque
             .fetch_add(u64::try_from(unproven).unwrap_or(0), Ordering::Relaxed);
@@ -286,7 +291,7 @@ impl Inner {
 
     async fn sifted(
         &self,
-        headers: &Arc<Vec<Judged>>,
+        headers: &Arc<Vec<CheckedHeader>>,
         pieces: Vec<Piece>,
         want: &Arc<Want>,
         wanted: Proof,
@@ -300,7 +305,7 @@ impl Inner {
     fn as_far_as_read(
         &self,
         range: &RangeInclusive<u64>,
-        (mut headers, (settled, mut whole)): (Arc<Vec<Judged>>, (Settled, FxHashSet<u64>)),
+        (mut headers, (settled, mut whole)): (Arc<Vec<CheckedHeader>>, (Settled, FxHashSet<u64>)),
         reach: &Reach,
         wanted: Proof,
     ) -> Result<Ranged, Broken> {
@@ -312,15 +317,15 @@ impl Inner {
             }
             debug!(chain = %self.chain, start, first, end, ?trouble, "a span is read in part");
             end = first - 1;
-            Arc::make_mut(&mut headers).retain(|judged| judged.header.block.number <= end);
+            Arc::make_mut(&mut headers).retain(|checked| checked.header.block.number <= end);
             logs.retain(|log| log.block_number <= end);
             whole.retain(|number| *number <= end);
         }
         let span = Span {
             chain: self.chain,
             range: start..=end,
-            parent_hash: headers.first().map(|judged| judged.header.parent_hash),
-            blocks: headers.iter().map(|judged| judged.header.block).collect(),
+            parent_hash: headers.first().map(|checked| checked.header.parent_hash),
+            blocks: headers.iter().map(|checked| checked.header.block).collect(),
             logs,
             proof: proof.min(wanted),
             context: Context::default(),
@@ -333,16 +338,16 @@ impl Inner {
         let (endpoints, now) = (self.endpoints(), Instant::now());
         let mut knowing = endpoints
             .iter()
-            .filter(|endpoint| !endpoint.vitals().spares_receipts(now));
+            .filter(|endpoint| !endpoint.health().spares_receipts(now));
         // One that fails is not waited for where another answers without.
-        let answers = |endpoint: &Arc<Endpoint>| !endpoint.vitals().failing(now);
+        let answers = |endpoint: &Arc<Endpoint>| !endpoint.health().failing(now);
         knowing.any(answers) || !endpoints.iter().any(answers)
     }
 
     /// Asks for the receipts of many blocks in batches. Where a batch fails, each of its blocks is left to be settled on its own.
     async fn prove_together(
         &self,
-        headers: &[Judged],
+        headers: &[CheckedHeader],
         sifted: Sifted,
         want: &Arc<Want>,
         or_logs: bool,
@@ -355,7 +360,8 @@ impl Inner {
         let batches = together.chunks(RECEIPTS_TOGETHER.min(self.options.batch.max(1)));
         let batches: Vec<BoxFuture<'_, _>> = batches
             .map(|suspects| {
-                let blocks: Vec<Judged> = suspects.iter().map(|suspect| headers[suspect.place].clone()).collect();
+                let blocks: Vec<CheckedHeader> =
+                    suspects.iter().map(|suspect| headers[suspect.place].clone()).collect();
                 async move { (suspects, self.all_by_receipts(&blocks, want).await) }.boxed()
             })
             .collect();
@@ -398,7 +404,7 @@ impl Inner {
     /// An answer that was wrong about one block may be wrong about others in ways that no bloom shows: all of it is settled.
     async fn settle_all(
         &self,
-        headers: &[Judged],
+        headers: &[CheckedHeader],
         sifted: Sifted,
         want: &Arc<Want>,
         reach: &Reach,
@@ -438,24 +444,24 @@ impl Inner {
 
     async fn settle_each(
         &self,
-        headers: &[Judged],
+        headers: &[CheckedHeader],
         suspects: Vec<Suspect>,
         want: &Arc<Want>,
         reach: &Reach,
     ) -> Result<Vec<(usize, Option<Arc<Endpoint>>, Settled)>, Trouble> {
         let settling = suspects.into_iter().map(|suspect| {
-            let judged = &headers[suspect.place];
+            let checked = &headers[suspect.place];
             async move {
-                let number = judged.header.block.number;
+                let number = checked.header.block.number;
                 if !reach.holds(number) {
                     return Ok(None);
                 }
                 if suspect.by.is_some() {
                     count(&self.counts.suspects);
-                    debug!(chain = %self.chain, block = %judged.header.reference(), reason = suspect.reason, "logs are asked for again");
+                    debug!(chain = %self.chain, block = %checked.header.reference(), reason = suspect.reason, "logs are asked for again");
                 }
                 let first = suspect.by.as_ref().map(|by| (suspect.logs.as_slice(), by));
-                match self.settle(judged, want, first).await {
+                match self.settle(checked, want, first).await {
                     Ok(settled) => Ok(Some((suspect.place, suspect.by, settled))),
                     Err(trouble) => reach.end(number, trouble).map(|()| None),
                 }
@@ -490,15 +496,15 @@ impl Inner {
 fn rest_of_wrong(
     answers: &mut Vec<Compared>,
     done: &FxHashSet<usize>,
-    headers: &[Judged],
+    headers: &[CheckedHeader],
     logs: &mut Vec<Log>,
     want: &Want,
 ) -> Vec<Suspect> {
     let mut rest = Vec::new();
     for answer in answers.extract_if(.., |answer| answer.is_wrong) {
         for place in answer.places.filter(|place| !done.contains(place)) {
-            let judged = &headers[place];
-            if judged.proven && !want.may_match(&judged.header) {
+            let checked = &headers[place];
+            if checked.proven && !want.may_match(&checked.header) {
                 continue;
             }
             rest.push(Suspect {
@@ -524,7 +530,7 @@ fn rest_of_wrong(
 }
 
 /// The header of `block` in an answer, and whether it is proven.
-fn sealed(reply: &Reply<'_>, block: BlockRef, rules: &Rules, agreed: bool) -> Result<Judged, Unread> {
+fn sealed(reply: &Reply<'_>, block: BlockRef, rules: &Rules, agreed: bool) -> Result<CheckedHeader, Unread> {
     let header = header::read(reply.json()?)?;
     if header.block.hash != block.hash {
         return Err(Unread::Elsewhere(format!(
@@ -532,8 +538,8 @@ fn sealed(reply: &Reply<'_>, block: BlockRef, rules: &Rules, agreed: bool) -> Re
             header.reference()
         )));
     }
-    Ok(Judged {
-        proven: rules.judge(&header, agreed)?,
+    Ok(CheckedHeader {
+        proven: rules.check(&header, agreed)?,
         header,
     })
 }

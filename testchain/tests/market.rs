@@ -285,15 +285,15 @@ fn statistics_are_sums_of_the_sales() {
             tokens
                 .iter()
                 .filter(|(token, _)| token.contract == *contract)
-                .map(|(_, kinds)| kinds)
+                .map(|(_, stats)| stats)
         };
-        assert_eq!(statistics.sales, of_it().map(|kinds| kinds.sales).sum::<u64>());
-        assert_eq!(statistics.last_sale, of_it().filter_map(|kinds| kinds.last_sale).max());
+        assert_eq!(statistics.sales, of_it().map(|stats| stats.sales).sum::<u64>());
+        assert_eq!(statistics.last_sale, of_it().filter_map(|stats| stats.last_sale).max());
         for (currency, floor) in &statistics.floor {
-            assert_eq!(of_it().filter_map(|kinds| kinds.floor.get(currency)).min(), Some(floor));
+            assert_eq!(of_it().filter_map(|stats| stats.floor.get(currency)).min(), Some(floor));
         }
         for (currency, volume) in &statistics.volume {
-            let total: U256 = of_it().filter_map(|kinds| kinds.volume.get(currency)).sum();
+            let total: U256 = of_it().filter_map(|stats| stats.volume.get(currency)).sum();
             assert_eq!(total, *volume);
         }
     }
@@ -361,7 +361,7 @@ fn check_bids(simulation: &Simulation, block: &Arc<Block>, punks: Address) -> us
     let live = |order: &&Order| {
         standings
             .get(&order.position)
-            .is_some_and(|kinds| kinds.state == State::Active)
+            .is_some_and(|order| order.state == State::Active)
     };
     let bids = books
         .orders()

@@ -447,7 +447,7 @@ fn sale(
         Side::Listing => filled_by(MARKET, log, listed(log), listing.units(count)?),
         _ => filled(MARKET, log, listed(log)),
     };
-    let warning = listing.is_seen.then_some(reason::UNANSWERED).or(reader.warning());
+    let warning = reader.warning();
     let outcome = LogOutcome::from(trade).and(fill);
     Ok(match side {
         // Accepting an offer ends the auction it was made for.

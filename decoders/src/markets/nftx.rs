@@ -174,7 +174,7 @@ impl Exchange<'_, '_> {
             trade.flags.extend((!vault.is_proven).then_some(flag::UNPROVEN));
             events.trade(self.log, trade);
         }
-        Ok((!vault.is_proven).then_some(reason::UNANSWERED).or(reader.warning()))
+        Ok(reader.warning())
     }
 
     fn is_second_version(&self) -> bool {

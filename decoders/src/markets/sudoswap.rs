@@ -17,7 +17,7 @@ use crate::block::{Call, Log};
 use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
-use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag, reason};
+use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag};
 use crate::log_reader::{self, DecodeError, Reader, Word, sum, uint};
 use crate::trade::transfer_index::{Movement, Payment, TransferIndex};
 use crate::trade::{LineItem, Market, Trade, sum_of};
@@ -208,7 +208,7 @@ impl Swap<'_, '_> {
             self.second_version(pair, &mut reader, events)?
         };
         events.trade(self.log, trade);
-        Ok((!pair.is_proven).then_some(reason::UNANSWERED).or(reader.warning()))
+        Ok(reader.warning())
     }
 
     fn is_first_version(&self) -> bool {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use alloy_primitives::{Address, B256, U256};
 use decoders::block::{Envelope, Envelopes};
-use decoders::fact::{Facts, FeeKind, Sale, Transfer, flag};
+use decoders::fact::{Facts, FeeKind, Sale, Transfer, flag, reason};
 use decoders::protocols::DECODERS;
 use serde_json::{Value, json};
 
@@ -64,7 +64,9 @@ fn the_worked_transfers_and_sales_are_decoded() {
         if example["from"].is_string() && !span.logs.is_empty() {
             envelopes.insert(span.logs[0].tx_hash, envelope(example));
         }
-        let facts = decode_with(&span, &envelopes);
+        let mut facts = decode_with(&span, &envelopes);
+        // The examples have no contracts that answer.
+        facts.faults.retain(|fault| fault.reason != reason::UNANSWERED);
         if check_sales(example, &facts) {
             sold.push(example["n"].as_u64().unwrap());
         }

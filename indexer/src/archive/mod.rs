@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::pipeline::ROUNDS;
 
 pub use change::Asked;
-pub use mongo::MongoArchive;
+pub use mongo::{MongoArchive, reads};
 pub use note::Note;
 pub use postgres::PostgresArchive;
 

@@ -8,7 +8,7 @@ use decoders::block::{Answers, Call, ChainId, Envelopes, Span};
 use decoders::failure::Class;
 use mongodb::bson::{Document, RawDocumentBuf, doc, serialize_to_bson};
 use mongodb::error::{Error, ErrorKind, WriteFailure};
-use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
+use mongodb::options::{Acknowledgment, ClientOptions, ConnectionString, WriteConcern};
 use mongodb::{Client, Collection, Cursor};
 use sinks::error::SinkError;
 use sinks::progress::intents::{self, Intent};
@@ -53,9 +53,7 @@ impl MongoArchive {
     /// Writes are acknowledged by a majority and journaled unless the address asks for something else (`w`, `journal`):
     /// what `put` reported must survive the loss of a server.
     pub async fn connect(url: &str, database: &str, store: &Store) -> Result<Self, ArchiveError> {
-        let mut options = ClientOptions::parse(url)
-            .await
-            .map_err(|error| ArchiveError::Address(without_secret(url, &error)))?;
+        let mut options = ClientOptions::parse(url).await.map_err(|error| unread(url, &error))?;
         options.app_name.get_or_insert_with(|| "nft-indexer".into());
         options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
         options.connect_timeout.get_or_insert(SELECTION_TIMEOUT);
@@ -66,7 +64,7 @@ impl MongoArchive {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(",");
-        let client = Client::with_options(options)?;
+        let client = Client::with_options(options).map_err(|error| unread(url, &error))?;
         let database = client.database(database);
         let archive = MongoArchive {
             events: database.collection(COLLECTION),
@@ -394,6 +392,23 @@ fn no_server(picture: &str) -> String {
         return format!("no server that can be used was found within {seconds} s");
     }
     format!("no server can be used ({})", causes.join("; "))
+}
+
+/// Whether `url` is one of a MongoDB that the driver can read, wherever it leads.
+pub fn reads(url: &str) -> bool {
+    ConnectionString::parse(url).is_ok()
+}
+
+/// Why `url` came to no client: it is none the driver can use, or the names it leads to could not be looked up.
+fn unread(url: &str, error: &Error) -> ArchiveError {
+    let reason = without_secret(url, error);
+    match *error.kind {
+        ErrorKind::InvalidArgument { .. } => ArchiveError::Address(reason),
+        _ => ArchiveError::Unreachable {
+            hosts: "the hosts of archive.url".into(),
+            reason,
+        },
+    }
 }
 
 /// The driver's complaint about an address, unless the address holds a password it might repeat.

@@ -54,7 +54,7 @@ pub struct BackfillArgs {
 /// Runs the command.
 pub async fn execute(args: &BackfillArgs, context: &Context) -> Result<(), Failure> {
     let range = args.range.checked()?;
-    let stores = Stores::open(&context.config).await?;
+    let stores = context.opened(Stores::open(&context.config)).await?;
     let outcome = Box::pin(backfill(args, context, &stores, range)).await;
     stores.close().await;
     outcome

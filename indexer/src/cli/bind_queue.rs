@@ -2,6 +2,7 @@
 
 use clap::Args;
 use sinks::publisher::queue;
+use sinks::publisher::tail::Filter;
 
 use super::Context;
 use super::tail::{self, FilterArgs};
@@ -9,11 +10,16 @@ use crate::error::{Exit, Failure};
 
 pub(super) const EXAMPLES: &str = "\
 Declares a durable quorum queue at the broker and binds it to broker.exchange for the messages that
-are wanted; without options, for all. Repeat it to bind more kinds, chains or contracts.
+are wanted; without options, for all. Repeat it to bind more kinds, chains or contracts. It never
+narrows a queue: one that is bound to all messages gets all, whatever is bound besides.
 
 Examples:
   indexer bind-queue nft
   indexer bind-queue sales --kind sale --chain eip155:1";
+
+/// A broker lists no bindings to a client of the protocol, so an earlier one that lets everything through cannot be seen here, and to
+/// unbind it unasked would take messages from a consumer.
+const ADDS_UP: &str = ", beside what it was bound to before: bind another queue for these alone";
 
 /// Arguments of `indexer bind-queue`.
 #[derive(Clone, Debug, Args)]
@@ -33,14 +39,16 @@ pub async fn execute(args: &BindQueueArgs, context: &Context) -> Result<(), Fail
         let message = "no broker is configured: set broker.url or AMQP_URL";
         Failure::new(Exit::Config, message)
     })?;
+    args.filter.check_with_server(context).await?;
     let filter = args.filter.filter();
     queue::bind(url.expose(), &broker.exchange, &args.queue, &filter)
         .await
         .map_err(|error| tail::broken(&error))?;
     context.writer.line(format_args!(
-        "queue {} gets the messages {} of exchange {}",
+        "queue {} gets the messages {} of exchange {}{}",
         args.queue,
         filter.binding(),
-        broker.exchange
+        broker.exchange,
+        if filter == Filter::default() { "" } else { ADDS_UP }
     ))
 }

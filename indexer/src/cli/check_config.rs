@@ -32,17 +32,20 @@ pub async fn execute(args: &CheckConfigArgs, context: &Context) -> Result<(), Fa
             .map_err(|error| Failure::new(Exit::Internal, format!("failed to write the configuration: {error}")))?;
         return context.writer.line(text.trim_end());
     }
-    let place = |url: &Option<_>, without: &str| url.as_ref().map_or_else(|| without.to_owned(), ToString::to_string);
     let enabled = config.chains.iter().filter(|chain| chain.enabled).count();
     let writer = context.writer;
     writer.line("the configuration is good")?;
     writer.line(format_args!("database: {}", config.database.url))?;
-    writer.line(format_args!(
-        "archive:  {}",
-        place(&config.archive.url, "a table of the database")
-    ))?;
-    let without = format!("none, messages are {}", config.broker.retention().unwrap_or_default());
-    writer.line(format_args!("broker:   {}", place(&config.broker.url, &without)))?;
+    let archive = config.archive.url.as_ref().map_or_else(
+        || "a table of the database".to_owned(),
+        |url| format!("{}, database {}", url.server(), config.archive.database),
+    );
+    writer.line(format_args!("archive:  {archive}"))?;
+    let broker = config.broker.url.as_ref().map_or_else(
+        || format!("none, messages are {}", config.broker.retention().unwrap_or_default()),
+        ToString::to_string,
+    );
+    writer.line(format_args!("broker:   {broker}"))?;
     writer.line(format_args!("api:      http://{}", config.api.listen))?;
     writer.line(format_args!("chains:   {}, {enabled} enabled", config.chains.len()))
 }
@@ -59,7 +62,7 @@ fn check(config: &Config) -> Result<(), Failure> {
         for endpoint in chain.endpoints.iter().filter(|_| chain.enabled) {
             let variable = |name: &str| std::env::var(name).ok();
             let url = endpoint.url.expand(&variable);
-            url.map_err(|error| Failure::new(Exit::Config, format!("chain {}: {error}", chain.caip2)))?;
+            url.map_err(|error| Failure::new(Exit::Config, format!("chains.endpoints of {}: {error}", chain.caip2)))?;
         }
     }
     Ok(())

@@ -11,7 +11,6 @@ use sinks::facts::faults::{self, Cursor, Query, Recorded};
 use uuid::Uuid;
 
 use super::Context;
-use super::output::Writer;
 use crate::daemon::assembly::Assignment;
 use crate::database;
 use crate::error::{Error, Exit, Failure};
@@ -136,13 +135,13 @@ impl Which {
 pub async fn execute(args: &FaultsArgs, context: &Context) -> Result<(), Failure> {
     match &args.command {
         FaultsCommand::List(args) => {
-            let database = database::open(&context.config).await?;
-            let outcome = list(args, context.writer, &database.store).await;
+            let database = context.opened(database::open(&context.config)).await?;
+            let outcome = list(args, context, &database.store).await;
             database.close().await;
             outcome
         }
         FaultsCommand::Retry(which) => {
-            let stores = Stores::open(&context.config).await?;
+            let stores = context.opened(Stores::open(&context.config)).await?;
             let outcome = Box::pin(retry_all(which, context, &stores)).await;
             stores.close().await;
             outcome
@@ -150,7 +149,12 @@ pub async fn execute(args: &FaultsArgs, context: &Context) -> Result<(), Failure
     }
 }
 
-async fn list(args: &ListArgs, writer: Writer, store: &sinks::store::Store) -> Result<(), Failure> {
+async fn list(args: &ListArgs, context: &Context, store: &sinks::store::Store) -> Result<(), Failure> {
+    let writer = context.writer;
+    if let Some(chain) = args.which.chain {
+        registry::seed(store, &context.config).await?;
+        registry::chain(store, chain).await?;
+    }
     let after = args.after.as_ref().map(|place| &place.0);
     let found = faults::list(store, &args.which.query(), after, args.limit)
         .await

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, EndpointUrl, Environment, LogFormat};
 use crate::error::{Exit, Failure};
+use interrupt::Signals;
 use output::Writer;
 use progress::Terminal;
 
@@ -278,6 +279,7 @@ pub fn execute(command: &Command, config: Config, terminal: Terminal) -> Result<
         .build()
         .map_err(|error| Failure::new(Exit::Internal, format!("failed to start the runtime: {error}")))?;
     let outcome = runtime.block_on(async {
+        let signals = Signals::watch()?;
         let context = Context {
             config,
             writer: Writer,
@@ -286,7 +288,7 @@ pub fn execute(command: &Command, config: Config, terminal: Terminal) -> Result<
         };
         tokio::select! {
             outcome = Box::pin(dispatch(command, &context)) => outcome,
-            failure = interrupt::second(context.cancel.clone()) => Err(failure),
+            failure = signals.second(context.cancel.clone()) => Err(failure),
         }
     });
     // After a second signal nothing is waited for.
@@ -298,7 +300,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::execute(args, context).await,
         Command::Backfill(args) => backfill::execute(args, context).await,
-        Command::Status(args) => status::execute(args, context).await,
+        Command::Status(args) => short(context, status::execute(args, context)).await,
         Command::Replay(args) => replay::execute(args, context).await,
         Command::Decode(args) => short(context, Box::pin(decode::execute(args, context))).await,
         Command::Migrate(args) => short(context, migrate::execute(args, context)).await,
@@ -321,6 +323,17 @@ async fn short(context: &Context, body: impl Future<Output = Result<(), Failure>
     }
 }
 
+impl Context {
+    /// What `opening` opens, or the end of a command that was stopped before it began: a server that is waited for must not keep a
+    /// process from stopping.
+    async fn opened<T>(&self, opening: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            opened = opening => opened,
+            () = self.cancel.cancelled() => Err(Failure::new(Exit::Interrupted, "stopped on request before anything was begun")),
+        }
+    }
+}
+
 /// Reads an endpoint's URL. Clap would repeat a refused value, secret and all; this says only what may be shown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EndpointUrlParser;
@@ -328,9 +341,10 @@ pub(crate) struct EndpointUrlParser;
 impl TypedValueParser for EndpointUrlParser {
     type Value = EndpointUrl;
 
-    fn parse_ref(&self, _: &clap::Command, _: Option<&clap::Arg>, value: &OsStr) -> Result<EndpointUrl, clap::Error> {
+    fn parse_ref(&self, _: &clap::Command, argument: Option<&Arg>, value: &OsStr) -> Result<EndpointUrl, clap::Error> {
+        let argument = argument.map_or_else(String::new, |argument| format!("{argument}: "));
         let url = EndpointUrl::parse(&value.to_string_lossy());
-        url.map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error))
+        url.map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, format!("{argument}{error}")))
     }
 }
 

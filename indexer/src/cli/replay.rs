@@ -52,7 +52,7 @@ const SPAN_BLOCKS: u64 = 500;
 /// Runs the command.
 pub async fn execute(args: &ReplayArgs, context: &Context) -> Result<(), Failure> {
     let range = args.range.checked()?;
-    let stores = Stores::open(&context.config).await?;
+    let stores = context.opened(Stores::open(&context.config)).await?;
     let outcome = Box::pin(replay(args, context, &stores, range)).await;
     stores.close().await;
     outcome

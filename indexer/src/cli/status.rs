@@ -137,6 +137,13 @@ async fn asked(chain: ChainId, context: &Context, store: &Store) -> Result<Seen,
         endpoints: Vec::new(),
         until: None,
     };
+    if !assignment.entry.endpoints.iter().any(|endpoint| endpoint.active) {
+        let message = format!(
+            "no endpoint is active: add one with `indexer registry endpoints add --chain {chain} --url URL`, or activate one of \
+             `indexer registry endpoints list`"
+        );
+        return Err(Failure::new(Exit::Endpoint, message));
+    }
     let (heads, health) = Box::pin(assignment.probe(&context.config, &context.cancel)).await?;
     let depth = assignment.follower_settings(&context.config).finality_depth;
     let by_depth = heads.latest.number.saturating_sub(depth);

@@ -10,10 +10,13 @@ use decoders::block::ChainId;
 use futures::{Stream, StreamExt};
 use sinks::publisher::tail::{self, Filter, Seen};
 use sinks::publisher::{self, PublisherError};
+use sinks::store::Store;
+use tracing::warn;
 
 use super::Context;
-use crate::database;
+use crate::config::DatabaseUrl;
 use crate::error::{Exit, Failure};
+use crate::{database, registry};
 
 /// How often the outbox is looked at with `--follow`.
 const OUTBOX_INTERVAL: Duration = Duration::from_millis(500);
@@ -81,6 +84,7 @@ pub async fn execute(args: &TailArgs, context: &Context) -> Result<(), Failure> 
     match (source, broker) {
         (TailSource::Broker, Some(url)) => {
             let exchange = &context.config.broker.exchange;
+            args.filter.check_with_server(context).await?;
             let messages = tail::from_broker(url.expose(), exchange, &args.filter.filter())
                 .await
                 .map_err(|error| broken(&error))?;
@@ -91,17 +95,50 @@ pub async fn execute(args: &TailArgs, context: &Context) -> Result<(), Failure> 
             Err(Failure::new(Exit::Config, message))
         }
         (TailSource::Outbox, _) => {
-            let database = database::open(&context.config).await?;
-            let follow = args.follow.then_some(OUTBOX_INTERVAL);
-            let messages = tail::from_outbox(database.store.clone(), args.after, args.filter.filter(), follow);
-            let outcome = print(args, context, messages).await;
+            let database = context.opened(database::open(&context.config)).await?;
+            let outcome = from_outbox(args, context, &database.store).await;
             database.close().await;
             outcome
         }
     }
 }
 
+async fn from_outbox(args: &TailArgs, context: &Context, store: &Store) -> Result<(), Failure> {
+    args.filter.check(context, store).await?;
+    let follow = args.follow.then_some(OUTBOX_INTERVAL);
+    let messages = tail::from_outbox(store.clone(), args.after, args.filter.filter(), follow);
+    print(args, context, messages).await
+}
+
 impl FilterArgs {
+    /// Refuses a chain that is not in the registry: no message of it will ever come.
+    async fn check(&self, context: &Context, store: &Store) -> Result<(), Failure> {
+        let Some(chain) = self.chain else { return Ok(()) };
+        registry::seed(store, &context.config).await?;
+        registry::chain(store, chain).await?;
+        Ok(())
+    }
+
+    /// The same for a command that needs the broker alone: where the database is no server, or cannot be reached, it goes on. The
+    /// embedded one is the daemon's, or not there at all.
+    pub(super) async fn check_with_server(&self, context: &Context) -> Result<(), Failure> {
+        if self.chain.is_none() || context.config.database.url == DatabaseUrl::Embedded {
+            return Ok(());
+        }
+        match Box::pin(context.opened(database::open(&context.config))).await {
+            Ok(database) => {
+                let known = self.check(context, &database.store).await;
+                database.close().await;
+                known
+            }
+            Err(failure) if failure.exit == Exit::Database => {
+                warn!(%failure, "failed to look up whether the chain is in the registry, going on without");
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
     pub(super) fn filter(&self) -> Filter {
         Filter {
             chain: self.chain,
@@ -130,10 +167,10 @@ async fn print(
 }
 
 pub(super) fn broken(error: &PublisherError) -> Failure {
-    let exit = if matches!(error, PublisherError::Store(_)) {
-        Exit::Database
-    } else {
-        Exit::Broker
+    let exit = match error {
+        PublisherError::Store(_) => Exit::Database,
+        PublisherError::Address | PublisherError::Name(_) => Exit::Config,
+        _ => Exit::Broker,
     };
     Failure::new(exit, error.to_string())
 }

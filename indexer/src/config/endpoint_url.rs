@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 use super::AuthType;
-use super::value::without_login;
+use super::value::{BLANK, has_blank, without_login};
 
 /// Stays as it is in user, password and query values: RFC 3986's unreserved characters.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -41,10 +41,20 @@ pub struct EndpointUrl(String);
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointUrlError {
     /// Not an HTTP or WebSocket URL.
-    #[error("{shown:?} is not a URL of the form http://…, https://…, ws://… or wss://…")]
+    #[error(
+        "{shown:?} is not a URL of the form http://…, https://…, ws://… or wss://… with a host, and a port from 1 to 65535 or none"
+    )]
     Malformed {
         /// The URL without its secrets.
         shown: String,
+    },
+    /// A URL that a library would change or move to another host without a word.
+    #[error("{shown:?} {reason}")]
+    Unclear {
+        /// The URL without its secrets.
+        shown: String,
+        /// What is wrong with it, and what to write.
+        reason: &'static str,
     },
     /// `${` without a name and `}`.
     #[error("{shown:?} has a ${{ without a variable name of letters, digits and _ and a closing }}")]
@@ -53,7 +63,7 @@ pub enum EndpointUrlError {
         shown: String,
     },
     /// A variable that the process does not have, or an empty one.
-    #[error("{shown} needs the environment variable {variable}, which is not set")]
+    #[error("{shown} needs the environment variable {variable}, which is not set: set it for this process")]
     Unset {
         /// The URL without its secrets.
         shown: String,
@@ -138,9 +148,46 @@ impl EndpointUrl {
     /// What is wrong with it, without its secrets.
     pub fn parse(text: &str) -> Result<Self, EndpointUrlError> {
         let url = EndpointUrl(text.trim().to_owned());
-        // A number may stand for a port as well as for a name.
-        url.expand(&|_| Some("1".to_owned()))?;
+        if let Some(reason) = url.unclear() {
+            let shown = url.to_string();
+            return Err(EndpointUrlError::Unclear { shown, reason });
+        }
+        let kept = EndpointUrl::kept(text)?;
+        if kept.sample()?.port() == Some(0) || !kept.0.contains("://") {
+            return Err(EndpointUrlError::Malformed {
+                shown: kept.to_string(),
+            });
+        }
+        Ok(kept)
+    }
+
+    /// A URL template as the registry keeps it: earlier releases added some that [`EndpointUrl::parse`] refuses, and a chain that is
+    /// read through one is read on.
+    ///
+    /// # Errors
+    /// It is no URL at all.
+    pub fn kept(text: &str) -> Result<Self, EndpointUrlError> {
+        let url = EndpointUrl(text.trim().to_owned());
+        url.sample()?;
         Ok(url)
+    }
+
+    /// The URL with something in place of its variables. A number may stand for a port as well as for a name.
+    fn sample(&self) -> Result<Url, EndpointUrlError> {
+        self.expand(&|_| Some("1".to_owned()))
+    }
+
+    /// What stands in the URL that readers of it would mend by themselves, each in its own way.
+    fn unclear(&self) -> Option<&'static str> {
+        if has_blank(&self.0) {
+            return Some(BLANK);
+        }
+        if self.0.contains('\\') {
+            return Some("has a \\ in it: write / or %5C");
+        }
+        // More slashes would be skipped, and what follows them taken for the host.
+        let (_, rest) = self.0.split_once("://")?;
+        rest.starts_with('/').then_some("has no host behind its ://")
     }
 
     /// The URL to connect to, with every `${NAME}` replaced.
@@ -186,7 +233,7 @@ impl EndpointUrl {
     /// # Errors
     /// What is missing.
     pub fn check_auth(&self, auth: AuthType) -> Result<(), EndpointUrlError> {
-        let url = self.expand(&|_| Some("1".to_owned()))?;
+        let url = self.sample()?;
         let missing = match auth {
             AuthType::Basic if url.username().is_empty() => {
                 "basic, but no user stands before the host (user:password@host)"

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::value::{AMQP_SCHEMES, DatabaseUrl, MONGODB_SCHEMES, optional};
+use super::value::{DatabaseUrl, MONGODB, RABBITMQ, optional};
 use super::{ChainConfig, Config};
 use crate::error::{Exit, Failure};
 
@@ -42,17 +42,17 @@ impl Config {
 
     /// Lays `DATABASE_URL`, `MONGODB_URL` and `AMQP_URL` over the file; an empty variable counts as absent.
     pub fn override_from(&mut self, environment: Environment<'_>) -> Result<(), Failure> {
-        let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let set = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
         let explain =
             |name: &str, error: String| Failure::new(Exit::Config, format!("environment variable {name}: {error}"));
         if let Some(url) = set(DATABASE_VARIABLE) {
             self.database.url = DatabaseUrl::parse(&url).map_err(|error| explain(DATABASE_VARIABLE, error))?;
         }
         if let Some(url) = set(ARCHIVE_VARIABLE) {
-            self.archive.url = optional(&url, MONGODB_SCHEMES).map_err(|error| explain(ARCHIVE_VARIABLE, error))?;
+            self.archive.url = optional(&url, &MONGODB).map_err(|error| explain(ARCHIVE_VARIABLE, error))?;
         }
         if let Some(url) = set(BROKER_VARIABLE) {
-            self.broker.url = optional(&url, AMQP_SCHEMES).map_err(|error| explain(BROKER_VARIABLE, error))?;
+            self.broker.url = optional(&url, &RABBITMQ).map_err(|error| explain(BROKER_VARIABLE, error))?;
         }
         Ok(())
     }

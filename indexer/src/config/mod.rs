@@ -16,7 +16,7 @@ use sinks::publisher::Unroutable;
 
 pub use endpoint_url::{EndpointUrl, EndpointUrlError};
 pub use load::{ARCHIVE_VARIABLE, BROKER_VARIABLE, DATABASE_VARIABLE, Environment};
-pub use value::{DatabaseUrl, ServiceUrl, check_name};
+pub use value::{DatabaseUrl, Service, ServiceUrl, check_name};
 
 /// A whole configuration; every key has a default except what names a chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

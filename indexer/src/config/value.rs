@@ -6,40 +6,89 @@ use std::net::SocketAddr;
 use alloy_primitives::Address;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sinks::publisher;
+use sqlx::postgres::PgConnectOptions;
 use url::Url;
+
+use crate::archive;
+
+/// A kind of server, as its URLs show it.
+#[derive(Debug)]
+pub struct Service {
+    schemes: &'static [&'static str],
+    /// A URL as an operator would write it.
+    example: &'static str,
+    /// Whether the client that connects can read a URL. What it finds wrong with one may repeat the password, so that is not shown.
+    reads: fn(&str) -> bool,
+}
+
+/// PostgreSQL.
+const POSTGRESQL: Service = Service {
+    schemes: &["postgres", "postgresql"],
+    example: "postgres://user:password@host:5432/indexer",
+    reads: |url| url.parse::<PgConnectOptions>().is_ok(),
+};
+/// MongoDB.
+pub(super) const MONGODB: Service = Service {
+    schemes: &["mongodb", "mongodb+srv"],
+    example: "mongodb://user:password@host:27017/?replicaSet=rs0",
+    reads: archive::reads,
+};
+/// RabbitMQ.
+pub(super) const RABBITMQ: Service = Service {
+    schemes: &["amqp", "amqps"],
+    example: "amqp://user:password@host:5672/%2f",
+    reads: publisher::reads,
+};
 
 /// The URL of PostgreSQL, MongoDB or RabbitMQ. Shown without user and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServiceUrl(String);
 
 impl ServiceUrl {
-    /// A URL with one of `schemes`. The error names what is allowed and never the secret.
-    pub fn parse(text: &str, schemes: &[&str]) -> Result<Self, String> {
+    /// A URL of `service` that its client can read. The error names what to write and never the secret.
+    pub fn parse(text: &str, service: &Service) -> Result<Self, String> {
+        // A line break at the end is what a variable filled from a file has.
+        let text = text.trim();
+        let shown = without_login(text);
         let known = text
             .split_once("://")
-            .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty());
-        if known && Parts::of(text).is_some_and(|parts| parts.is_ambiguous) {
+            .is_some_and(|(scheme, rest)| service.schemes.contains(&scheme) && !rest.is_empty());
+        if !known {
+            let schemes = service.schemes.iter().map(|scheme| format!("{scheme}://…"));
+            let allowed = schemes.collect::<Vec<_>>().join(" or ");
+            return Err(format!("{shown:?} is not a URL of the form {allowed}"));
+        }
+        if has_blank(text) {
+            return Err(format!("{shown:?} {BLANK}"));
+        }
+        if Parts::of(text).is_some_and(|parts| parts.is_ambiguous) {
             return Err(format!(
-                "{:?} has an @ behind its host: write / ? # and @ in user and password as %2F, %3F, %23 and %40",
-                without_login(text)
+                "{shown:?} has an @ behind its host: write / ? # and @ in user and password as %2F, %3F, %23 and %40"
             ));
         }
-        if known && has_bad_port(text) {
+        if has_bad_port(text) {
             return Err(format!(
-                "{:?} has a port that is none, write a number from 1 to 65535 or leave it out",
-                without_login(text)
+                "{shown:?} has a port that is none, write a number from 1 to 65535 or leave it out"
             ));
         }
-        if known {
-            Ok(ServiceUrl(text.to_owned()))
-        } else {
-            let allowed = schemes
-                .iter()
-                .map(|scheme| format!("{scheme}://…"))
-                .collect::<Vec<_>>()
-                .join(" or ");
-            Err(format!("{:?} is not a URL of the form {allowed}", without_login(text)))
+        if !(service.reads)(text) {
+            return Err(format!(
+                "{shown:?} cannot be used (its login, host or options are malformed), write such as {}, with reserved characters of user \
+                 and password percent-encoded",
+                service.example
+            ));
         }
+        Ok(ServiceUrl(text.to_owned()))
+    }
+
+    /// Scheme, host and port alone: the path of some URLs names a database that is used for the login only.
+    pub fn server(&self) -> String {
+        let shown = without_login(&self.0);
+        let path = shown
+            .find("://")
+            .and_then(|scheme| shown[scheme + 3..].find('/').map(|path| scheme + 3 + path));
+        shown[..path.unwrap_or(shown.len())].to_owned()
     }
 
     /// The URL with its secret, for the client that connects.
@@ -58,6 +107,14 @@ impl fmt::Debug for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// What is wrong with a URL that has a blank, and what to write.
+pub(super) const BLANK: &str = "has a blank or control character in it: remove it, or write a blank as %20";
+
+/// Whether a URL holds what none may: it would be cut out, or encoded, without a word.
+pub(super) fn has_blank(url: &str) -> bool {
+    url.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 /// What of a URL may be shown: its scheme, and host and path where it is beyond doubt which they are. The query may hold a password
@@ -128,9 +185,9 @@ pub enum DatabaseUrl {
 impl DatabaseUrl {
     /// `embedded` or a PostgreSQL URL.
     pub fn parse(text: &str) -> Result<Self, String> {
-        match text {
+        match text.trim() {
             "embedded" => Ok(DatabaseUrl::Embedded),
-            url => ServiceUrl::parse(url, &["postgres", "postgresql"])
+            url => ServiceUrl::parse(url, &POSTGRESQL)
                 .map(DatabaseUrl::Server)
                 .map_err(|error| format!("{error}, nor \"embedded\"")),
         }
@@ -158,25 +215,20 @@ impl<'de> Deserialize<'de> for DatabaseUrl {
     }
 }
 
-/// Schemes of a MongoDB URL.
-pub(super) const MONGODB_SCHEMES: &[&str] = &["mongodb", "mongodb+srv"];
-/// Schemes of a RabbitMQ URL.
-pub(super) const AMQP_SCHEMES: &[&str] = &["amqp", "amqps"];
-
 pub(super) fn mongodb<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ServiceUrl>, D::Error> {
-    optional(&String::deserialize(deserializer)?, MONGODB_SCHEMES).map_err(D::Error::custom)
+    optional(&String::deserialize(deserializer)?, &MONGODB).map_err(D::Error::custom)
 }
 
 pub(super) fn amqp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ServiceUrl>, D::Error> {
-    optional(&String::deserialize(deserializer)?, AMQP_SCHEMES).map_err(D::Error::custom)
+    optional(&String::deserialize(deserializer)?, &RABBITMQ).map_err(D::Error::custom)
 }
 
 /// No URL where the text is empty.
-pub(super) fn optional(text: &str, schemes: &[&str]) -> Result<Option<ServiceUrl>, String> {
-    if text.is_empty() {
+pub(super) fn optional(text: &str, service: &Service) -> Result<Option<ServiceUrl>, String> {
+    if text.trim().is_empty() {
         Ok(None)
     } else {
-        ServiceUrl::parse(text, schemes).map(Some)
+        ServiceUrl::parse(text, service).map(Some)
     }
 }
 

@@ -232,5 +232,5 @@ fn registered(endpoint: &crate::registry::Endpoint) -> Result<EndpointSettings, 
 
 fn expanded(url: &EndpointUrl) -> Result<Url, Failure> {
     url.expand(&|name| std::env::var(name).ok())
-        .map_err(|error| Failure::new(Exit::Endpoint, format!("endpoint {url}: {error}")))
+        .map_err(|error| Failure::new(Exit::Config, format!("endpoint {url}: {error}")))
 }

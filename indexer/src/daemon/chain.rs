@@ -95,8 +95,14 @@ impl ChainTask {
     /// Asks the contracts of currencies that no source describes, until there are none and the gaps are filled.
     async fn learn_currencies(&self, cancel: &CancellationToken, filled: &CancellationToken) -> Result<(), Error> {
         let (mut leading, mut due) = (self.leading.clone(), Instant::now());
+        let mut edits = self.follower.pipeline.endpoints.edits();
         loop {
             let ended = filled.is_cancelled();
+            // Other endpoints may know what those before did not.
+            if edits.has_changed().unwrap_or(false) {
+                edits.mark_unchanged();
+                due = Instant::now();
+            }
             if ended || (*leading.borrow_and_update() && due <= Instant::now()) {
                 let all = currencies::learn(&self.follower.pipeline).await?;
                 due = Instant::now() + if all { Duration::ZERO } else { CURRENCY_PAUSE };
@@ -152,7 +158,8 @@ impl ChainTask {
                     // What was read may have reported upgrades.
                     continue;
                 }
-                retry::persist(cancel, "trying faults again", || stored::drain(&bench)).await?;
+                let drain = || stored::drain(&bench);
+                retry::persist_with(&pipeline.endpoints, cancel, "trying faults again", drain).await?;
                 if due <= Instant::now() {
                     compared = stored::compare_queue(&bench, compared).await;
                     due = Instant::now() + QUEUE_PAUSE;

@@ -4,6 +4,7 @@ pub mod assembly;
 pub mod chain;
 mod progress;
 mod reconcile;
+mod refused;
 mod services;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::registry::Watch;
 use crate::stores::Stores;
 use assembly::Assignment;
 use chain::ChainTask;
+use refused::Refused;
 use rpc::Pool;
 
 /// How often the registry is read even if nothing notified of an edit, so that a chain that could not be started is tried again.
@@ -61,6 +63,8 @@ struct Crew {
     running: BTreeMap<ChainId, Running>,
     /// Endpoints given on the command line, which stand in for the registry's however often a chain is started again.
     given: BTreeMap<ChainId, Vec<EndpointUrl>>,
+    /// What cannot take effect.
+    refused: BTreeMap<ChainId, Refused>,
 }
 
 /// A chain that runs, and the handles to change it.
@@ -86,6 +90,7 @@ impl Crew {
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             given: given.collect(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -153,7 +158,11 @@ impl Daemon<'_> {
         for assignment in assignments {
             let chain = assignment.entry.chain.chain;
             if let Err(failure) = self.start_chain(assignment, &mut crew).await {
-                warn!(%chain, %failure, "the chain cannot be followed yet");
+                // Nothing is wrong with a chain that was not waited for to its end.
+                if crew.stop.is_cancelled() {
+                    break;
+                }
+                crew.refuses(chain, &failure, &self.health.readiness);
                 refused = refused.and(Err(failure));
             }
         }
@@ -186,7 +195,9 @@ impl Daemon<'_> {
                     // A database that is away must not keep the process from stopping.
                     tokio::select! {
                         () = stop.cancelled() => break,
-                        () = look => {}
+                        // What is waited for may be what was edited.
+                        () = watch.changed() => review.reset_immediately(),
+                        () = Box::pin(look) => {}
                     }
                 }
             }

@@ -7,8 +7,11 @@ use decoders::block::BlockRef;
 use sinks::progress::checkpoint::{self, Checkpoint};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use super::chain::ChainTask;
+use super::refused::REPEATED;
+use rpc::EndpointHealth;
 
 /// Leases that may pass without progress while the chain goes on.
 const LEASES: u32 = 3;
@@ -16,6 +19,8 @@ const LEASES: u32 = 3;
 const LOOKS: u32 = 10;
 /// Longest time between two of them.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest time that endpoints may go without a usable answer before they count as not answering.
+const UNANSWERED: Duration = Duration::from_secs(5);
 
 /// What was seen of a chain.
 struct Progress {
@@ -26,6 +31,9 @@ struct Progress {
     answered: u64,
     /// When the endpoints were last asked for the head by this watch.
     asked: Instant,
+    /// When the log last named the endpoints that do not answer, and whether they still do not.
+    logged: Option<Instant>,
+    is_unanswered: bool,
 }
 
 impl ChainTask {
@@ -38,6 +46,8 @@ impl ChainTask {
             moved: Instant::now(),
             answered: 0,
             asked: Instant::now(),
+            logged: None,
+            is_unanswered: false,
         };
         while !cancel.is_cancelled() && !followed.is_cancelled() {
             self.look_at_head(&mut progress, lease).await;
@@ -74,18 +84,23 @@ impl ChainTask {
             return self.head_health.ok();
         };
         let at = block.map_or_else(|| "its beginning".to_owned(), |block| format!("block {}", block.number));
-        let cause = self.follower.health.cause().unwrap_or_else(|| {
-            if *self.leading.borrow() {
-                "each step is begun and none is finished".to_owned()
-            } else {
-                "another daemon holds the chain and does not get on".to_owned()
-            }
-        });
         let seconds = silent.as_secs();
-        self.head_health.failing(format!(
-            "{} stands at {at} for {seconds} s while its endpoints have block {head}: {cause}",
-            pipeline.chain
-        ));
+        let stands = format!("{} stands at {at} for {seconds} s", pipeline.chain);
+        self.head_health
+            .failing(match unanswered(&pipeline.endpoints.health(), lease) {
+                Some(unanswered) => format!("{stands}, and block {head} is there, as far as is known: {unanswered}"),
+                None => format!("{stands} while its endpoints have block {head}: {}", self.cause()),
+            });
+    }
+
+    /// Why the head stands while endpoints answer, as far as is known.
+    fn cause(&self) -> String {
+        let health = &self.follower.health;
+        health.cause().unwrap_or_else(|| match health.step() {
+            _ if !*self.leading.borrow() => "another daemon holds the chain and does not get on".to_owned(),
+            Some(step) => format!("steps are begun and none moves the checkpoint, last {step}"),
+            None => "its first step has not begun".to_owned(),
+        })
     }
 
     /// The highest block that is to be reached, as far as is known.
@@ -98,21 +113,72 @@ impl ChainTask {
 
     fn look_at_endpoints(&self, progress: &mut Progress, lease: Duration) {
         let endpoints = self.follower.pipeline.endpoints.health();
+        let unanswered = unanswered(&endpoints, lease);
+        self.log_unanswered(progress, unanswered.as_deref());
         let answered = endpoints.iter().map(|endpoint| endpoint.bytes).sum();
         if answered != progress.answered {
             progress.answered = answered;
-            self.follower.health.endpoints_answer();
+            // What is of no use is a sign of life of the server and of no step.
+            if unanswered.is_none() {
+                self.follower.health.endpoints_answer();
+            }
         }
-        let silent = endpoints.iter().filter_map(|endpoint| {
-            let seconds = endpoint.silent.filter(|silent| *silent > lease / 2)?.as_secs();
-            Some(format!("{} has not answered for {seconds} s", endpoint.url))
-        });
-        let silent: Vec<String> = silent.collect();
-        // One that is silent beside others which answer holds up nothing.
-        if silent.is_empty() || (self.follower.health.cause().is_none() && self.head_health.cause().is_none()) {
-            self.endpoint_health.ok();
-        } else {
-            self.endpoint_health.failing(silent.join("; "));
+        let never = endpoints.iter().all(|endpoint| !endpoint.answered);
+        let waits = self.follower.health.cause().is_some() || self.head_health.cause().is_some();
+        let silent: Vec<String> = endpoints
+            .iter()
+            .filter_map(|endpoint| silent(endpoint, lease))
+            .collect();
+        let is_leading = *self.leading.borrow();
+        match unanswered {
+            // That an endpoint answers no more is a cause once something waits for it; that none ever did is one at once.
+            Some(unanswered) if waits || (never && is_leading) => self.endpoint_health.failing(unanswered),
+            // One that is silent beside others which answer holds up nothing.
+            _ if silent.is_empty() || !waits => self.endpoint_health.ok(),
+            _ => self.endpoint_health.failing(silent.join("; ")),
         }
     }
+
+    /// Names in the log endpoints of which none answers: once, and again after a while.
+    fn log_unanswered(&self, progress: &mut Progress, unanswered: Option<&str>) {
+        let chain = self.follower.pipeline.chain;
+        match unanswered {
+            Some(cause) if progress.logged.is_none_or(|logged| logged.elapsed() >= REPEATED) => {
+                progress.logged = Some(Instant::now());
+                warn!(
+                    %chain,
+                    "{cause}; correct an endpoint or add another with `indexer registry endpoints`: it takes effect at once"
+                );
+            }
+            None if progress.is_unanswered => info!(%chain, "an endpoint answers again"),
+            _ => {}
+        }
+        progress.is_unanswered = unanswered.is_some();
+    }
+}
+
+/// What each endpoint fails with, where none of them has given a usable answer for some time.
+fn unanswered(endpoints: &[EndpointHealth], lease: Duration) -> Option<String> {
+    let is_unanswered =
+        |endpoint: &EndpointHealth| endpoint.unanswered.is_some_and(|time| time > UNANSWERED.min(lease));
+    if endpoints.is_empty() || !endpoints.iter().all(is_unanswered) {
+        return None;
+    }
+    let causes = endpoints.iter().map(|endpoint| {
+        let seconds = endpoint.unanswered.unwrap_or_default().as_secs();
+        silent(endpoint, lease).unwrap_or_else(|| match &endpoint.reason {
+            Some(reason) => format!("{} has given no usable answer for {seconds} s: {reason}", endpoint.url),
+            None => format!("{} has not answered for {seconds} s", endpoint.url),
+        })
+    });
+    Some(format!(
+        "no endpoint answers: {}",
+        causes.collect::<Vec<_>>().join("; ")
+    ))
+}
+
+/// That an endpoint gives no sign of life.
+fn silent(endpoint: &EndpointHealth, lease: Duration) -> Option<String> {
+    let seconds = endpoint.silent.filter(|silent| *silent > lease / 2)?.as_secs();
+    Some(format!("{} has not answered for {seconds} s", endpoint.url))
 }

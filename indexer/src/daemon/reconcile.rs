@@ -18,13 +18,21 @@ impl Daemon<'_> {
             Err(error) => return warn!(%error, "failed to read the registry, keeping to what it said before"),
         };
         let wanted = |chain: ChainId| selected.is_none_or(|selected| selected.contains(&chain));
-        for chain in chains.iter().filter(|chain| wanted(chain.chain)) {
-            let change = match registry::load_chain(store, chain.chain).await {
+        let mut edited: Vec<ChainId> = chains
+            .iter()
+            .map(|chain| chain.chain)
+            .filter(|chain| wanted(*chain))
+            .collect();
+        // To connect endpoints that do not answer takes long, and holds up no edit of a chain that runs.
+        edited.sort_by_key(|chain| !crew.running.contains_key(chain));
+        for chain in edited {
+            let change = match registry::load_chain(store, chain).await {
                 Ok(entry) => self.change(entry, crew).await,
                 Err(error) => Err(error.into()),
             };
-            if let Err(failure) = change {
-                warn!(chain = %chain.chain, %failure, "an edit of the registry cannot take effect");
+            match change {
+                Ok(()) => crew.took_effect(chain),
+                Err(failure) => crew.refuses(chain, &failure, &self.health.readiness),
             }
         }
         let known: Vec<ChainId> = chains.iter().map(|chain| chain.chain).collect();
@@ -32,6 +40,10 @@ impl Daemon<'_> {
             info!(%chain, "no longer in the registry, stopping");
             task.cancel.cancel();
         }
+        crew.refused.retain(|chain, _| known.contains(chain));
+        let enabled = chains.iter().filter(|chain| chain.enabled).map(|chain| chain.chain);
+        let kept = enabled.chain(crew.running.keys().copied()).collect();
+        self.health.metrics.keep_chains(&kept);
     }
 
     async fn change(&self, entry: ChainEntry, crew: &mut Crew) -> Result<(), Failure> {
@@ -80,16 +92,7 @@ impl Daemon<'_> {
             ..task.assignment.clone()
         };
         task.endpoints.replace_endpoints(edited.endpoint_settings()?);
-        let chain = entry.chain.chain;
-        let gone = task
-            .assignment
-            .entry
-            .endpoints
-            .iter()
-            .filter(|before| entry.endpoints.iter().all(|now| now.id != before.id));
-        gone.for_each(|endpoint| self.health.metrics.forget_endpoint(chain, endpoint.id));
         task.assignment.entry.endpoints.clone_from(&entry.endpoints);
-        info!(%chain, endpoints = entry.endpoints.len(), "endpoints replaced");
         Ok(())
     }
 }

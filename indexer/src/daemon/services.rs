@@ -60,11 +60,11 @@ impl Daemon<'_> {
 
     /// Carries into the metrics how endpoints stand, and drops messages that were kept long enough.
     pub(super) async fn report(&self, crew: &Crew) {
-        for (chain, task) in &crew.running {
-            for endpoint in task.endpoints.health() {
-                self.health.metrics.endpoint(*chain, &sample(&endpoint));
-            }
-        }
+        let samples = crew.running.iter().map(|(chain, task)| {
+            let endpoints = task.endpoints.health();
+            (*chain, endpoints.iter().map(sample).collect())
+        });
+        self.health.metrics.endpoints(&samples.collect());
         self.expire_messages().await;
         self.end_stuck_sessions().await;
     }

@@ -69,6 +69,8 @@ enum Outcome {
     Moved,
     /// Nothing to do until a newer head.
     AtHead,
+    /// The endpoints' head lies below the checkpoint, on the stored branch: nothing to do until it has come back up.
+    Below { head: u64, checkpoint: u64 },
     /// Everything up to the last block wanted is applied.
     Done,
 }
@@ -78,6 +80,8 @@ struct Memory {
     lease: Lease,
     seen: Option<(BlockRef, BlockRef)>,
     moved: Instant,
+    /// Whether the log states that the endpoints' head lies below the checkpoint.
+    is_below: bool,
 }
 
 /// Renews `lease` until it is lost, and returns by what. A database that does not answer is asked again: as long as none took the
@@ -187,8 +191,10 @@ impl Follower {
             lease,
             seen: None,
             moved: Instant::now(),
+            is_below: false,
         };
         let mut pauses = retry::pauses();
+        let mut edits = self.pipeline.endpoints.edits();
         loop {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
@@ -196,27 +202,30 @@ impl Follower {
             match self.look_and_step(&mut memory).await {
                 Ok(Outcome::Moved) => pauses = retry::pauses(),
                 Ok(Outcome::Done) => return Ok(()),
-                Ok(Outcome::AtHead) => {
+                Ok(Outcome::AtHead | Outcome::Below { .. }) => {
                     pauses = retry::pauses();
                     self.wait_for_head(cancel).await;
                 }
-                Err(error) => self.absorb(error, pauses.next(), cancel).await?,
+                Err(error) => {
+                    self.absorb(error)?;
+                    tokio::select! {
+                        () = cancel.cancelled() => {}
+                        () = tokio::time::sleep(pauses.next().unwrap_or(self.settings.lease_ttl / 3)) => {}
+                        () = retry::exchanged(Some(&mut edits)) => pauses = retry::pauses(),
+                    }
+                }
             }
         }
     }
 
-    /// Decides what an error of one step means: again at once, again after `pause`, or the end.
-    async fn absorb(&self, error: Error, pause: Option<Duration>, cancel: &CancellationToken) -> Result<(), Error> {
+    /// Decides what an error of one step means: another attempt, or the end.
+    fn absorb(&self, error: Error) -> Result<(), Error> {
         match error.class() {
             Class::Reorg => warn!(%error, "the checkpoint moved under the follower, reading it again"),
             Class::Transient => warn!(%error, "a step failed, trying again"),
             Class::Fatal | Class::Cancelled => return Err(error),
         }
         self.health.failing(error.to_string());
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            () = tokio::time::sleep(pause.unwrap_or(self.settings.lease_ttl / 3)) => {}
-        }
         Ok(())
     }
 
@@ -246,7 +255,7 @@ impl Follower {
         self.observe(&heads, finalized, memory).await?;
         let outcome = self.step(&heads, finalized, &memory.lease).await?;
         self.judge(&outcome, memory);
-        if matches!(outcome, Outcome::AtHead) && self.is_done().await? {
+        if matches!(outcome, Outcome::AtHead | Outcome::Below { .. }) && self.is_done().await? {
             return Ok(Outcome::Done);
         }
         Ok(outcome)
@@ -257,12 +266,23 @@ impl Follower {
         if matches!(outcome, Outcome::Moved) {
             memory.moved = Instant::now();
         }
+        let chain = self.pipeline.chain;
+        let below = match outcome {
+            Outcome::Below { head, checkpoint } => Some(format!(
+                "the head that the endpoints of {chain} have, block {head}, went back below the checkpoint, block {checkpoint}"
+            )),
+            Outcome::Moved | Outcome::AtHead | Outcome::Done => None,
+        };
+        if let Some(cause) = below.as_ref().filter(|_| !memory.is_below) {
+            warn!("{cause}, on the same branch; waiting until it has come back up");
+        }
+        memory.is_below = below.is_some();
         if memory.moved.elapsed() > self.settings.stall_after {
             let seconds = memory.moved.elapsed().as_secs();
-            self.health.failing(format!(
-                "the head of {} has not moved for {seconds} s on any endpoint",
-                self.pipeline.chain
-            ));
+            self.health.failing(match below {
+                Some(below) => format!("{below}; nothing new for {seconds} s"),
+                None => format!("the head of {chain} has not moved for {seconds} s on any endpoint"),
+            });
         } else {
             self.health.ok();
         }
@@ -417,7 +437,10 @@ impl Follower {
     async fn compare(&self, from: BlockRef, latest: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
         let kept = checkpoint::kept(&self.pipeline.store, self.pipeline.chain).await?;
         match kept.iter().find(|block| block.number == latest.number) {
-            Some(block) if block.hash == latest.hash => Ok(Outcome::AtHead),
+            Some(block) if block.hash == latest.hash => Ok(Outcome::Below {
+                head: latest.number,
+                checkpoint: from.number,
+            }),
             Some(_) => self.rewind(from, lease).await,
             None if latest.number == from.number => self.rewind(from, lease).await,
             None if ancestor::left_below(&self.pipeline, latest.number, self.settings.start_block).await? => {

@@ -1,11 +1,12 @@
 //! Every number a running process reports, by the names docs/METRICS.md explains.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use api::status::ChainStatus;
 use chrono::{DateTime, Utc};
 use decoders::block::ChainId;
-use prometheus::core::Collector;
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -23,6 +24,8 @@ pub struct Metrics {
     registry: Registry,
     /// Held while what is stored is set and read: chains that are gone leave no numbers behind.
     scrape: Mutex<()>,
+    /// Endpoints that were recorded last.
+    shown: Mutex<BTreeSet<(ChainId, i32)>>,
     chain: ChainFamilies,
     endpoint: EndpointFamilies,
     publisher_confirmed: IntCounter,
@@ -86,7 +89,7 @@ pub enum EndpointState {
 /// One endpoint as its pool sees it; counts are totals since the pool began.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EndpointSample {
-    /// Registry id: URLs hold keys and are no label.
+    /// Registry id, or a number below zero for an endpoint of the command line: URLs hold keys and are no label.
     pub id: i32,
     /// How it stands.
     pub state: EndpointState,
@@ -175,6 +178,7 @@ impl Metrics {
                 )),
             ),
             scrape: Mutex::default(),
+            shown: Mutex::default(),
             registry,
         }
     }
@@ -200,29 +204,68 @@ impl Metrics {
         }
     }
 
-    /// Records what a pool reports of one of its endpoints.
-    pub fn endpoint(&self, chain: ChainId, sample: &EndpointSample) {
-        let (chain, id) = (chain.to_string(), sample.id.to_string());
+    /// Records what pools report of their endpoints, by chain. No other endpoint is shown any more.
+    pub fn endpoints(&self, present: &BTreeMap<ChainId, Vec<EndpointSample>>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = |(chain, samples): (&ChainId, &Vec<EndpointSample>)| {
+            let chain = *chain;
+            samples.iter().map(move |sample| (chain, sample.id)).collect::<Vec<_>>()
+        };
+        let now: BTreeSet<(ChainId, i32)> = present.iter().flat_map(ids).collect();
+        shown
+            .difference(&now)
+            .for_each(|(chain, id)| self.forget_endpoint(*chain, *id));
+        *shown = now;
+        for (chain, samples) in present {
+            samples.iter().for_each(|sample| self.endpoint(*chain, sample));
+        }
+    }
+
+    fn endpoint(&self, chain: ChainId, sample: &EndpointSample) {
+        let (chain, id) = (chain.to_string(), label(sample.id));
         let labels = [chain.as_str(), id.as_str()];
         let families = &self.endpoint;
         families
             .state
             .with_label_values(&labels)
             .set(i64::from(sample.state as u8));
-        if let Some(head) = sample.head {
-            families.head.with_label_values(&labels).set(gauge(head));
+        // What is not known of it, as after an edit of its URL, is not shown.
+        match sample.head {
+            Some(head) => families.head.with_label_values(&labels).set(gauge(head)),
+            None => drop(families.head.remove_label_values(&labels)),
         }
-        if let Some(seconds) = sample.latency_seconds {
-            families.latency.with_label_values(&labels).set(seconds);
+        match sample.latency_seconds {
+            Some(seconds) => families.latency.with_label_values(&labels).set(seconds),
+            None => drop(families.latency.remove_label_values(&labels)),
         }
         raise(&families.requests.with_label_values(&labels), sample.requests);
         raise(&families.failures.with_label_values(&labels), sample.failures);
         raise(&families.lies.with_label_values(&labels), sample.lies);
     }
 
-    /// Forgets an endpoint that left the registry.
-    pub fn forget_endpoint(&self, chain: ChainId, id: i32) {
-        let (chain, id) = (chain.to_string(), id.to_string());
+    /// Shows nothing of chains other than these any more. A chain that is started again counts anew.
+    pub fn keep_chains(&self, chains: &BTreeSet<ChainId>) {
+        let kept: BTreeSet<String> = chains.iter().map(ChainId::to_string).collect();
+        let families = &self.chain;
+        for counters in [
+            &families.events,
+            &families.blocks,
+            &families.reorgs,
+            &families.rewound_blocks,
+            &families.faults,
+            &families.archive_writes,
+            &families.transactions,
+            &families.calls,
+            &families.receipts,
+        ] {
+            keep(counters, &kept);
+        }
+        keep(&families.commit_seconds, &kept);
+        keep(&families.fetch_seconds, &kept);
+    }
+
+    fn forget_endpoint(&self, chain: ChainId, id: i32) {
+        let (chain, id) = (chain.to_string(), label(id));
         let labels = [chain.as_str(), id.as_str()];
         let families = &self.endpoint;
         // An endpoint that was never recorded has nothing to forget.
@@ -342,6 +385,22 @@ impl EndpointFamilies {
     }
 }
 
+/// Removes from a family what belongs to other chains than those `kept`.
+fn keep<B: MetricVecBuilder>(family: &MetricVec<B>, kept: &BTreeSet<String>) {
+    let families = family.collect();
+    for metric in families.iter().flat_map(|family| family.get_metric()) {
+        let labels: HashMap<&str, &str> = metric
+            .get_label()
+            .iter()
+            .map(|label| (label.name(), label.value()))
+            .collect();
+        if labels.get("chain").is_some_and(|chain| !kept.contains(*chain)) {
+            // Another call may have removed it already.
+            drop(family.remove(&labels));
+        }
+    }
+}
+
 /// Raises a counter to a total kept elsewhere. A total below the counter began anew, and so does the counter.
 fn raise(counter: &IntCounter, total: u64) {
     if total < counter.get() {
@@ -455,6 +514,11 @@ fn seconds_between(since: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
 }
 
 /// A height as a gauge holds it.
+/// An endpoint's label: its id in the registry, or `rpc-1` for the first that the command line names, which has a number below zero.
+fn label(id: i32) -> String {
+    if id < 0 { format!("rpc{id}") } else { id.to_string() }
+}
+
 fn gauge(height: u64) -> i64 {
     i64::try_from(height).unwrap_or(i64::MAX)
 }

@@ -2,6 +2,7 @@
 
 mod metrics;
 mod patience;
+mod places;
 mod readiness;
 pub mod server;
 

@@ -130,6 +130,13 @@ impl TaskHealth {
         self.readiness.lock().get(&self.name).and_then(Report::cause)
     }
 
+    /// What the task began last.
+    pub fn step(&self) -> Option<String> {
+        let tasks = self.readiness.lock();
+        let step = tasks.get(&self.name)?.step.as_ref()?;
+        Some(step.what.clone())
+    }
+
     fn change(&self, change: impl FnOnce(&mut Report)) {
         if let Some(report) = self.readiness.lock().get_mut(&self.name) {
             change(report);

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,17 +11,18 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use chrono::Utc;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::Health;
 use super::patience::Patient;
+use super::places::{Place, Places};
 use crate::error::{Exit, Failure};
 
 /// How long requests under way may take once the process was asked to stop.
@@ -33,18 +33,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// What clients may take of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once; further clients wait to be accepted.
+    /// Connections open at once. A further client takes the place of the one that has waited longest for a request, or for its
+    /// client to take in an answer.
     pub connections: usize,
-    /// How long a client may take to send the head of a request, also the first one after it connected, and how long to take in
-    /// a piece of the answer.
-    pub silence: Duration,
+    /// How long a client may take to send the head of a request, also the first one after it connected and the next one after an
+    /// answer.
+    pub head: Duration,
+    /// How long a client may take to take in a piece of an answer.
+    pub answer: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 512,
-            silence: Duration::from_secs(30),
+            head: Duration::from_secs(5),
+            answer: Duration::from_secs(30),
         }
     }
 }
@@ -78,21 +82,17 @@ pub async fn serve_within(limits: Limits, listener: TcpListener, router: Router,
     let address = listener
         .local_addr()
         .map_or_else(|_| "?".to_owned(), |address| address.to_string());
+    if cancel.is_cancelled() {
+        return;
+    }
     info!(%address, "listening");
-    let (room, clients) = (Arc::new(Semaphore::new(limits.connections)), TaskTracker::new());
+    let (places, clients) = (Places::new(limits.connections), TaskTracker::new());
     let accept = async {
         loop {
-            // The semaphore is never closed.
-            let Ok(place) = Arc::clone(&room).acquire_owned().await else {
-                return;
-            };
             match listener.accept().await {
                 Ok((client, _)) => {
-                    let served = converse(client, router.clone(), limits.silence, cancel.clone());
-                    clients.spawn(async move {
-                        served.await;
-                        drop(place);
-                    });
+                    let place = places.take().await;
+                    clients.spawn(converse(client, place, router.clone(), limits, cancel.clone()));
                 }
                 Err(error) => {
                     warn!(%error, "failed to accept a connection");
@@ -112,21 +112,38 @@ pub async fn serve_within(limits: Limits, listener: TcpListener, router: Router,
     }
 }
 
-/// Answers the requests of one client until it leaves, falls silent, or the server stops.
-async fn converse(client: TcpStream, router: Router, silence: Duration, cancel: CancellationToken) {
+/// Answers the requests of one client until it leaves, falls silent, loses its place to another, or the server stops.
+async fn converse(client: TcpStream, place: Place, router: Router, limits: Limits, cancel: CancellationToken) {
+    let place = &place;
+    let service = TowerToHyperService::new(router);
+    let answering = service_fn(|request| {
+        place.begin();
+        let answer = service.call(request);
+        async move {
+            let answer = answer.await;
+            place.answered();
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(silence)
-        .serve_connection(
-            TokioIo::new(Patient::new(client, silence)),
-            TowerToHyperService::new(router),
-        );
+        .header_read_timeout(limits.head)
+        .serve_connection(TokioIo::new(Patient::new(client, limits.answer)), answering);
     let mut connection = pin!(connection);
+    let talk = async {
+        tokio::select! {
+            ended = &mut connection => ended,
+            () = cancel.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
     let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = cancel.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        ended = talk => ended,
+        () = place.closed() => {
+            debug!("a client that sent no request made room for another");
+            return;
         }
     };
     if let Err(error) = ended {

@@ -31,8 +31,7 @@ pub async fn edit_chain(
     change: impl FnOnce(&mut Chain),
 ) -> Result<Chain, RegistryError> {
     let mut transaction = store.pool.begin().await?;
-    let found = row::chains(&mut *transaction, Some(chain)).await?.pop();
-    let mut edited = found.ok_or_else(|| RegistryError::unknown_chain(chain))?;
+    let mut edited = row::chain(&mut transaction, chain).await?;
     let before = edited.scope;
     change(&mut edited);
     if edited.scope != before {
@@ -63,20 +62,18 @@ pub async fn edit_chain(
 
 /// Removes a chain with its endpoints and contracts. Facts of the chain stay.
 pub async fn remove_chain(store: &Store, chain: ChainId) -> Result<(), RegistryError> {
+    let mut transaction = store.pool.begin().await?;
+    row::chain(&mut transaction, chain).await?;
     let removed = sqlx::query("delete from chain_registry_service.chains where caip2 = $1");
-    let removed = removed.bind(chain.to_string()).execute(&store.pool).await?;
-    if removed.rows_affected() == 0 {
-        Err(RegistryError::unknown_chain(chain))
-    } else {
-        Ok(())
-    }
+    removed.bind(chain.to_string()).execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Adds an endpoint and returns its id.
 pub async fn add_endpoint(store: &Store, endpoint: &Endpoint) -> Result<i32, RegistryError> {
     check_auth(endpoint)?;
     let mut transaction = store.pool.begin().await?;
-    require_chain(&mut transaction, endpoint.chain).await?;
+    row::chain(&mut transaction, endpoint.chain).await?;
     let id = insert_endpoint(&mut *transaction, endpoint).await?;
     transaction.commit().await?;
     id.ok_or_else(|| {
@@ -137,7 +134,7 @@ pub async fn remove_endpoint(store: &Store, id: i32) -> Result<(), RegistryError
 /// Adds a contract, and with it `abi`, which its row then names.
 pub async fn add_contract(store: &Store, contract: &Contract, abi: Option<&Abi>) -> Result<(), RegistryError> {
     let mut transaction = store.pool.begin().await?;
-    require_chain(&mut transaction, contract.chain).await?;
+    row::chain(&mut transaction, contract.chain).await?;
     let mut contract = contract.clone();
     if let Some(abi) = abi {
         insert_abi(
@@ -244,15 +241,6 @@ pub async fn remove_abi(store: &Store, sha256: &str) -> Result<(), RegistryError
     })?;
     if removed.rows_affected() == 0 {
         Err(RegistryError::unknown_abi(sha256))
-    } else {
-        Ok(())
-    }
-}
-
-async fn require_chain(connection: &mut PgConnection, chain: ChainId) -> Result<(), RegistryError> {
-    let found = row::chains(connection, Some(chain)).await?;
-    if found.is_empty() {
-        Err(RegistryError::unknown_chain(chain))
     } else {
         Ok(())
     }

@@ -4,8 +4,12 @@ use alloy_primitives::Address;
 use decoders::block::ChainId;
 use sinks::error::SinkError;
 
+use super::Chain;
 use crate::config::EndpointUrlError;
 use crate::error::{Error, Exit, Failure};
+
+/// Chains named where another was asked for.
+const SHOWN_CHAINS: usize = 10;
 
 /// Why the registry could not be read or edited.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +20,7 @@ pub enum RegistryError {
         /// What was asked for.
         what: String,
         /// Where to look.
-        advice: &'static str,
+        advice: String,
     },
     /// The edit breaks a rule; the text states which.
     #[error("{0}")]
@@ -46,18 +50,33 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    pub(super) fn unknown_chain(chain: ChainId) -> Self {
-        let advice = "see `indexer registry chains list`, or add it with `indexer registry chains add`";
+    /// The error for a chain that is none of `known`.
+    pub(super) fn unknown_chain(chain: ChainId, known: &[Chain]) -> Self {
+        let mut names: Vec<String> = known
+            .iter()
+            .take(SHOWN_CHAINS)
+            .map(|known| known.chain.to_string())
+            .collect();
+        if known.len() > SHOWN_CHAINS {
+            names.push("…".to_owned());
+        }
+        let known = if names.is_empty() {
+            "none is".to_owned()
+        } else {
+            format!("{} are", names.join(", "))
+        };
         RegistryError::Unknown {
             what: format!("chain {chain}"),
-            advice,
+            advice: format!(
+                "{known}, see `indexer registry chains list`, or add it with `indexer registry chains add`"
+            ),
         }
     }
 
     pub(crate) fn unknown_endpoint(id: i32) -> Self {
         RegistryError::Unknown {
             what: format!("endpoint {id}"),
-            advice: "see `indexer registry endpoints list`",
+            advice: "see `indexer registry endpoints list`".to_owned(),
         }
     }
 
@@ -65,14 +84,14 @@ impl RegistryError {
         let what = format!("contract {address:#x} of {chain}");
         RegistryError::Unknown {
             what,
-            advice: "see `indexer registry contracts list`",
+            advice: "see `indexer registry contracts list`".to_owned(),
         }
     }
 
     pub(super) fn unknown_abi(sha256: &str) -> Self {
         RegistryError::Unknown {
             what: format!("ABI {sha256}"),
-            advice: "see `indexer registry abis list`",
+            advice: "see `indexer registry abis list`".to_owned(),
         }
     }
 

@@ -196,12 +196,20 @@ pub async fn chains(store: &Store) -> Result<Vec<Chain>, RegistryError> {
     row::chains(&store.pool, None).await
 }
 
+/// One chain.
+///
+/// # Errors
+/// It is not in the registry, with those that are.
+pub async fn chain(store: &Store, chain: ChainId) -> Result<Chain, RegistryError> {
+    let mut connection = store.pool.acquire().await?;
+    row::chain(&mut connection, chain).await
+}
+
 /// Everything about one chain.
 pub async fn load_chain(store: &Store, chain: ChainId) -> Result<ChainEntry, RegistryError> {
     // One transaction on one connection: the parts belong together, and the embedded database has no second one.
     let mut transaction = store.pool.begin().await?;
-    let found = row::chains(&mut *transaction, Some(chain)).await?.pop();
-    let found = found.ok_or_else(|| RegistryError::unknown_chain(chain))?;
+    let found = row::chain(&mut transaction, chain).await?;
     let endpoints = row::endpoints(&mut *transaction, Some(chain)).await?;
     let contracts = row::contracts(&mut *transaction, Some(chain)).await?;
     let gas_policy = row::gas_policy(&mut *transaction, chain).await?;

@@ -6,7 +6,7 @@ use alloy_primitives::Address;
 use decoders::block::ChainId;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{PgExecutor, Row};
+use sqlx::{PgConnection, PgExecutor, Row};
 
 use super::{AbiBlob, Chain, ChainSettings, Contract, Endpoint, GasPolicy, RegistryError};
 use crate::config::{AuthType, EndpointUrl, Scope};
@@ -22,6 +22,14 @@ pub(super) async fn chains(executor: impl PgExecutor<'_>, chain: Option<ChainId>
     .fetch_all(executor)
     .await?;
     rows.iter().map(chain_of).collect()
+}
+
+/// One chain; the error for one that is not there names those that are.
+pub(super) async fn chain(connection: &mut PgConnection, chain: ChainId) -> Result<Chain, RegistryError> {
+    match chains(&mut *connection, Some(chain)).await?.pop() {
+        Some(found) => Ok(found),
+        None => Err(RegistryError::unknown_chain(chain, &chains(connection, None).await?)),
+    }
 }
 
 /// The chain in `row`, which has the columns of [`chains`].
@@ -72,7 +80,7 @@ pub(super) fn endpoint_of(row: &PgRow) -> Result<Endpoint, RegistryError> {
     Ok(Endpoint {
         id,
         chain: parsed(row.try_get("caip2")?, &what)?,
-        url: parsed::<EndpointUrl>(row.try_get("url")?, &what)?,
+        url: EndpointUrl::kept(row.try_get("url")?).map_err(|error| malformed(&what, error))?,
         priority: row.try_get("priority")?,
         weight: row.try_get("weight")?,
         rate_limit: row.try_get("rate_limit")?,

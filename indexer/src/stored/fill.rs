@@ -85,7 +85,8 @@ async fn persist(pipeline: &Pipeline, piece: Piece, proof: Proof, cancel: &Cance
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    retry::persist(cancel, "logs of contracts", || take(pipeline, &piece, proof)).await
+    let read = || take(pipeline, &piece, proof);
+    retry::persist_with(&pipeline.endpoints, cancel, "logs of contracts", read).await
 }
 
 async fn plan(pipeline: &Pipeline, range: &RangeInclusive<u64>, applied: u64) -> Result<Vec<Piece>, Error> {

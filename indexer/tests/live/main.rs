@@ -20,6 +20,7 @@ mod scratch;
 
 mod anvil;
 mod contracts;
+mod endpoints;
 mod errors;
 mod fixtures;
 mod logs;

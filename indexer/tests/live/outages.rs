@@ -501,7 +501,7 @@ async fn missing(database: &Database, chain: &Chain) -> u64 {
 
 impl Process {
     /// Waits until `/readyz` answers that everything works.
-    async fn ready(&mut self) {
+    pub(crate) async fn ready(&mut self) {
         let (address, began) = (self.address().await, Instant::now());
         eventually("it is ready", async || {
             (readiness(&address).await.0 == 200).then_some(())
@@ -511,7 +511,7 @@ impl Process {
     }
 
     /// Waits until `/readyz` answers that something does not work, and that the cause has `part` in it.
-    async fn unready(&mut self, part: &str) {
+    pub(crate) async fn unready(&mut self, part: &str) {
         let (address, began) = (self.address().await, Instant::now());
         eventually(&format!("it is not ready because of {part}"), async || {
             let (code, causes) = readiness(&address).await;
@@ -545,7 +545,7 @@ impl Process {
     }
 
     /// Waits until a line of the log has `part` in it.
-    async fn logs(&mut self, part: &str) {
+    pub(crate) async fn logs(&mut self, part: &str) {
         eventually(&format!("it logs {part}"), async || {
             assert!(self.ended().is_none(), "it has ended: {}", self.log());
             self.log().contains(part).then_some(())
@@ -554,7 +554,7 @@ impl Process {
     }
 }
 
-async fn readiness(address: &str) -> (u16, Value) {
+pub(crate) async fn readiness(address: &str) -> (u16, Value) {
     let answer = reqwest::get(format!("{address}/readyz")).await.unwrap();
     let code = answer.status().as_u16();
     let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();

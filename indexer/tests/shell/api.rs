@@ -228,6 +228,12 @@ async fn status(served: &Served) {
 }
 
 async fn catalog(served: &Served) {
+    let empty = served.ok("/v1/collections?chain=eip155:5").await;
+    assert_eq!(
+        empty["collections"],
+        serde_json::json!([]),
+        "a chain with nothing yet is known"
+    );
     let collections = served.ok("/v1/collections?chain=eip155:1&limit=1").await;
     let first = &collections["collections"][0];
     assert_eq!(collections["collections"].as_array().unwrap().len(), 1);
@@ -445,6 +451,25 @@ async fn bad_input(served: &Served) {
         (format!("/v1/tokens/eip155:1/{ONE}/0x1"), 400, "decimal"),
         (format!("/v1/tokens/1/{ONE}/1"), 400, "eip155:1"),
         (format!("/v1/tokens/eip155:1/{ONE}/99"), 404, "token 99"),
+        (format!("/v1/tokens/eip155:7/{ONE}/99"), 404, "eip155:1, eip155:5 are"),
+        (
+            "/v1/collections?chain=eip155:7".to_owned(),
+            404,
+            "eip155:1, eip155:5 are",
+        ),
+        ("/v1/transfers?chain=eip155:7".to_owned(), 404, "chain eip155:7"),
+        (
+            format!("/v1/transfers?chain=eip155:7&contract={ONE}&token=1"),
+            404,
+            "/v1/status",
+        ),
+        ("/v1/sales?chain=eip155:7".to_owned(), 404, "chain eip155:7"),
+        ("/v1/listings?chain=eip155:7".to_owned(), 404, "chain eip155:7"),
+        (
+            format!("/v1/offers?chain=eip155:7&account={ONE}"),
+            404,
+            "chain eip155:7",
+        ),
         ("/v1/collections?chain=x".to_owned(), 400, "eip155:1"),
         ("/v1/nothing".to_owned(), 404, "path"),
     ] {

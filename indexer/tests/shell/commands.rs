@@ -74,8 +74,10 @@ fn usage_is_told_in_one_line() {
     place.fails(
         &["run", "--chain", "eip155:1", "--rpc", "htp://h/pw"],
         2,
-        &["\"htp://h/…\"", "wss://…"],
+        &["--rpc <URL>: \"htp://h/…\"", "wss://…"],
     );
+    let add = ["registry", "endpoints", "add", "--chain", "eip155:1", "--url"];
+    place.fails(&[&add[..], &["http://h/p w"]].concat(), 2, &["--url", "blank", "%20"]);
     place.fails(&["backfill", "--chain", "eip155:1"], 2, &["--from", "--to"]);
     place.fails(
         &["backfill", "--chain", "eip155:1", "--from", "1", "--to", "-1"],
@@ -237,6 +239,14 @@ fn check_config_looks_at_files_and_variables() {
     let text = String::from_utf8(show.stdout).unwrap();
     assert!(
         text.contains("url = \"mongodb://h\"") && text.contains("max_connections = 8") && !text.contains("pw"),
+        "{text}"
+    );
+
+    let archive = Place::with("[archive]\nurl = \"mongodb://u:pw@h:1/login?replicaSet=rs0\"\ndatabase = \"events\"");
+    let output = archive.indexer(&["check-config"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("archive:  mongodb://h:1, database events\n") && !text.contains("login"),
         "{text}"
     );
 

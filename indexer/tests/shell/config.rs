@@ -200,6 +200,143 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
     }
 }
 
+/// Every malformed service URL there is an example of, by the key and the variable that may hold it.
+const MALFORMED: [(&str, &str, &[&str]); 3] = [
+    (
+        "database.url",
+        "DATABASE_URL",
+        &[
+            "postgres://u:pw@h h/d",
+            "postgres://u:pw@h/d b",
+            "postgres://u:pw@h/d\tb",
+            "postgres://u:pw@h:0/d",
+            "postgres://u:pw%ff@h/d",
+            "postgres://u:pw@h/d?sslmode=maybe",
+            "postgres://u:pw@h/d?port=many",
+            "postgres://u:pw@[::1/d",
+            "postgres:/u:pw@h/d",
+            "u:pw@h",
+        ],
+    ),
+    (
+        "archive.url",
+        "MONGODB_URL",
+        &[
+            "mongodb://u:pw@",
+            "mongodb://u:pw@/",
+            "mongodb://u:pw%zz@h",
+            "mongodb://u:pw@h,,i",
+            "mongodb://u:pw@h h",
+            "mongodb://u:pw@h/?tls=maybe",
+            "mongodb://u:pw@h/?w=-1",
+            "mongodb+srv://u:pw@a.b.c:27017",
+        ],
+    ),
+    (
+        "broker.url",
+        "AMQP_URL",
+        &[
+            "amqp://u:pw@h h/%2f",
+            "amqp://u:pw%ff@h/%2f",
+            "amqp://u:pw@h/%2f?heartbeat=often",
+            "amqp://u:pw@h:70000/%2f",
+            "amqp://u:pw@[::1/%2f",
+            "amqp:u:pw@h",
+        ],
+    ),
+];
+
+#[test]
+fn a_url_its_client_cannot_read_is_a_bad_configuration_that_names_the_key() {
+    for (key, variable, urls) in MALFORMED {
+        for url in urls {
+            let (table, name) = key.split_once('.').unwrap();
+            let text = format!("[{table}]\n{name} = {url:?}");
+            let failure = Config::parse(&text, "c.toml").expect_err(url);
+            assert!(
+                failure.message.starts_with(&format!("c.toml:2: {key}: ")),
+                "{url}: {}",
+                failure.message
+            );
+            let named = |asked: &str| (asked == variable).then(|| (*url).to_owned());
+            let from_environment = Config::default().override_from(&named).expect_err(url);
+            assert!(
+                from_environment
+                    .message
+                    .starts_with(&format!("environment variable {variable}: ")),
+                "{url}: {}",
+                from_environment.message
+            );
+            for failure in [failure, from_environment] {
+                assert_eq!(failure.exit, Exit::Config, "{url}");
+                assert!(!failure.message.contains("pw"), "{}", failure.message);
+                assert!(
+                    ["://", "write"].iter().any(|advice| failure.message.contains(advice)),
+                    "{}",
+                    failure.message
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn urls_that_work_are_taken() {
+    for (variable, urls) in [
+        (
+            "DATABASE_URL",
+            &[
+                "postgres://h",
+                "postgresql://u:p%40w@h:5432/d?sslmode=require&application_name=x",
+                "postgres://u@localhost/d?host=/var/run/postgresql",
+                "postgres://u@[::1]:5432/d",
+                "postgres://u:p@h/d\n",
+                "embedded\n",
+            ][..],
+        ),
+        (
+            "MONGODB_URL",
+            &[
+                "mongodb://h",
+                "mongodb://u:p%40w@a:1,b:2/auth?replicaSet=rs0&w=majority",
+                "mongodb+srv://u:p@a.b.c/?tls=true",
+                "mongodb://[::1]:27017/",
+            ],
+        ),
+        (
+            "AMQP_URL",
+            &["amqp://h", "amqps://u:p%40w@h:5671/v?heartbeat=5", "amqp://h/%2f"],
+        ),
+    ] {
+        for url in urls {
+            let named = |asked: &str| (asked == variable).then(|| (*url).to_owned());
+            Config::default().override_from(&named).expect(url);
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_url_that_readers_would_mend_each_in_its_own_way_is_refused() {
+    for (wrong, part) in [
+        ("http://h/a b", "%20"),
+        ("http://h h/", "%20"),
+        ("http://h/a\tb", "%20"),
+        ("http://h/a\nb", "%20"),
+        ("http:\\\\h\\a", "%5C"),
+        ("http://h\\@evil/", "%5C"),
+        ("http:///h", "no host"),
+        ("http:h", "http://…"),
+        ("http://h:0/", "1 to 65535"),
+        ("http://h:99999/", "1 to 65535"),
+        ("http://user:S3CRET@/", "http://…"),
+    ] {
+        let error = EndpointUrl::parse(wrong).expect_err(wrong).to_string();
+        assert!(error.contains(part) && !error.contains("S3CRET"), "{wrong}: {error}");
+    }
+    // What an earlier release put into the registry is read on.
+    assert!(EndpointUrl::kept("http://h/a b").is_ok() && EndpointUrl::kept("ftp://h").is_err());
+}
+
 #[test]
 fn the_environment_stands_above_the_file() {
     let folder = tempfile::tempdir().unwrap();

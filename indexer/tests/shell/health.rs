@@ -11,7 +11,7 @@ use axum::routing::get;
 use decoders::block::ChainId;
 use indexer::error::Exit;
 use indexer::health::server::Limits;
-use indexer::health::{EndpointSample, EndpointState, Health, server};
+use indexer::health::{EndpointSample, EndpointState, Health, Metrics, server};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -86,7 +86,7 @@ fn touched() -> String {
     chain.fault("erc721", "data_too_short");
     // Totals rise; one that falls began anew.
     for requests in [5, 7, 2] {
-        metrics.endpoint(ChainId(1), &EndpointSample { requests, ..SAMPLE });
+        show(metrics, &[EndpointSample { requests, ..SAMPLE }]);
     }
     metrics.confirmed(5);
     metrics.publish_failed(6);
@@ -175,15 +175,65 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     }
 }
 
+/// Records the endpoints of the first chain.
+fn show(metrics: &Metrics, samples: &[EndpointSample]) {
+    metrics.endpoints(&BTreeMap::from([(ChainId(1), samples.to_vec())]));
+}
+
 #[test]
-fn an_endpoint_that_left_is_told_no_more() {
+fn endpoints_and_chains_that_left_are_shown_no_more() {
+    let metrics = Health::new().metrics;
+    let render = || metrics.render(&[], NOW.parse().unwrap()).unwrap();
+    let (other, chain) = (EndpointSample { id: 4, ..SAMPLE }, metrics.chain(ChainId(1)));
+    show(&metrics, &[SAMPLE, other]);
+    assert!(render().contains("endpoint=\"3\"") && render().contains("endpoint=\"4\""));
+    show(&metrics, &[other]);
+    assert!(!render().contains("endpoint=\"3\"") && render().contains("endpoint=\"4\""));
+    // Its URL was edited: of the new one nothing is known yet.
+    let unknown = EndpointSample {
+        head: None,
+        latency_seconds: None,
+        ..other
+    };
+    show(&metrics, &[unknown]);
+    for family in ["indexer_endpoint_head_block{", "indexer_endpoint_latency_seconds{"] {
+        assert!(!render().contains(family), "{family} in {}", render());
+    }
+    metrics.endpoints(&BTreeMap::new());
+    assert!(!render().contains("endpoint=\""), "{}", render());
+
+    chain.events("mint", 2);
+    chain.fault("erc721", "data_too_short");
+    chain.commit_seconds.observe(0.1);
+    metrics.chain(ChainId(2)).blocks.inc();
+    metrics.keep_chains(&BTreeSet::from([ChainId(1), ChainId(2)]));
+    assert!(render().contains("kind=\"mint\"") && render().contains("eip155:2"));
+    metrics.keep_chains(&BTreeSet::from([ChainId(2)]));
+    assert!(
+        !render().contains("eip155:1") && render().contains("eip155:2"),
+        "{}",
+        render()
+    );
+}
+
+#[test]
+fn endpoints_of_the_command_line_have_a_label_to_read() {
     let health = Health::new();
-    health.metrics.forget_endpoint(ChainId(1), 3);
-    health.metrics.endpoint(ChainId(1), &SAMPLE);
-    let render = || health.metrics.render(&[], NOW.parse().unwrap()).unwrap();
-    assert!(render().contains("endpoint=\"3\""));
-    health.metrics.forget_endpoint(ChainId(1), 3);
-    assert!(!render().contains("endpoint=\"3\""));
+    let present = BTreeMap::from([(ChainId(1), vec![EndpointSample { id: -2, ..SAMPLE }])]);
+    health.metrics.endpoints(&present);
+    let text = health.metrics.render(&[], NOW.parse().unwrap()).unwrap();
+    assert!(
+        text.contains("endpoint=\"rpc-2\"") && !text.contains("endpoint=\"-2\""),
+        "{text}"
+    );
+    health.metrics.endpoints(&BTreeMap::new());
+    assert!(
+        !health
+            .metrics
+            .render(&[], NOW.parse().unwrap())
+            .unwrap()
+            .contains("rpc-2")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +243,8 @@ async fn a_client_that_sends_or_takes_nothing_is_left_and_makes_room_for_others(
     let address = listener.local_addr().unwrap();
     let limits = Limits {
         connections: 1,
-        silence: Duration::from_millis(200),
+        head: Duration::from_millis(200),
+        answer: Duration::from_millis(200),
     };
     let cancel = CancellationToken::new();
     let router = server::router(&Health::new(), Some(big));
@@ -213,6 +264,64 @@ async fn a_client_that_sends_or_takes_nothing_is_left_and_makes_room_for_others(
         assert_eq!(answer.status().as_u16(), 200, "{}", String::from_utf8_lossy(request));
         drop(stuck);
     }
+    cancel.cancel();
+    served.await.unwrap();
+}
+
+/// Longer than any test takes: a limit of time that plays no part.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// `path` asked over a connection of its own.
+async fn asked(address: std::net::SocketAddr, path: &str) -> u16 {
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    let answer = client.get(format!("http://{address}{path}")).send();
+    let answer = tokio::time::timeout(Duration::from_secs(100), answer).await;
+    answer.expect("the server answers").unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_hold_every_connection_and_ask_nothing_keep_no_probe_out() {
+    let listener = server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits {
+        connections: 8,
+        head: NEVER,
+        answer: NEVER,
+    };
+    let (entered, mut entries) = tokio::sync::mpsc::unbounded_channel();
+    let release = CancellationToken::new();
+    let released = release.clone();
+    let slow = Router::new().route(
+        "/slow",
+        get(async move || {
+            entered.send(()).unwrap();
+            released.cancelled().await;
+        }),
+    );
+    let cancel = CancellationToken::new();
+    let router = server::router(&Health::new(), Some(slow));
+    let served = tokio::spawn(server::serve_within(limits, listener, router, cancel.clone()));
+    // One request is under way; whoever comes, it is answered.
+    let honest = tokio::spawn(asked(address, "/slow"));
+    entries.recv().await.unwrap();
+    let mut held = Vec::new();
+    for request in [
+        &b""[..],
+        b"GET /readyz HTTP/1.1\r\nhost",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n",
+    ] {
+        for _ in 0..3 * limits.connections {
+            let mut client = std::net::TcpStream::connect(address).unwrap();
+            client.write_all(request).unwrap();
+            held.push(client);
+        }
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            assert_eq!(asked(address, path).await, 200, "{path}");
+        }
+    }
+    release.cancel();
+    assert_eq!(honest.await.unwrap(), 200);
+    drop(held);
     cancel.cancel();
     served.await.unwrap();
 }

@@ -141,3 +141,75 @@ async fn a_client_that_does_not_finish_is_not_waited_for_long() {
     served.signal("TERM");
     assert_eq!(served.ended(), Some(0));
 }
+
+/// Starts `arguments` against a server that accepts and sends nothing, ends it with SIGTERM once it waits for that, and returns its exit
+/// code and what it wrote to standard error.
+fn stopped_at_the_start(arguments: &[&str]) -> (Option<i32>, String) {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.toml"), "[api]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_indexer"))
+        .args(arguments)
+        .current_dir(folder.path())
+        .env_remove("RUST_LOG")
+        .env("DATABASE_URL", format!("postgres://127.0.0.1:{port}/d"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (waiting, _) = silent.accept().unwrap();
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    drop(waiting);
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_signal_while_the_database_is_waited_for_ends_every_command_as_documented() {
+    for command in [&["run"][..], &["api"]] {
+        let (code, text) = stopped_at_the_start(command);
+        assert_eq!((code, text.lines().count()), (Some(0), 1), "{command:?}: {text}");
+        assert!(text.contains("stopping"), "{text}");
+    }
+    for command in [
+        &["backfill", "--chain", "eip155:1", "--from", "1", "--to", "2"][..],
+        &["replay", "--chain", "eip155:1", "--from", "1", "--to", "2"],
+        &["status"],
+        &["faults", "list"],
+        &["faults", "retry"],
+        &["tail", "--from", "outbox"],
+        &["migrate"],
+    ] {
+        let (code, text) = stopped_at_the_start(command);
+        assert_eq!((code, text.lines().count()), (Some(130), 2), "{command:?}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_while_an_endpoint_is_waited_for_is_one_line() {
+    let test = TestDatabase::create().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "[api]\nlisten = \"127.0.0.1:0\"\n[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\n\
+         [[chains.endpoints]]\nurl = \"http://127.0.0.1:{port}\"\n"
+    );
+    std::fs::write(folder.path().join("config.toml"), config).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_indexer"))
+        .arg("run")
+        .current_dir(folder.path())
+        .env_remove("RUST_LOG")
+        .env("DATABASE_URL", &test.url)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (waiting, _) = silent.accept().unwrap();
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    drop(waiting);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 1), "{text}");
+}

@@ -52,6 +52,11 @@ async fn a_missing_archive_ends_with_5_and_a_missing_broker_with_6() {
             &["mongodb at 127.0.0.1:1", "start it", "archive.url"],
         );
     }
+    // What looks like an address until the driver reads all of it.
+    let run_with = |url: &str, code, part: &str| {
+        told(run(&["run"]).env("MONGODB_URL", url), code, &[part, "archive.url"]);
+    };
+    run_with("mongodb://u:pw@a,b/?directConnection=true", 3, "not a MongoDB address");
     let mut tail = run(&["tail", "--from", "broker"]);
     told(
         tail.env("AMQP_URL", "amqp://u:pw@127.0.0.1:1"),
@@ -78,6 +83,7 @@ async fn a_queue_is_declared_and_bound_from_the_command_line() {
             .unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && said.contains("*.*.mint.#"), "{said}");
+        assert!(said.contains("beside what it was bound to before"), "{said}");
     }
 
     let connection = Connection::connect(&url, ConnectionProperties::default())
@@ -125,7 +131,16 @@ async fn endpoints_that_are_missing_or_wrong_have_codes_of_their_own() {
             range("backfill", "50")
         };
         arguments.extend(["--rpc", "http://127.0.0.1:1/pw"]);
-        fails(&arguments, 7, &["no endpoint of eip155:1", "http://127.0.0.1:1"]);
+        fails(
+            &arguments,
+            7,
+            &[
+                "no endpoint of eip155:1",
+                "http://127.0.0.1:1",
+                "start the node",
+                "endpoints list",
+            ],
+        );
     }
     fails(&range("backfill", "50"), 7, &["eip155:1", "endpoint"]);
     let wrong = [
@@ -155,9 +170,47 @@ async fn endpoints_that_are_missing_or_wrong_have_codes_of_their_own() {
         fails(
             if command == "run" { &unknown[..3] } else { &unknown },
             10,
-            &["eip155:77 is not in the registry"],
+            &["eip155:77 is not in the registry", "eip155:1, eip155:10 are"],
         );
     }
+    for command in [
+        &["faults", "list"][..],
+        &["faults", "retry"],
+        &["tail"],
+        &["tail", "--from", "outbox"],
+        &["registry", "endpoints", "list"],
+        &["registry", "contracts", "list"],
+        &["registry", "currencies", "list"],
+    ] {
+        let unknown = [command, &["--chain", "eip155:77"]].concat();
+        fails(
+            &unknown,
+            10,
+            &["eip155:77 is not in the registry", "eip155:1, eip155:10 are"],
+        );
+    }
+    // A variable that is missing is the operator's to set, whatever becomes of the node.
+    let mut unset = range("backfill", "50");
+    unset.extend(["--rpc", "http://127.0.0.1:1/${UNSET_KEY}"]);
+    fails(&unset, 3, &["UNSET_KEY", "set it"]);
+    // Of the broker's messages none would ever come, so the broker is not even asked.
+    for command in [&["tail", "--from", "broker"][..], &["bind-queue", "q"]] {
+        let mut unknown = place.indexer(&[command, &["--chain", "eip155:77"]].concat());
+        unknown
+            .env("DATABASE_URL", &test.url)
+            .env("AMQP_URL", "amqp://127.0.0.1:1");
+        told(&mut unknown, 10, &["eip155:77 is not in the registry"]);
+    }
+    let status = place
+        .indexer(&["status"])
+        .env("DATABASE_URL", &test.url)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(
+        text.contains("no endpoint is active: add one with") && !text.contains("--rpc"),
+        "{text}"
+    );
     node.stop().await;
 }
 

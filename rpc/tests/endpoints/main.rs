@@ -2,12 +2,13 @@
 
 #![cfg(test)]
 
-mod companions;
 mod context;
+mod exchanged;
 mod fixtures;
 mod limits;
 mod odd;
 mod progress;
+mod sibling_logs;
 mod sockets;
 mod truth;
 mod world;

@@ -230,7 +230,7 @@ async fn logs_numbered_per_transaction_are_told_apart_by_their_place_in_the_bloc
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_are_asked_for_by_height_where_they_are_not_given_by_hash() {
-    for refusal in [
+    for rejection in [
         Reply::error(-32602, "invalid argument 0: hex number > 64 bits"),
         Reply::error(-32603, "internal error"),
         Reply::error(
@@ -243,14 +243,14 @@ async fn receipts_are_asked_for_by_height_where_they_are_not_given_by_hash() {
         Reply::Result(json!({})),
         Reply::Nothing,
     ] {
-        let world = world(vec![Quirk::by_hash(RECEIPTS, refusal.clone())]).await;
-        assert_truth(&format!("{refusal:?}"), &world, Proof::Receipts, Proof::Receipts).await;
+        let world = world(vec![Quirk::by_hash(RECEIPTS, rejection.clone())]).await;
+        assert_truth(&format!("{rejection:?}"), &world, Proof::Receipts, Proof::Receipts).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_and_logs_do_where_receipts_are_never_given() {
-    for refusal in [
+    for rejection in [
         Reply::error(-32000, "eth_getBlockReceipts is not supported on your plan"),
         Reply::error(-32603, "internal error"),
         Reply::error(-32000, "forbidden: upgrade your api key"),
@@ -262,8 +262,8 @@ async fn headers_and_logs_do_where_receipts_are_never_given() {
         Reply::Text(r#"[{"logs":[],"logs":[]}]"#.to_owned()),
         Reply::Nothing,
     ] {
-        let world = world(vec![Quirk::always(RECEIPTS, refusal.clone())]).await;
-        assert_truth(&format!("{refusal:?}"), &world, Proof::Receipts, Proof::Bloom).await;
+        let world = world(vec![Quirk::always(RECEIPTS, rejection.clone())]).await;
+        assert_truth(&format!("{rejection:?}"), &world, Proof::Receipts, Proof::Bloom).await;
     }
 }
 
@@ -304,23 +304,23 @@ async fn receipts_that_are_none_of_the_blocks_are_read_one_by_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn blocks_are_asked_for_by_height_where_they_are_not_given_by_hash() {
-    for refusal in [
+    for rejection in [
         Reply::error(-32602, "invalid argument 0: unknown field blockHash"),
         Reply::error(-32603, "internal error"),
         Reply::Result(Value::Null),
         Reply::Result(json!("0x")),
         Reply::Nothing,
     ] {
-        let quirks = vec![unknown(RECEIPTS), Quirk::by_hash(LOGS, refusal.clone())];
+        let quirks = vec![unknown(RECEIPTS), Quirk::by_hash(LOGS, rejection.clone())];
         assert_truth(
-            &format!("logs by hash: {refusal:?}"),
+            &format!("logs by hash: {rejection:?}"),
             &world(quirks).await,
             Proof::Bloom,
             Proof::Bloom,
         )
         .await;
-        let quirks = vec![Quirk::always(BY_HASH, refusal.clone())];
-        let what = format!("headers by hash: {refusal:?}");
+        let quirks = vec![Quirk::always(BY_HASH, rejection.clone())];
+        let what = format!("headers by hash: {rejection:?}");
         assert_truth(&what, &world(quirks).await, Proof::Receipts, Proof::Receipts).await;
     }
     let quirks = vec![
@@ -450,8 +450,8 @@ async fn an_answer_wrong_in_one_block_is_settled_in_all_of_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn times_of_any_size_are_kept_as_far_as_tables_hold_them() {
-    for (told, kept) in [("0x18bcfe56800", 0x18b_cfe5_6800), ("0xffffffffffffffff", LATEST_TIME)] {
-        let time = move |_: &[Value], truth: Reply| truth.map(|header| set(header, "timestamp", told));
+    for (stated, kept) in [("0x18bcfe56800", 0x18b_cfe5_6800), ("0xffffffffffffffff", LATEST_TIME)] {
+        let time = move |_: &[Value], truth: Reply| truth.map(|header| set(header, "timestamp", stated));
         let world = world(vec![Quirk::new(BY_HASH, time), Quirk::new(BY_NUMBER, time)]).await;
         let pool = world
             .pool_with(|options| options.header_hash = rpc::HeaderHash::Opaque)
@@ -478,10 +478,10 @@ async fn absurd_heights_and_lengths_are_their_endpoints_fault() {
     for height in odd {
         let mut world = world(Vec::new()).await;
         world.add(testchain::faults::Settings::default()).await;
-        let told = height.clone();
+        let stated = height.clone();
         let change = move |_: &[Value], truth: Reply| {
-            let told = told.clone();
-            truth.map(move |header| set(header, "number", told))
+            let stated = stated.clone();
+            truth.map(move |header| set(header, "number", stated))
         };
         let quirks = vec![Quirk::new(BY_HASH, change.clone()), Quirk::new(BY_NUMBER, change)];
         world.change(0, |faults| faults.quirks = quirks);

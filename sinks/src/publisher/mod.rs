@@ -89,6 +89,11 @@ impl Options {
     }
 }
 
+/// Whether `url` is an address of a broker that can be read, wherever it leads.
+pub fn reads(url: &str) -> bool {
+    broker::address(url).is_ok()
+}
+
 /// Connects to the broker, declares the exchange and hangs up: for `check-config` and a start that fails early.
 pub async fn check(options: &Options) -> Result<(), PublisherError> {
     Broker::connect(options).await?.close().await;

@@ -31,7 +31,7 @@ enum Direction {
 pub(super) fn single(stage: &mut Stage<'_>) {
     let contract = stage.contract(&stage.roster.erc1155.clone());
     let direction = direction(stage, contract, stage.settings.births.erc1155_single);
-    let part = item(stage, contract, direction).expect("whoever was found to hold something has an item to send");
+    let part = item(stage, contract, direction).expect("an owner found to hold something has an item to send");
     let (address, parties, token) = (
         stage.roster.contract(contract),
         stage.parties(&part),

@@ -190,7 +190,7 @@ async fn remove(key: Key, context: &Context, store: &Store) -> Result<(), Failur
 
 async fn list(args: super::endpoints::ListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
     if let Some(chain) = args.chain {
-        registry::load_chain(store, chain).await?;
+        registry::chain(store, chain).await?;
     }
     let contracts = registry::contracts(store, args.chain).await?;
     if args.json {

@@ -52,7 +52,7 @@ pub(super) async fn execute(command: &CurrenciesCommand, context: &Context, stor
 }
 
 async fn set(args: &SetArgs, context: &Context, store: &Store) -> Result<(), Failure> {
-    crate::registry::load_chain(store, args.chain).await?;
+    crate::registry::chain(store, args.chain).await?;
     let currency = Currency {
         address: args.address,
         symbol: args.symbol.clone(),
@@ -68,6 +68,9 @@ async fn set(args: &SetArgs, context: &Context, store: &Store) -> Result<(), Fai
 }
 
 async fn list(args: &super::endpoints::ListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
+    if let Some(chain) = args.chain {
+        crate::registry::chain(store, chain).await?;
+    }
     let listed = currencies::list(store, args.chain).await.map_err(Error::from)?;
     if args.json {
         return context.writer.json(&listed);

@@ -176,7 +176,7 @@ async fn remove(id: i32, context: &Context, store: &Store) -> Result<(), Failure
 
 async fn list(args: ListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
     if let Some(chain) = args.chain {
-        registry::load_chain(store, chain).await?;
+        registry::chain(store, chain).await?;
     }
     let endpoints = registry::endpoints(store, args.chain).await?;
     if args.json {

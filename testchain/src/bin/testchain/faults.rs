@@ -21,10 +21,10 @@ pub(crate) struct FaultArguments {
     #[arg(long, value_name = "MS", default_value_t = 0)]
     jitter_ms: u64,
     /// Requests answered with an internal error.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     error_rate: f64,
-    /// Calls answered with an internal error, each by itself, also inside a batch.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    /// Calls answered with an internal error, each on its own, also inside a batch.
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     call_error_rate: f64,
     /// Answer every so-and-so-many-th request with an internal error.
     #[arg(long, value_name = "REQUESTS")]
@@ -39,34 +39,34 @@ pub(crate) struct FaultArguments {
     #[arg(long)]
     shuffle_batches: bool,
     /// Requests never answered.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     timeout_rate: f64,
     /// Requests answered with HTTP 429.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     too_many_requests_rate: f64,
     /// Requests answered with JSON-RPC error -32005.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     rate_limit_rate: f64,
     /// Requests answered with HTTP 503.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     server_error_rate: f64,
     /// Answers cut off in the middle.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     malformed_rate: f64,
     /// Calls per second before HTTP 429.
     #[arg(long, value_name = "CALLS")]
     calls_per_second: Option<u32>,
     /// Logs left out of eth_getLogs.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     missing_logs: f64,
     /// Logs altered in eth_getLogs.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     wrong_logs: f64,
     /// Logs left out of receipts.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     missing_receipt_logs: f64,
     /// eth_getLogs answers that come back empty.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     empty_logs: f64,
     /// Blocks to lag behind.
     #[arg(long, value_name = "BLOCKS", default_value_t = 0)]
@@ -75,22 +75,22 @@ pub(crate) struct FaultArguments {
     #[arg(long, value_name = "BLOCK")]
     branch_from: Option<u64>,
     /// Blocks answered with a wrong hash.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     wrong_hash: f64,
     /// Blocks answered with a wrong parent.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     wrong_parent: f64,
     /// Blocks answered with null.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     null_blocks: f64,
-    /// Answers in which lies are told at all.
-    #[arg(long, value_name = "RATE", default_value_t = 1.0)]
+    /// Answers that may hold lies at all.
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 1.0)]
     lie_rate: f64,
     /// Chain id to claim.
     #[arg(long, value_name = "ID")]
     claim_chain_id: Option<u64>,
     /// Messages after which a WebSocket is dropped.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true, default_value_t = 0.0)]
     socket_drop_rate: f64,
     /// Most blocks per eth_getLogs.
     #[arg(long, value_name = "BLOCKS")]
@@ -116,6 +116,12 @@ pub(crate) struct FaultArguments {
     /// Whose words limits are refused in.
     #[arg(long, value_enum, default_value = "infura")]
     limit_wording: LimitWording,
+}
+
+/// A probability.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.0..=1.0).contains(rate));
+    rate.ok_or_else(|| "a rate is a number from 0 to 1, such as 0.05 for one in twenty".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -6,6 +6,8 @@ mod screen;
 mod serve;
 mod simulate;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 use screen::Screen;
@@ -26,8 +28,19 @@ enum Command {
     Inspect(record::Inspect),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With its causes on one line, and without the backtrace that the environment may ask for.
+            screen::error(format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut screen = Screen::stdout();
     runtime.block_on(async {

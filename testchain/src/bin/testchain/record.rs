@@ -74,7 +74,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(&self, screen: &mut Screen) -> anyhow::Result<()> {
-        let found = std::fs::metadata(&self.path).context("failed to find the recording")?;
+        let found = std::fs::metadata(&self.path).with_context(|| format!("failed to open {}", self.path.display()))?;
         let bytes = found.is_file().then_some(found.len());
         for recorded in open(&self.path)? {
             let mut summary = Summary {

@@ -23,3 +23,8 @@ impl Screen {
         }
     }
 }
+
+/// Writes why the program ends to standard error; where that is closed, nobody is left to read it.
+pub(crate) fn error(text: impl Display) {
+    drop(writeln!(io::stderr(), "error: {text}"));
+}

@@ -15,11 +15,11 @@ use tracing::warn;
 use super::bloom::Checker;
 use super::branch::Broken;
 use super::call::Call;
-use super::context::{Kind, Told};
+use super::context::{Kind, Reported};
 use super::error::{EndpointError, Wanted};
 use super::log::check_order;
 use super::pool::Inner;
-use super::proof::{Judged, Want};
+use super::proof::{CheckedHeader, Want};
 use super::reach::Reach;
 use super::receipt;
 use super::settings::Filter;
@@ -29,7 +29,7 @@ use super::wire::{Reply, Unread};
 #[derive(Clone)]
 struct Drawn {
     tx_hash: B256,
-    block: Arc<Judged>,
+    block: Arc<CheckedHeader>,
     /// The logs of it that are held; at least one.
     held: Arc<[Log]>,
     /// Index of the last log held of the block before them, and of the first one after them.
@@ -54,7 +54,7 @@ impl Hash for Drawn {
 
 impl Inner {
     /// Adds to an archived span what its logs draw after them, as far as its blocks are still the chain's.
-    pub(super) async fn accompany_span(&self, span: &mut Span, filter: &Filter) -> Result<(), EndpointError> {
+    pub(super) async fn add_sibling_logs(&self, span: &mut Span, filter: &Filter) -> Result<(), EndpointError> {
         let want = Want::new(self.chain, filter, self.options.state_sync_logs);
         if want.filter.draws.is_none() || span.logs.is_empty() {
             return Ok(());
@@ -69,18 +69,18 @@ impl Inner {
         if let Some((_, trouble)) = reach.ended() {
             return Err(self.error(trouble, &Wanted::Range(span.range.clone())));
         }
-        headers.retain(|judged| span.block(judged.header.block.number) == Some(&judged.header.block));
+        headers.retain(|checked| span.block(checked.header.block.number) == Some(&checked.header.block));
         span.context.whole = self
-            .accompany(&headers, &mut span.logs, &FxHashSet::default(), &want)
+            .add_siblings(&headers, &mut span.logs, &FxHashSet::default(), &want)
             .await?;
         Ok(())
     }
 
     /// Adds to `logs`, which are those of the blocks of `headers`, what they draw after them, and gives the transactions that are
     /// whole then. Blocks in `whole` and transactions with logs that were not asked for hold it already.
-    pub(super) async fn accompany(
+    pub(super) async fn add_siblings(
         &self,
-        headers: &[Judged],
+        headers: &[CheckedHeader],
         logs: &mut Vec<Log>,
         whole: &FxHashSet<u64>,
         want: &Arc<Want>,
@@ -98,12 +98,12 @@ impl Inner {
                 complete.extend(is_whole.then_some(transaction[0].tx_hash));
                 !is_whole
             });
-            let header = headers.binary_search_by_key(&block[0].block_number, |judged| judged.header.block.number);
-            if let Some(judged) = header.ok().and_then(|place| headers.get(place)) {
-                let judged = Arc::new(judged.clone());
+            let header = headers.binary_search_by_key(&block[0].block_number, |checked| checked.header.block.number);
+            if let Some(checked) = header.ok().and_then(|place| headers.get(place)) {
+                let checked = Arc::new(checked.clone());
                 asked.extend(drawn.into_iter().map(|at| Drawn {
                     tx_hash: block[at.start].tx_hash,
-                    block: Arc::clone(&judged),
+                    block: Arc::clone(&checked),
                     held: block[at.clone()].into(),
                     below: at.start.checked_sub(1).map(|place| block[place].log_index),
                     above: block.get(at.end).map(|log| log.log_index),
@@ -127,7 +127,7 @@ impl Inner {
             .receipts
             .fetch_add(u64::try_from(found.len()).unwrap_or(0), Ordering::Relaxed);
         if found.len() < asked.len() {
-            warn!(chain = %self.chain, transactions = asked.len(), without = asked.len() - found.len(), "no endpoint has the receipts of some transactions: sales in them are not told");
+            warn!(chain = %self.chain, transactions = asked.len(), without = asked.len() - found.len(), "no endpoint has the receipts of some transactions: sales in them are not decoded");
         }
         let found = found.into_iter().map(|(drawn, logs)| (drawn.tx_hash, logs)).collect();
         *logs = self.merged(logs, found, &mut complete);
@@ -177,27 +177,27 @@ fn drawn(block: &[Log], want: &Want) -> Vec<std::ops::Range<usize>> {
 ///
 /// One that knows of more logs that were asked for than were given, or whose logs are not numbered without a gap, is taken when
 /// every endpoint serves it so.
-fn read(drawn: &Drawn, reply: &Reply<'_>) -> Result<Told<Vec<Log>>, Unread> {
+fn read(drawn: &Drawn, reply: &Reply<'_>) -> Result<Reported<Vec<Log>>, Unread> {
     if matches!(reply, Reply::Null) {
-        return Ok(Told::Missing);
+        return Ok(Reported::Missing);
     }
-    let Judged { header, proven } = &*drawn.block;
+    let CheckedHeader { header, proven } = &*drawn.block;
     let lie = |what: &str| {
-        Ok(Told::False(format!(
+        Ok(Reported::False(format!(
             "the receipt of transaction {} {what}",
             drawn.tx_hash
         )))
     };
     let logs = match receipt::read_logs(reply.json()?, header) {
         Ok(Some(logs)) => logs,
-        Ok(None) => return Ok(Told::Missing),
-        Err(Unread::Lie(reason)) => return Ok(Told::False(reason)),
+        Ok(None) => return Ok(Reported::Missing),
+        Err(Unread::Lie(reason)) => return Ok(Reported::False(reason)),
         Err(unread) => return Err(unread),
     };
     let asked: Vec<&Log> = logs.iter().filter(|log| drawn.want.set.matches(log)).collect();
     let is_held = asked.iter().copied().eq(drawn.held.iter());
     if !is_held && !drawn.held.iter().all(|held| asked.contains(&held)) {
-        return lie("lacks logs of it");
+        return lie("misses logs of it");
     }
     let (first, last) = (logs.first(), logs.last());
     let reaches_down = drawn
@@ -220,8 +220,8 @@ fn read(drawn: &Drawn, reply: &Reply<'_>) -> Result<Told<Vec<Log>>, Unread> {
     }
     let is_sure = is_held && is_dense;
     Ok(if is_sure {
-        Told::Sure(logs)
+        Reported::Sure(logs)
     } else {
-        Told::Unproven(logs)
+        Reported::Unproven(logs)
     })
 }

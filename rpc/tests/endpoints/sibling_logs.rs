@@ -46,13 +46,13 @@ fn truth(world: &World, filter: &Filter) -> (Vec<Log>, BTreeSet<B256>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn companions_come_in_batches_or_with_the_receipts_of_whole_blocks() {
+async fn sibling_logs_come_in_batches_or_with_the_receipts_of_whole_blocks() {
     let world = world(1).await;
     let filter = filter(&world);
     let (logs, whole) = truth(&world, &filter);
     assert!(
         logs.len() > 2 * world.truth(0..=LAST, &filter).len(),
-        "markets say more than tokens"
+        "markets have more than tokens"
     );
     for (wanted, single) in [(Proof::Bloom, true), (Proof::Receipts, false)] {
         let pool = world.pool().await;
@@ -72,7 +72,7 @@ async fn companions_come_in_batches_or_with_the_receipts_of_whole_blocks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_single_block_holds_companions_whatever_is_proven_of_it() {
+async fn a_single_block_holds_sibling_logs_whatever_is_proven_of_it() {
     let world = world(1).await;
     let filter = filter(&world);
     let (logs, _) = truth(&world, &filter);

@@ -15,7 +15,7 @@ const WIDEST: u64 = 10_000_000;
 
 /// What an endpoint refused, as far as the caller can act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     /// Too many blocks, logs, bytes or seconds: ask for less, at once.
     TooMuch(Option<Hint>),
     /// Too many calls in one batch.
@@ -71,60 +71,60 @@ pub(super) enum Hint {
 }
 
 /// Reads a JSON-RPC error that answered `method`, with the HTTP status it came under.
-pub(super) fn classify(method: &str, error: &RpcError, status: u16) -> Refusal {
+pub(super) fn classify(method: &str, error: &RpcError, status: u16) -> Rejection {
     let text: String = [&error.message, " ", &error.data]
         .iter()
         .flat_map(|part| part.chars())
         .take(LONGEST)
         .flat_map(char::to_lowercase)
         .collect();
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
+    let mentions = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     // Methods whose answers grow with what is asked.
     let bulky = matches!(method, "eth_getLogs" | "eth_getBlockReceipts");
 
-    if method == "eth_call" && (error.code == 3 || says(REVERTED)) {
-        Refusal::Reverted
-    } else if error.code == -32601 || says(UNSUPPORTED) && !says(&["batch"]) {
-        Refusal::Unsupported
-    } else if says(ABSENT) {
-        Refusal::Absent
-    } else if says(DENIED) {
-        Refusal::Denied
-    } else if says(RATE) {
-        Refusal::RateLimited(retry_in(&text))
-    } else if says(&["batch"]) && says(BATCH) {
-        Refusal::BatchTooLarge
-    } else if says(PRUNED) || error.code == 4444 {
-        Refusal::Pruned
+    if method == "eth_call" && (error.code == 3 || mentions(REVERTED)) {
+        Rejection::Reverted
+    } else if error.code == -32601 || mentions(UNSUPPORTED) && !mentions(&["batch"]) {
+        Rejection::Unsupported
+    } else if mentions(ABSENT) {
+        Rejection::Absent
+    } else if mentions(DENIED) {
+        Rejection::Denied
+    } else if mentions(RATE) {
+        Rejection::RateLimited(retry_in(&text))
+    } else if mentions(&["batch"]) && mentions(BATCH) {
+        Rejection::BatchTooLarge
+    } else if mentions(PRUNED) || error.code == 4444 {
+        Rejection::Pruned
     } else if let Some(position) = (method == "eth_getLogs").then(|| filter_position(&text)).flatten() {
-        Refusal::FilterTooLarge(position)
-    } else if bulky && (says(TOO_MUCH) || error.code == -32005 || status == 413) {
-        Refusal::TooMuch(hint(&text))
+        Rejection::FilterTooLarge(position)
+    } else if bulky && (mentions(TOO_MUCH) || error.code == -32005 || status == 413) {
+        Rejection::TooMuch(hint(&text))
     } else if matches!(status, 401..=403) {
-        Refusal::Denied
-    } else if says(&["too large", "too big"]) || status == 413 {
-        Refusal::TooMuch(None)
+        Rejection::Denied
+    } else if mentions(&["too large", "too big"]) || status == 413 {
+        Rejection::TooMuch(None)
     } else if status == 429 || error.code == -32005 {
-        Refusal::RateLimited(None)
-    } else if says(&["timeout", "timed out", "deadline exceeded"]) {
-        Refusal::Timeout
+        Rejection::RateLimited(None)
+    } else if mentions(&["timeout", "timed out", "deadline exceeded"]) {
+        Rejection::Timeout
     } else if status >= 500 {
-        Refusal::Unavailable
+        Rejection::Unavailable
     } else {
-        Refusal::Failed
+        Rejection::Failed
     }
 }
 
 /// Reads an HTTP status that came without a JSON-RPC error.
-pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Refusal {
+pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Rejection {
     match status {
-        413 => Refusal::TooMuch(None),
-        429 => Refusal::RateLimited(retry_after),
-        401..=403 => Refusal::Denied,
-        408 | 504 | 524 => Refusal::Timeout,
-        503 => retry_after.map_or(Refusal::Unavailable, |wait| Refusal::RateLimited(Some(wait))),
-        500.. => Refusal::Unavailable,
-        _ => Refusal::Failed,
+        413 => Rejection::TooMuch(None),
+        429 => Rejection::RateLimited(retry_after),
+        401..=403 => Rejection::Denied,
+        408 | 504 | 524 => Rejection::Timeout,
+        503 => retry_after.map_or(Rejection::Unavailable, |wait| Rejection::RateLimited(Some(wait))),
+        500.. => Rejection::Unavailable,
+        _ => Rejection::Failed,
     }
 }
 
@@ -278,16 +278,16 @@ const TOO_MUCH: &[&str] = &[
 
 /// The position of a filter that a refusal is about; `None` where it may be about blocks or logs.
 fn filter_position(text: &str) -> Option<Position> {
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    let (addresses, topics) = (says(&["address"]), says(&["topic"]));
-    if !says(FILTER_TOO_LARGE) || says(&["range", "block", "results"]) {
+    let mentions = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
+    let (addresses, topics) = (mentions(&["address"]), mentions(&["topic"]));
+    if !mentions(FILTER_TOO_LARGE) || mentions(&["range", "block", "results"]) {
         return None;
     }
     match (addresses, topics) {
         (true, false) => Some(Position::Addresses),
         (false, true) => Some(Position::Topics),
         (true, true) => Some(Position::Any),
-        (false, false) => says(&["filter"]).then_some(Position::Any),
+        (false, false) => mentions(&["filter"]).then_some(Position::Any),
     }
 }
 
@@ -426,7 +426,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn meant(method: &str, code: i64, message: &str, status: u16) -> Refusal {
+    fn meant(method: &str, code: i64, message: &str, status: u16) -> Rejection {
         classify(
             method,
             &RpcError {
@@ -439,22 +439,22 @@ mod tests {
     }
 
     /// The meaning named in `provider_errors.tsv`.
-    fn meaning(text: &str) -> Refusal {
+    fn meaning(text: &str) -> Rejection {
         let (name, number) = text
             .split_once(' ')
             .map_or((text, None), |(name, n)| (name, Some(n.parse().unwrap())));
         match (name, number) {
-            ("limit", Some(blocks)) => Refusal::TooMuch(Some(Hint::Limit(blocks))),
-            ("try", Some(blocks)) => Refusal::TooMuch(Some(Hint::Try(blocks))),
-            ("split", None) => Refusal::TooMuch(None),
-            ("rate", seconds) => Refusal::RateLimited(seconds.map(Duration::from_secs)),
-            ("absent", None) => Refusal::Absent,
-            ("pruned", None) => Refusal::Pruned,
-            ("reverted", None) => Refusal::Reverted,
-            ("denied", None) => Refusal::Denied,
-            ("unsupported", None) => Refusal::Unsupported,
-            ("unavailable", None) => Refusal::Unavailable,
-            ("failed", None) => Refusal::Failed,
+            ("limit", Some(blocks)) => Rejection::TooMuch(Some(Hint::Limit(blocks))),
+            ("try", Some(blocks)) => Rejection::TooMuch(Some(Hint::Try(blocks))),
+            ("split", None) => Rejection::TooMuch(None),
+            ("rate", seconds) => Rejection::RateLimited(seconds.map(Duration::from_secs)),
+            ("absent", None) => Rejection::Absent,
+            ("pruned", None) => Rejection::Pruned,
+            ("reverted", None) => Rejection::Reverted,
+            ("denied", None) => Rejection::Denied,
+            ("unsupported", None) => Rejection::Unsupported,
+            ("unavailable", None) => Rejection::Unavailable,
+            ("failed", None) => Rejection::Failed,
             _ => panic!("no such meaning: {text}"),
         }
     }
@@ -462,8 +462,8 @@ mod tests {
     fn assert_meanings(method: &str, table: &str) {
         for row in table.lines().filter(|line| !line.starts_with('#')) {
             let [code, status, means, text] = row.splitn(4, '\t').collect::<Vec<_>>().try_into().unwrap();
-            let refusal = meant(method, code.parse().unwrap(), text, status.parse().unwrap());
-            assert_eq!(refusal, meaning(means), "{row}");
+            let rejection = meant(method, code.parse().unwrap(), text, status.parse().unwrap());
+            assert_eq!(rejection, meaning(means), "{row}");
         }
     }
 
@@ -481,15 +481,15 @@ mod tests {
     fn the_same_code_means_another_thing_for_another_method() {
         assert_eq!(
             meant("eth_getLogs", -32005, "limit exceeded", 200),
-            Refusal::TooMuch(None)
+            Rejection::TooMuch(None)
         );
         assert_eq!(
             meant("eth_blockNumber", -32005, "limit exceeded", 200),
-            Refusal::RateLimited(None)
+            Rejection::RateLimited(None)
         );
         assert_eq!(
             meant("eth_getBlockByNumber", -32000, "request timed out", 200),
-            Refusal::Timeout
+            Rejection::Timeout
         );
         assert_eq!(
             meant(
@@ -498,11 +498,11 @@ mod tests {
                 "the method eth_getBlockReceipts does not exist/is not available",
                 200
             ),
-            Refusal::Unsupported
+            Rejection::Unsupported
         );
         assert_eq!(
             meant("eth_getBlockByNumber", -32600, "batch too large", 200),
-            Refusal::BatchTooLarge
+            Rejection::BatchTooLarge
         );
         assert_eq!(
             meant(
@@ -511,7 +511,7 @@ mod tests {
                 "The batch request was too large Exceeded max limit of 50",
                 200
             ),
-            Refusal::BatchTooLarge
+            Rejection::BatchTooLarge
         );
         assert_eq!(
             meant(
@@ -520,20 +520,20 @@ mod tests {
                 "Batch requests are not supported by this server",
                 200
             ),
-            Refusal::BatchTooLarge
+            Rejection::BatchTooLarge
         );
     }
 
     #[test]
     fn bare_statuses_are_understood() {
         let wait = Some(Duration::from_secs(3));
-        assert_eq!(of_status(429, wait), Refusal::RateLimited(wait));
-        assert_eq!(of_status(503, wait), Refusal::RateLimited(wait));
-        assert_eq!(of_status(413, None), Refusal::TooMuch(None));
-        assert_eq!(of_status(502, None), Refusal::Unavailable);
-        assert_eq!(of_status(504, None), Refusal::Timeout);
-        assert_eq!(of_status(401, None), Refusal::Denied);
-        assert_eq!(of_status(404, None), Refusal::Failed);
+        assert_eq!(of_status(429, wait), Rejection::RateLimited(wait));
+        assert_eq!(of_status(503, wait), Rejection::RateLimited(wait));
+        assert_eq!(of_status(413, None), Rejection::TooMuch(None));
+        assert_eq!(of_status(502, None), Rejection::Unavailable);
+        assert_eq!(of_status(504, None), Rejection::Timeout);
+        assert_eq!(of_status(401, None), Rejection::Denied);
+        assert_eq!(of_status(404, None), Rejection::Failed);
     }
 
     proptest! {

@@ -40,10 +40,10 @@ impl Rules {
     /// Whether the header's content is proven. `agreed`: every endpoint has been asked and serves it like this.
     ///
     /// Fails when it is a lie, or cannot be accepted before every endpoint has been asked.
-    pub(super) fn judge(&self, header: &SealedHeader, agreed: bool) -> Result<bool, Unread> {
+    pub(super) fn check(&self, header: &SealedHeader, agreed: bool) -> Result<bool, Unread> {
         let number = header.block.number;
         let below_proof = number < self.proven_from.load(Ordering::Relaxed);
-        let reason = match &header.seal {
+        let reason = match &header.header_rules {
             Seal::Proven => {
                 if self.mode == HeaderHash::Auto {
                     self.proven_from.fetch_min(number, Ordering::Relaxed);
@@ -79,7 +79,7 @@ impl Rules {
         }
     }
 
-    /// Whether a failed [`Rules::judge`] may succeed once every endpoint has been asked.
+    /// Whether a failed [`Rules::check`] may succeed once every endpoint has been asked.
     pub(super) fn may_agree(&self) -> bool {
         self.mode == HeaderHash::Auto
     }
@@ -91,7 +91,7 @@ mod tests {
     use alloy_primitives::{B256, Bloom};
     use decoders::block::Block;
 
-    fn header(number: u64, seal: Seal) -> SealedHeader {
+    fn header(number: u64, header_rules: Seal) -> SealedHeader {
         SealedHeader {
             block: Block {
                 number,
@@ -103,7 +103,7 @@ mod tests {
             receipts_root: B256::ZERO,
             transactions: None,
             early: false,
-            seal,
+            header_rules,
         }
     }
 
@@ -114,13 +114,13 @@ mod tests {
     #[test]
     fn ethereum_believes_nothing_unproven() {
         let rules = Rules::new(HeaderHash::Ethereum);
-        assert_eq!(rules.judge(&header(5, Seal::Proven), false), Ok(true));
+        assert_eq!(rules.check(&header(5, Seal::Proven), false), Ok(true));
         assert!(matches!(
-            rules.judge(&header(5, Seal::Mismatch), true),
+            rules.check(&header(5, Seal::Mismatch), true),
             Err(Unread::Lie(_))
         ));
         assert!(matches!(
-            rules.judge(&header(5, incomplete()), true),
+            rules.check(&header(5, incomplete()), true),
             Err(Unread::Unprovable(_))
         ));
     }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn opaque_chains_prove_nothing_but_what_recomputes() {
         let rules = Rules::new(HeaderHash::Opaque);
-        assert_eq!(rules.judge(&header(5, Seal::Mismatch), false), Ok(false));
+        assert_eq!(rules.check(&header(5, Seal::Mismatch), false), Ok(false));
         assert!(rules.opaque());
     }
 
@@ -136,34 +136,34 @@ mod tests {
     fn auto_finds_an_opaque_chain_by_agreement() {
         let rules = Rules::new(HeaderHash::Auto);
         assert!(matches!(
-            rules.judge(&header(5, Seal::Mismatch), false),
+            rules.check(&header(5, Seal::Mismatch), false),
             Err(Unread::Unprovable(_))
         ));
-        assert_eq!(rules.judge(&header(5, Seal::Mismatch), true), Ok(false));
+        assert_eq!(rules.check(&header(5, Seal::Mismatch), true), Ok(false));
         assert!(rules.opaque());
-        assert_eq!(rules.judge(&header(6, Seal::Mismatch), false), Ok(false));
+        assert_eq!(rules.check(&header(6, Seal::Mismatch), false), Ok(false));
     }
 
     #[test]
     fn auto_holds_a_chain_to_what_it_once_proved() {
         let rules = Rules::new(HeaderHash::Auto);
-        assert_eq!(rules.judge(&header(100, Seal::Proven), false), Ok(true));
+        assert_eq!(rules.check(&header(100, Seal::Proven), false), Ok(true));
         assert!(matches!(
-            rules.judge(&header(101, Seal::Mismatch), true),
+            rules.check(&header(101, Seal::Mismatch), true),
             Err(Unread::Lie(_))
         ));
         // Before the first proof another rule may have held, and a new fork may bring new fields.
         assert!(matches!(
-            rules.judge(&header(99, Seal::Mismatch), false),
+            rules.check(&header(99, Seal::Mismatch), false),
             Err(Unread::Unprovable(_))
         ));
-        assert_eq!(rules.judge(&header(99, Seal::Mismatch), true), Ok(false));
-        assert_eq!(rules.judge(&header(98, Seal::Mismatch), false), Ok(false));
+        assert_eq!(rules.check(&header(99, Seal::Mismatch), true), Ok(false));
+        assert_eq!(rules.check(&header(98, Seal::Mismatch), false), Ok(false));
         assert!(matches!(
-            rules.judge(&header(101, incomplete()), false),
+            rules.check(&header(101, incomplete()), false),
             Err(Unread::Unprovable(_))
         ));
-        assert_eq!(rules.judge(&header(101, incomplete()), true), Ok(false));
+        assert_eq!(rules.check(&header(101, incomplete()), true), Ok(false));
         assert!(!rules.opaque());
     }
 }
