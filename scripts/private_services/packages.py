@@ -1,4 +1,4 @@
-"""What is fetched: Debian packages, a wheel from PyPI, a package from npm. Downloads land in a cache shared by checkouts."""
+"""What is fetched: Debian packages, wheels from PyPI, a package from npm, a crate. Downloads land in a cache shared by checkouts."""
 
 import os
 import shutil
@@ -52,6 +52,10 @@ def install(names: list[str]) -> None:
     finally:
         if holds_policy:
             run([*root, "rm", "-f", str(POLICY)])
+
+
+def has_pip() -> bool:
+    return subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode == 0
 
 
 def cache() -> Path:

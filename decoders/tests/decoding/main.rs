@@ -4,6 +4,7 @@
 mod fixtures;
 mod hostile;
 mod laws;
+mod library;
 mod logs;
 mod mutations;
 mod real_blocks;

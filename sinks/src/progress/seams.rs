@@ -1,6 +1,6 @@
 //! Where spans meet: hashes of applied blocks, kept so that a span of another branch is noticed, whichever writer it is from.
 //!
-//! Blocks that are not final are all kept in `indexer_blocks`. Of the others the edges of spans are, and one in [`GRID`]. See
+//! Blocks that are not final are all kept in `indexer_blocks`. Of the others the edges of spans are, and one in `GRID`. See
 //! docs/decisions/0011-who-may-write.md.
 
 use alloy_primitives::B256;

@@ -4,6 +4,7 @@
 
 mod broker;
 mod consumer;
+mod example;
 mod ledger;
 mod publisher;
 #[path = "../scratch/mod.rs"]

@@ -1,7 +1,7 @@
 //! Slices of real chains in compact files, and folders of single real blocks.
 //!
 //! A recording is zstd over JSON lines, so `zstdcat FILE | head -1 | jq` reads it without this program. The first line is
-//! the [`Cover`]; each further line is one block, `{"block": …, "receipts": […]}`, exactly as `eth_getBlockByNumber`
+//! the `Cover`; each further line is one block, `{"block": …, "receipts": […]}`, exactly as `eth_getBlockByNumber`
 //! (full transactions) and `eth_getBlockReceipts` answered it, unknown fields included.
 
 mod client;

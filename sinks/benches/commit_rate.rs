@@ -1,23 +1,28 @@
-//! How fast `apply` writes: the workload of a busy market, one connection, printed as items per second.
+//! How fast facts are committed: the workload of a busy market into an empty database, as transfers and sales per second.
 //!
-//! `TEST_DATABASE_URL=postgres://… cargo run --release -p sinks --example apply_rate -- [blocks per span] [connections] [defer] [sales]`
-//! needs an empty database of its own, which it migrates. With `defer` the indexes are built at the end, within the time shown.
+//! `TEST_DATABASE_URL=postgres://… cargo bench -p sinks`, or with the variables of `scripts/services --durable env`. Every
+//! measurement makes the database `commit_rate` anew; the last one is left to look at.
+//!
 //! 20,000 blocks hold 355,000 ERC-721 transfers and 323,000 ERC-1155 items (half of them in batches) over 186,000 tokens of 200
-//! contracts; with `sales` every tenth transfer is a sale as well.
+//! contracts. What a measurement differs in from the first one is in its name.
 
-use std::error::Error;
-use std::io::Write as _;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use decoders::block::{Block, ChainId, Proof};
 use decoders::fact::{Facts, Fee, FeeKind, PriceAllocation, Sale, Side, Standard, Transfer, TransferKind};
+use divan::Bencher;
+use divan::counter::ItemsCount;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::commit::{Move, apply};
+use sinks::error::SinkError;
 use sinks::store::Store;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection};
+use tokio::runtime::Runtime;
 
+const DATABASE: &str = "commit_rate";
 const CHAIN: ChainId = ChainId(1);
 const BLOCKS: u64 = 20_000;
 const SINGLE_TOKENS: u64 = 150_000;
@@ -25,52 +30,132 @@ const MULTI_TOKENS: u64 = 36_000;
 const CONTRACTS: u64 = 100;
 const PEOPLE: u64 = 20_000;
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let blocks_per_span: u64 = arguments.next().map_or(Ok(500), |text| text.parse())?;
-    let connections: u32 = arguments.next().map_or(Ok(1), |text| text.parse())?;
-    let words: Vec<String> = arguments.collect();
-    let defer = words.iter().any(|word| word == "defer");
-    let url = std::env::var("TEST_DATABASE_URL")?;
-    let store = Store::new(PgPoolOptions::new().max_connections(connections).connect(&url).await?);
-    store.migrate().await?;
+fn main() {
+    divan::main();
+}
 
-    let mut market = Market::new(words.iter().any(|word| word == "sales"));
-    let mut spans: Vec<Facts> = (0..BLOCKS)
-        .step_by(usize::try_from(blocks_per_span)?)
-        .map(|low| market.span(low, blocks_per_span))
-        .collect();
-    let items: usize = spans.iter().map(|span| span.transfers.len() + span.sales.len()).sum();
-    if defer {
+/// How the facts are committed, and which.
+struct Way {
+    blocks_per_span: u64,
+    connections: u32,
+    /// The indexes are built at the end, within the time measured.
+    defers_indexes: bool,
+    /// Every tenth transfer is a sale as well.
+    sells: bool,
+}
+
+const USUAL: Way = Way {
+    blocks_per_span: 500,
+    connections: 1,
+    defers_indexes: false,
+    sells: false,
+};
+
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn spans_of_500_blocks(bencher: Bencher<'_, '_>) {
+    measure(bencher, &USUAL);
+}
+
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn spans_of_50_blocks(bencher: Bencher<'_, '_>) {
+    let way = Way {
+        blocks_per_span: 50,
+        ..USUAL
+    };
+    measure(bencher, &way);
+}
+
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn four_connections(bencher: Bencher<'_, '_>) {
+    let way = Way {
+        connections: 4,
+        ..USUAL
+    };
+    measure(bencher, &way);
+}
+
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn deferred_indexes(bencher: Bencher<'_, '_>) {
+    let way = Way {
+        defers_indexes: true,
+        ..USUAL
+    };
+    measure(bencher, &way);
+}
+
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn with_sales(bencher: Bencher<'_, '_>) {
+    let way = Way { sells: true, ..USUAL };
+    measure(bencher, &way);
+}
+
+fn measure(bencher: Bencher<'_, '_>, way: &Way) {
+    let runtime = Runtime::new().expect("a process may have threads");
+    bencher
+        .with_inputs(|| {
+            (
+                facts(way),
+                runtime.block_on(store(way)).expect("the database can be made"),
+            )
+        })
+        .input_counter(|(spans, _)| ItemsCount::new(items(spans)))
+        .bench_local_values(|(spans, store)| {
+            runtime
+                .block_on(commit(spans, &store, way))
+                .expect("the database takes what nobody else writes");
+            store
+        });
+}
+
+/// The spans, the highest first.
+fn facts(way: &Way) -> Vec<Facts> {
+    let mut market = Market::new(way.sells);
+    let lowest = (0..BLOCKS).step_by(usize::try_from(way.blocks_per_span).expect("a small number"));
+    let mut spans: Vec<Facts> = lowest.map(|low| market.span(low, way.blocks_per_span)).collect();
+    spans.reverse();
+    spans
+}
+
+fn items(spans: &[Facts]) -> usize {
+    spans.iter().map(|span| span.transfers.len() + span.sales.len()).sum()
+}
+
+async fn store(way: &Way) -> Result<Store, SinkError> {
+    let url =
+        std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL names a server: eval \"$(scripts/services env)\"");
+    let server: PgConnectOptions = url.parse()?;
+    let mut connection = PgConnection::connect_with(&server).await?;
+    for statement in [
+        "drop database if exists commit_rate with (force)",
+        "create database commit_rate",
+    ] {
+        sqlx::query(statement).execute(&mut connection).await?;
+    }
+    let pool = PgPoolOptions::new().max_connections(way.connections);
+    let store = Store::new(pool.connect_with(server.database(DATABASE)).await?);
+    store.migrate().await?;
+    if way.defers_indexes {
         store.defer_indexes(CHAIN).await?;
     }
-    let started = Instant::now();
-    let queue = std::sync::Arc::new(std::sync::Mutex::new({
-        spans.reverse();
-        spans
-    }));
-    let workers = (0..connections).map(|_| {
+    Ok(store)
+}
+
+/// Commits the spans from the last one on, with as many workers as there are connections.
+async fn commit(spans: Vec<Facts>, store: &Store, way: &Way) -> Result<(), SinkError> {
+    let queue = Arc::new(Mutex::new(spans));
+    let workers = (0..way.connections).map(|_| {
         let (store, queue) = (store.clone(), queue.clone());
         tokio::spawn(async move {
             while let Some(span) = { queue.lock().expect("no worker panics").pop() } {
                 apply(&store, &span, Move::Backfill { branch: 0 }).await?;
             }
-            Ok::<(), sinks::error::SinkError>(())
+            Ok::<(), SinkError>(())
         })
     });
     for worker in futures::future::join_all(workers).await {
-        worker??;
+        worker.expect("no worker panics")?;
     }
-    store.build_indexes(CHAIN).await?;
-    let seconds = started.elapsed().as_secs_f64();
-    writeln!(
-        std::io::stdout(),
-        "{items} items, {blocks_per_span} blocks a span, {connections} connections: {seconds:.1} s, {:.0} items/s, {:.1} µs/item",
-        items as f64 / seconds,
-        seconds * 1e6 / items as f64
-    )?;
-    Ok(())
+    store.build_indexes(CHAIN).await
 }
 
 /// A market whose tokens are minted over the first half and sent ever after.

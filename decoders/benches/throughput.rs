@@ -1,15 +1,14 @@
-//! How fast spans decode: one million logs of a mixed chain, ten thousand to a span, the best of several passes.
+//! How fast spans decode: logs of a mixed chain, ten thousand to a span, as logs per second.
 //!
-//! `cargo run --release -p decoders --example throughput`
-
-use std::io::{self, Write};
-use std::time::Instant;
+//! `cargo bench -p decoders`, or `cargo bench -p decoders -- erc721` for some of the mixes.
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use decoders::block::{Block, ChainId, Context, Log, Proof, Span};
 use decoders::pass::decode;
+use divan::Bencher;
+use divan::counter::ItemsCount;
 
-const LOGS: u32 = 1_000_000;
+const LOGS: u32 = 200_000;
 const LOGS_PER_BLOCK: u32 = 200;
 const BLOCKS_PER_SPAN: u32 = 50;
 
@@ -18,26 +17,36 @@ const MIX: [(u32, Make); 4] = [(36, erc721), (15, erc1155_single), (6, erc1155_b
 
 type Make = fn(u32) -> (Vec<B256>, Bytes);
 
-fn main() -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{:<22}{:>12}{:>12}{:>10}", "logs", "million/s", "transfers", "ms")?;
-    measure(&mut out, "mixed", &MIX)?;
-    measure(&mut out, "erc-721 only", &[(100, erc721)])?;
-    measure(&mut out, "erc-20 only", &[(100, erc20)])?;
-    measure(&mut out, "unclaimed", &[(100, stranger)])
+fn main() {
+    divan::main();
 }
 
-fn measure(out: &mut impl Write, name: &str, mix: &[(u32, Make)]) -> io::Result<()> {
+#[divan::bench]
+fn mixed(bencher: Bencher<'_, '_>) {
+    measure(bencher, &MIX);
+}
+
+#[divan::bench]
+fn erc721_only(bencher: Bencher<'_, '_>) {
+    measure(bencher, &[(100, erc721)]);
+}
+
+#[divan::bench]
+fn erc20_only(bencher: Bencher<'_, '_>) {
+    measure(bencher, &[(100, erc20)]);
+}
+
+#[divan::bench]
+fn unclaimed_only(bencher: Bencher<'_, '_>) {
+    measure(bencher, &[(100, unclaimed)]);
+}
+
+fn measure(bencher: Bencher<'_, '_>, mix: &[(u32, Make)]) {
     let spans = spans(mix);
-    let mut best = f64::INFINITY;
-    let mut transfers = 0;
-    for _ in 0..9 {
-        let start = Instant::now();
-        transfers = spans.iter().map(|span| decode(span).transfers.len()).sum();
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    let rate = f64::from(LOGS) / best / 1e6;
-    writeln!(out, "{name:<22}{rate:>12.1}{transfers:>12}{:>10.1}", best * 1e3)
+    bencher.counter(ItemsCount::new(LOGS)).bench_local(|| {
+        let transfers = spans.iter().map(|span| decode(span).transfers.len());
+        transfers.sum::<usize>()
+    });
 }
 
 fn spans(mix: &[(u32, Make)]) -> Vec<Span> {
@@ -129,6 +138,6 @@ fn erc1155_batch(nth: u32) -> (Vec<B256>, Bytes) {
     (vec![signature, number(5), number(nth % 7), number(nth % 11 + 1)], data)
 }
 
-fn stranger(nth: u32) -> (Vec<B256>, Bytes) {
-    (vec![keccak256("Stranger(uint256)"), number(nth)], words(&[nth]))
+fn unclaimed(nth: u32) -> (Vec<B256>, Bytes) {
+    (vec![keccak256("Unclaimed(uint256)"), number(nth)], words(&[nth]))
 }
