@@ -113,6 +113,12 @@ impl Error {
     }
 }
 
+impl From<queries::QueryError> for Failure {
+    fn from(error: queries::QueryError) -> Self {
+        Failure::new(Exit::Database, error.to_string())
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure::new(error.exit(), error.to_string())

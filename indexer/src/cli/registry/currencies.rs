@@ -68,7 +68,7 @@ async fn set(args: &SetArgs, context: &Context, store: &Store) -> Result<(), Fai
 }
 
 async fn list(args: &super::endpoints::ListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
-    let listed = currencies::list(store, args.chain).await.map_err(Error::from)?;
+    let listed = queries::currencies::list(&store.pool, args.chain).await?;
     if args.json {
         return context.writer.json(&listed);
     }
