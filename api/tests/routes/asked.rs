@@ -34,11 +34,17 @@ impl Api {
         self.0.clone().oneshot(request).await.unwrap()
     }
 
-    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+    /// Code and body as they are sent.
+    pub(crate) async fn text(&self, path: &str) -> (u16, String) {
         let answer = self.ask(path).await;
         let code = answer.status().as_u16();
         let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-        (code, serde_json::from_slice(&body).unwrap())
+        (code, String::from_utf8(body.into()).unwrap())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        let (code, body) = self.text(path).await;
+        (code, serde_json::from_str(&body).unwrap())
     }
 
     pub(crate) async fn ok(&self, path: &str) -> Value {

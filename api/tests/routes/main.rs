@@ -12,5 +12,6 @@ mod rows;
 mod sales;
 #[path = "../../../sinks/tests/scratch/mod.rs"]
 mod scratch;
+mod shape;
 mod status;
 mod transfers;

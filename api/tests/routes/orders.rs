@@ -157,6 +157,7 @@ async fn listings_and_offers_are_served_by_what_they_are_for_and_by_how_they_sta
         filters(&api).await;
         pages(&api).await;
         order_fields(&api).await;
+        order_text(&api).await;
         bad_orders(&api).await;
     })
     .await;
@@ -292,6 +293,28 @@ async fn order_fields(api: &Api) {
         &offers["offers"][1],
         serde_json::json!({ "token": null, "state": "active", "expires_at": "2096-10-02T07:06:40Z" }),
     );
+}
+
+/// The page of the one that is filled, letter for letter.
+async fn order_text(api: &Api) {
+    let filled = Order {
+        token: Some(U256::from(2)),
+        ..order(308, OrderKind::Listing)
+    };
+    let id = filled.id(CHAIN, B256::from(U256::from(308)));
+    let key = B256::from(U256::from(308));
+    let (none, hash) = (Address::ZERO, B256::repeat_byte(1));
+    let expected = format!(
+        "{{\"listings\":[{{\"id\":\"{id}\",\"chain\":\"eip155:1\",\"marketplace\":\"seaport\",\"market\":\"{MARKET:#x}\",\
+         \"order_key\":\"{key}\",\"order_hash\":\"{key}\",\"contract\":\"{ONE:#x}\",\"token\":\"2\",\"standard\":\"erc721\",\
+         \"quantity\":\"1\",\"remaining\":\"0\",\"maker\":\"{OWNER:#x}\",\"taker\":null,\"currency\":\"{none}\",\
+         \"currency_symbol\":\"ETH\",\"price_raw\":\"2500000000000000000\",\"price\":\"2.5\",\"state\":\"filled\",\
+         \"is_active\":false,\"closed_reason\":\"filled\",\"starts_at\":null,\"expires_at\":null,\"auction\":false,\
+         \"escrowed\":false,\"block_number\":308,\"block_time\":\"2023-11-14T22:18:28Z\",\"tx_hash\":\"{hash}\",\
+         \"log_index\":3,\"item\":0}}],\"next\":\"{id}\"}}"
+    );
+    let path = "/v1/listings?chain=eip155:1&state=filled&limit=1";
+    assert_eq!(api.text(path).await, (200, expected));
 }
 
 async fn bad_orders(api: &Api) {

@@ -26,7 +26,7 @@ pub(crate) async fn register(pool: &PgPool) {
 pub(crate) async fn fill(pool: &PgPool) {
     let statements = [
         "insert into indexer_service.indexer_checkpoints values
-             ('eip155:1', 200, '0x' || repeat('ab', 32), now(), 210, 205, 190, now())",
+             ('eip155:1', 200, '0x' || repeat('ab', 32), '2024-01-01T00:00:00Z', 210, 205, 190, '2024-01-01T00:00:00Z')",
         "insert into indexer_service.indexer_coverage (chain_id, source, proof, covered) values
              ('eip155:1', 'erc721', 'bloom', '{[100,150)}'), ('eip155:1', 'erc721', 'receipts', '{[160,201)}'),
              ('eip155:1', 'erc1155', 'bloom', '{[100,201)}')",
@@ -61,7 +61,7 @@ pub(crate) async fn fill(pool: &PgPool) {
         sqlx::query(
             "insert into catalog_service.tokens
                  (id, collection_id, chain_id, contract_address, token_number, token_standard, owner_address, owner_position, minted_at, supply)
-             values ($1, $2, 'eip155:1', $3, $4, $5, '0x' || repeat($6, 20), $7, now(), $8)",
+             values ($1, $2, 'eip155:1', $3, $4, $5, '0x' || repeat($6, 20), $7, '2024-01-01T00:00:00Z', $8)",
         )
         .bind(token_id(CHAIN, &address, &U256::from(number)))
         .bind(collection_id(CHAIN, &address))
@@ -88,7 +88,7 @@ pub(crate) async fn fill(pool: &PgPool) {
         sqlx::query(
             "insert into catalog_service.ownership_transfers values
                  ('eip155:1', $1, $2, $3, $4, '0x' || repeat('00', 20), '0x' || repeat('aa', 20), 1, 'erc721', 'mint',
-                  '0x' || repeat('01', 32), $5, '0x' || repeat('02', 32), now(), 0, 0)",
+                  '0x' || repeat('01', 32), $5, '0x' || repeat('02', 32), '2024-01-01T00:00:00Z', 0, 0)",
         )
         .bind(Uuid::from_u128(number))
         .bind(format!("{ONE:#x}"))
@@ -124,7 +124,7 @@ pub(crate) async fn fill_sales(pool: &PgPool) {
                      '0x' || repeat('bb', 20), '0x' || repeat('cc', 20), '0x' || repeat('00', 20),
                      case when $4 is null then null else 1500000000000000000 end, 'exact', array['0x' || repeat('22', 20)],
                      array[7], array['royalty'], case when $6 > 1 then $1 end, $6, '{}',
-                     '0x' || repeat('01', 32), $7, '0x' || repeat('02', 32), now(), 0, 0)",
+                     '0x' || repeat('01', 32), $7, '0x' || repeat('02', 32), '2024-01-01T00:00:00Z', 0, 0)",
         )
         .bind(Uuid::from_u128(block as u128))
         .bind(if token.is_some() { format!("{ONE:#x}") } else { format!("{:#x}", Address::ZERO) })
