@@ -5,7 +5,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use decoders::fact::OrderKind;
 use queries::Readers;
-use queries::orders::{self, Order, Which};
+use queries::orders::{self, Order, OrderFilter, OrderState};
 use queries::page::{Cursor, Page};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -79,19 +79,19 @@ async fn page(readers: &Readers, kind: OrderKind, parameters: &Parameters) -> Re
         parameters.token.as_deref(),
         parameters.account.as_deref(),
     )?;
-    let which = Which { kind, state, subject };
-    Ok(orders::page(readers.pool(), chain, &which, &page).await?)
+    let filter = OrderFilter { kind, state, subject };
+    Ok(orders::page(readers.pool(), chain, &filter, &page).await?)
 }
 
 /// The state that `text` names; `None` for any.
-fn state(text: Option<&str>) -> Result<Option<orders::State>, ApiError> {
-    let named = text.unwrap_or(orders::State::Active.as_str());
+fn state(text: Option<&str>) -> Result<Option<OrderState>, ApiError> {
+    let named = text.unwrap_or(OrderState::Active.as_str());
     if named == ANY_STATE {
         return Ok(None);
     }
-    let known = orders::State::ALL.into_iter().find(|state| state.as_str() == named);
+    let known = OrderState::ALL.into_iter().find(|state| state.as_str() == named);
     known.map(Some).ok_or_else(|| {
-        let mut names: Vec<&str> = orders::State::ALL.into_iter().map(orders::State::as_str).collect();
+        let mut names: Vec<&str> = OrderState::ALL.into_iter().map(OrderState::as_str).collect();
         names.push(ANY_STATE);
         ApiError::BadRequest(format!(
             "state {named:?} is not known, write one of {}",
@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn a_state_is_named_or_active() {
-        assert_eq!(state(None).unwrap(), Some(orders::State::Active));
-        assert_eq!(state(Some("expired")).unwrap(), Some(orders::State::Expired));
+        assert_eq!(state(None).unwrap(), Some(OrderState::Active));
+        assert_eq!(state(Some("expired")).unwrap(), Some(OrderState::Expired));
         assert_eq!(state(Some("all")).unwrap(), None);
         assert_eq!(
             state(Some("open")).unwrap_err().to_string(),

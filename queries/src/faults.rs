@@ -85,7 +85,7 @@ impl FromStr for FaultKey {
 
 /// Which faults are meant; what is absent does not matter.
 #[derive(Clone, Debug, Default)]
-pub struct Which {
+pub struct FaultFilter {
     /// Of this chain.
     pub chain: Option<ChainId>,
     /// Of this contract.
@@ -96,14 +96,18 @@ pub struct Which {
     pub since: Option<DateTime<Utc>>,
 }
 
-/// The faults that `which` means, by chain, position and decoder.
-pub async fn page(pool: &PgPool, which: &Which, page: &PageRequest<FaultKey>) -> Result<Page<Fault>, QueryError> {
+/// The faults that `filter` lets through, by chain, position and decoder.
+pub async fn page(
+    pool: &PgPool,
+    filter: &FaultFilter,
+    page: &PageRequest<FaultKey>,
+) -> Result<Page<Fault>, QueryError> {
     let after = page.after.as_ref().map(|cursor| cursor.key());
     let rows = sqlx::query_as(PAGE)
-        .bind(which.chain.map(|chain| chain.to_string()))
-        .bind(which.contract.map(|contract| format!("{contract:#x}")))
-        .bind(&which.reason)
-        .bind(which.since)
+        .bind(filter.chain.map(|chain| chain.to_string()))
+        .bind(filter.contract.map(|contract| format!("{contract:#x}")))
+        .bind(&filter.reason)
+        .bind(filter.since)
         .bind(after.map(|key| &key.chain))
         .bind(after.map(|key| key.id))
         .bind(after.map(|key| &key.source))

@@ -14,7 +14,7 @@ use crate::subject::Subject;
 
 /// How an order stands at the moment it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum OrderState {
     /// Nothing ended it.
     Active,
     /// Its time is over.
@@ -27,40 +27,40 @@ pub enum State {
     Canceled,
 }
 
-impl State {
+impl OrderState {
     /// Every state.
-    pub const ALL: [State; 5] = [
-        State::Active,
-        State::Expired,
-        State::Invalid,
-        State::Filled,
-        State::Canceled,
+    pub const ALL: [OrderState; 5] = [
+        OrderState::Active,
+        OrderState::Expired,
+        OrderState::Invalid,
+        OrderState::Filled,
+        OrderState::Canceled,
     ];
 
     /// Its name in the tables.
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Active => "active",
-            State::Expired => "expired",
-            State::Invalid => "invalid",
-            State::Filled => "filled",
-            State::Canceled => "canceled",
+            OrderState::Active => "active",
+            OrderState::Expired => "expired",
+            OrderState::Invalid => "invalid",
+            OrderState::Filled => "filled",
+            OrderState::Canceled => "canceled",
         }
     }
 
     /// Whether no log of the chain ended orders in this state.
     fn is_open(self) -> bool {
-        matches!(self, State::Active | State::Expired | State::Invalid)
+        matches!(self, OrderState::Active | OrderState::Expired | OrderState::Invalid)
     }
 }
 
 /// Which orders are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Which {
+pub struct OrderFilter {
     /// Listings or offers.
     pub kind: OrderKind,
     /// Those in this state; in any where absent.
-    pub state: Option<State>,
+    pub state: Option<OrderState>,
     /// Whose, or for what.
     pub subject: Subject,
 }
@@ -109,7 +109,7 @@ pub struct Order {
     pub price_raw: Option<String>,
     /// The same in whole units, where the currency's decimals are known.
     pub price: Option<String>,
-    /// One of [`State`].
+    /// One of [`OrderState`].
     pub state: String,
     /// Whether it can be taken now: active, and begun.
     pub is_active: bool,
@@ -143,19 +143,24 @@ impl Keyed for Order {
     }
 }
 
-/// The orders of `chain` that `which` means, newest first.
-pub async fn page(pool: &PgPool, chain: ChainId, which: &Which, page: &PageRequest) -> Result<Page<Order>, QueryError> {
-    let rows = match which.subject {
+/// The orders of `chain` that `filter` lets through, newest first.
+pub async fn page(
+    pool: &PgPool,
+    chain: ChainId,
+    filter: &OrderFilter,
+    page: &PageRequest,
+) -> Result<Page<Order>, QueryError> {
+    let rows = match filter.subject {
         Subject::Chain => sqlx::query_as(OF_CHAIN),
         Subject::Collection(contract) => sqlx::query_as(OF_COLLECTION).bind(collection_id(chain, &contract)),
         Subject::Token { contract, number } => sqlx::query_as(OF_TOKEN).bind(token_id(chain, &contract, &number)),
         Subject::Account(account) => sqlx::query_as(OF_ACCOUNT).bind(format!("{account:#x}")),
     };
-    let rows = rows.bind(chain.to_string()).bind(which.kind.as_str());
+    let rows = rows.bind(chain.to_string()).bind(filter.kind.as_str());
     let rows = rows.bind(page.below()).bind(page.limit);
-    let rows = rows.bind(which.state.map(State::as_str));
+    let rows = rows.bind(filter.state.map(OrderState::as_str));
     let rows = rows
-        .bind(which.state.is_some_and(State::is_open))
+        .bind(filter.state.is_some_and(OrderState::is_open))
         .fetch_all(pool)
         .await?;
     Ok(Page::of(rows, page.limit))

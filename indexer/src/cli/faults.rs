@@ -4,7 +4,7 @@ use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use decoders::block::ChainId;
-use queries::faults::{Fault, FaultKey};
+use queries::faults::{Fault, FaultFilter, FaultKey};
 use queries::page::{Cursor, PageRequest};
 use serde_json::json;
 use sinks::facts::faults;
@@ -102,8 +102,8 @@ fn since(text: &str) -> Result<DateTime<Utc>, String> {
 }
 
 impl Which {
-    fn meant(&self) -> queries::faults::Which {
-        queries::faults::Which {
+    fn filter(&self) -> FaultFilter {
+        FaultFilter {
             chain: self.chain,
             contract: self.contract,
             reason: self.reason.clone(),
@@ -135,7 +135,7 @@ async fn list(args: &ListArgs, writer: Writer, store: &sinks::store::Store) -> R
         after: args.after.clone(),
         limit: args.limit,
     };
-    let found = queries::faults::page(&store.pool, &args.which.meant(), &page).await?;
+    let found = queries::faults::page(&store.pool, &args.which.filter(), &page).await?;
     if args.json {
         return writer.json(&json!({ "faults": found.rows, "next": found.next }));
     }
@@ -202,9 +202,9 @@ async fn retry_all(which: &Which, context: &Context, stores: &Stores) -> Result<
             endpoints: None,
             stored: assignment.interpreter(stores),
         };
-        let meant = queries::faults::Which {
+        let meant = FaultFilter {
             chain: Some(chain),
-            ..which.meant()
+            ..which.filter()
         };
         let mut request = PageRequest::first(PAGE);
         loop {

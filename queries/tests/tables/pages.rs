@@ -3,7 +3,7 @@
 use alloy_primitives::U256;
 use decoders::fact::reason;
 use decoders::id::token_id;
-use queries::faults::{self, Which};
+use queries::faults::{self, FaultFilter};
 use queries::page::{Cursor, Keyed, Page, PageRequest};
 use queries::{Subject, sales, transfers};
 use sinks::store::Store;
@@ -78,7 +78,7 @@ async fn sold(store: &Store, subject: Subject) -> Vec<i64> {
 async fn faults_come_by_position_and_by_what_they_are_asked_for() {
     with_store(1, |store| async move {
         index(&store, 100..=109).await;
-        let any = Which::default();
+        let any = FaultFilter::default();
         let first = faults::page(&store.pool, &any, &PageRequest::first(1)).await.unwrap();
         let second = faults::page(&store.pool, &any, &behind(&first, 1)).await.unwrap();
         let third = faults::page(&store.pool, &any, &behind(&second, 1)).await.unwrap();
@@ -86,24 +86,24 @@ async fn faults_come_by_position_and_by_what_they_are_asked_for() {
         assert_eq!((blocks, third.next), ([Some(108), Some(109), None], None));
         for (which, block) in [
             (
-                Which {
+                FaultFilter {
                     reason: Some(reason::ABI_UNKNOWN.to_owned()),
-                    ..Which::default()
+                    ..FaultFilter::default()
                 },
                 Some(109),
             ),
             (
-                Which {
+                FaultFilter {
                     contract: Some(SINGLE),
                     chain: Some(CHAIN),
-                    ..Which::default()
+                    ..FaultFilter::default()
                 },
                 Some(108),
             ),
             (
-                Which {
+                FaultFilter {
                     since: Some("2100-01-01T00:00:00Z".parse().unwrap()),
-                    ..Which::default()
+                    ..FaultFilter::default()
                 },
                 None,
             ),
