@@ -11,15 +11,13 @@ pub enum QueryError {
     Database(#[source] sqlx::Error),
 }
 
-/// PostgreSQL ended a statement that took longer than it may.
-const STATEMENT_TIMEOUT: &str = "57014";
-
 impl From<sqlx::Error> for QueryError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(|error| error.code());
-        if code.as_deref() == Some(STATEMENT_TIMEOUT) {
-            return QueryError::Busy;
+        match code.as_deref() {
+            // PostgreSQL ended a statement that took longer than it may (`query_canceled`).
+            Some("57014") => QueryError::Busy,
+            _ => QueryError::Database(error),
         }
-        QueryError::Database(error)
     }
 }
