@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use decoders::block::ChainId;
+use queries::QueryError;
 use serde_json::json;
 use tracing::error;
 
@@ -25,45 +26,27 @@ pub enum ApiError {
         /// Which there are, in words.
         known: String,
     },
-    /// More is asked than may be asked at once, or of a size that takes too long.
-    #[error("too much is asked at once, try again later")]
-    Busy,
-    /// The database failed.
-    #[error("failed to read the database: {0}")]
-    Database(#[source] sqlx::Error),
+    /// The tables cannot be read, or not now.
+    #[error(transparent)]
+    Query(#[from] QueryError),
 }
 
-/// PostgreSQL ended a statement that took longer than it may.
-const STATEMENT_TIMEOUT: &str = "57014";
 /// Seconds after which another try is worth while: once some requests are done, or once a database may be back.
 const BUSY_PAUSE: u32 = 1;
 const AWAY_PAUSE: u32 = 5;
 
-impl From<sqlx::Error> for ApiError {
-    fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
-        if code.as_deref() == Some(STATEMENT_TIMEOUT) {
-            return ApiError::Busy;
-        }
-        ApiError::Database(error)
-    }
-}
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let text = match &self {
-            ApiError::BadRequest(text) => return answer(StatusCode::BAD_REQUEST, text),
-            ApiError::NotFound(_) | ApiError::UnknownChain { .. } => {
-                return answer(StatusCode::NOT_FOUND, &self.to_string());
-            }
-            ApiError::Busy => return unavailable(BUSY_PAUSE, &self.to_string()),
-            ApiError::Database(cause) => {
+        match &self {
+            ApiError::BadRequest(text) => answer(StatusCode::BAD_REQUEST, text),
+            ApiError::NotFound(_) | ApiError::UnknownChain { .. } => answer(StatusCode::NOT_FOUND, &self.to_string()),
+            ApiError::Query(QueryError::Busy) => unavailable(BUSY_PAUSE, &self.to_string()),
+            ApiError::Query(QueryError::Database(cause)) => {
                 // The cause is the operator's business, not the client's.
                 error!(error = %cause, "failed to answer a request");
-                "the database does not answer, try again later"
+                unavailable(AWAY_PAUSE, "the database does not answer, try again later")
             }
-        };
-        unavailable(AWAY_PAUSE, text)
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use alloy_primitives::{Address, U256};
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use decoders::block::ChainId;
+use queries::Subject;
+use queries::page::{Cursor, PageRequest};
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -38,12 +40,31 @@ pub(crate) fn needed_chain(text: Option<&str>) -> Result<ChainId, ApiError> {
     chain(text.ok_or_else(|| ApiError::BadRequest("chain is missing, write such as eip155:1".to_owned()))?)
 }
 
-/// Where a page ends: no id is above the last one.
-pub(crate) fn before(text: Option<&str>) -> Result<Uuid, ApiError> {
-    text.map_or(Ok(Uuid::max()), position)
+/// The page that `limit` and `before` name: the first where the client names no other.
+pub(crate) fn page(before: Option<&str>, limit: Option<&str>) -> Result<PageRequest, ApiError> {
+    // In this order, so that of two faults of a request the same is named whatever the list.
+    let limit = self::limit(limit)?;
+    let after = before.map(cursor).transpose()?;
+    Ok(PageRequest { after, limit })
 }
 
-pub(crate) fn account(text: &str) -> Result<Address, ApiError> {
+/// What sales or orders are looked up by.
+pub(crate) fn subject(contract: Option<&str>, token: Option<&str>, account: Option<&str>) -> Result<Subject, ApiError> {
+    let contract = contract.map(self::contract).transpose()?;
+    let number = token.map(self::token).transpose()?;
+    let account = account.map(self::account).transpose()?;
+    match (contract, number, account) {
+        (None, None, None) => Ok(Subject::Chain),
+        (Some(contract), None, None) => Ok(Subject::Collection(contract)),
+        (Some(contract), Some(number), None) => Ok(Subject::Token { contract, number }),
+        (None, None, Some(account)) => Ok(Subject::Account(account)),
+        _ => Err(ApiError::BadRequest(
+            "write contract, contract and token, or account, or none of them".to_owned(),
+        )),
+    }
+}
+
+fn account(text: &str) -> Result<Address, ApiError> {
     parsed(text, |_: &_| {
         format!("account {text:?} is not an address, write 0x and 40 hexadecimal digits")
     })
@@ -67,7 +88,7 @@ pub(crate) fn token(text: &str) -> Result<U256, ApiError> {
     U256::from_str_radix(text, 10).map_err(|_| refuse())
 }
 
-pub(crate) fn position(text: &str) -> Result<Uuid, ApiError> {
+fn cursor(text: &str) -> Result<Cursor<Uuid>, ApiError> {
     parsed(text, |_: &_| {
         format!("before {text:?} is not an id, write the \"next\" of the page before")
     })

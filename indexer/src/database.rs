@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use api::{Limits, Readers};
 use backon::{ExponentialBuilder, Retryable};
+use queries::{Limits, Readers};
 use sinks::store::Store;
 use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};

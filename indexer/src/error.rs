@@ -116,6 +116,12 @@ impl Error {
     }
 }
 
+impl From<queries::QueryError> for Failure {
+    fn from(error: queries::QueryError) -> Self {
+        Failure::new(Exit::Database, error.to_string())
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let message = match &error {

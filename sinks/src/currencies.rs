@@ -27,23 +27,6 @@ pub struct Currency {
     pub pegged: bool,
 }
 
-/// A currency as the table holds it.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
-pub struct Listed {
-    /// The chain, as CAIP-2 text.
-    pub chain_id: String,
-    /// The ERC-20 contract; zero for the chain's own currency.
-    pub address: String,
-    /// Such as `WETH`; absent where unknown.
-    pub symbol: Option<String>,
-    /// Digits after the point of one whole unit; absent where unknown.
-    pub decimals: Option<i32>,
-    /// Whether one of it is worth one of the chain's own.
-    pub pegged: bool,
-    /// `operator`, `contract`, or `nobody` while its contract was not asked.
-    pub told_by: String,
-}
-
 /// Adds those of `currencies` that no operator named before.
 pub async fn seed(store: &Store, chain: ChainId, currencies: &[Currency]) -> Result<(), SinkError> {
     if currencies.is_empty() {
@@ -126,12 +109,6 @@ pub async fn learn(store: &Store, chain: ChainId, told: &[(Address, Metadata)]) 
     Ok(learned.rows_affected())
 }
 
-/// The currencies of `chain`, or of every chain, by chain and address.
-pub async fn list(store: &Store, chain: Option<ChainId>) -> Result<Vec<Listed>, SinkError> {
-    let chain = chain.map(|chain| chain.to_string());
-    Ok(sqlx::query_as(LIST).bind(chain).fetch_all(&store.pool).await?)
-}
-
 const SEED: &str = "insert into catalog_service.currencies as c (chain_id, address, symbol, decimals, pegged)
     select $1, s.address, s.symbol, s.decimals, s.pegged
     from unnest($2::text[], $3::text[], $4::int4[], $5::bool[]) as s (address, symbol, decimals, pegged)
@@ -155,6 +132,3 @@ const LEARN: &str =
     "update catalog_service.currencies c set symbol = s.symbol, decimals = s.decimals, told_by = 'contract'
     from unnest($2::text[], $3::text[], $4::int4[]) as s (address, symbol, decimals)
     where c.chain_id = $1 and c.address = s.address and c.told_by = 'nobody'";
-
-const LIST: &str = "select chain_id, address, symbol, decimals, pegged, told_by from catalog_service.currencies
-    where $1::text is null or chain_id = $1 order by chain_id, address";

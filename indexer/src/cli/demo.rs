@@ -186,7 +186,7 @@ impl Demo<'_> {
             self.last,
             began.elapsed().as_secs_f64()
         ))?;
-        summary::print(self.writer, &store.pool, chain).await
+        summary::print(self.writer, store, chain).await
     }
 
     async fn entry(&self) -> Result<registry::ChainEntry, Failure> {

@@ -1,13 +1,13 @@
 //! `indexer faults`: the logs that could not be decoded, or not without a warning, and another try for them.
 
-use std::str::FromStr;
-
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use decoders::block::ChainId;
+use queries::faults::{Fault, FaultFilter, FaultKey};
+use queries::page::{Cursor, PageRequest};
 use serde_json::json;
-use sinks::facts::faults::{self, Cursor, Query, Recorded};
+use sinks::facts::faults;
 use uuid::Uuid;
 
 use super::Context;
@@ -80,30 +80,10 @@ pub struct ListArgs {
     pub limit: i64,
     /// Begin behind this one: the place the page before named
     #[arg(long, value_name = "PLACE")]
-    pub after: Option<Place>,
+    pub after: Option<Cursor<FaultKey>>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Where a page ended, as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place(Cursor);
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("{text:?} is no place that a page named");
-        let (chain, rest) = text.split_once('/').ok_or_else(wrong)?;
-        let (id, source) = rest.split_once('/').ok_or_else(wrong)?;
-        let id: Uuid = id.parse().map_err(|_| wrong())?;
-        Ok(Place((chain.to_owned(), id, source.to_owned())))
-    }
-}
-
-fn place((chain, id, source): &Cursor) -> String {
-    format!("{chain}/{id}/{source}")
 }
 
 fn since(text: &str) -> Result<DateTime<Utc>, String> {
@@ -121,8 +101,8 @@ fn since(text: &str) -> Result<DateTime<Utc>, String> {
 }
 
 impl Which {
-    fn query(&self) -> Query {
-        Query {
+    fn filter(&self) -> FaultFilter {
+        FaultFilter {
             chain: self.chain,
             contract: self.contract,
             reason: self.reason.clone(),
@@ -155,18 +135,15 @@ async fn list(args: &ListArgs, context: &Context, store: &sinks::store::Store) -
         registry::seed(store, &context.config).await?;
         registry::chain(store, chain).await?;
     }
-    let after = args.after.as_ref().map(|place| &place.0);
-    let found = faults::list(store, &args.which.query(), after, args.limit)
-        .await
-        .map_err(Error::from)?;
-    let next = found
-        .last()
-        .filter(|_| found.len() as i64 == args.limit)
-        .map(|last| place(&last.cursor()));
+    let page = PageRequest {
+        after: args.after.clone(),
+        limit: args.limit,
+    };
+    let found = queries::faults::page(&store.pool, &args.which.filter(), &page).await?;
     if args.json {
-        return writer.json(&json!({ "faults": found, "next": next }));
+        return writer.json(&json!({ "faults": found.rows, "next": found.next }));
     }
-    if found.is_empty() {
+    if found.rows.is_empty() {
         return writer.line("no faults");
     }
     writer.table(
@@ -181,12 +158,14 @@ async fn list(args: &ListArgs, context: &Context, store: &sinks::store::Store) -
             "transaction",
             "recorded",
         ],
-        found.iter().map(row).collect(),
+        found.rows.iter().map(row).collect(),
     )?;
-    next.map_or(Ok(()), |next| writer.line(format_args!("more: --after {next}")))
+    found
+        .next
+        .map_or(Ok(()), |next| writer.line(format_args!("more: --after {next}")))
 }
 
-fn row(fault: &Recorded) -> Vec<String> {
+fn row(fault: &Fault) -> Vec<String> {
     vec![
         fault.chain_id.clone(),
         fault.block_number.to_string(),
@@ -227,20 +206,20 @@ async fn retry_all(which: &Which, context: &Context, stores: &Stores) -> Result<
             endpoints: None,
             stored: assignment.interpreter(stores),
         };
-        let query = Query {
+        let meant = FaultFilter {
             chain: Some(chain),
-            ..which.query()
+            ..which.filter()
         };
-        let mut after = None;
+        let mut request = PageRequest::first(PAGE);
         loop {
-            let page = faults::list(store, &query, after.as_ref(), PAGE)
-                .await
-                .map_err(Error::from)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.cursor());
-            let left = try_page(&bench, &page, context).await?;
-            tried += page.len() as u64;
-            remaining += left;
+            let page = queries::faults::page(&store.pool, &meant, &request).await?;
+            if page.rows.is_empty() {
+                break;
+            }
+            remaining += try_page(&bench, &page.rows, context).await?;
+            tried += page.rows.len() as u64;
+            let Some(next) = page.next else { break };
+            request.after = Some(next);
         }
     }
     let mended = tried - remaining;
@@ -250,7 +229,7 @@ async fn retry_all(which: &Which, context: &Context, stores: &Stores) -> Result<
 }
 
 /// Tries one page and returns how many of its faults remain.
-async fn try_page(bench: &Bench, page: &[Recorded], context: &Context) -> Result<u64, Failure> {
+async fn try_page(bench: &Bench, page: &[Fault], context: &Context) -> Result<u64, Failure> {
     let mut ids: Vec<Uuid> = page.iter().map(|fault| fault.id).collect();
     ids.dedup();
     faults::urge(&bench.store, bench.chain, &ids)
@@ -273,7 +252,7 @@ async fn try_page(bench: &Bench, page: &[Recorded], context: &Context) -> Result
     let left = faults::remaining(&bench.store, bench.chain, &ids)
         .await
         .map_err(Error::from)?;
-    let still = |fault: &&Recorded| {
+    let still = |fault: &&Fault| {
         left.iter()
             .any(|left| left.id == fault.id && left.sources.contains(&fault.source))
     };
@@ -303,12 +282,5 @@ mod tests {
         ] {
             assert!(since(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_place_reads_back_as_it_was_shown() {
-        let cursor = ("eip155:1".to_owned(), Uuid::from_u128(7), "abi".to_owned());
-        assert_eq!(place(&cursor).parse(), Ok(Place(cursor)));
-        assert!("eip155:1".parse::<Place>().is_err() && "a/b/c".parse::<Place>().is_err());
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use api::Readers;
 use clap::Args;
 use decoders::block::ChainId;
+use queries::Readers;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

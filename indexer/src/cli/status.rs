@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use api::status::ChainStatus;
 use clap::Args;
 use decoders::block::ChainId;
 use futures::future::join_all;
+use queries::status::{self, ChainStatus};
 use serde::Serialize;
 use serde_json::json;
 use sinks::store::Store;
@@ -82,7 +82,7 @@ async fn report(args: &StatusArgs, context: &Context, store: &Store) -> Result<(
         }
         seen.insert(chain.to_string(), asked);
     }
-    let status = api::status::read(&store.pool, &finalized).await;
+    let status = status::read(&store.pool, &finalized).await;
     let status = status.map_err(|error| Failure::new(Exit::Database, format!("failed to read the status: {error}")))?;
     let report = |stored: ChainStatus| {
         let seen = seen.remove(&stored.chain);

@@ -1,8 +1,11 @@
 //! What a person can check after the demo: blocks, events by kind, collections, owners, sales.
 
-use api::summary::{self, Summary};
 use decoders::block::ChainId;
-use sqlx::PgPool;
+use queries::collections::Collection;
+use queries::sales::Sale;
+use queries::summary::{self, Summary, TokenOwners, Totals};
+use queries::tokens::Holding;
+use sinks::store::Store;
 
 use super::output::Writer;
 use crate::error::{Exit, Failure};
@@ -11,12 +14,12 @@ use crate::error::{Exit, Failure};
 const ROWS: i64 = 5;
 
 /// Prints the summary of `chain`.
-pub(super) async fn print(writer: Writer, pool: &PgPool, chain: ChainId) -> Result<(), Failure> {
-    let summary = summary::read(pool, chain, ROWS).await;
+pub(super) async fn print(writer: Writer, store: &Store, chain: ChainId) -> Result<(), Failure> {
+    let summary = summary::read(&store.pool, chain, ROWS).await;
     let summary =
         summary.map_err(|error| Failure::new(Exit::Database, format!("failed to read the summary: {error}")))?;
-    totals(writer, &summary)?;
-    let facts = sinks::facts::counts(pool, chain).await;
+    totals(writer, chain, &summary.totals)?;
+    let facts = sinks::facts::counts(&store.pool, chain).await;
     let facts = facts.map_err(|error| Failure::new(Exit::Database, format!("failed to count the facts: {error}")))?;
     writer.line(format_args!("stored: {facts}"))?;
     collections(writer, &summary)?;
@@ -24,27 +27,27 @@ pub(super) async fn print(writer: Writer, pool: &PgPool, chain: ChainId) -> Resu
     sales(writer, &summary)
 }
 
-fn totals(writer: Writer, summary: &Summary) -> Result<(), Failure> {
+fn totals(writer: Writer, chain: ChainId, totals: &Totals) -> Result<(), Failure> {
     let number = |block: Option<i64>| block.map_or_else(|| "-".to_owned(), |block| block.to_string());
-    let (first, last) = (number(summary.first_block), number(summary.last_block));
+    let (first, last) = (number(totals.first_block), number(totals.last_block));
     writer.line(format_args!(
-        "\n{} blocks ({first} to {last}) of {}",
-        summary.blocks, summary.chain
+        "\n{} blocks ({first} to {last}) of {chain}",
+        totals.blocks
     ))?;
     writer.line(format_args!(
         "{} mints, {} transfers, {} burns, {} sales, {} refused logs; {} live tokens in {} collections",
-        summary.mints,
-        summary.transfers,
-        summary.burns,
-        summary.sales,
-        summary.faults,
-        summary.token_count,
-        summary.collection_count
+        totals.mints,
+        totals.transfers,
+        totals.burns,
+        totals.sales,
+        totals.faults,
+        totals.token_count,
+        totals.collection_count
     ))
 }
 
 fn collections(writer: Writer, summary: &Summary) -> Result<(), Failure> {
-    let row = |collection: &summary::Collection| {
+    let row = |collection: &Collection| {
         let counts = [
             collection.items,
             collection.owners,
@@ -61,7 +64,7 @@ fn collections(writer: Writer, summary: &Summary) -> Result<(), Failure> {
 }
 
 fn owners(writer: Writer, summary: &Summary) -> Result<(), Failure> {
-    let holding = |token: &summary::TokenOwners, holding: &summary::Holding| {
+    let holding = |token: &TokenOwners, holding: &Holding| {
         vec![
             token.contract.clone(),
             token.token.clone(),
@@ -82,7 +85,7 @@ fn sales(writer: Writer, summary: &Summary) -> Result<(), Failure> {
         return Ok(());
     }
     let unknown = || "-".to_owned();
-    let row = |sale: &summary::Sale| {
+    let row = |sale: &Sale| {
         // In whole units where they are known, else in the smallest.
         let price = match (&sale.price, &sale.price_raw) {
             (Some(price), _) | (None, Some(price)) => price.clone(),

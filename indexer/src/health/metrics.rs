@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use api::status::ChainStatus;
 use chrono::{DateTime, Utc};
 use decoders::block::ChainId;
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
@@ -12,6 +11,7 @@ use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use queries::status::ChainStatus;
 
 /// Seconds a commit or a fetch may take, from a block on loopback to a large span far away.
 const SECONDS: &[f64] = &[

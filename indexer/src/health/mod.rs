@@ -9,7 +9,8 @@ pub mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::status::{Board, ChainStatus, Status};
+use queries::board::Board;
+use queries::status::{ChainStatus, Status};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 

@@ -5,13 +5,13 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use api::status::{ChainStatus, CheckpointBlock};
 use axum::Router;
 use axum::routing::get;
 use decoders::block::ChainId;
 use indexer::error::Exit;
 use indexer::health::server::Limits;
 use indexer::health::{EndpointSample, EndpointState, Health, Metrics, server};
+use queries::status::{ChainStatus, CheckpointBlock};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

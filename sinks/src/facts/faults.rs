@@ -5,47 +5,17 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use chrono::{DateTime, Utc};
 use decoders::block::{ChainId, find_block};
 use decoders::fact::{Facts, Fault, reason};
 use decoders::id::{Position, RecordKind};
 use rustc_hash::FxHashSet;
-use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::error::SinkError;
 use crate::store::Store;
-
-/// One row of `decode_faults`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
-pub struct Recorded {
-    /// The chain, as CAIP-2 text.
-    pub chain_id: String,
-    /// Position of the log.
-    pub id: Uuid,
-    /// Decoder that rejected it or warned of it, `abi` for stored ABIs.
-    pub source: String,
-    /// Height of the block.
-    pub block_number: i64,
-    /// Index of the log within its block.
-    pub log_index: i32,
-    /// Transaction that emitted the log.
-    pub tx_hash: String,
-    /// Emitting contract.
-    pub contract: String,
-    /// Event signature hash, absent for anonymous events.
-    pub topic0: Option<String>,
-    /// One of [`decoders::fact::reason`].
-    pub reason: String,
-    /// When it was recorded.
-    pub recorded_at: DateTime<Utc>,
-    /// How often it was tried again.
-    pub attempts: i32,
-    /// When it is tried again; never on its own where absent.
-    pub next_attempt_at: Option<DateTime<Utc>>,
-}
 
 /// Reasons that another try may mend: once an ABI is registered, or an endpoint answers.
 const MENDABLE: [&str; 3] = [reason::ABI_UNKNOWN, reason::CONTRACT_UNKNOWN, reason::UNANSWERED];
@@ -55,50 +25,6 @@ pub const ATTEMPTS: i32 = 10;
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 /// What was taken this long ago and not settled was taken by a process that is gone.
 const ABANDONED: Duration = Duration::from_secs(600);
-
-/// Which faults are meant; what is absent does not matter.
-#[derive(Clone, Debug, Default)]
-pub struct Query {
-    /// Of this chain.
-    pub chain: Option<ChainId>,
-    /// Of this contract.
-    pub contract: Option<Address>,
-    /// For this reason.
-    pub reason: Option<String>,
-    /// Recorded at this time or later.
-    pub since: Option<DateTime<Utc>>,
-}
-
-/// Where a page of faults ended: the next one begins behind it.
-pub type Cursor = (String, Uuid, String);
-
-impl Recorded {
-    /// The place behind this row.
-    pub fn cursor(&self) -> Cursor {
-        (self.chain_id.clone(), self.id, self.source.clone())
-    }
-}
-
-/// At most `limit` faults by chain and position, the first of them behind `after`.
-pub async fn list(
-    store: &Store,
-    query: &Query,
-    after: Option<&Cursor>,
-    limit: i64,
-) -> Result<Vec<Recorded>, SinkError> {
-    let rows = sqlx::query_as(LIST)
-        .bind(query.chain.map(|chain| chain.to_string()))
-        .bind(query.contract.map(|contract| format!("{contract:#x}")))
-        .bind(&query.reason)
-        .bind(query.since)
-        .bind(after.map(|(chain, ..)| chain))
-        .bind(after.map(|(_, id, _)| *id))
-        .bind(after.map(|(.., source)| source))
-        .bind(limit)
-        .fetch_all(&store.pool)
-        .await?;
-    Ok(rows)
-}
 
 /// A log at fault.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -339,14 +265,6 @@ const REMOVE_ABOVE: &str = "delete from indexer_service.decode_faults where chai
 const REMOVE: &str = "delete from indexer_service.decode_faults
     where chain_id = $1 and id >= $2 and id < $3 and source = any($4) and ($5::text[] is null or contract = any($5))
       and (id, source) not in (select * from unnest($6::uuid[], $7::text[]))";
-
-const LIST: &str = "select chain_id::text, id, source, block_number, log_index, tx_hash::text, contract::text, topic0::text, reason,
-           recorded_at, attempts, next_attempt_at
-    from indexer_service.decode_faults
-    where ($1::text is null or chain_id = $1) and ($2::text is null or contract = $2) and ($3::text is null or reason = $3)
-      and ($4::timestamptz is null or recorded_at >= $4)
-      and ($5::text is null or (chain_id::text, id, source) > ($5, $6, $7))
-    order by chain_id, id, source limit $8";
 
 const REMAINING: &str = "select id, min(reason) as reason, array_agg(source order by source) as sources,
            max(attempts) as attempts, min(next_attempt_at) as next_attempt_at

@@ -103,10 +103,9 @@ async fn unknown(store: &Store, after: Option<Address>) -> Vec<Address> {
 }
 
 async fn listed(store: &Store, address: Address) -> (Option<String>, Option<i32>, String) {
-    let all = currencies::list(store, Some(CHAIN)).await.unwrap();
-    let one = all
-        .into_iter()
-        .find(|one| one.address == format!("{address:#x}"))
-        .unwrap();
-    (one.symbol, one.decimals, one.told_by)
+    let row = "select symbol, decimals, told_by from catalog_service.currencies where chain_id = $1 and address = $2";
+    let row = sqlx::query_as(row)
+        .bind(CHAIN.to_string())
+        .bind(format!("{address:#x}"));
+    row.fetch_one(&store.pool).await.unwrap()
 }

@@ -55,10 +55,10 @@ async fn migrations_can_be_run_again() {
     .await;
 }
 
-/// Every string constant of the crate that is SQL.
+/// Every string constant that is SQL, of this crate and of the one that reads for others.
 fn statements() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![folder("src")];
+    let mut folders = vec![folder("src"), folder("../queries/src")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -71,7 +71,7 @@ async fn list(args: &super::endpoints::ListArgs, context: &Context, store: &Stor
     if let Some(chain) = args.chain {
         crate::registry::chain(store, chain).await?;
     }
-    let listed = currencies::list(store, args.chain).await.map_err(Error::from)?;
+    let listed = queries::currencies::list(&store.pool, args.chain).await?;
     if args.json {
         return context.writer.json(&listed);
     }

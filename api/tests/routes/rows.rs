@@ -1,0 +1,159 @@
+//! Known rows, written as what indexes would have written them.
+
+use alloy_primitives::{Address, U256};
+use decoders::block::ChainId;
+use decoders::id::{collection_id, token_id};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+pub(crate) const CHAIN: ChainId = ChainId(1);
+pub(crate) const ONE: Address = Address::repeat_byte(0x11);
+pub(crate) const MANY: Address = Address::repeat_byte(0x22);
+
+/// Two chains, of which the second is empty, and a registered contract of the first.
+pub(crate) async fn register(pool: &PgPool) {
+    for statement in [
+        "insert into chain_registry_service.chains (caip2, chain_numeric, name, native_symbol, start_block, enabled) values
+             ('eip155:1', 1, 'Ethereum', 'ETH', 90, true), ('eip155:5', 5, 'Empty', 'E', 0, false)",
+        "insert into chain_registry_service.chain_contracts (chain_id, address, name, standard)
+             select id, '0x' || repeat('11', 20), 'Ones', 'erc721' from chain_registry_service.chains where caip2 = 'eip155:1'",
+    ] {
+        sqlx::query(statement).execute(pool).await.unwrap();
+    }
+}
+
+/// Two collections: three single-owner tokens of which one is burned, and one token that two people hold parts of.
+pub(crate) async fn fill(pool: &PgPool) {
+    let statements = [
+        "insert into indexer_service.indexer_checkpoints values
+             ('eip155:1', 200, '0x' || repeat('ab', 32), '2024-01-01T00:00:00Z', 210, 205, 190, '2024-01-01T00:00:00Z')",
+        "insert into indexer_service.indexer_coverage (chain_id, source, proof, covered) values
+             ('eip155:1', 'erc721', 'bloom', '{[100,150)}'), ('eip155:1', 'erc721', 'receipts', '{[160,201)}'),
+             ('eip155:1', 'erc1155', 'bloom', '{[100,201)}')",
+        "insert into catalog_service.collection_counters values
+             ('eip155:1', '0x' || repeat('11', 20), 5, 3, 1), ('eip155:1', '0x' || repeat('22', 20), 1, 1, 0)",
+        "select catalog_service.ensure_chain('eip155:1')",
+        "insert into indexer_service.outbox (chain_id, block_number, kind, fact_id) values ('eip155:1', 200, 'mint', gen_random_uuid())",
+        "insert into indexer_service.outbox_totals (chain_id, written) values ('eip155:1', 1)",
+    ];
+    for statement in statements {
+        sqlx::query(statement).execute(pool).await.unwrap();
+    }
+    for (address, standard) in [(ONE, "erc721"), (MANY, "erc1155")] {
+        sqlx::query(
+            "insert into catalog_service.collections (id, slug, chain_id, contract_address, collection_type, first_position)
+             values ($1, $2, 'eip155:1', $2, $3, $4)",
+        )
+        .bind(collection_id(CHAIN, &address))
+        .bind(format!("{address:#x}"))
+        .bind(standard)
+        .bind(Uuid::from_u128(1))
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+    for (address, number, owner) in [
+        (ONE, 1, Some("aa")),
+        (ONE, 2, Some("aa")),
+        (ONE, 3, None),
+        (MANY, 7, None),
+    ] {
+        sqlx::query(
+            "insert into catalog_service.tokens
+                 (id, collection_id, chain_id, contract_address, token_number, token_standard, owner_address, owner_position, minted_at, supply)
+             values ($1, $2, 'eip155:1', $3, $4, $5, '0x' || repeat($6, 20), $7, '2024-01-01T00:00:00Z', $8)",
+        )
+        .bind(token_id(CHAIN, &address, &U256::from(number)))
+        .bind(collection_id(CHAIN, &address))
+        .bind(format!("{address:#x}"))
+        .bind(number.to_string())
+        .bind(if address == ONE { "erc721" } else { "erc1155" })
+        .bind(owner)
+        .bind((address == ONE).then(|| Uuid::from_u128(number as u128)))
+        .bind(if address == ONE { 0 } else { 10 })
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+    for (owner, quantity) in [("bb", 4), ("cc", 6), ("dd", 0)] {
+        sqlx::query("insert into catalog_service.erc1155_balances values ($1, '0x' || repeat($2, 20), $3)")
+            .bind(token_id(CHAIN, &MANY, &U256::from(7)))
+            .bind(owner)
+            .bind(quantity)
+            .execute(pool)
+            .await
+            .unwrap();
+    }
+    for number in 0..5u128 {
+        sqlx::query(
+            "insert into catalog_service.ownership_transfers values
+                 ('eip155:1', $1, $2, $3, $4, '0x' || repeat('00', 20), '0x' || repeat('aa', 20), 1, 'erc721', 'mint',
+                  '0x' || repeat('01', 32), $5, '0x' || repeat('02', 32), '2024-01-01T00:00:00Z', 0, 0)",
+        )
+        .bind(Uuid::from_u128(number))
+        .bind(format!("{ONE:#x}"))
+        .bind((number % 2 + 1).to_string())
+        .bind(token_id(CHAIN, &ONE, &U256::from(number % 2 + 1)))
+        .bind(100 + number as i64)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+}
+
+/// Sales in blocks 101 to 104: one alone, one alone of another token, part of a bundle, one of which nothing is known.
+pub(crate) async fn fill_sales(pool: &PgPool) {
+    let [one, two] = [1, 2].map(|number| token_id(CHAIN, &ONE, &U256::from(number)));
+    sqlx::query("insert into catalog_service.marketplaces values ($1, 'seaport')")
+        .bind(Uuid::from_u128(9))
+        .execute(pool)
+        .await
+        .unwrap();
+    for (block, token, number, bundle) in [
+        (101, Some(one), Some("1"), 1),
+        (102, Some(two), Some("2"), 1),
+        (103, Some(one), Some("1"), 2),
+        (104, None, None, 1),
+    ] {
+        sqlx::query(
+            "insert into catalog_service.sale_facts
+                 (chain_id, id, contract, token_number, token, standard, quantity, marketplace_id, version, side, seller, buyer,
+                  maker, taker_raw, currency_address, price_raw, price_allocation, fee_recipients, fee_amounts, fee_kinds,
+                  bundle_id, bundle_size, flags, tx_hash, block_number, block_hash, block_time, log_index, item)
+             values ('eip155:1', $1, $2, $3, $4, 'erc721', 1, $5, '', 'listing', '0x' || repeat('bb', 20), '0x' || repeat('cc', 20),
+                     '0x' || repeat('bb', 20), '0x' || repeat('cc', 20), '0x' || repeat('00', 20),
+                     case when $4 is null then null else 1500000000000000000 end, 'exact', array['0x' || repeat('22', 20)],
+                     array[7], array['royalty'], case when $6 > 1 then $1 end, $6, '{}',
+                     '0x' || repeat('01', 32), $7, '0x' || repeat('02', 32), '2024-01-01T00:00:00Z', 0, 0)",
+        )
+        .bind(Uuid::from_u128(block as u128))
+        .bind(if token.is_some() { format!("{ONE:#x}") } else { format!("{:#x}", Address::ZERO) })
+        .bind(number)
+        .bind(token)
+        .bind(Uuid::from_u128(9))
+        .bind(bundle)
+        .bind(block as i64)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+    for (token, sales, last) in [(one, 2, 101), (two, 1, 102)] {
+        sqlx::query(
+            "insert into catalog_service.token_sales values
+                 ('eip155:1', $1, '0x' || repeat('00', 20), $2, $2 * 1500000000000000000::numeric, $3)",
+        )
+        .bind(token)
+        .bind(sales)
+        .bind(Uuid::from_u128(last))
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+    sqlx::query(
+        "insert into catalog_service.collection_sales values
+             ('eip155:1', '0x' || repeat('11', 20), '0x' || repeat('00', 20), 3, 4500000000000000000)",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+}

@@ -1,0 +1,9 @@
+//! Rows and pages, read from tables that `sinks` filled with known facts.
+
+#![cfg(test)]
+
+mod facts;
+mod pages;
+#[path = "../../../sinks/tests/scratch/mod.rs"]
+mod scratch;
+mod summary;
