@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use crate::harness::program::{Process, Program, Setup};
-use crate::harness::wire::Wire;
 use crate::plan::{Line, Server};
+use testkit::wire::Wire;
 
 /// Number of the signal that asks a process to end.
 const SIGTERM: i32 = 15;

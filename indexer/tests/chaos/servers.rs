@@ -8,9 +8,9 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tokio::process::Command;
 
-use crate::harness::patience::within;
 use crate::plan::{Ending, Server};
-use crate::scratch::service;
+use testkit::patience::within;
+use testkit::services::service;
 
 /// How long a server may take to end.
 const ENDING: Duration = Duration::from_secs(60);

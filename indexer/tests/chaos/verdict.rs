@@ -11,11 +11,11 @@ use sinks::error::SinkError;
 use sinks::progress::{checkpoint, coverage};
 
 use crate::harness::chain::clean_digest;
-use crate::harness::outbox;
-use crate::harness::stores::Database;
-use crate::harness::tables::Tables;
 use crate::report::Outcome;
 use crate::stage::Stage;
+use testkit::database::Database;
+use testkit::outbox;
+use testkit::tables::Tables;
 
 /// How long everything may take to be indexed and published once it is well again.
 const RECOVERY: Duration = Duration::from_secs(240);

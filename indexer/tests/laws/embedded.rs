@@ -11,11 +11,12 @@ use testchain::simulation::schedule;
 use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
-use crate::harness::tables::Tables;
-use crate::harness::{dice, outbox, traffic};
+use crate::harness::{dice, traffic};
 use crate::kills::kill_at_random;
 use crate::order;
+use testkit::database::Database;
+use testkit::outbox;
+use testkit::tables::Tables;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

@@ -10,7 +10,7 @@ use testchain::simulation::Settings;
 
 use crate::harness::chain::Chain;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
+use testkit::database::Database;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 4;

@@ -10,8 +10,10 @@ use testchain::simulation::schedule;
 
 use crate::harness::chain::Chain;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::{Dice, dice, outbox, seeds, traffic};
+use crate::harness::{Dice, dice, seeds, traffic};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 40;

@@ -10,10 +10,11 @@ use testchain::simulation::{Settings, schedule};
 
 use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
-use crate::harness::{dice, outbox, seeds, tables};
+use crate::harness::{dice, seeds};
+use testkit::database::Database;
+use testkit::patience::eventually;
+use testkit::{outbox, tables};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

@@ -13,9 +13,9 @@ use testchain::simulation::Settings;
 
 use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
+use testkit::database::Database;
+use testkit::patience::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_added_and_the_bad_one_removed_let_a_running_daemon_go_on_without_a_restart() {

@@ -15,11 +15,13 @@ use testchain::simulation::{Answers, Settings, Simulation, Step, schedule};
 
 use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::tables::Tables;
-use crate::harness::{dice, outbox, seeds, spans, traffic};
+use crate::harness::{dice, seeds, spans, traffic};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
+use testkit::patience::eventually;
+use testkit::tables::Tables;
 
 /// How far below the head the finalized block lies: reorgs of the schedules go deeper.
 const FINALIZED_DEPTH: u64 = 8;

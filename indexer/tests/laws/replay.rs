@@ -11,8 +11,10 @@ use testchain::simulation::{Settings, Step};
 use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::{outbox, spans, traffic};
+use crate::harness::{spans, traffic};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

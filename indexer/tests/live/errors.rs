@@ -8,10 +8,10 @@ use sqlx::{Connection, PgConnection};
 use testchain::simulation::Settings;
 
 use crate::harness::chain::Chain;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Process, Program, Setup};
-use crate::harness::stores::Database;
-use crate::wire::Wire;
+use testkit::database::Database;
+use testkit::patience::eventually;
+use testkit::wire::Wire;
 
 /// An address where nothing listens.
 const NOBODY: &str = "http://127.0.0.1:1";

@@ -9,10 +9,10 @@ use rand::seq::IndexedRandom;
 use serde_json::Value;
 use testchain::simulation::Token;
 
-use crate::harness::tables::{Quantity, Tables};
 use crate::harness::{Dice, dice};
 use crate::node::{Node, transaction};
 use crate::recording;
+use testkit::tables::{Quantity, Tables};
 
 sol! {
     interface Meadow {

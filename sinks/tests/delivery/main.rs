@@ -2,10 +2,7 @@
 
 #![cfg(test)]
 
-mod broker;
 mod consumer;
 mod ledger;
 mod publisher;
-#[path = "../scratch/mod.rs"]
-mod scratch;
 mod tail;

@@ -1,0 +1,245 @@
+//! The schema itself: migrations that never change and can be run again, domains that hold, and statements that fit.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::world::{CHAIN, World};
+use decoders::block::BlockRef;
+use sinks::commit::{Move, apply, rewind};
+use sinks::progress::lease::acquire;
+use sinks::store::MIGRATOR;
+use sqlx::postgres::{PgConnection, PgListener};
+use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+use testkit::database::with_store;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// `migrations/SHIPPED` lists every migration with the checksum it was shipped with: a line is added, never changed.
+#[test]
+fn shipped_migrations_never_change() {
+    let shipped = std::fs::read_to_string(folder("../migrations/SHIPPED")).unwrap();
+    let current: String = MIGRATOR
+        .iter()
+        .map(|migration| {
+            let checksum: String = migration.checksum[..16]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            format!("{:04} {checksum}\n", migration.version)
+        })
+        .collect();
+    assert_eq!(
+        current, shipped,
+        "a shipped migration changed, or a new one is not listed in migrations/SHIPPED"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_can_be_run_again() {
+    with_store(1, |store| async move {
+        for migration in MIGRATOR.iter() {
+            sqlx::raw_sql(AssertSqlSafe(migration.sql.as_str()))
+                .execute(&store.pool)
+                .await
+                .unwrap();
+        }
+        store.migrate().await.unwrap();
+    })
+    .await;
+}
+
+/// Every string constant of the crate that is SQL.
+fn statements() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).unwrap();
+            for part in source.split("\nconst ").skip(1) {
+                let Some((name, rest)) = part.split_once(": &str =") else {
+                    continue;
+                };
+                let Some(rest) = rest.trim_start().strip_prefix('"') else {
+                    continue;
+                };
+                let statement = rest.split_once("\";").unwrap().0.replace("\\\"", "\"");
+                found.push((format!("{}: {name}", path.file_name().unwrap().display()), statement));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_fits_the_schema() {
+    with_store(1, |store| async move {
+        let mut db = store.pool.acquire().await.unwrap();
+        let statements = statements();
+        assert!(statements.len() > 40, "only {} statements were found", statements.len());
+        let (temporary, rest): (Vec<_>, Vec<_>) = statements
+            .into_iter()
+            .partition(|(name, _)| name.ends_with(": MAKE_UNDONE"));
+        for (name, statement) in temporary.into_iter().chain(rest) {
+            try_out(&mut db, statement)
+                .await
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    })
+    .await;
+}
+
+async fn try_out(db: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
+    if statement.starts_with("copy ") {
+        let mut copy = db.copy_in_raw(&statement).await?;
+        copy.send(&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\xff\xff"[..]).await?;
+        copy.finish().await?;
+    } else if statement.starts_with("create temp")
+        || statement.contains("make_undone(")
+        || statement.starts_with("begin")
+        || statement.starts_with("analyze")
+    {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *db).await?;
+        sqlx::raw_sql("commit").execute(db).await?;
+    } else {
+        db.prepare(AssertSqlSafe(statement).into_sql_str()).await?;
+    }
+    Ok(())
+}
+
+/// A newer binary migrates the tables beside a running daemon, whose connections keep temporary tables of the old shape.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_between_two_rewinds_of_one_connection_does_no_harm() {
+    with_store(1, |store| async move {
+        let world = World::new(7, 30);
+        let lease = acquire(&store, CHAIN, "here", Duration::from_secs(600))
+            .await
+            .unwrap()
+            .unwrap();
+        let mut from = None;
+        for (table, last) in [
+            ("ownership_transfers", 10),
+            ("sale_facts", 11),
+            ("order_facts", 12),
+            ("order_closings", 13),
+        ] {
+            let step = Move::Head { from, lease: &lease };
+            apply(
+                &store,
+                &world.facts(from.map_or(0, |from: BlockRef| from.number + 1)..=last),
+                step,
+            )
+            .await
+            .unwrap();
+            let top = world.block(last);
+            rewind(&store, CHAIN, top, world.block(4), &lease).await.unwrap();
+            from = Some(world.block(4));
+            let changed = format!("alter table catalog_service.{table} add column later text not null default ''");
+            sqlx::raw_sql(AssertSqlSafe(changed))
+                .execute(&store.pool)
+                .await
+                .unwrap();
+        }
+        let step = Move::Head { from, lease: &lease };
+        apply(&store, &world.facts(5..=29), step).await.unwrap();
+        let undone = rewind(&store, CHAIN, world.block(29), world.block(4), &lease)
+            .await
+            .unwrap();
+        assert!(
+            undone.transfers > 0 && undone.sales > 0 && undone.orders > 0 && undone.closings > 0,
+            "{undone:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn domains_hold() {
+    with_store(1, |store| async move {
+        let fits = async |text: String, domain: &str| {
+            let statement = format!("select $1::chain_registry_service.{domain}");
+            sqlx::query(AssertSqlSafe(statement))
+                .bind(text)
+                .execute(&store.pool)
+                .await
+                .is_ok()
+        };
+        let address = "0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d";
+        assert!(fits(address.into(), "evm_address").await);
+        let (upper, short) = (address.to_uppercase(), address[..41].to_owned());
+        let (long, bare) = (format!("{address}0"), format!("00{}", &address[2..]));
+        let (letter, space) = (format!("{}g", &address[..41]), format!("{} ", &address[..41]));
+        for wrong in [
+            upper.replace("0X", "0x"),
+            upper,
+            short,
+            long,
+            bare,
+            letter,
+            space,
+            String::new(),
+        ] {
+            assert!(!fits(wrong.clone(), "evm_address").await, "{wrong:?}");
+        }
+        let hash = format!("0x{}", "0a".repeat(32));
+        assert!(fits(hash.clone(), "evm_tx_hash").await);
+        for wrong in [address.to_owned(), hash.to_uppercase(), format!("{hash}00")] {
+            assert!(!fits(wrong.clone(), "evm_tx_hash").await, "{wrong:?}");
+        }
+        for chain in ["eip155:1", "eip155:11297108109"] {
+            assert!(fits(chain.into(), "caip2_chain").await, "{chain}");
+        }
+        for wrong in [
+            "1",
+            "eip155:",
+            "eip155:01",
+            "eip155:-1",
+            "eip155:1.5",
+            "eip155:NaN",
+            "EIP155:1",
+            "eip155: 1",
+        ] {
+            assert!(!fits(wrong.into(), "caip2_chain").await, "{wrong:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_the_registry_is_announced_and_an_observed_fee_is_not() {
+    with_store(2, |store| async move {
+        let mut listener = PgListener::connect_with(&store.pool).await.unwrap();
+        listener.listen("chain_registry").await.unwrap();
+        let edits = [
+            ("insert into chain_registry_service.chains (caip2, chain_numeric, name) values ('eip155:1', 1, 'Ethereum')", "chains"),
+            ("insert into chain_registry_service.chain_endpoints (chain_id, url) values (1, 'http://127.0.0.1:1')", "chain_endpoints"),
+            ("insert into chain_registry_service.abi_blobs (sha256, size_bytes, abi_json) values (repeat('a', 64), 2, '[]')", "abi_blobs"),
+            (
+                "insert into chain_registry_service.chain_contracts (chain_id, address) values (1, '0x' || repeat('a', 40))",
+                "chain_contracts",
+            ),
+            ("insert into chain_registry_service.chain_gas_policy (chain_id, max_fee_gwei) values (1, 2)", "chain_gas_policy"),
+            ("update chain_registry_service.chain_gas_policy set max_fee_gwei = 3", "chain_gas_policy"),
+            ("update chain_registry_service.chains set enabled = false", "chains"),
+            ("delete from chain_registry_service.chain_endpoints", "chain_endpoints"),
+        ];
+        for (edit, table) in edits {
+            sqlx::query(edit).execute(&store.pool).await.unwrap();
+            let told = tokio::time::timeout(Duration::from_secs(100), listener.recv()).await.expect(edit).unwrap();
+            assert_eq!(told.payload(), table, "{edit}");
+        }
+        sqlx::query("update chain_registry_service.chain_gas_policy set last_observed_base_fee_gwei = 7")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        let silence = tokio::time::timeout(Duration::from_millis(200), listener.recv()).await;
+        assert!(silence.is_err(), "{silence:?}");
+    })
+    .await;
+}
