@@ -372,186 +372,113 @@ fn the_runbook_explains_every_exit_code() {
     }
 }
 
-#[tokio::test]
-async fn the_registry_is_edited_from_the_command_line() {
-    let test = Database::empty(1).await;
-    let place = Place::with(
-        "[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\nendpoints = [{ url = \"http://h:1/pw\" }]\n",
-    );
-    let run = |arguments: &[&str]| {
-        let mut command = place.indexer(arguments);
-        command.env("DATABASE_URL", &test.url);
+/// A registry with one chain and one endpoint from the configuration, edited from the command line.
+struct Registry {
+    database: Database,
+    place: Place,
+}
+
+impl Registry {
+    async fn new() -> Registry {
+        let seed = "[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\nendpoints = [{ url = \"http://h:1/pw\" }]\n";
+        Registry {
+            database: Database::empty(1).await,
+            place: Place::with(seed),
+        }
+    }
+
+    /// `indexer registry` with the words of `line`.
+    fn command(&self, line: &str) -> Command {
+        let arguments: Vec<&str> = ["registry"].into_iter().chain(line.split(' ')).collect();
+        let mut command = self.place.indexer(&arguments);
+        command.env("DATABASE_URL", &self.database.url);
         command
-    };
-    let out = |arguments: &[&str]| {
-        let output = run(arguments).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+    }
+
+    /// Runs it, which succeeds, and gives what it wrote to standard output.
+    fn out(&self, line: &str) -> String {
+        let output = self.command(line).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {errors}");
         String::from_utf8(output.stdout).unwrap()
-    };
-    let list = out(&["registry", "chains", "list"]);
+    }
+
+    /// Runs it, which is refused with one line that has every one of `parts`.
+    fn refuses(&self, line: &str, parts: &[&str]) {
+        told(&mut self.command(line), 10, parts);
+    }
+}
+
+#[tokio::test]
+async fn chains_are_edited_from_the_command_line() {
+    let registry = Registry::new().await;
+    let list = registry.out("chains list");
     assert!(list.lines().nth(1).unwrap().contains("eip155:1"), "{list}");
-    assert!(out(&["registry", "endpoints", "list"]).contains("http://h:1/…"));
-    out(&[
-        "registry",
-        "chains",
-        "add",
-        "eip155:10",
-        "--name",
-        "Optimism",
-        "--finality-depth",
-        "12",
-        "--scope",
-        "contracts",
-    ]);
-    told(
-        &mut run(&["registry", "chains", "add", "eip155:10", "--name", "Again"]),
-        10,
+    registry.out("chains add eip155:10 --name Optimism --finality-depth 12 --scope contracts");
+    registry.refuses(
+        "chains add eip155:10 --name Again",
         &["in the registry already", "chains set"],
     );
-    out(&[
-        "registry",
-        "chains",
-        "set",
-        "eip155:10",
-        "--finality-depth",
-        "none",
-        "--enabled",
-        "false",
-    ]);
-    let chains: serde_json::Value = serde_json::from_str(&out(&["registry", "chains", "list", "--json"])).unwrap();
+    registry.out("chains set eip155:10 --finality-depth none --enabled false");
+    let chains: serde_json::Value = serde_json::from_str(&registry.out("chains list --json")).unwrap();
     assert_eq!(chains[1]["settings"]["finality_depth"], serde_json::Value::Null);
     assert_eq!(
         (&chains[1]["enabled"], &chains[1]["scope"]),
         (&false.into(), &"contracts".into())
     );
-
-    assert!(
-        out(&[
-            "registry",
-            "endpoints",
-            "add",
-            "--chain",
-            "eip155:10",
-            "--url",
-            "https://u:pw@h/k",
-            "--rate-limit",
-            "5"
-        ])
-        .contains("endpoint 2")
-    );
-    out(&[
-        "registry",
-        "endpoints",
-        "set",
-        "2",
-        "--rate-limit",
-        "none",
-        "--priority",
-        "3",
-    ]);
-    told(
-        &mut run(&["registry", "endpoints", "set", "77", "--active", "false"]),
-        10,
-        &["endpoint 77 is not in the registry"],
-    );
-    told(
-        &mut run(&[
-            "registry",
-            "endpoints",
-            "add",
-            "--chain",
-            "eip155:3",
-            "--url",
-            "http://h",
-        ]),
-        10,
-        &["eip155:3 is not in the registry"],
-    );
-    told(
-        &mut run(&["registry", "endpoints", "list", "--chain", "eip155:3"]),
-        10,
-        &["eip155:3 is not in the registry"],
-    );
-    told(
-        &mut run(&["registry", "endpoints", "remove", "1"]),
-        10,
-        &["the configuration names endpoint 1", "--active false"],
-    );
-    told(
-        &mut run(&["registry", "chains", "remove", "eip155:1"]),
-        10,
+    registry.refuses(
+        "chains remove eip155:1",
         &["the configuration names eip155:1", "--enabled false"],
     );
-    out(&["registry", "endpoints", "remove", "2"]);
+    registry.out("chains remove eip155:10");
+    assert!(!registry.out("chains list").contains("eip155:10"));
+}
 
-    let abi = concat!(env!("CARGO_MANIFEST_DIR"), "/../abis/erc721.json");
-    let address = format!("0x{}", "7".repeat(40));
-    let key = ["--chain", "eip155:10", "--address", &address];
-    out(&[
-        "registry",
-        "contracts",
-        "add",
-        key[0],
-        key[1],
-        key[2],
-        key[3],
-        "--name",
-        "Sevens",
-        "--standard",
-        "erc721",
-        "--abi",
-        abi,
-    ]);
-    let abis = out(&["registry", "abis", "list"]);
-    let sha256 = abis
-        .lines()
-        .nth(1)
-        .unwrap()
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .to_owned();
-    assert!(out(&["registry", "abis", "show", &sha256]).contains("ownerOf"));
-    told(
-        &mut run(&["registry", "abis", "remove", &sha256]),
-        10,
-        &["is used by a contract"],
+#[tokio::test]
+async fn endpoints_are_edited_from_the_command_line() {
+    let registry = Registry::new().await;
+    assert!(registry.out("endpoints list").contains("http://h:1/…"));
+    registry.out("chains add eip155:10 --name Optimism");
+    let added = registry.out("endpoints add --chain eip155:10 --url https://u:pw@h/k --rate-limit 5");
+    assert!(added.contains("endpoint 2"), "{added}");
+    registry.out("endpoints set 2 --rate-limit none --priority 3");
+    registry.refuses(
+        "endpoints set 77 --active false",
+        &["endpoint 77 is not in the registry"],
     );
-    told(&mut run(&["registry", "abis", "add", "none.json"]), 10, &["none.json"]);
-    told(
-        &mut run(&[
-            "registry",
-            "contracts",
-            "set",
-            key[0],
-            key[1],
-            key[2],
-            key[3],
-            "--abi-sha256",
-            "00",
-        ]),
-        10,
+    registry.refuses(
+        "endpoints add --chain eip155:3 --url http://h",
+        &["eip155:3 is not in the registry"],
+    );
+    registry.refuses("endpoints list --chain eip155:3", &["eip155:3 is not in the registry"]);
+    registry.refuses(
+        "endpoints remove 1",
+        &["the configuration names endpoint 1", "--active false"],
+    );
+    registry.out("endpoints remove 2");
+}
+
+#[tokio::test]
+async fn contracts_and_abis_are_edited_from_the_command_line() {
+    let registry = Registry::new().await;
+    registry.out("chains add eip155:10 --name Optimism");
+    let abi = concat!(env!("CARGO_MANIFEST_DIR"), "/../abis/erc721.json");
+    let key = format!("--chain eip155:10 --address 0x{}", "7".repeat(40));
+    registry.out(&format!(
+        "contracts add {key} --name Sevens --standard erc721 --abi {abi}"
+    ));
+    let abis = registry.out("abis list");
+    let sha256 = abis.lines().nth(1).unwrap().split_whitespace().next().unwrap();
+    assert!(registry.out(&format!("abis show {sha256}")).contains("ownerOf"));
+    registry.refuses(&format!("abis remove {sha256}"), &["is used by a contract"]);
+    registry.refuses("abis add none.json", &["none.json"]);
+    registry.refuses(
+        &format!("contracts set {key} --abi-sha256 00"),
         &["ABI 00 is not in the registry"],
     );
-    out(&[
-        "registry",
-        "contracts",
-        "set",
-        key[0],
-        key[1],
-        key[2],
-        key[3],
-        "--abi-sha256",
-        "none",
-    ]);
-    out(&["registry", "abis", "remove", &sha256]);
-    out(&["registry", "contracts", "remove", key[0], key[1], key[2], key[3]]);
-    out(&["registry", "chains", "remove", "eip155:10"]);
-    assert!(!out(&["registry", "chains", "list"]).contains("eip155:10"));
+    registry.out(&format!("contracts set {key} --abi-sha256 none"));
+    registry.out(&format!("abis remove {sha256}"));
+    registry.out(&format!("contracts remove {key}"));
 }
 
 #[tokio::test]

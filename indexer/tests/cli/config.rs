@@ -66,15 +66,12 @@ fn keys(value: &toml::Value, path: &str) -> BTreeSet<String> {
     }
 }
 
+/// Text of a configuration, and what the one line about its fault has.
+type Case<'a> = (&'a str, &'a [&'a str]);
+
 #[test]
 fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
-    let chain = "[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\n";
-    let endpoint = "[[chains.endpoints]]\nurl = \"http://h\"\n";
-    let currency = format!(
-        "[[chains.currencies]]\nsymbol = \"X\"\naddress = \"0x{}\"\ndecimals = 1\n",
-        "ab".repeat(20)
-    );
-    let cases: &[(&str, &[&str])] = &[
+    assert_told(&[
         (
             "[database]\nuri = 1",
             &["c.toml:2:", "unknown field `uri`", "expected one of `url`, `data_dir`"],
@@ -109,12 +106,38 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
             &["log.format:", "unknown variant `xml`, expected `human` or `json`"],
         ),
         ("[log]\nlevel = \"a=b=c\"", &["log.level:", "no log filter"]),
+        ("[pipeline]\nbackfill_workers = 65", &["allowed are 1 to 64"]),
+        ("x = ", &["c.toml:1:"]),
+        (
+            "[database]\nurl = \"postgres://u:pw@h:99999/d\"",
+            &["c.toml:2:", "postgres://…", "1 to 65535"],
+        ),
+        (
+            "[archive]\nurl = \"mongodb://u:pw@a:1,b:0/d\"",
+            &["c.toml:2:", "1 to 65535"],
+        ),
+        (
+            "[broker]\nurl = \"amqp://u:pw@[::1]:x/%2f\"",
+            &["c.toml:2:", "1 to 65535"],
+        ),
+        ("[api]\nlisten = \"8080\"", &["c.toml:2:", "127.0.0.1:8080"]),
+        ("[api]\nlisten = 8080", &["c.toml:2:", "127.0.0.1:8080"]),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_a_chain_is_told_the_same_way() {
+    let chain = "[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\n";
+    let endpoint = "[[chains.endpoints]]\nurl = \"http://h\"\n";
+    let currency = format!(
+        "[[chains.currencies]]\nsymbol = \"X\"\naddress = \"0x{}\"\ndecimals = 1\n",
+        "ab".repeat(20)
+    );
+    assert_told(&[
         (
             "[pipeline]\nintegrity_head = \"full\"",
             &["pipeline.integrity_head:", "`chained`, `bloom`, `receipts`"],
         ),
-        ("[pipeline]\nbackfill_workers = 65", &["allowed are 1 to 64"]),
-        ("x = ", &["c.toml:1:"]),
         (
             "[[chains]]\nname = \"E\"\nnative_symbol = \"E\"",
             &["c.toml:1:", "missing field `caip2`"],
@@ -154,20 +177,6 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
             &["c.toml:11:", "chains.currencies", "written twice"],
         ),
         (
-            "[database]\nurl = \"postgres://u:pw@h:99999/d\"",
-            &["c.toml:2:", "postgres://…", "1 to 65535"],
-        ),
-        (
-            "[archive]\nurl = \"mongodb://u:pw@a:1,b:0/d\"",
-            &["c.toml:2:", "1 to 65535"],
-        ),
-        (
-            "[broker]\nurl = \"amqp://u:pw@[::1]:x/%2f\"",
-            &["c.toml:2:", "1 to 65535"],
-        ),
-        ("[api]\nlisten = \"8080\"", &["c.toml:2:", "127.0.0.1:8080"]),
-        ("[api]\nlisten = 8080", &["c.toml:2:", "127.0.0.1:8080"]),
-        (
             &format!("{chain}start_block = -1"),
             &["c.toml:5:", "-1", "allowed are 0 to"],
         ),
@@ -184,7 +193,10 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
             &["c.toml:7:", "0x and 40 hexadecimal digits"],
         ),
         (&format!("{chain}scope = \"some\""), &["expected `all` or `contracts`"]),
-    ];
+    ]);
+}
+
+fn assert_told(cases: &[Case<'_>]) {
     for (text, parts) in cases {
         let failure = Config::parse(text, "c.toml").unwrap_err();
         assert_eq!(failure.exit, Exit::Config, "{text}");

@@ -109,41 +109,58 @@ async fn a_sale_is_shown_with_the_reason_of_every_part() {
         assert!(text.contains(part), "no {part} in {text}");
     }
 
-    // The same transaction out of files.
-    let transaction = ask(&server, "eth_getTransactionByHash", json!([SALE])).await["result"].take();
-    let answer = ask(&server, "eth_getTransactionReceipt", json!([SALE])).await;
+    out_of_files(&server, &place, &told).await;
+}
+
+/// The same transaction out of files.
+async fn out_of_files(server: &Server, place: &Place, told: &Value) {
+    let transaction = ask(server, "eth_getTransactionByHash", json!([SALE])).await["result"].take();
+    let answer = ask(server, "eth_getTransactionReceipt", json!([SALE])).await;
     let receipt = answer["result"].clone();
     let both = write(
         place.path(),
         "both.json",
         &json!({"transaction": transaction, "receipt": receipt}),
     );
-    let from_file = run(&place, &["--receipt", &both, "--chain", "eip155:31337", "--json"]);
-    assert_eq!(serde_json::from_str::<Value>(&from_file).unwrap(), told);
+    let from_file = run(place, &["--receipt", &both, "--chain", "eip155:31337", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&from_file).unwrap(), *told);
 
     let number = receipt["blockNumber"].clone();
-    let block = ask(&server, "eth_getBlockByNumber", json!([number, true])).await["result"].take();
-    let receipts = ask(&server, "eth_getBlockReceipts", json!([number])).await["result"].take();
+    let path = write_block(server, place, &number).await;
+    let from_block = run(place, &["--receipt", &path, "--tx", SALE, "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&from_block).unwrap(), *told);
+
+    // A receipt alone still shows the sale, without who signed.
+    let alone = write(place.path(), "receipt.json", &answer);
+    let bare: Value =
+        serde_json::from_str(&run(place, &["--receipt", &alone, "--chain", "eip155:31337", "--json"])).unwrap();
+    assert_eq!(bare["transaction"], Value::Null);
+    assert_eq!(bare["sales"][0]["price"], PRICE);
+}
+
+/// The whole block in a packed file.
+async fn write_block(server: &Server, place: &Place, number: &Value) -> String {
+    let block = ask(server, "eth_getBlockByNumber", json!([number, true])).await["result"].take();
+    let receipts = ask(server, "eth_getBlockReceipts", json!([number])).await["result"].take();
     let whole = json!({"chainId": 31337, "block": block, "receipts": receipts});
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(whole.to_string().as_bytes()).unwrap();
     let path = place.path().join("block.json.gz");
     std::fs::write(&path, packed.finish().unwrap()).unwrap();
-    let path = path.display().to_string();
-    let from_block = run(&place, &["--receipt", &path, "--tx", SALE, "--json"]);
-    assert_eq!(serde_json::from_str::<Value>(&from_block).unwrap(), told);
+    path.display().to_string()
+}
 
-    // A receipt alone still shows the sale, without who signed.
-    let alone = write(place.path(), "receipt.json", &answer);
-    let bare: Value = serde_json::from_str(&run(
-        &place,
-        &["--receipt", &alone, "--chain", "eip155:31337", "--json"],
-    ))
-    .unwrap();
-    assert_eq!(bare["transaction"], Value::Null);
-    assert_eq!(bare["sales"][0]["price"], PRICE);
-
-    // What there is to refuse.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_decoded_is_refused_in_one_line() {
+    let (server, place) = (market().await, Place::with(""));
+    let url = server.http_url();
+    let number = ask(&server, "eth_getTransactionByHash", json!([SALE])).await["result"]["blockNumber"].take();
+    let path = write_block(&server, &place, &number).await;
+    let alone = write(
+        place.path(),
+        "receipt.json",
+        &ask(&server, "eth_getTransactionReceipt", json!([SALE])).await,
+    );
     let unknown = format!("0x{}", "11".repeat(32));
     let fails = |arguments: &[&str], code: i32, parts: &[&str]| {
         told_by(&place, arguments, code, parts);

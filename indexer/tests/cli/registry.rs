@@ -159,7 +159,7 @@ async fn keys_of_other_services_in_features_survive_an_edit() {
 }
 
 #[tokio::test]
-async fn endpoints_contracts_and_abis_make_the_round() {
+async fn endpoints_make_the_round_and_go_with_their_chain() {
     let test = Database::empty(1).await;
     let config = seeded_config(&test);
     let database = database::open(&config).await.unwrap();
@@ -212,6 +212,26 @@ async fn endpoints_contracts_and_abis_make_the_round() {
             .contains("eip155:5 is not in the registry")
     );
 
+    registry::remove_chain(store, ETHEREUM).await.unwrap();
+    assert!(registry::endpoints(store, None).await.unwrap().is_empty());
+    assert!(
+        registry::load_chain(store, ETHEREUM)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("registry chains add")
+    );
+    database.close().await;
+}
+
+#[tokio::test]
+async fn contracts_and_abis_make_the_round() {
+    let test = Database::empty(1).await;
+    let config = seeded_config(&test);
+    let database = database::open(&config).await.unwrap();
+    let store = &database.store;
+    registry::seed(store, &config).await.unwrap();
+
     let (one, other) = (abi("One"), abi("Other"));
     let address = Address::repeat_byte(7);
     let contract = Contract {
@@ -262,16 +282,6 @@ async fn endpoints_contracts_and_abis_make_the_round() {
         registry::remove_contract(store, ETHEREUM, address).await,
         Err(RegistryError::Unknown { .. })
     ));
-
-    registry::remove_chain(store, ETHEREUM).await.unwrap();
-    assert!(registry::endpoints(store, None).await.unwrap().is_empty());
-    assert!(
-        registry::load_chain(store, ETHEREUM)
-            .await
-            .unwrap_err()
-            .to_string()
-            .contains("registry chains add")
-    );
     database.close().await;
 }
 

@@ -14,6 +14,7 @@ mod reference_model;
 mod replay;
 mod retries;
 mod schema;
+mod statements;
 mod suspicion;
 mod trade;
 mod world;

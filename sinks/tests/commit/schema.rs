@@ -1,4 +1,4 @@
-//! The schema itself: migrations that never change and can be run again, domains that hold, and statements that fit.
+//! The schema itself: migrations that never change and can be run again, and domains that hold.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use decoders::block::BlockRef;
 use sinks::commit::{Move, apply, rewind};
 use sinks::progress::lease::acquire;
 use sinks::store::MIGRATOR;
-use sqlx::postgres::{PgConnection, PgListener};
-use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgListener;
 use testkit::database::with_store;
 
 fn folder(name: &str) -> PathBuf {
@@ -48,69 +48,6 @@ async fn migrations_can_be_run_again() {
         store.migrate().await.unwrap();
     })
     .await;
-}
-
-/// Every string constant of the crate that is SQL.
-fn statements() -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let source = std::fs::read_to_string(&path).unwrap();
-            for part in source.split("\nconst ").skip(1) {
-                let Some((name, rest)) = part.split_once(": &str =") else {
-                    continue;
-                };
-                let Some(rest) = rest.trim_start().strip_prefix('"') else {
-                    continue;
-                };
-                let statement = rest.split_once("\";").unwrap().0.replace("\\\"", "\"");
-                found.push((format!("{}: {name}", path.file_name().unwrap().display()), statement));
-            }
-        }
-    }
-    found
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_statement_fits_the_schema() {
-    with_store(1, |store| async move {
-        let mut db = store.pool.acquire().await.unwrap();
-        let statements = statements();
-        assert!(statements.len() > 40, "only {} statements were found", statements.len());
-        let (temporary, rest): (Vec<_>, Vec<_>) = statements
-            .into_iter()
-            .partition(|(name, _)| name.ends_with(": MAKE_UNDONE"));
-        for (name, statement) in temporary.into_iter().chain(rest) {
-            try_out(&mut db, statement)
-                .await
-                .unwrap_or_else(|error| panic!("{name}: {error}"));
-        }
-    })
-    .await;
-}
-
-async fn try_out(db: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
-    if statement.starts_with("copy ") {
-        let mut copy = db.copy_in_raw(&statement).await?;
-        copy.send(&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\xff\xff"[..]).await?;
-        copy.finish().await?;
-    } else if statement.starts_with("create temp")
-        || statement.contains("make_undone(")
-        || statement.starts_with("begin")
-        || statement.starts_with("analyze")
-    {
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *db).await?;
-        sqlx::raw_sql("commit").execute(db).await?;
-    } else {
-        db.prepare(AssertSqlSafe(statement).into_sql_str()).await?;
-    }
-    Ok(())
 }
 
 /// A newer binary migrates the tables beside a running daemon, whose connections keep temporary tables of the old shape.
