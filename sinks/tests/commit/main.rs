@@ -7,6 +7,7 @@ mod currency;
 mod depth;
 mod judging;
 mod laws;
+mod leftovers;
 mod market;
 mod open;
 mod proxies;
