@@ -90,6 +90,9 @@ const LONGEST_FILE: usize = 800;
 /// A function's longest permitted length in lines, from its `fn` to its last brace.
 const LONGEST_FUNCTION: usize = 70;
 
+/// Where the tests of a source file begin.
+const TESTS: &str = "#[cfg(test)]\nmod ";
+
 /// The same in tests, examples and benches, where a story may be told from top to bottom.
 const LONGEST_TEST: usize = 100;
 
@@ -132,24 +135,23 @@ fn sources() -> BTreeMap<String, String> {
         .collect();
     assert!(all.len() > EDGES.len(), "the source is not where it is looked for");
     all.into_iter()
-        .map(|(name, text)| {
-            (
-                name,
-                text.split("#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned(),
-            )
-        })
+        .map(|(name, text)| (name, text.split(TESTS).next().unwrap_or_default().to_owned()))
         .collect()
 }
 
-/// Every file of every crate that is built for people or tests who try it out.
+/// The tests, examples and benches of every crate, and the tests in its source.
 fn tests() -> BTreeMap<String, String> {
     let folders = |name: &str| ["tests", "examples", "benches"].map(|folder| root().join(name).join(folder));
-    let all: BTreeMap<String, String> = EDGES
+    let mut all: BTreeMap<String, String> = EDGES
         .iter()
         .flat_map(|(name, _)| folders(name))
         .flat_map(|folder| rust_files(&folder))
         .collect();
-    assert!(all.len() > 50, "the tests are not where they are looked for");
+    for (name, _) in EDGES {
+        let sources = rust_files(&root().join(name).join("src")).into_iter();
+        all.extend(sources.filter_map(|(file, text)| Some((file, text.split_once(TESTS)?.1.to_owned()))));
+    }
+    assert!(all.len() > 100, "the tests are not where they are looked for");
     all
 }
 

@@ -11,12 +11,12 @@ use crate::services::{service, unique};
 /// Connections of a database's pool where a test names no number.
 const CONNECTIONS: u32 = 8;
 
-/// The tables of the schemas that indexing writes, by whether they hold rows. Read from the catalogue, so that a new table is
-/// known as soon as a migration makes it. A partitioned table has no pages of its own.
-const TABLES: &str = "select format('%I.%I', n.nspname, c.relname),
-        coalesce((select sum(pg_relation_size(relid)) from pg_partition_tree(c.oid)), pg_relation_size(c.oid)) > 0
+/// The tables with pages in the schemas that indexing writes. Read from the catalogue, so that a new table is known as soon as a
+/// migration makes it. A partitioned table has the pages of its partitions.
+const FILLED: &str = "select format('%I.%I', n.nspname, c.relname)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname in ('catalog_service', 'indexer_service') and c.relkind in ('r', 'p') and not c.relispartition
+      and coalesce((select sum(pg_relation_size(relid)) from pg_partition_tree(c.oid)), pg_relation_size(c.oid)) > 0
     order by 1";
 
 /// A PostgreSQL database.
@@ -26,8 +26,8 @@ pub struct Database {
     /// A store over it.
     pub store: Store,
     name: String,
-    /// Tables that indexing writes; without those into which migrations wrote.
-    indexed: Vec<String>,
+    /// Tables into which migrations wrote: what they hold was not indexed.
+    seeded: Vec<String>,
 }
 
 impl Database {
@@ -40,9 +40,7 @@ impl Database {
     pub async fn with_connections(connections: u32) -> Database {
         let mut database = Database::empty(connections).await;
         database.store.migrate().await.unwrap();
-        let tables: Vec<(String, bool)> = sqlx::query_as(TABLES).fetch_all(&database.store.pool).await.unwrap();
-        let indexed = tables.into_iter().filter(|(_, has_rows)| !has_rows);
-        database.indexed = indexed.map(|(name, _)| name).collect();
+        database.seeded = database.filled().await;
         database
     }
 
@@ -60,19 +58,25 @@ impl Database {
             url: url.into(),
             store: Store::new(pool),
             name,
-            indexed: Vec::new(),
+            seeded: Vec::new(),
         }
     }
 
     /// Forgets everything that was indexed. Returns a store without memories, because stores remember which rows they made.
     pub async fn cleared(&self) -> Store {
-        assert!(!self.indexed.is_empty(), "only a migrated database can be cleared");
-        let truncate = format!("truncate {}", self.indexed.join(", "));
-        sqlx::raw_sql(AssertSqlSafe(truncate))
-            .execute(&self.store.pool)
-            .await
-            .unwrap();
+        let mut indexed = self.filled().await;
+        indexed.retain(|table| !self.seeded.contains(table));
+        if !indexed.is_empty() {
+            let truncate = format!("truncate {} cascade", indexed.join(", "));
+            let truncated = sqlx::raw_sql(AssertSqlSafe(truncate)).execute(&self.store.pool).await;
+            truncated.unwrap();
+        }
         Store::new(self.store.pool.clone())
+    }
+
+    /// The tables that hold rows, or did since they were last truncated.
+    async fn filled(&self) -> Vec<String> {
+        sqlx::query_scalar(FILLED).fetch_all(&self.store.pool).await.unwrap()
     }
 }
 

@@ -12,6 +12,7 @@ use testchain::simulation::{Settings, Simulation};
 
 use crate::commands::{Place, told};
 use testkit::database::Database;
+use testkit::services::service;
 
 const FINALITY: Finality = Finality {
     safe_depth: 5,
@@ -67,7 +68,7 @@ async fn a_missing_archive_ends_with_5_and_a_missing_broker_with_6() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_is_declared_and_bound_from_the_command_line() {
-    let url = std::env::var("TEST_AMQP_URL").expect("scripts/services says where RabbitMQ is");
+    let url = service("TEST_AMQP_URL");
     let name = format!("bound_{}", uuid::Uuid::new_v4().simple());
     let place = Place::with(&format!("[broker]\nurl = {url:?}\nexchange = {name:?}\n"));
     // A second call finds all of it there.

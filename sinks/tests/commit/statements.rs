@@ -194,8 +194,8 @@ impl<'ast> Visit<'ast> for Scan {
             return;
         }
         // Syntax of its own: what stands there cannot be read as an expression.
-        let tokens = call.tokens.to_string();
-        let passes = TAKERS.iter().any(|taker| tokens.contains(&format!("sqlx :: {taker}")));
+        let tokens: String = call.tokens.to_string().split_whitespace().collect();
+        let passes = TAKERS.iter().any(|taker| tokens.contains(&format!("sqlx::{taker}")));
         let pastes = call.path.is_ident("include_str") && tokens.contains(".sql");
         if passes || pastes {
             self.unseen
@@ -236,13 +236,16 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// The sources of every crate of the product.
+/// The sources of every crate of the product that is built with sqlx.
 fn sources() -> Vec<PathBuf> {
     let crates = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
+    let speaks = |folder: &PathBuf| {
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml"));
+        manifest.is_ok_and(|manifest| manifest.contains("\nsqlx"))
+    };
     let mut folders: Vec<PathBuf> = crates
-        .filter(|folder| !folder.ends_with("testkit"))
+        .filter(|folder| !folder.ends_with("testkit") && speaks(folder))
         .map(|folder| folder.join("src"))
-        .filter(|folder| folder.is_dir())
         .collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
