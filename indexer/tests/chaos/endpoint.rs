@@ -7,9 +7,9 @@ use testchain::faults::{Faults, LogFaults, Settings};
 use testchain::ledger::{Finality, Ledger};
 use testchain::server::{self, Server};
 use testchain::simulation::{Simulation, Step};
+use testkit::wire::Wire;
 
 use crate::plan::Behaviour;
-use testkit::wire::Wire;
 
 /// A node that follows the chain, or stands still on the branch it had.
 pub(crate) struct Endpoint {

@@ -3,11 +3,11 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
+use testkit::wire::Wire;
 use url::Url;
 
 use crate::harness::program::{Process, Program, Setup};
 use crate::plan::{Line, Server};
-use testkit::wire::Wire;
 
 /// Number of the signal that asks a process to end.
 const SIGTERM: i32 = 15;

@@ -7,6 +7,9 @@ use decoders::block::{BlockRef, ChainId};
 use sqlx::AssertSqlSafe;
 use testchain::ledger::{Finality, Ledger};
 use testchain::simulation::{Simulation, Step};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::patience::within;
 
 use crate::consumer::Consumer;
 use crate::endpoint::Endpoint;
@@ -16,9 +19,6 @@ use crate::host::Host;
 use crate::plan::{Act, Behaviour, DAEMONS, ENDPOINTS, Edit, HOSTS, Hold, Line, Plan, Server, Tool};
 use crate::report::Outcome;
 use crate::servers::Servers;
-use testkit::database::Database;
-use testkit::mongo::MongoDatabase;
-use testkit::patience::within;
 
 /// How often daemons are looked at while nothing is done.
 const GLANCE: Duration = Duration::from_millis(100);

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use sinks::digest::{TableDigest, digest};
 use sinks::error::SinkError;
 use sinks::progress::{checkpoint, coverage};
+use testkit::database::Database;
+use testkit::outbox;
+use testkit::tables::Tables;
 
 use crate::harness::chain::clean_digest;
 use crate::report::Outcome;
 use crate::stage::Stage;
-use testkit::database::Database;
-use testkit::outbox;
-use testkit::tables::Tables;
 
 /// How long everything may take to be indexed and published once it is well again.
 const RECOVERY: Duration = Duration::from_secs(240);

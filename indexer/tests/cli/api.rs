@@ -14,11 +14,11 @@ use indexer::registry;
 use serde_json::Value;
 use sinks::commit::{self, Move};
 use sqlx::PgPool;
+use testkit::database::Database as Scratch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::postgres;
-use testkit::database::Database as Scratch;
 
 const CHAIN: ChainId = ChainId(1);
 const ONE: Address = Address::repeat_byte(0x11);

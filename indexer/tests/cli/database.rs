@@ -7,9 +7,9 @@ use std::time::Duration;
 use indexer::config::{Config, DatabaseUrl};
 use indexer::database;
 use indexer::error::Exit;
+use testkit::database::Database;
 
 use crate::postgres;
-use testkit::database::Database;
 
 fn config(url: &str) -> Config {
     let mut config = Config::default();

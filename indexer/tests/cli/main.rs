@@ -1,4 +1,4 @@
-//! The shell around the pipeline: configuration, command line, database, registry, API, health.
+//! What a user of the program sees around the pipeline: configuration, command line, database, registry, API, health.
 
 #![cfg(test)]
 #![expect(clippy::too_many_lines, reason = "a test reads from top to bottom")]

@@ -7,9 +7,9 @@ use decoders::block::{ChainId, Proof};
 use indexer::config::{AuthType, Config, EndpointUrl, HeaderHash, Scope};
 use indexer::database;
 use indexer::registry::{self, Abi, Contract, Endpoint, RegistryError, Seeded, Watch};
+use testkit::database::Database;
 
 use crate::postgres;
-use testkit::database::Database;
 
 const FILE: &str = r#"
     [[chains]]

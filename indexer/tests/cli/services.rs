@@ -9,10 +9,10 @@ use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
 use testchain::server::{self, Server};
 use testchain::simulation::{Settings, Simulation};
-
-use crate::commands::{Place, told};
 use testkit::database::Database;
 use testkit::services::service;
+
+use crate::commands::{Place, told};
 
 const FINALITY: Finality = Finality {
     safe_depth: 5,

@@ -5,11 +5,11 @@ use indexer::archive::Archive;
 use indexer::config::{Config, DatabaseUrl};
 use indexer::database;
 use rpc::{EndpointSettings, Pool, PoolOptions};
+use testkit::database::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::postgres;
-use testkit::database::Database;
 
 /// A port whose listener takes every connection and closes it.
 async fn hanging_up() -> u16 {

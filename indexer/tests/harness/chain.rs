@@ -12,13 +12,12 @@ use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
 use testchain::server::{self, Server};
 use testchain::simulation::{Answers, Settings, Simulation, Step};
-
-use tokio::sync::OnceCell;
-
-use super::spans;
 use testkit::database::Database;
 use testkit::patience::eventually;
 use testkit::tables::Tables;
+use tokio::sync::OnceCell;
+
+use super::spans;
 
 /// Blocks per span where a chain is indexed without an endpoint.
 const CLEAN_SPAN: usize = 50;

@@ -7,6 +7,9 @@ use sinks::digest::digest;
 use sinks::store::Store;
 use testchain::ledger::{Finality, Ledger};
 use testchain::simulation::schedule;
+use testkit::database::Database;
+use testkit::outbox;
+use testkit::tables::Tables;
 
 use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
@@ -14,9 +17,6 @@ use crate::harness::program::{Program, Setup};
 use crate::harness::{dice, traffic};
 use crate::kills::kill_at_random;
 use crate::order;
-use testkit::database::Database;
-use testkit::outbox;
-use testkit::tables::Tables;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

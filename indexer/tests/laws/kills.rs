@@ -7,13 +7,13 @@ use rand::RngExt;
 use sinks::digest::digest;
 use sinks::store::Store;
 use testchain::simulation::schedule;
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
 
 use crate::harness::chain::Chain;
 use crate::harness::program::{Program, Setup};
 use crate::harness::{Dice, dice, seeds, traffic};
-use testkit::database::Database;
-use testkit::mongo::MongoDatabase;
-use testkit::outbox;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 40;

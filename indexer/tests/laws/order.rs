@@ -18,11 +18,11 @@ use sinks::store::Store;
 use std::time::Duration;
 use testchain::block::Block;
 use testchain::simulation::{Settings, Simulation};
-
-use crate::harness::{Dice, dice, seeds, spans, traffic};
 use testkit::database::Database;
 use testkit::outbox;
 use testkit::tables::Tables;
+
+use crate::harness::{Dice, dice, seeds, spans, traffic};
 
 /// Blocks of the chain.
 const BLOCKS: u64 = 90;

@@ -12,16 +12,16 @@ use sinks::digest::{TableDigest, digest};
 use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
 use testchain::simulation::{Books, Settings, Step};
-
-use crate::harness::chain::Chain;
-use crate::harness::daemon::Running;
-use crate::harness::program::{Program, Setup};
-use crate::harness::{seeds, spans};
 use testkit::database::Database;
 use testkit::mongo::MongoDatabase;
 use testkit::outbox;
 use testkit::patience::eventually;
 use testkit::tables::Tables;
+
+use crate::harness::chain::Chain;
+use crate::harness::daemon::Running;
+use crate::harness::program::{Program, Setup};
+use crate::harness::{seeds, spans};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

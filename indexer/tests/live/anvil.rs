@@ -6,14 +6,14 @@ use indexer::pipeline::everything;
 use sinks::digest::digest;
 use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
-
-use crate::harness::program::{Program, Setup};
-use crate::market::{Holdings, Market, numbers};
-use crate::node::{FINALIZED_DEPTH, Node};
 use testkit::database::Database;
 use testkit::mongo::MongoDatabase;
 use testkit::patience::eventually;
 use testkit::tables::Tables;
+
+use crate::harness::program::{Program, Setup};
+use crate::market::{Holdings, Market, numbers};
+use crate::node::{FINALIZED_DEPTH, Node};
 
 /// Blocks whose way to the tables is timed.
 const TIMED_BLOCKS: usize = 40;

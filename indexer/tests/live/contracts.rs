@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use sinks::abis::abi_source;
 use sinks::progress::checkpoint;
 use sinks::progress::coverage::{self, Wanted};
-
-use crate::harness::program::{Program, Setup};
-use crate::node::{FINALIZED_DEPTH, Node};
 use testkit::database::Database;
 use testkit::mongo::MongoDatabase;
 use testkit::patience::{PATIENCE, eventually, within};
+
+use crate::harness::program::{Program, Setup};
+use crate::node::{FINALIZED_DEPTH, Node};
 
 /// Emits what it is given: the call's first word is the number of topics, the next three are topics, the rest is data.
 const LOGGER: &str = "6045600c60003960456000f36080360360806000376000358060021460245760031460335760203560803603\

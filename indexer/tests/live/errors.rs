@@ -6,12 +6,12 @@ use decoders::block::ChainId;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use testchain::simulation::Settings;
-
-use crate::harness::chain::Chain;
-use crate::harness::program::{Process, Program, Setup};
 use testkit::database::Database;
 use testkit::patience::eventually;
 use testkit::wire::Wire;
+
+use crate::harness::chain::Chain;
+use crate::harness::program::{Process, Program, Setup};
 
 /// An address where nothing listens.
 const NOBODY: &str = "http://127.0.0.1:1";

@@ -10,11 +10,6 @@ use serde_json::Value;
 use sinks::progress::coverage;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testchain::simulation::Settings;
-use uuid::Uuid;
-
-use crate::harness::chain::Chain;
-use crate::harness::dice;
-use crate::harness::program::{Process, Program, Setup};
 use testkit::broker::{self, Consumer};
 use testkit::database::Database;
 use testkit::mongo::MongoDatabase;
@@ -23,6 +18,11 @@ use testkit::patience::eventually;
 use testkit::services::unique;
 use testkit::tables::Tables;
 use testkit::wire::Wire;
+use uuid::Uuid;
+
+use crate::harness::chain::Chain;
+use crate::harness::dice;
+use crate::harness::program::{Process, Program, Setup};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

@@ -13,12 +13,12 @@ use sinks::store::Store;
 use testchain::faults::Faults;
 use testchain::recording::{self, Recorded};
 use testchain::simulation::Token;
-
-use crate::harness::program::{Program, Setup};
 use testkit::database::Database;
 use testkit::mongo::MongoDatabase;
 use testkit::patience::eventually;
 use testkit::tables::{Quantity, Stats, Tables};
+
+use crate::harness::program::{Program, Setup};
 
 /// The recorded chain.
 const CHAIN: ChainId = ChainId(31337);

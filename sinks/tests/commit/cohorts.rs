@@ -21,6 +21,7 @@ use sinks::progress::coverage::{self, Wanted};
 use sinks::progress::lease::acquire;
 use sinks::progress::members::Family;
 use sinks::store::Store;
+use testkit::database::with_store;
 use tracing::instrument::WithSubscriber;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -28,7 +29,6 @@ use uuid::Uuid;
 
 use crate::laws::{clear, cuts, seeds};
 use crate::world::{CHAIN, SEAPORT, WYVERN, World};
-use testkit::database::with_store;
 
 const TTL: Duration = Duration::from_secs(600);
 

@@ -7,9 +7,9 @@ use sinks::commit::{self, Move, apply};
 use sinks::currencies::{self, Currency};
 use sinks::progress::basis::Basis;
 use sinks::store::Store;
+use testkit::database::with_store;
 
 use crate::world::{CHAIN, World};
-use testkit::database::with_store;
 
 #[tokio::test]
 async fn a_currency_waits_for_its_contract_and_the_operator_has_the_last_word() {

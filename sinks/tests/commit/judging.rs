@@ -4,10 +4,10 @@ use sinks::commit::{Move, apply};
 use sinks::digest::digest;
 use sinks::projections::wash::{WASH_VERSION, recompute};
 use sinks::store::Store;
+use testkit::database::with_store;
 use uuid::Uuid;
 
 use crate::world::{CHAIN, World};
-use testkit::database::with_store;
 
 async fn run(store: &Store, statement: &'static str) -> u64 {
     sqlx::query(statement)

@@ -19,11 +19,11 @@ use sinks::error::SinkError;
 use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
 use sqlx::types::Json;
+use testkit::database::with_store;
 use uuid::Uuid;
 
 use crate::laws::{Follower, clear, cuts, seeds};
 use crate::world::{CHAIN, World, wanted};
-use testkit::database::with_store;
 
 const BEACON: Address = Address::repeat_byte(0xbe);
 /// Contracts that are followed: two proxies, and the beacon they may ask.

@@ -8,14 +8,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::publisher::{Options, Status};
 use sinks::store::Store;
-use uuid::Uuid;
-
-use crate::ledger;
-use crate::publisher::{Running, options};
 use testkit::broker::{self, Consumer, Received};
 use testkit::database::with_store;
 use testkit::services::unique;
 use testkit::wire::Wire;
+use uuid::Uuid;
+
+use crate::ledger;
+use crate::publisher::{Running, options};
 
 /// What the documented consumer holds to be true.
 #[derive(Default)]

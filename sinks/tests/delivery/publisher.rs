@@ -8,16 +8,16 @@ use decoders::id::retraction_of;
 use lapin::types::{AMQPValue, FieldTable};
 use sinks::publisher::{Options, Publisher, PublisherError, State, Status, Unroutable, check};
 use sinks::store::Store;
+use testkit::broker;
 use testkit::broker::{Consumer, Queue};
+use testkit::database::with_store;
+use testkit::services::unique;
 use testkit::wire::Wire;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger;
-use testkit::broker;
-use testkit::database::with_store;
-use testkit::services::unique;
 
 /// A publisher at work.
 pub(crate) struct Running {

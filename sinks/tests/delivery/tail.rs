@@ -8,15 +8,15 @@ use decoders::id::retraction_of;
 use futures::{Stream, StreamExt};
 use sinks::publisher::tail::{Filter, Seen, from_broker, from_outbox};
 use sinks::publisher::{Options, Publisher, PublisherError};
+use testkit::broker;
 use testkit::broker::Consumer;
+use testkit::database::with_store;
+use testkit::services::unique;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::ledger;
-use testkit::broker;
-use testkit::database::with_store;
-use testkit::services::unique;
 
 /// Ids of the next `count` messages.
 async fn ids(stream: impl Stream<Item = Result<Seen, PublisherError>>, count: usize) -> Vec<Uuid> {
