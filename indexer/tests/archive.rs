@@ -2,9 +2,6 @@
 
 #![cfg(test)]
 
-#[path = "../../sinks/tests/scratch/mod.rs"]
-mod scratch;
-
 use std::collections::BTreeMap;
 use std::ops::{Deref, RangeInclusive};
 use std::time::Instant;
@@ -23,6 +20,8 @@ use sinks::progress::intents::{self, Intent};
 use sinks::store::Store;
 #[cfg(feature = "embedded")]
 use sqlx::postgres::PgPoolOptions;
+use testkit::database::with_store;
+use testkit::mongo::MongoDatabase;
 
 const CHAIN: ChainId = ChainId(1);
 
@@ -72,32 +71,16 @@ conformance!(
 );
 
 async fn with_mongo<Running: Future<Output = ()> + Send + 'static>(test: fn(Place) -> Running) {
-    let url = scratch::service("TEST_MONGODB_URL");
-    let database = scratch::unique("test");
-    let outcome = {
-        let (url, database) = (url.clone(), database.clone());
-        tokio::spawn(async move {
-            scratch::with_store(2, move |store| async move {
-                test(Place::open(&url, &database, &store).await).await;
-            })
-            .await;
-        })
-        .await
-    };
-    Client::with_uri_str(&url)
-        .await
-        .unwrap()
-        .database(&database)
-        .drop()
-        .await
-        .unwrap();
-    if let Err(failed) = outcome {
-        std::panic::resume_unwind(failed.into_panic());
-    }
+    let mongo = MongoDatabase::new();
+    let (url, name) = (mongo.url.clone(), mongo.name.clone());
+    with_store(2, move |store| async move {
+        test(Place::open(&url, &name, &store).await).await;
+    })
+    .await;
 }
 
 async fn with_postgres<Running: Future<Output = ()> + Send + 'static>(test: fn(Place) -> Running) {
-    scratch::with_store(1, move |store| async move {
+    with_store(1, move |store| async move {
         test(Place::open("", "unused", &store).await).await;
     })
     .await;

@@ -9,7 +9,7 @@ use alloy::json_abi::{Event, JsonAbi};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Which of our crates each of our crates may name. Tests of any may name those of [`FOR_TESTS`] as well.
-const EDGES: [(&str, &[&str]); 7] = [
+const EDGES: [(&str, &[&str]); 8] = [
     ("decoders", &[]),
     ("testchain", &[]),
     ("rpc", &["decoders"]),
@@ -17,10 +17,14 @@ const EDGES: [(&str, &[&str]); 7] = [
     ("queries", &["decoders"]),
     ("api", &["decoders", "queries"]),
     ("indexer", &["api", "decoders", "queries", "rpc", "sinks", "testchain"]),
+    (TESTS_ALONE, &["decoders", "sinks", "testchain"]),
 ];
 
-/// What only tests are built from.
-const FOR_TESTS: [&str; 1] = ["testchain"];
+/// What tests may be built from beside what their crate is. The product is never built from [`TESTS_ALONE`].
+const FOR_TESTS: [&str; 2] = ["testchain", TESTS_ALONE];
+
+/// The crate that holds nothing but what tests share: it speaks to every outside, as they do.
+const TESTS_ALONE: &str = "testkit";
 
 /// Tests of these fill tables with what `sinks` writes, and read it.
 const READERS: [&str; 2] = ["api", "queries"];
@@ -114,6 +118,12 @@ const LONGEST_FILE: usize = 800;
 /// A function's longest permitted length in lines, from its `fn` to its last brace.
 const LONGEST_FUNCTION: usize = 70;
 
+/// Where the tests of a source file begin.
+const TESTS: &str = "#[cfg(test)]\nmod ";
+
+/// The same in tests, examples and benches, where a story may be told from top to bottom.
+const LONGEST_TEST: usize = 100;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
@@ -153,13 +163,24 @@ fn sources() -> BTreeMap<String, String> {
         .collect();
     assert!(all.len() > EDGES.len(), "the source is not where it is looked for");
     all.into_iter()
-        .map(|(name, text)| {
-            (
-                name,
-                text.split("#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned(),
-            )
-        })
+        .map(|(name, text)| (name, text.split(TESTS).next().unwrap_or_default().to_owned()))
         .collect()
+}
+
+/// The tests, examples and benches of every crate, and the tests in its source.
+fn tests() -> BTreeMap<String, String> {
+    let folders = |name: &str| ["tests", "examples", "benches"].map(|folder| root().join(name).join(folder));
+    let mut all: BTreeMap<String, String> = EDGES
+        .iter()
+        .flat_map(|(name, _)| folders(name))
+        .flat_map(|folder| rust_files(&folder))
+        .collect();
+    for (name, _) in EDGES {
+        let sources = rust_files(&root().join(name).join("src")).into_iter();
+        all.extend(sources.filter_map(|(file, text)| Some((file, text.split_once(TESTS)?.1.to_owned()))));
+    }
+    assert!(all.len() > 100, "the tests are not where they are looked for");
+    all
 }
 
 /// Whether `file` is `place` or lies below it.
@@ -214,7 +235,9 @@ fn outsides_are_spoken_to_where_drawn() {
                 );
             }
             let speaker = SPEAKERS.iter().find(|(name, _)| *name == dependency.name);
-            let allowed = speaker.is_none_or(|(_, crates)| crates.contains(&package.name.as_str()));
+            let speaks =
+                |crates: &[&str]| crates.contains(&package.name.as_str()) || package.name.as_str() == TESTS_ALONE;
+            let allowed = speaker.is_none_or(|(_, crates)| speaks(crates));
             assert!(allowed, "{} must not depend on {}", package.name, dependency.name);
         }
     }
@@ -223,7 +246,7 @@ fn outsides_are_spoken_to_where_drawn() {
 #[test]
 fn words_stand_where_they_may() {
     let mut astray = Vec::new();
-    for (file, text) in sources() {
+    for (file, text) in sources().into_iter().filter(|(file, _)| !is_below(file, TESTS_ALONE)) {
         for (word, places, why) in WORDS {
             if text.contains(word) && !places.iter().any(|place| is_below(&file, place)) {
                 astray.push(format!("{file} says {word}, but {why}"));
@@ -297,13 +320,34 @@ fn every_event_a_decoder_claims_stands_in_an_abi_with_a_source() {
 #[test]
 fn functions_stay_readable() {
     let mut long = Vec::new();
-    for (file, text) in sources() {
-        let functions = functions(&text)
-            .into_iter()
-            .filter(|(_, lines)| *lines > LONGEST_FUNCTION);
-        long.extend(functions.map(|(name, lines)| format!("{file}: fn {name}: {lines} lines")));
+    for (files, longest) in [(sources(), LONGEST_FUNCTION), (tests(), LONGEST_TEST)] {
+        for (file, text) in files {
+            let functions = functions(&text).into_iter().filter(|(_, lines)| *lines > longest);
+            long.extend(functions.map(|(name, lines)| format!("{file}: fn {name}: {lines} lines")));
+        }
     }
     assert!(long.is_empty(), "give their steps names: {long:#?}");
+}
+
+/// A file that two crates compile has two owners; what tests of several crates share is in [`TESTS_ALONE`].
+#[test]
+fn no_crate_compiles_files_of_another() {
+    let mut astray = Vec::new();
+    for (file, text) in sources().into_iter().chain(tests()) {
+        let home = Path::new(&file).components().next().unwrap();
+        // Beside attributes that name a file, macros that paste one.
+        for start in ["#[path = \"", "include!(\""] {
+            for named in text.split(start).skip(1) {
+                let named = named.split('"').next().unwrap();
+                let place = root().join(&file).parent().unwrap().join(named).canonicalize();
+                let place = place.unwrap_or_else(|error| panic!("{file} names {named}: {error}"));
+                if !place.starts_with(root().join(home)) {
+                    astray.push(format!("{file}: {named}"));
+                }
+            }
+        }
+    }
+    assert!(astray.is_empty(), "move to {TESTS_ALONE}: {astray:#?}");
 }
 
 #[test]

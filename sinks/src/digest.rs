@@ -15,7 +15,7 @@ use crate::store::Store;
 pub struct TableDigest {
     /// The table, with its schema.
     pub table: &'static str,
-    /// Rows that count: dead ones (balances of zero) do not.
+    /// Rows that count: dead ones (balances of zero) do not while their token is there.
     pub rows: u64,
     /// Sum of the rows' hashes, in decimal.
     pub digest: String,

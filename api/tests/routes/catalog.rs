@@ -2,7 +2,7 @@
 
 use crate::asked::Api;
 use crate::rows::{MANY, ONE, fill, register};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 #[tokio::test]
 async fn collections_come_by_events_and_tokens_with_their_owners() {

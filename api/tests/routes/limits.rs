@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use crate::asked::Api;
 use crate::rows::{fill, register};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 #[tokio::test]
 async fn above_the_limit_and_beyond_the_time_a_request_is_told_to_come_back() {

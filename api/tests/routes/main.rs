@@ -10,8 +10,6 @@ mod orders;
 mod requests;
 mod rows;
 mod sales;
-#[path = "../../../sinks/tests/scratch/mod.rs"]
-mod scratch;
 mod shape;
 mod status;
 mod transfers;

@@ -10,7 +10,7 @@ use sinks::commit::{self, Move};
 
 use crate::asked::Api;
 use crate::rows::{CHAIN, MANY, ONE, fill, register};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 const OWNER: Address = Address::repeat_byte(0xaa);
 const HOLDER: Address = Address::repeat_byte(0xcc);

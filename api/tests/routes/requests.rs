@@ -2,7 +2,7 @@
 
 use crate::asked::Api;
 use crate::rows::{ONE, fill, fill_sales, register};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 #[tokio::test]
 async fn a_wrong_request_is_told_what_is_expected() {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::asked::Api;
 use crate::rows::{MANY, ONE, fill, fill_sales, register};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 #[tokio::test]
 async fn sales_are_served_by_what_they_are_of_with_every_part_of_the_price() {

@@ -2,7 +2,7 @@
 
 use crate::asked::Api;
 use crate::rows::{fill, fill_sales, register};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 #[tokio::test]
 async fn every_answer_is_written_the_same_to_the_letter() {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::asked::Api;
 use crate::rows::{fill, register};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 #[tokio::test]
 async fn the_status_names_every_chain_with_its_gaps() {

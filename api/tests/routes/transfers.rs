@@ -2,7 +2,7 @@
 
 use crate::asked::Api;
 use crate::rows::{ONE, fill, register};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 #[tokio::test]
 async fn transfers_come_newest_first_page_by_page() {

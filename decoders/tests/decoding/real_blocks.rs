@@ -1,7 +1,4 @@
 //! Real blocks against an independent count of their transfers.
-//!
-//! `FIXTURES` names a folder with `blocks/*.json.gz` (header and receipts as JSON-RPC serves them) and
-//! `expected_transfers.csv` (every ERC-721 and ERC-1155 transfer in them, counted by another program).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,6 +14,12 @@ use serde_json::Value;
 
 use crate::logs;
 use crate::sound::assert_orders_are_sound;
+
+testkit::on_real_blocks!(
+    fn every_transfer_of_the_real_blocks_is_found_and_no_other,
+    fn every_kitty_and_punk_of_the_real_blocks_is_found,
+    fn every_fill_and_cancellation_of_the_real_blocks_ends_an_order,
+);
 
 /// The columns of `expected_transfers.csv`, so that a difference prints as a row of it.
 fn row(span: &Span, facts: &Facts, index: usize) -> String {
@@ -37,14 +40,6 @@ fn row(span: &Span, facts: &Facts, index: usize) -> String {
         transfer.quantity,
         transfer.kind.as_str()
     )
-}
-
-pub(crate) fn fixtures() -> Option<PathBuf> {
-    let folder = std::env::var_os("FIXTURES").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("skipped: FIXTURES is not set");
-    }
-    folder
 }
 
 pub(crate) fn read_json(path: &Path) -> Value {
@@ -104,13 +99,11 @@ pub(crate) fn blocks(folder: &Path) -> impl Iterator<Item = Value> {
     paths.into_iter().map(|path| read_json(&path))
 }
 
-#[test]
-fn every_transfer_of_the_real_blocks_is_found_and_no_other() {
-    let Some(folder) = fixtures() else { return };
+fn every_transfer_of_the_real_blocks_is_found_and_no_other(folder: &Path) {
     let mut found = BTreeSet::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut faults: Vec<Fault> = Vec::new();
-    for span in spans(&folder) {
+    for span in spans(folder) {
         let facts = decode(&span);
         for (index, transfer) in facts.transfers.iter().enumerate() {
             *counts
@@ -154,9 +147,7 @@ fn every_transfer_of_the_real_blocks_is_found_and_no_other() {
 }
 
 /// What the table leaves out, counted here from the raw logs by address and signature alone.
-#[test]
-fn every_kitty_and_punk_of_the_real_blocks_is_found() {
-    let Some(folder) = fixtures() else { return };
+fn every_kitty_and_punk_of_the_real_blocks_is_found(folder: &Path) {
     let kitties = "0x06012c8cf97bead5deae237070f9587f8e7a266d";
     let punks = [
         "0xb47e3cd837ddf8e4c57f05d70ab865de6e193bbb",
@@ -169,7 +160,7 @@ fn every_kitty_and_punk_of_the_real_blocks_is_found() {
         "PunkBought(uint256,uint256,address,address)",
     ]
     .map(keccak256);
-    for span in spans(&folder) {
+    for span in spans(folder) {
         let mut expected = Vec::new();
         for log in &span.logs {
             let (address, topic0) = (format!("{:#x}", log.address), log.topic0().copied().unwrap_or_default());
@@ -190,9 +181,7 @@ fn every_kitty_and_punk_of_the_real_blocks_is_found() {
 }
 
 /// Every log of Seaport that fills or takes back orders ends one, counted here by signature alone.
-#[test]
-fn every_fill_and_cancellation_of_the_real_blocks_ends_an_order() {
-    let Some(folder) = fixtures() else { return };
+fn every_fill_and_cancellation_of_the_real_blocks_ends_an_order(folder: &Path) {
     let ends = [
         "OrderFulfilled(bytes32,address,address,address,(uint8,address,uint256,uint256)[],(uint8,address,uint256,uint256,address)[])",
         "OrderCancelled(bytes32,address,address)",
@@ -200,7 +189,7 @@ fn every_fill_and_cancellation_of_the_real_blocks_ends_an_order() {
     ]
     .map(keccak256);
     let mut ended = 0;
-    for span in spans(&folder) {
+    for span in spans(folder) {
         let logs = span.logs.iter();
         let expected: Vec<u32> = logs
             .filter(|log| log.topic0().is_some_and(|topic0| ends.contains(topic0)))

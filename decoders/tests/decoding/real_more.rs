@@ -12,9 +12,14 @@ use decoders::wants;
 use serde_json::{Value, json};
 
 use crate::logs::decode_with;
-use crate::real_blocks::{blocks, fixtures, read_block};
+use crate::real_blocks::{blocks, read_block};
 use crate::real_sales::envelopes;
 use crate::sound::{assert_adds_up, assert_one_router};
+
+testkit::on_real_blocks!(
+    fn sales_of_further_blocks_and_receipts_are_told_with_their_routers_and_fees,
+    fn auctions_of_the_real_blocks_are_decoded,
+);
 
 /// The facts of a block or receipt, decoded with what its decoders ask for.
 fn decoded(json: &Value) -> Facts {
@@ -110,11 +115,8 @@ fn differences(sale: &Sale, row: &[String]) -> Vec<String> {
     differences
 }
 
-#[test]
-fn sales_of_further_blocks_and_receipts_are_told_with_their_routers_and_fees() {
-    let Some(folder) = fixtures().map(|folder| folder.join("more")) else {
-        return;
-    };
+fn sales_of_further_blocks_and_receipts_are_told_with_their_routers_and_fees(folder: &Path) {
+    let folder = folder.join("more");
     let mut singles: Vec<_> = fs::read_dir(folder.join("singles"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -164,9 +166,7 @@ const EXPLAINED: &[(&str, &str)] = &[
 const KITTIES: Address = address!("06012c8cf97bead5deae237070f9587f8e7a266d");
 const AXIES: Address = address!("f5b0a3efb8e8e4c201e2a935f110eaaf3ffecb8d");
 
-#[test]
-fn auctions_of_the_real_blocks_are_decoded() {
-    let Some(folder) = fixtures() else { return };
+fn auctions_of_the_real_blocks_are_decoded(folder: &Path) {
     let more = folder.join("more");
     let sold = |sale: &Sale| {
         let price = sale.price.unwrap_or_default();
@@ -179,7 +179,7 @@ fn auctions_of_the_real_blocks_are_decoded() {
             price,
         )
     };
-    let found: Vec<_> = blocks(&folder)
+    let found: Vec<_> = blocks(folder)
         .chain(blocks(&more))
         .flat_map(|json| decoded(&json).sales)
         .filter(|sale| sale.marketplace.ends_with("_auction"))

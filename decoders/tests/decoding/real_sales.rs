@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 use decoders::block::{Envelopes, Span};
@@ -13,8 +14,13 @@ use decoders::wants;
 use serde_json::Value;
 
 use crate::logs::{self, decode_with};
-use crate::real_blocks::{blocks, fixtures, read_block};
+use crate::real_blocks::{blocks, read_block};
 use crate::sound::assert_adds_up;
+
+testkit::on_real_blocks!(
+    fn every_sale_of_the_real_blocks_is_found_and_no_other,
+    fn sellers_and_receivers_of_fees_got_what_sales_say,
+);
 
 /// Where a sale stands and what it sold.
 type Key = (String, u32, String, String);
@@ -178,15 +184,13 @@ fn show(scores: &BTreeMap<String, Score>) {
     }
 }
 
-#[test]
-fn every_sale_of_the_real_blocks_is_found_and_no_other() {
-    let Some(folder) = fixtures() else { return };
+fn every_sale_of_the_real_blocks_is_found_and_no_other(folder: &Path) {
     let mut wanted = expected(&fs::read_to_string(folder.join("expected_sales.csv")).unwrap());
     let mut scores: BTreeMap<String, Score> = BTreeMap::new();
     let mut differences = Vec::new();
     let (mut strangers, mut flags) = (Vec::new(), BTreeMap::<&str, usize>::new());
     let mut fetched = (0, 0);
-    for json in blocks(&folder) {
+    for json in blocks(folder) {
         let span = read_block(&json);
         let mut envelopes = envelopes(&json);
         let keep: BTreeSet<_> = wants(&span).envelopes.into_iter().collect();
@@ -314,11 +318,9 @@ fn got(span: &Span) -> [Got; 2] {
     [got, kept]
 }
 
-#[test]
-fn sellers_and_receivers_of_fees_got_what_sales_say() {
-    let Some(folder) = fixtures() else { return };
+fn sellers_and_receivers_of_fees_got_what_sales_say(folder: &Path) {
     let (mut right, mut wrong) = (0, Vec::new());
-    for json in blocks(&folder) {
+    for json in blocks(folder) {
         let span = read_block(&json);
         let facts = decode_with(&span, &envelopes(&json));
         let got = got(&span);

@@ -1,7 +1,7 @@
 //! The transfer examples of the decoding specification, where it lies beside the real blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 
 use alloy_primitives::{Address, B256, U256};
 use decoders::block::{Envelope, Envelopes};
@@ -11,9 +11,15 @@ use serde_json::{Value, json};
 
 use crate::logs::{self, decode_with};
 
-fn examples() -> Option<Vec<Value>> {
-    let path = PathBuf::from(std::env::var_os("FIXTURES")?).join("../spec/worked.json");
-    serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
+testkit::on_real_blocks!(
+    fn claimed_events_stand_in_the_table_of_topics,
+    fn the_worked_transfers_and_sales_are_decoded,
+);
+
+/// A file of the specification, which lies beside the real blocks.
+fn specification(folder: &Path, file: &str) -> String {
+    let path = folder.join("../spec").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Decoders of which the table leaves events out.
@@ -21,13 +27,8 @@ const NOT_IN_THE_TABLE: [&str; 3] = ["nftx", "clock_auction", "baazaar"];
 
 /// The table of topics names every event claimed of some contract, with its number of topics. Claims on any contract also catch
 /// what has another number than its standard gives it.
-#[test]
-fn claimed_events_stand_in_the_table_of_topics() {
-    let table = std::env::var_os("FIXTURES").map(|folder| PathBuf::from(folder).join("../spec/topics.csv"));
-    let Some(table) = table.and_then(|path| std::fs::read_to_string(path).ok()) else {
-        eprintln!("skipped: FIXTURES has no ../spec/topics.csv beside it");
-        return;
-    };
+fn claimed_events_stand_in_the_table_of_topics(folder: &Path) {
+    let table = specification(folder, "topics.csv");
     let rows = table.lines().filter_map(|row| {
         let (_, rest) = row.split_once(",0x")?;
         let mut fields = rest.split(',');
@@ -45,12 +46,8 @@ fn claimed_events_stand_in_the_table_of_topics() {
     assert!(astray.is_empty(), "{astray:?}");
 }
 
-#[test]
-fn the_worked_transfers_and_sales_are_decoded() {
-    let Some(examples) = examples() else {
-        eprintln!("skipped: FIXTURES has no ../spec/worked.json beside it");
-        return;
-    };
+fn the_worked_transfers_and_sales_are_decoded(folder: &Path) {
+    let examples: Vec<Value> = serde_json::from_str(&specification(folder, "worked.json")).unwrap();
     let (mut checked, mut sold) = (Vec::new(), Vec::new());
     for example in &examples {
         let logs = example["logs"]

@@ -13,7 +13,7 @@ use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::scratch::{service, unique};
+use testkit::services::{service, unique};
 
 /// How long a message that is in the queue may take.
 const PATIENCE: Duration = Duration::from_secs(100);

@@ -7,8 +7,8 @@ use testchain::faults::{Faults, LogFaults, Settings};
 use testchain::ledger::{Finality, Ledger};
 use testchain::server::{self, Server};
 use testchain::simulation::{Simulation, Step};
+use testkit::wire::Wire;
 
-use crate::harness::wire::Wire;
 use crate::plan::Behaviour;
 
 /// A node that follows the chain, or stands still on the branch it had.

@@ -3,10 +3,10 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
+use testkit::wire::Wire;
 use url::Url;
 
 use crate::harness::program::{Process, Program, Setup};
-use crate::harness::wire::Wire;
 use crate::plan::{Line, Server};
 
 /// Number of the signal that asks a process to end.

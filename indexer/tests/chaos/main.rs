@@ -8,12 +8,6 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
-#[path = "../../../sinks/tests/scratch/mod.rs"]
-#[expect(
-    dead_code,
-    reason = "the harness makes databases whose URL can be given to a program"
-)]
-mod scratch;
 
 mod consumer;
 mod endpoint;

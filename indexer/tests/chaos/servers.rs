@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
+use testkit::patience::within;
+use testkit::services::service;
 use tokio::process::Command;
 
-use crate::harness::patience::within;
 use crate::plan::{Ending, Server};
-use crate::scratch::service;
 
 /// How long a server may take to end.
 const ENDING: Duration = Duration::from_secs(60);

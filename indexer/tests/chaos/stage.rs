@@ -7,12 +7,13 @@ use decoders::block::{BlockRef, ChainId};
 use sqlx::AssertSqlSafe;
 use testchain::ledger::{Finality, Ledger};
 use testchain::simulation::{Simulation, Step};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::patience::within;
 
 use crate::consumer::Consumer;
 use crate::endpoint::Endpoint;
-use crate::harness::patience::within;
 use crate::harness::program::{Process, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
 use crate::harness::traffic;
 use crate::host::Host;
 use crate::plan::{Act, Behaviour, DAEMONS, ENDPOINTS, Edit, HOSTS, Hold, Line, Plan, Server, Tool};
@@ -90,7 +91,10 @@ impl Stage {
             setup = setup.archived_in(mongo);
         }
         // With the usual heartbeat the broker would keep a held connection, and what it guards, for longer than a schedule lasts.
-        let broker = format!("{}?heartbeat={HEARTBEAT_S}", crate::scratch::service("TEST_AMQP_URL"));
+        let broker = format!(
+            "{}?heartbeat={HEARTBEAT_S}",
+            testkit::services::service("TEST_AMQP_URL")
+        );
         setup.broker = Some((broker, consumer.exchange.clone()));
         setup.lease_ttl_ms = plan.lease_ttl_ms;
         setup.pipeline = format!("integrity_backfill = {:?}", plan.integrity_backfill);

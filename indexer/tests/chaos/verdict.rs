@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use sinks::digest::{TableDigest, digest};
 use sinks::error::SinkError;
 use sinks::progress::{checkpoint, coverage};
+use testkit::database::Database;
+use testkit::outbox;
+use testkit::tables::Tables;
 
 use crate::harness::chain::clean_digest;
-use crate::harness::outbox;
-use crate::harness::stores::Database;
-use crate::harness::tables::Tables;
 use crate::report::Outcome;
 use crate::stage::Stage;
 

@@ -12,13 +12,12 @@ use testchain::faults::Faults;
 use testchain::ledger::{Finality, Ledger};
 use testchain::server::{self, Server};
 use testchain::simulation::{Answers, Settings, Simulation, Step};
-
+use testkit::database::Database;
+use testkit::patience::eventually;
+use testkit::tables::Tables;
 use tokio::sync::OnceCell;
 
-use super::patience::eventually;
 use super::spans;
-use super::stores::Database;
-use super::tables::Tables;
 
 /// Blocks per span where a chain is indexed without an endpoint.
 const CLEAN_SPAN: usize = 50;
@@ -138,16 +137,16 @@ pub(crate) async fn clean_digest(
     answers: &Answers,
     range: RangeInclusive<u64>,
 ) -> Vec<TableDigest> {
-    database.clear().await;
+    let store = database.cleared().await;
     let chain = ChainId(ledger.chain_id());
     let blocks = ledger.range(*range.start(), *range.end());
     for chunk in blocks.chunks(CLEAN_SPAN) {
         let facts = spans::facts(chain, &chunk.iter().map(AsRef::as_ref).collect::<Vec<_>>(), answers);
-        commit::apply(&database.store, &facts, Move::Backfill { branch: 0 })
+        commit::apply(&store, &facts, Move::Backfill { branch: 0 })
             .await
             .unwrap();
     }
-    digest(&database.store, chain).await.unwrap()
+    digest(&store, chain).await.unwrap()
 }
 
 async fn serve(ledger: &Ledger, faults: &Arc<Faults>, answers: Arc<Answers>) -> Server {

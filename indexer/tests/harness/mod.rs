@@ -1,6 +1,5 @@
-//! What the integration tests stand on: stores of their own, a served chain, the real program, and what the tables must hold.
-//!
-//! A test binary that uses it also has `sinks/tests/scratch` as its module `scratch`.
+//! What the test binaries of this crate share and what needs its internals: a served chain indexed by the pipeline, and the real
+//! program. What tests of other crates can use as well is in `testkit`.
 
 #![allow(
     dead_code,
@@ -10,14 +9,8 @@
 
 pub(crate) mod chain;
 pub(crate) mod daemon;
-pub(crate) mod outbox;
-pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod spans;
-pub(crate) mod stores;
-pub(crate) mod tables;
-pub(crate) mod trades;
-pub(crate) mod wire;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -11,8 +11,9 @@ use decoders::block::ChainId;
 use indexer::config::Config;
 use tempfile::TempDir;
 
-use super::patience::{PATIENCE, eventually, within};
-use super::stores::{Database, MongoDatabase};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::patience::{PATIENCE, eventually, within};
 
 /// Lines of a log shown when something fails.
 const SHOWN_LINES: usize = 40;

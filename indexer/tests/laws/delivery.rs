@@ -8,15 +8,16 @@ use decoders::id::block_number_of;
 use rand::RngExt;
 use sinks::store::Store;
 use testchain::simulation::Step;
+use testkit::broker::{Consumer, Received, url};
+use testkit::database::Database;
+use testkit::outbox;
+use testkit::patience::eventually;
+use testkit::services::unique;
 use uuid::Uuid;
 
-use crate::broker::{Consumer, Received, url};
 use crate::harness::chain::Chain;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
-use crate::harness::{dice, outbox, traffic};
-use crate::scratch::unique;
+use crate::harness::{dice, traffic};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

@@ -7,13 +7,14 @@ use sinks::digest::digest;
 use sinks::store::Store;
 use testchain::ledger::{Finality, Ledger};
 use testchain::simulation::schedule;
+use testkit::database::Database;
+use testkit::outbox;
+use testkit::tables::Tables;
 
 use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
-use crate::harness::tables::Tables;
-use crate::harness::{dice, outbox, traffic};
+use crate::harness::{dice, traffic};
 use crate::kills::kill_at_random;
 use crate::order;
 

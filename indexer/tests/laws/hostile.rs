@@ -7,10 +7,10 @@ use decoders::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTIO
 use sinks::digest::digest;
 use sinks::store::Store;
 use testchain::simulation::Settings;
+use testkit::database::Database;
 
 use crate::harness::chain::Chain;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 4;

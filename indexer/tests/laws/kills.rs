@@ -7,11 +7,13 @@ use rand::RngExt;
 use sinks::digest::digest;
 use sinks::store::Store;
 use testchain::simulation::schedule;
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
 
 use crate::harness::chain::Chain;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::{Dice, dice, outbox, seeds, traffic};
+use crate::harness::{Dice, dice, seeds, traffic};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 40;

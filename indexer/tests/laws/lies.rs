@@ -7,13 +7,14 @@ use rand::RngExt;
 use sinks::progress::checkpoint;
 use testchain::faults::{Faults, LogFaults, Settings as Lies};
 use testchain::simulation::{Settings, schedule};
+use testkit::database::Database;
+use testkit::patience::eventually;
+use testkit::{outbox, tables};
 
 use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
-use crate::harness::{dice, outbox, seeds, tables};
+use crate::harness::{dice, seeds};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

@@ -4,17 +4,8 @@
 
 #![cfg(test)]
 
-#[path = "../../../sinks/tests/delivery/broker.rs"]
-#[expect(dead_code, reason = "the wire to the broker is cut elsewhere")]
-mod broker;
 #[path = "../harness/mod.rs"]
 mod harness;
-#[path = "../../../sinks/tests/scratch/mod.rs"]
-#[expect(
-    dead_code,
-    reason = "the harness makes databases whose URL can be given to a program"
-)]
-mod scratch;
 
 mod delivery;
 mod embedded;

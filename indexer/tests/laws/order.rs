@@ -18,10 +18,11 @@ use sinks::store::Store;
 use std::time::Duration;
 use testchain::block::Block;
 use testchain::simulation::{Settings, Simulation};
+use testkit::database::Database;
+use testkit::outbox;
+use testkit::tables::Tables;
 
-use crate::harness::stores::Database;
-use crate::harness::tables::Tables;
-use crate::harness::{Dice, dice, outbox, seeds, spans, traffic};
+use crate::harness::{Dice, dice, seeds, spans, traffic};
 
 /// Blocks of the chain.
 const BLOCKS: u64 = 90;

@@ -10,12 +10,12 @@ use sinks::currencies;
 use sinks::progress::coverage::{self, Wanted};
 use testchain::faults::Faults;
 use testchain::simulation::Settings;
+use testkit::database::Database;
+use testkit::patience::eventually;
 
 use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_added_and_the_bad_one_removed_let_a_running_daemon_go_on_without_a_restart() {

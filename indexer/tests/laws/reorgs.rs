@@ -12,14 +12,16 @@ use sinks::progress::lease::{self, Lease};
 use sinks::store::Store;
 use testchain::ledger::{Finality, Ledger};
 use testchain::simulation::{Answers, Settings, Simulation, Step, schedule};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
+use testkit::patience::eventually;
+use testkit::tables::Tables;
 
 use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::tables::Tables;
-use crate::harness::{dice, outbox, seeds, spans, traffic};
+use crate::harness::{dice, seeds, spans, traffic};
 
 /// How far below the head the finalized block lies: reorgs of the schedules go deeper.
 const FINALIZED_DEPTH: u64 = 8;

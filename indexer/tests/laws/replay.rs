@@ -7,12 +7,14 @@ use sinks::commit;
 use sinks::digest::digest;
 use sinks::progress::basis::Basis;
 use testchain::simulation::{Settings, Step};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
 
 use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::{outbox, spans, traffic};
+use crate::harness::{spans, traffic};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

@@ -12,14 +12,16 @@ use sinks::digest::{TableDigest, digest};
 use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
 use testchain::simulation::{Books, Settings, Step};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
+use testkit::patience::eventually;
+use testkit::tables::Tables;
 
 use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::tables::Tables;
-use crate::harness::{outbox, seeds, spans};
+use crate::harness::{seeds, spans};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;
@@ -193,13 +195,11 @@ async fn law_1_contracts_end_the_same_in_whatever_order_they_are_registered() {
         (unchanged, &[market, one], &[one]),
         (bundle, &[market, one, two], &[one, two]),
     ] {
-        at_once.clear().await;
-        let expected = apply(&at_once.store, &chain, distort, &[all]).await;
+        let expected = apply(&at_once.cleared().await, &chain, distort, &[all]).await;
         let rest: Vec<Address> = all.iter().filter(|one| !first.contains(one)).copied().collect();
         // What is registered later is read beside the others or alone.
         for later in [all, &rest] {
-            in_turn.clear().await;
-            let told = apply(&in_turn.store, &chain, distort, &[first, later]).await;
+            let told = apply(&in_turn.cleared().await, &chain, distort, &[first, later]).await;
             assert_eq!(told, expected, "{first:?}, then {later:?}");
         }
     }

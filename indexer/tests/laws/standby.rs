@@ -3,12 +3,13 @@
 use decoders::block::ChainId;
 use sinks::store::Store;
 use testchain::simulation::schedule;
+use testkit::database::Database;
+use testkit::outbox;
+use testkit::patience::eventually;
 
 use crate::harness::chain::Chain;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Process, Program, Setup};
-use crate::harness::stores::Database;
-use crate::harness::{outbox, traffic};
+use crate::harness::traffic;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_head_per_chain_a_standby_takes_over_after_a_sigkill_and_nothing_is_written_twice() {

@@ -10,14 +10,16 @@ use sinks::progress::basis::Basis;
 use sinks::store::Store;
 use testchain::faults::{Faults, Settings as Oddities};
 use testchain::simulation::{Settings, Step};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
+use testkit::patience::eventually;
+use testkit::wire::Wire;
 
 use crate::harness::chain::{Chain, clean_digest};
 use crate::harness::daemon::Running;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::wire::Wire;
-use crate::harness::{outbox, spans};
+use crate::harness::spans;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

@@ -6,11 +6,12 @@ use indexer::pipeline::everything;
 use sinks::digest::digest;
 use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::patience::eventually;
+use testkit::tables::Tables;
 
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::tables::Tables;
 use crate::market::{Holdings, Market, numbers};
 use crate::node::{FINALIZED_DEPTH, Node};
 

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use sinks::abis::abi_source;
 use sinks::progress::checkpoint;
 use sinks::progress::coverage::{self, Wanted};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::patience::{PATIENCE, eventually, within};
 
-use crate::harness::patience::{PATIENCE, eventually, within};
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
 use crate::node::{FINALIZED_DEPTH, Node};
 
 /// Emits what it is given: the call's first word is the number of topics, the next three are topics, the rest is data.

@@ -7,9 +7,9 @@ use testchain::simulation::Settings;
 use crate::harness::chain::Chain;
 use crate::harness::patience::eventually;
 use crate::harness::program::{Process, Program, Setup};
-use crate::harness::stores::Database;
 use crate::outages::readiness;
 use crate::wire::Wire;
+use testkit::database::Database;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

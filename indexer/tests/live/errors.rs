@@ -6,12 +6,12 @@ use decoders::block::ChainId;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use testchain::simulation::Settings;
+use testkit::database::Database;
+use testkit::patience::eventually;
+use testkit::wire::Wire;
 
 use crate::harness::chain::Chain;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Process, Program, Setup};
-use crate::harness::stores::Database;
-use crate::wire::Wire;
 
 /// An address where nothing listens.
 const NOBODY: &str = "http://127.0.0.1:1";

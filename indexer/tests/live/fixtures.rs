@@ -1,8 +1,5 @@
 //! Real blocks through the real endpoint pool and pipeline: every transfer of an independent count, no other, and nothing more
 //! proven than what can be.
-//!
-//! `FIXTURES` names a folder with `blocks/*.json.gz` (header and receipts as JSON-RPC serves them) and `expected_transfers.csv`
-//! (every ERC-721 and ERC-1155 transfer in them, counted by another program).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -29,7 +26,14 @@ use testchain::recording::open_folder;
 use testchain::server::{self, Server};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::stores::{Database, MongoDatabase};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+
+testkit::on_real_blocks!(
+    async fn every_real_block_is_indexed_in_runs,
+    async fn every_real_block_is_indexed_singly_with_all_that_can_be_proven,
+    async fn every_real_block_is_indexed_by_its_hash,
+);
 
 /// Header and receipt rules of its own: nothing of it can be proven.
 const CRONOS: ChainId = ChainId(25);
@@ -52,26 +56,19 @@ enum Way {
     ByHash,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_real_block_is_indexed_in_runs() {
-    index_everything(Way::Runs(Proof::Bloom)).await;
+async fn every_real_block_is_indexed_in_runs(folder: &Path) {
+    index_everything(folder, Way::Runs(Proof::Bloom)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_real_block_is_indexed_singly_with_all_that_can_be_proven() {
-    index_everything(Way::Singly(Proof::Receipts)).await;
+async fn every_real_block_is_indexed_singly_with_all_that_can_be_proven(folder: &Path) {
+    index_everything(folder, Way::Singly(Proof::Receipts)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_real_block_is_indexed_by_its_hash() {
-    index_everything(Way::ByHash).await;
+async fn every_real_block_is_indexed_by_its_hash(folder: &Path) {
+    index_everything(folder, Way::ByHash).await;
 }
 
-async fn index_everything(way: Way) {
-    let Some(folder) = std::env::var_os("FIXTURES").map(PathBuf::from) else {
-        println!("skipped: FIXTURES is not set");
-        return;
-    };
+async fn index_everything(folder: &Path, way: Way) {
     let fixtures = read(&folder.join("blocks"));
     let (database, mongo) = (Database::new().await, MongoDatabase::new());
     let archive = Arc::new(Archive::open(&mongo.url, &mongo.name, &database.store).await.unwrap());
@@ -82,7 +79,7 @@ async fn index_everything(way: Way) {
         assert_proven(&database.store, &blocks, way).await;
     }
     assert_counted(&database.store, &fixtures).await;
-    assert_listed(&database.store, &folder).await;
+    assert_listed(&database.store, folder).await;
     // No log of these blocks is malformed. One is about a listing that Manifold's market would have to be asked about, and
     // blocks alone answer no calls. Another fault needs its explanation.
     let faults: Vec<(String, i64, i32, String)> =

@@ -4,10 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::process::Stdio;
 
 use testchain::simulation::Settings;
+use testkit::database::Database;
 
 use crate::harness::chain::Chain;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::Database;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

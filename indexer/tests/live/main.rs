@@ -3,20 +3,8 @@
 
 #![cfg(test)]
 
-#[path = "../../../sinks/tests/delivery/broker.rs"]
-#[expect(
-    dead_code,
-    reason = "its wire leads to the broker only, and some messages' fields are looked at elsewhere"
-)]
-mod broker;
 #[path = "../harness/mod.rs"]
 mod harness;
-#[path = "../../../sinks/tests/scratch/mod.rs"]
-#[expect(
-    dead_code,
-    reason = "the harness makes databases whose URL can be given to a program"
-)]
-mod scratch;
 
 mod anvil;
 mod contracts;
@@ -28,5 +16,3 @@ mod market;
 mod node;
 mod outages;
 mod recording;
-
-use harness::wire;

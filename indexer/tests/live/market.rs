@@ -8,8 +8,8 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 use serde_json::Value;
 use testchain::simulation::Token;
+use testkit::tables::{Quantity, Tables};
 
-use crate::harness::tables::{Quantity, Tables};
 use crate::harness::{Dice, dice};
 use crate::node::{Node, transaction};
 use crate::recording;

@@ -9,8 +9,8 @@ use decoders::block::{BlockRef, ChainId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::patience::eventually;
-use crate::scratch::service;
+use testkit::patience::eventually;
+use testkit::services::service;
 
 /// Blocks between anvil's head and the block it calls safe; the finalized one lies twice as deep.
 const SLOTS_IN_AN_EPOCH: u64 = 16;

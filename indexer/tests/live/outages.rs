@@ -10,17 +10,19 @@ use serde_json::Value;
 use sinks::progress::coverage;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testchain::simulation::Settings;
+use testkit::broker::{self, Consumer};
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::outbox;
+use testkit::patience::eventually;
+use testkit::services::unique;
+use testkit::tables::Tables;
+use testkit::wire::Wire;
 use uuid::Uuid;
 
-use crate::broker::{self, Consumer};
 use crate::harness::chain::Chain;
-use crate::harness::patience::eventually;
+use crate::harness::dice;
 use crate::harness::program::{Process, Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::tables::Tables;
-use crate::harness::{dice, outbox};
-use crate::scratch::unique;
-use crate::wire::Wire;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

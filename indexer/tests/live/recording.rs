@@ -13,11 +13,12 @@ use sinks::store::Store;
 use testchain::faults::Faults;
 use testchain::recording::{self, Recorded};
 use testchain::simulation::Token;
+use testkit::database::Database;
+use testkit::mongo::MongoDatabase;
+use testkit::patience::eventually;
+use testkit::tables::{Quantity, Stats, Tables};
 
-use crate::harness::patience::eventually;
 use crate::harness::program::{Program, Setup};
-use crate::harness::stores::{Database, MongoDatabase};
-use crate::harness::tables::{Quantity, Stats, Tables};
 
 /// The recorded chain.
 const CHAIN: ChainId = ChainId(31337);

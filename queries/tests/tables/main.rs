@@ -4,6 +4,4 @@
 
 mod facts;
 mod pages;
-#[path = "../../../sinks/tests/scratch/mod.rs"]
-mod scratch;
 mod summary;

@@ -9,7 +9,7 @@ use queries::{Subject, sales, transfers};
 use sinks::store::Store;
 
 use crate::facts::{CHAIN, MULTI, SINGLE, index};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 /// What a client sends for the page behind `page`: the cursor travels as text.
 fn behind<Row: Keyed<Key: std::fmt::Display + std::str::FromStr>>(

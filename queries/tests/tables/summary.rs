@@ -4,7 +4,7 @@ use decoders::block::ChainId;
 use queries::summary;
 
 use crate::facts::{CHAIN, MULTI, SINGLE, index};
-use crate::scratch::with_store;
+use testkit::database::with_store;
 
 #[tokio::test]
 async fn a_summary_counts_what_was_applied_and_samples_what_moved_last() {

@@ -1,6 +1,6 @@
 //! What a span's decoding wants beside its logs: transactions and contracts' answers, from endpoints that miss, refuse and alter.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
@@ -15,6 +15,10 @@ use testchain::server::{serve, serve_with_state};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{LOOPBACK, World, health, options, setting};
+
+testkit::on_real_blocks!(
+    async fn transactions_of_real_blocks_are_believed,
+);
 
 fn blocks(world: &World) -> Vec<Arc<Block>> {
     world.ledger.range(0, u64::MAX)
@@ -170,12 +174,7 @@ async fn contracts_are_asked_once_for_what_never_changes() {
 }
 
 /// Transactions of every kind Ethereum has had are what the chain hashed and their senders signed.
-#[tokio::test(flavor = "multi_thread")]
-async fn transactions_of_real_blocks_are_believed() {
-    let Some(folder) = std::env::var_os("FIXTURES").map(PathBuf::from) else {
-        eprintln!("skipped: FIXTURES is not set");
-        return;
-    };
+async fn transactions_of_real_blocks_are_believed(folder: &Path) {
     for recorded in open_folder(&folder.join("blocks")).unwrap() {
         let chain = recorded.chain_id;
         let server = serve(recorded.clone().into_ledger(), Faults::new(1), LOOPBACK)

@@ -1,6 +1,6 @@
 //! Real blocks: what the fixtures' README states of each must be what the pool proves of it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use decoders::block::{ChainId, Proof};
 use rpc::{Filter, HeaderHash, Pool};
@@ -10,6 +10,10 @@ use testchain::server::serve;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{options, reference, setting};
+
+testkit::on_real_blocks!(
+    async fn every_real_block_is_proven_as_far_as_it_can_be,
+);
 
 /// Mainnet blocks without the `root` of their receipts (3,842,489 has them after all), and those recorded without `mixHash`.
 const NO_ROOTS: [u64; 2] = [3_846_659, 3_862_484];
@@ -24,12 +28,7 @@ fn expected(chain: u64, number: u64) -> Proof {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_real_block_is_proven_as_far_as_it_can_be() {
-    let Some(folder) = std::env::var_os("FIXTURES").map(PathBuf::from) else {
-        eprintln!("skipped: FIXTURES is not set");
-        return;
-    };
+async fn every_real_block_is_proven_as_far_as_it_can_be(folder: &Path) {
     let mut seen = 0;
     for recorded in open_folder(&folder.join("blocks")).unwrap() {
         let chain = recorded.chain_id;

@@ -8,11 +8,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::publisher::{Options, Status};
 use sinks::store::Store;
+use testkit::broker::{self, Consumer, Received};
+use testkit::database::with_store;
+use testkit::services::unique;
+use testkit::wire::Wire;
 use uuid::Uuid;
 
-use crate::broker::{Consumer, Received, Wire};
+use crate::ledger;
 use crate::publisher::{Running, options};
-use crate::{ledger, scratch};
 
 /// What the documented consumer holds to be true.
 #[derive(Default)]
@@ -44,17 +47,17 @@ fn start(store: &Store, wire: &Wire, exchange: &str, holder: &str, heartbeat: u1
     let options = Options {
         holder: holder.to_owned(),
         batch: 16,
-        ..options(&format!("{}?heartbeat={heartbeat}", wire.url()), exchange)
+        ..options(&format!("{}?heartbeat={heartbeat}", wire.url(&broker::url())), exchange)
     };
     Running::start(store, options)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_publisher_had_on_the_wire_does_not_come_after_its_retraction() {
-    scratch::with_store(4, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(4, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
-        let (wire, other) = (Wire::open().await, Wire::open().await);
+        let (wire, other) = (Wire::to(&broker::url()).await, Wire::to(&broker::url()).await);
         ledger::transfers(&store, 1, 100, 20).await;
         let mut first = start(&store, &wire, &exchange, "first", 1);
         first.until("published", |status| status.published == 20).await;
@@ -81,15 +84,15 @@ async fn what_a_killed_publisher_had_on_the_wire_does_not_come_after_its_retract
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_that_lost_its_claim_gives_up_its_connection_and_writes_nothing_down() {
-    scratch::with_store(4, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(4, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
-        let (wire, other) = (Wire::open().await, Wire::open().await);
+        let (wire, other) = (Wire::to(&broker::url()).await, Wire::to(&broker::url()).await);
         ledger::transfers(&store, 1, 100, 20).await;
         let mut first = start(&store, &wire, &exchange, "first", 60);
         first.until("published", |status| status.published == 20).await;
         // The broker has the messages, its confirms do not come back: the first is at work, and its claim is taken from it.
-        wire.mute();
+        wire.deafen();
         let under_way = ledger::transfers(&store, 1, 101, 5).await;
         let mut second = start(&store, &other, &exchange, "second", 1);
         ledger::claimed_by(&store, "second").await;
@@ -191,7 +194,7 @@ impl Schedule {
             return;
         };
         running.task.abort();
-        let wire = std::mem::replace(&mut self.wires[one], Wire::open().await);
+        let wire = std::mem::replace(&mut self.wires[one], Wire::to(&broker::url()).await);
         if wire.holds() {
             self.left.push(wire);
         } else {
@@ -209,14 +212,14 @@ impl Schedule {
 #[tokio::test(flavor = "multi_thread")]
 async fn law_7_the_documented_consumer_ends_with_the_facts_of_the_tables() {
     for seed in 0..3 {
-        scratch::with_store(4, move |store| async move {
-            let exchange = scratch::unique("events");
+        with_store(4, move |store| async move {
+            let exchange = unique("events");
             let consumer = Consumer::bind(&exchange, "#").await;
             let mut schedule = Schedule {
                 store: store.clone(),
                 exchange,
                 dice: ChaCha8Rng::seed_from_u64(seed),
-                wires: [Wire::open().await, Wire::open().await],
+                wires: [Wire::to(&broker::url()).await, Wire::to(&broker::url()).await],
                 left: Vec::new(),
                 running: [None, None],
                 chain: Vec::new(),

@@ -12,10 +12,11 @@ use sqlx::ConnectOptions;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::broker::{self, Consumer};
 use crate::ledger;
 use crate::publisher::{Running, options};
-use crate::scratch::{unique, with_store};
+use testkit::broker::{self, Consumer};
+use testkit::database::with_store;
+use testkit::services::unique;
 
 /// Facts that only one of both holds to be true.
 const DIFFERENT: &str = "select count(*) from (select id from nft_facts where standing) consumed

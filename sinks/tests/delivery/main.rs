@@ -2,11 +2,8 @@
 
 #![cfg(test)]
 
-mod broker;
 mod consumer;
 mod example;
 mod ledger;
 mod publisher;
-#[path = "../scratch/mod.rs"]
-mod scratch;
 mod tail;

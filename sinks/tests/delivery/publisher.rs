@@ -4,16 +4,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::{Consumer, Queue, Wire};
 use decoders::id::retraction_of;
 use lapin::types::{AMQPValue, FieldTable};
 use sinks::publisher::{Options, Publisher, PublisherError, State, Status, Unroutable, check};
 use sinks::store::Store;
+use testkit::broker;
+use testkit::broker::{Consumer, Queue};
+use testkit::database::with_store;
+use testkit::services::unique;
+use testkit::wire::Wire;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{broker, ledger, scratch};
+use crate::ledger;
 
 /// A publisher at work.
 pub(crate) struct Running {
@@ -58,8 +62,8 @@ pub(crate) fn options(url: &str, exchange: &str) -> Options {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transfers_arrive_once_in_order_persistent_with_the_facts_ids() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
         let ids = ledger::transfers(&store, 1, 100, 250).await;
         let mut running = Running::start(&store, options(&broker::url(), &exchange));
@@ -93,8 +97,8 @@ async fn transfers_arrive_once_in_order_persistent_with_the_facts_ids() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewound_fact_is_skipped_and_its_retraction_sent() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
         let ids = ledger::transfers(&store, 1, 100, 3).await;
         ledger::undo(&store, 1, &ids[1..]).await;
@@ -125,8 +129,8 @@ async fn a_rewound_fact_is_skipped_and_its_retraction_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_no_queue_bound_messages_stay_owed_until_one_is() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let ids = ledger::transfers(&store, 1, 100, 40).await;
         let mut running = Running::start(&store, options(&broker::url(), &exchange));
         let status = running.until("held", |status| !status.held.is_empty()).await;
@@ -159,8 +163,8 @@ async fn with_no_queue_bound_messages_stay_owed_until_one_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_chain_does_not_hold_up_another() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "eip155.137.#").await;
         ledger::transfers(&store, 1, 100, 5).await;
         let ids = ledger::transfers(&store, 137, 100, 30).await;
@@ -188,8 +192,8 @@ async fn a_held_chain_does_not_hold_up_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_cannot_be_sent_holds_up_its_own_chain_and_says_so() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
         let before = ledger::transfers(&store, 1, 100, 20).await;
         let spoilt = ledger::transfers(&store, 1, 101, 1).await;
@@ -226,8 +230,8 @@ async fn a_row_that_cannot_be_sent_holds_up_its_own_chain_and_says_so() {
 /// A newer program may write facts of kinds that this one does not know: they wait for a publisher that does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fact_of_an_unknown_kind_waits_and_is_no_transfer() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
         let before = ledger::transfers(&store, 1, 100, 3).await;
         let unknown = ledger::transfers(&store, 1, 101, 1).await;
@@ -262,8 +266,8 @@ async fn a_fact_of_an_unknown_kind_waits_and_is_no_transfer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_what_nobody_asks_for_counts_it_and_keeps_the_rest() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "*.*.mint.#").await;
         let mut wanted = Vec::new();
         for block in 0..20 {
@@ -297,8 +301,8 @@ async fn dropping_what_nobody_asks_for_counts_it_and_keeps_the_rest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_full_queue_refuses_stays_owed_until_there_is_room() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let mut limits = FieldTable::default();
         limits.insert("x-max-length".into(), AMQPValue::LongInt(10));
         limits.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
@@ -327,15 +331,15 @@ async fn what_a_full_queue_refuses_stays_owed_until_there_is_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn confirms_lost_on_the_way_make_repeats_with_the_same_ids() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
         let ids = ledger::transfers(&store, 1, 100, 500).await;
-        let wire = Wire::open().await;
-        let mut running = Running::start(&store, options(&wire.url(), &exchange));
+        let wire = Wire::to(&broker::url()).await;
+        let mut running = Running::start(&store, options(&wire.url(&broker::url()), &exchange));
         // The broker takes the message; its confirm never arrives. A process killed before it settles looks the same.
         running.until("started", |status| status.published == 500).await;
-        wire.mute();
+        wire.deafen();
         let last = ledger::transfers(&store, 1, 200, 1).await;
         let mut seen = consumer.until(last[0]).await;
         wire.cut();
@@ -364,15 +368,15 @@ async fn confirms_lost_on_the_way_make_repeats_with_the_same_ids() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_broker_is_waited_for_and_says_so() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
-        let wire = Wire::open().await;
+    with_store(1, |store| async move {
+        let exchange = unique("events");
+        let wire = Wire::to(&broker::url()).await;
         wire.cut();
-        let error = check(&options(&wire.url(), &exchange)).await.unwrap_err();
+        let error = check(&options(&wire.url(&broker::url()), &exchange)).await.unwrap_err();
         assert!(error.to_string().contains("cannot be used"), "{error}");
         assert!(!error.to_string().contains("guest:guest"), "{error}");
         let consumer = Consumer::bind(&exchange, "#").await;
-        let mut running = Running::start(&store, options(&wire.url(), &exchange));
+        let mut running = Running::start(&store, options(&wire.url(&broker::url()), &exchange));
         running
             .until("disconnected", |status| {
                 status.trouble().is_some_and(|cause| cause.contains("rabbitmq"))
@@ -393,10 +397,10 @@ async fn an_unreachable_broker_is_waited_for_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_publisher_notices_a_broker_that_goes_away() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
-        let wire = Wire::open().await;
-        let mut running = Running::start(&store, options(&wire.url(), &exchange));
+    with_store(1, |store| async move {
+        let exchange = unique("events");
+        let wire = Wire::to(&broker::url()).await;
+        let mut running = Running::start(&store, options(&wire.url(&broker::url()), &exchange));
         running.until("working", |status| status.state == State::Working).await;
         wire.cut();
         running
@@ -431,8 +435,8 @@ async fn a_wrong_password_and_a_wrong_address_are_told_without_the_password() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_publishers_do_not_send_a_chain_twice() {
-    scratch::with_store(4, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(4, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
         let first = Running::start(
             &store,
@@ -482,8 +486,8 @@ async fn two_publishers_do_not_send_a_chain_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_nothing_is_lost_and_order_holds() {
     const MESSAGES: usize = 20_000;
-    scratch::with_store(2, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(2, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
         let mut ids = Vec::new();
         for block in 0..20 {

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::Consumer;
 use decoders::block::ChainId;
 use decoders::id::retraction_of;
 use futures::{Stream, StreamExt};
 use sinks::publisher::tail::{Filter, Seen, from_broker, from_outbox};
 use sinks::publisher::{Options, Publisher, PublisherError};
+use testkit::broker;
+use testkit::broker::Consumer;
+use testkit::database::with_store;
+use testkit::services::unique;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{broker, ledger, scratch};
+use crate::ledger;
 
 /// Ids of the next `count` messages.
 async fn ids(stream: impl Stream<Item = Result<Seen, PublisherError>>, count: usize) -> Vec<Uuid> {
@@ -28,7 +31,7 @@ async fn ids(stream: impl Stream<Item = Result<Seen, PublisherError>>, count: us
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_outbox_is_read_to_its_end_in_order_and_left_as_it_is() {
-    scratch::with_store(1, |store| async move {
+    with_store(1, |store| async move {
         let mut wanted = ledger::transfers(&store, 1, 100, 1_500).await;
         wanted.extend(ledger::transfers(&store, 137, 100, 3).await);
         wanted.extend(ledger::transfers(&store, 1, 101, 2).await);
@@ -53,7 +56,7 @@ async fn the_outbox_is_read_to_its_end_in_order_and_left_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_outbox_is_filtered_by_kind_and_contract() {
-    scratch::with_store(1, |store| async move {
+    with_store(1, |store| async move {
         let transfers = ledger::transfers(&store, 1, 100, 2).await;
         let mints = ledger::mints(&store, 1, 101, 2).await;
         ledger::undo(&store, 1, &mints).await;
@@ -99,7 +102,7 @@ async fn the_outbox_is_filtered_by_kind_and_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_of_the_outbox_sees_what_is_committed_late() {
-    scratch::with_store(3, |store| async move {
+    with_store(3, |store| async move {
         let first = ledger::transfers(&store, 1, 100, 2).await;
         let stream = from_outbox(store.clone(), 0, Filter::default(), Some(Duration::from_millis(20)));
         let mut stream = Box::pin(stream);
@@ -118,8 +121,8 @@ async fn a_follower_of_the_outbox_sees_what_is_committed_late() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_is_watched_without_taking_messages_from_others() {
-    scratch::with_store(1, |store| async move {
-        let exchange = scratch::unique("events");
+    with_store(1, |store| async move {
+        let exchange = unique("events");
         let consumer = Consumer::bind(&exchange, "#").await;
         let url = broker::url();
         let filter = Filter {

@@ -1,8 +1,7 @@
 //! Real blocks: served as they were recorded, odd chains included.
 
 use std::collections::HashMap;
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -14,20 +13,14 @@ use crate::chain::serve;
 use crate::client::{Client, hex};
 use crate::recordings::everything;
 
-/// The folder of blocks, unless the variable is unset.
-fn folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("FIXTURES").map(|fixtures| PathBuf::from(fixtures).join("blocks"));
-    if folder.is_none() {
-        writeln!(std::io::stdout(), "skipped: FIXTURES is not set").expect("standard output is open");
-    }
-    folder
-}
+testkit::on_real_blocks!(
+    async fn every_block_is_served_as_it_was_recorded,
+    async fn odd_chains_survive_being_recorded_and_branched,
+);
 
 /// A block file as it is, read by other means than the product's.
-fn verbatim(chain_id: u64, number: u64) -> Value {
-    let path = folder()
-        .expect("called by tests that have the folder")
-        .join(format!("{chain_id}-{number}.json.gz"));
+fn verbatim(folder: &Path, chain_id: u64, number: u64) -> Value {
+    let path = folder.join(format!("{chain_id}-{number}.json.gz"));
     let file = std::fs::File::open(path).expect("the file is there");
     let text = std::io::read_to_string(flate2::read::GzDecoder::new(file)).expect("the file is gzip");
     serde_json::from_str(&text).expect("the file is JSON")
@@ -37,9 +30,8 @@ fn receipts_of(block: &Block) -> usize {
     block.receipts.iter().filter(|receipt| !receipt.is_absent()).count()
 }
 
-#[tokio::test]
-async fn every_block_is_served_as_it_was_recorded() {
-    let Some(folder) = folder() else { return };
+async fn every_block_is_served_as_it_was_recorded(folder: &Path) {
+    let folder = folder.join("blocks");
     let mut blocks = 0;
     for Recorded {
         chain_id,
@@ -63,14 +55,14 @@ async fn every_block_is_served_as_it_was_recorded() {
         let client = Client::new(&server.http_url());
         for block in ledger.range(0, u64::MAX) {
             blocks += 1;
-            assert_block(&client, chain_id, &block).await;
+            assert_block(&client, &folder, chain_id, &block).await;
         }
     }
     assert_eq!(blocks, std::fs::read_dir(folder).unwrap().count());
 }
 
-async fn assert_block(client: &Client, chain_id: u64, block: &Arc<Block>) {
-    let mut file = verbatim(chain_id, block.number);
+async fn assert_block(client: &Client, folder: &Path, chain_id: u64, block: &Arc<Block>) {
+    let mut file = verbatim(folder, chain_id, block.number);
     let receipts = file["receipts"].as_array_mut().expect("receipts are a list");
     for log in receipts
         .iter_mut()
@@ -106,9 +98,8 @@ fn lower(log: &mut Value) {
         .remove("blockTimestamp");
 }
 
-#[tokio::test]
-async fn odd_chains_survive_being_recorded_and_branched() {
-    let Some(folder) = folder() else { return };
+async fn odd_chains_survive_being_recorded_and_branched(folder: &Path) {
+    let folder = folder.join("blocks");
     let chains: HashMap<u64, Recorded> = recording::open_folder(&folder)
         .unwrap()
         .into_iter()

@@ -1,5 +1,7 @@
 //! The endpoint as its clients see it, over real HTTP and WebSocket connections.
 
+#![cfg(test)]
+
 mod chain;
 mod client;
 mod command;

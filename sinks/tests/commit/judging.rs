@@ -1,0 +1,143 @@
+//! Sales classified again after the rules changed: all of them once, and none when nothing changed.
+
+use sinks::commit::{Move, apply};
+use sinks::digest::digest;
+use sinks::projections::wash::{WASH_VERSION, recompute};
+use sinks::store::Store;
+use testkit::database::with_store;
+use uuid::Uuid;
+
+use crate::world::{CHAIN, World};
+
+async fn run(store: &Store, statement: &'static str) -> u64 {
+    sqlx::query(statement)
+        .execute(&store.pool)
+        .await
+        .unwrap()
+        .rows_affected()
+}
+
+/// What another version decided for every sale but some.
+async fn overrule(store: &Store) -> u64 {
+    run(
+        store,
+        "update catalog_service.sale_facts set wash_flags = '{overruled}', wash_version = 0 where log_index <> 81",
+    )
+    .await
+}
+
+async fn overruled(store: &Store) -> i64 {
+    sqlx::query_scalar("select count(*) from catalog_service.sale_facts where wash_flags = '{overruled}'")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap()
+}
+
+/// Version and last sale of what is kept of the chain.
+async fn progress(store: &Store) -> Option<(i32, Uuid)> {
+    sqlx::query_as("select version, judged_to from indexer_service.wash_progress where chain_id = 'eip155:1'")
+        .fetch_optional(&store.pool)
+        .await
+        .unwrap()
+}
+
+async fn judge_all(store: &Store) -> u64 {
+    let mut judged = 0;
+    while let Some(sales) = recompute(store, CHAIN).await.unwrap() {
+        judged += sales;
+    }
+    judged
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sales_judged_by_other_rules_are_judged_again_and_others_not_even_read() {
+    with_store(1, |store| async move {
+        let world = World::new(13, 30);
+        apply(&store, &world.facts(0..=29), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        let expected = digest(&store, CHAIN).await.unwrap();
+        let outdated = overrule(&store).await;
+        assert!(outdated > 0);
+        assert_eq!(judge_all(&store).await, outdated);
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
+        assert_eq!(progress(&store).await, Some((WASH_VERSION, Uuid::max())));
+
+        // Written behind its back, and so not seen: a chain that is up to date is not looked through.
+        overrule(&store).await;
+        assert_eq!(recompute(&store, CHAIN).await.unwrap(), None);
+        assert_eq!(overruled(&store).await, outdated.cast_signed());
+
+        run(&store, "update indexer_service.wash_progress set version = version - 1").await;
+        assert_eq!(judge_all(&store).await, outdated);
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_sales_than_fit_one_transaction_are_judged_in_several_and_a_stop_between_them_loses_nothing() {
+    with_store(1, |store| async move {
+        let world = World::new(13, 30);
+        apply(&store, &world.facts(0..=29), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        // Copies of one sale in blocks far above, each honest beside the others.
+        let copies = run(
+            &store,
+            "insert into catalog_service.sale_facts
+             select s.chain_id, ('01000000-0000-8000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, s.contract, null, null, s.standard,
+                    s.quantity, s.marketplace_id, s.version, s.side, s.seller,
+                    '0x00000000000000000000000000000000000000fe', s.maker, s.taker_raw, s.aggregator, s.currency_address,
+                    s.price_raw, s.price_allocation, s.seller_net_raw, s.fee_recipients, s.fee_amounts, s.fee_kinds, s.order_hash,
+                    s.bundle_id, s.bundle_size, s.flags, '{}', 1, s.tx_hash, s.block_number, s.block_hash, s.block_time,
+                    s.log_index, s.item
+             from (select * from catalog_service.sale_facts order by id limit 1) s, generate_series(1, 4500) n",
+        )
+        .await;
+        assert_eq!(copies, 4_500);
+        let expected = digest(&store, CHAIN).await.unwrap();
+        let outdated = overrule(&store).await;
+        let first = recompute(&store, CHAIN).await.unwrap().unwrap();
+        assert!(first > 0 && first < outdated, "{first} of {outdated}");
+        let (_, judged_to) = progress(&store).await.unwrap();
+        assert!(judged_to < Uuid::max());
+        assert_eq!(overruled(&store).await, (outdated - first).cast_signed());
+
+        // The next process goes on there, and what was applied meanwhile is classified already.
+        assert_eq!(judge_all(&store).await, outdated - first);
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_judges_by_other_rules_than_the_last_makes_all_be_looked_at_again() {
+    with_store(1, |store| async move {
+        let world = World::new(13, 30);
+        let span = |range| world.facts(range);
+        apply(&store, &span(0..=9), Move::Backfill { branch: 0 }).await.unwrap();
+        judge_all(&store).await;
+        apply(&store, &span(10..=19), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        assert_eq!(progress(&store).await, Some((WASH_VERSION, Uuid::max())));
+
+        // A newer release was done with the chain when this one, still running, adds sales.
+        run(&store, "update indexer_service.wash_progress set version = version + 1").await;
+        apply(&store, &span(20..=29), Move::Backfill { branch: 0 })
+            .await
+            .unwrap();
+        assert_eq!(progress(&store).await, None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_without_sales_is_judged_at_once() {
+    with_store(1, |store| async move {
+        assert_eq!(recompute(&store, CHAIN).await.unwrap(), Some(0));
+        assert_eq!(recompute(&store, CHAIN).await.unwrap(), None);
+    })
+    .await;
+}

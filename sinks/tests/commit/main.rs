@@ -1,0 +1,21 @@
+//! The write path on a real PostgreSQL: the schema, what a commit does and refuses, and the laws that hold whatever it is given.
+#![cfg(test)]
+
+mod cohorts;
+mod commit;
+mod currency;
+mod depth;
+mod judging;
+mod laws;
+mod leftovers;
+mod market;
+mod open;
+mod proxies;
+mod reference_model;
+mod replay;
+mod retries;
+mod schema;
+mod statements;
+mod suspicion;
+mod trade;
+mod world;

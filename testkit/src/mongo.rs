@@ -1,0 +1,33 @@
+//! A MongoDB database of one test.
+
+use crate::database::finally;
+use crate::services::{service, unique};
+
+/// A MongoDB database.
+pub struct MongoDatabase {
+    /// URL of the server.
+    pub url: String,
+    /// Name of the database.
+    pub name: String,
+}
+
+impl MongoDatabase {
+    /// Names the database; MongoDB makes it when something is written.
+    #[expect(clippy::new_without_default, reason = "the name is a new one each time")]
+    pub fn new() -> MongoDatabase {
+        MongoDatabase {
+            url: service("TEST_MONGODB_URL"),
+            name: unique("test"),
+        }
+    }
+}
+
+impl Drop for MongoDatabase {
+    fn drop(&mut self) {
+        let (url, name) = (self.url.clone(), self.name.clone());
+        finally(async move {
+            let client = mongodb::Client::with_uri_str(url).await.unwrap();
+            client.database(&name).drop().await.unwrap();
+        });
+    }
+}
