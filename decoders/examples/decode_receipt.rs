@@ -3,8 +3,8 @@
 //! `cargo run -p decoders --example decode_receipt -- eip155:31337 decoders/examples/sale.receipt.json decoders/examples/sale.transaction.json`
 //!
 //! The files hold the results of `eth_getTransactionReceipt` and `eth_getTransactionByHash`, such as `cast receipt --json` and
-//! `cast tx --json` print. Without the transaction a sale is decoded as far as its logs show: a buyer behind a router is then
-//! known by the router's address, and the flags of the sale state it.
+//! `cast tx --json` print. Without the transaction a sale is decoded as far as its logs show; of a buyer behind a router they may
+//! show the router alone.
 
 use std::error::Error;
 use std::io::Write;

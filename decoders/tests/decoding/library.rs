@@ -28,18 +28,16 @@ transfer of 7 erc1155 0x5fc8d32690cc91d4c39d9d3abcbd16989f875707 8
   from 0x9ef6c02fb2ecc446146e05f1ff687a788a8bf76d to 0x08a2de6f3528319123b25935c92888b16db8913e
 sale of 7 0x5fc8d32690cc91d4c39d9d3abcbd16989f875707 8 on seaport
   seller 0x9ef6c02fb2ecc446146e05f1ff687a788a8bf76d buyer 0x08a2de6f3528319123b25935c92888b16db8913e
+  price 2393059090909090910 of currency 0x0000000000000000000000000000000000000000
+  royalty fee 59826477272727273 to 0x70997970c51812dc3a010c7d01b50e0d17dc79c8
 ";
 
 #[test]
 fn the_example_decodes_a_receipt() {
-    let bare = decode_receipt(&["sale.receipt.json"]);
-    let whole = decode_receipt(&["sale.receipt.json", "sale.transaction.json"]);
-    for printed in [&bare, &whole] {
-        assert!(printed.starts_with(EXPECTED), "{printed}");
-        assert!(
-            printed.contains("  price 2393059090909090910 of currency 0x0000000000000000000000000000000000000000\n"),
-            "{printed}"
-        );
-    }
-    assert_ne!(bare, whole, "the flags state whether the transaction was known");
+    assert_eq!(decode_receipt(&["sale.receipt.json"]), EXPECTED);
+    // The buyer called the market, so the transaction adds nothing here.
+    assert_eq!(
+        decode_receipt(&["sale.receipt.json", "sale.transaction.json"]),
+        EXPECTED
+    );
 }
