@@ -19,6 +19,7 @@ pub mod log_reader;
 pub mod pass;
 pub mod protocols;
 mod roster;
+mod signatures;
 pub mod transaction;
 
 mod markets;

@@ -220,6 +220,11 @@ pub(crate) fn claimants(chain: ChainId, log: &Log) -> Vec<&'static str> {
         .collect()
 }
 
+/// What all decoders know of contracts.
+pub(crate) fn known() -> &'static Roster {
+    &DISPATCH.roster
+}
+
 /// Whether some decoder claims `log`.
 pub fn is_claimed(chain: ChainId, log: &Log) -> bool {
     DISPATCH.claims_on(chain, log) != 0
@@ -313,6 +318,11 @@ fn roster(decoders: &[Decoder]) -> Roster {
         listed: claimed.chain(factories).flatten().copied().collect(),
         routers: routers.chain(ROUTERS).copied().collect(),
         holders: decoders.iter().flat_map(|decoder| decoder.holders).copied().collect(),
+        ranges: decoders
+            .iter()
+            .filter(|decoder| decoder.ranges)
+            .map(|decoder| decoder.name)
+            .collect(),
         inner_calls: decoders.iter().filter_map(|decoder| decoder.inner_call).collect(),
     }
 }
