@@ -23,6 +23,8 @@ pub struct Decoder {
     pub routers: &'static [Address],
     /// Contracts that hold tokens in their own right: no owner is looked for behind them.
     pub holders: &'static [Address],
+    /// Contracts that buy and sell for many in their own name: that one of them trades a token again and again shows nothing of anybody.
+    pub intermediaries: &'static [Address],
     /// Whether its transfers are the tokens of ranges, created together: no one sells in that transaction, and a range may hold a hundred
     /// thousand tokens, so sales do not look for theirs among them.
     pub ranges: bool,
@@ -57,6 +59,7 @@ impl Decoder {
         factories: &[],
         routers: &[],
         holders: &[],
+        intermediaries: &[],
         ranges: false,
         inner_call: None,
         decode: |_, _| {},

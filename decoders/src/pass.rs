@@ -242,6 +242,11 @@ pub fn sources() -> &'static [&'static str] {
     &DISPATCH.sources
 }
 
+/// The contracts that trade for many in their own name, whichever protocol they are of.
+pub fn intermediaries() -> impl Iterator<Item = &'static Address> {
+    DECODERS.iter().flat_map(|decoder| decoder.intermediaries)
+}
+
 static DISPATCH: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(DECODERS));
 
 /// The claims of all decoders, laid out for one lookup per log.

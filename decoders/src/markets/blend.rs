@@ -47,6 +47,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, NONCE_INCREMENTED, 2),
     ],
     holders: &[BLEND],
+    intermediaries: &[BLEND],
     decode,
     ..Decoder::NONE
 };
