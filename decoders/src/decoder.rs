@@ -23,6 +23,11 @@ pub struct Decoder {
     pub routers: &'static [Address],
     /// Contracts that hold tokens in their own right: no owner is looked for behind them.
     pub holders: &'static [Address],
+    /// Contracts that buy and sell for many in their own name: that one of them trades a token again and again shows nothing of anybody.
+    pub intermediaries: &'static [Address],
+    /// Whether its transfers are the tokens of ranges, created together: no one sells in that transaction, and a range may hold a hundred
+    /// thousand tokens, so sales do not look for theirs among them.
+    pub ranges: bool,
     /// Finds the call to a token that the calldata of the protocol's own contracts spells.
     pub inner_call: Option<fn(&Envelope) -> Option<InnerCall>>,
     /// Appends what the transaction's claimed logs decode to. Called only when there are some.
@@ -54,6 +59,8 @@ impl Decoder {
         factories: &[],
         routers: &[],
         holders: &[],
+        intermediaries: &[],
+        ranges: false,
         inner_call: None,
         decode: |_, _| {},
     };

@@ -227,7 +227,11 @@ impl Events {
 
     /// What moved in `transaction` so far: tokens as the decoders before this one emitted them, and payments.
     pub(crate) fn transfer_index(&self, transaction: &Transaction<'_>) -> TransferIndex {
-        TransferIndex::of(transaction.logs, &self.facts.transfers[self.first.transfers..])
+        TransferIndex::of(
+            transaction.roster,
+            transaction.logs,
+            &self.facts.transfers[self.first.transfers..],
+        )
     }
 
     /// Closes `log` with what its decoder found: accepted, accepted with a warning, or refused. What was emitted although a question

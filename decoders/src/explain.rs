@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use crate::block::{Answer, Answers, Envelope, Log, Span};
 use crate::fact::{FactKind as _, Facts, Kind, PriceAllocation, Sale, Side, flag};
 use crate::log_reader::WORD_BYTES;
-use crate::pass::claimants;
+use crate::pass::{claimants, known};
 use crate::trade::transfer_index::{Movement, TransferIndex};
 
 /// Signatures of the events that decoders claim, and of those often seen beside them.
@@ -76,7 +76,7 @@ pub fn explain(span: &Span, facts: &Facts, tx_hash: B256) -> Explanation {
         decoders: claimants(span.chain, log),
     };
     let own = facts.transfers.iter().filter(|transfer| transfer.tx_hash == tx_hash);
-    let transfers = TransferIndex::of(&logs, &own.cloned().collect::<Vec<_>>());
+    let transfers = TransferIndex::of(known(), &logs, &own.cloned().collect::<Vec<_>>());
     let sales = facts.sales.iter().filter(|sale| sale.tx_hash == tx_hash);
     let explained = sales.map(|sale| {
         let evidence = Evidence {

@@ -19,10 +19,11 @@ pub mod log_reader;
 pub mod pass;
 pub mod protocols;
 mod roster;
+mod signatures;
 pub mod transaction;
 
 mod markets;
 mod tokens;
 mod trade;
 
-pub use pass::{Wants, decode, decode_pieces, is_claimed, sources, topics, wants};
+pub use pass::{Wants, decode, decode_pieces, intermediaries, is_claimed, sources, topics, wants};

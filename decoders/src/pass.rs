@@ -215,6 +215,11 @@ pub(crate) fn claimants(chain: ChainId, log: &Log) -> Vec<&'static str> {
         .collect()
 }
 
+/// What all decoders know of contracts.
+pub(crate) fn known() -> &'static Roster {
+    &DISPATCH.roster
+}
+
 /// Whether some decoder claims `log`.
 pub fn is_claimed(chain: ChainId, log: &Log) -> bool {
     DISPATCH.claims_on(chain, log) != 0
@@ -230,6 +235,11 @@ pub fn topics() -> Vec<B256> {
 /// The names of the decoders, sorted: the coverage sources of what [`decode`] returns.
 pub fn sources() -> &'static [&'static str] {
     &DISPATCH.sources
+}
+
+/// The contracts that trade for many in their own name, whichever protocol they are of.
+pub fn intermediaries() -> impl Iterator<Item = &'static Address> {
+    DECODERS.iter().flat_map(|decoder| decoder.intermediaries)
 }
 
 static DISPATCH: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(DECODERS));
@@ -308,6 +318,11 @@ fn roster(decoders: &[Decoder]) -> Roster {
         listed: claimed.chain(factories).flatten().copied().collect(),
         routers: routers.chain(ROUTERS).copied().collect(),
         holders: decoders.iter().flat_map(|decoder| decoder.holders).copied().collect(),
+        ranges: decoders
+            .iter()
+            .filter(|decoder| decoder.ranges)
+            .map(|decoder| decoder.name)
+            .collect(),
         inner_calls: decoders.iter().filter_map(|decoder| decoder.inner_call).collect(),
     }
 }

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, address};
 use crate::decoder::Decoder;
 use crate::markets::{
     baazaar, benddao, blend, blur, clock_auction, cryptopunks_market, element, foundation, looksrare, manifold, nftx,
-    nouns, payment_processor, rarible, seaport, sudoswap, superrare, treasure, wyvern, x2y2, zeroex, zora,
+    nouns_auction, payment_processor, rarible, seaport, sudoswap, superrare, treasure, wyvern, x2y2, zeroex, zora,
 };
 use crate::tokens::{cryptopunks, erc721, erc721_legacy, erc1155, erc2309};
 use crate::transaction::DecoderSet;
@@ -40,7 +40,7 @@ pub const DECODERS: &[Decoder] = &[
     nftx::DECODER,
     manifold::DECODER,
     benddao::DECODER,
-    nouns::DECODER,
+    nouns_auction::DECODER,
     clock_auction::DECODER,
     baazaar::DECODER,
 ];

@@ -24,6 +24,8 @@ pub(crate) struct Roster {
     pub(crate) routers: FxHashSet<Address>,
     /// Those that hold tokens in their own right.
     pub(crate) holders: FxHashSet<Address>,
+    /// The decoders, by name, whose transfers are those of ranges.
+    pub(crate) ranges: Vec<&'static str>,
     /// How calldata is read that spells a call to another contract.
     pub(crate) inner_calls: Vec<fn(&Envelope) -> Option<InnerCall>>,
 }
@@ -42,6 +44,11 @@ impl Roster {
     /// Whether `contract` is known to hold tokens in its own right.
     pub(crate) fn is_holder(&self, contract: &Address) -> bool {
         self.holders.contains(contract)
+    }
+
+    /// Whether the decoder named `source` emits the tokens of ranges.
+    pub(crate) fn emits_ranges(&self, source: &str) -> bool {
+        self.ranges.contains(&source)
     }
 
     /// The call to a token that the calldata spells, by any protocol that reads it.

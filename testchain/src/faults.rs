@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::limits::Limits;
 use crate::quirks::Quirk;
-use crate::server::limits::Limits;
 
 /// How an endpoint behaves now. Rates are probabilities from 0 to 1; the default is a faultless endpoint without limits.
 #[derive(Clone, Debug)]

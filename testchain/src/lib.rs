@@ -4,10 +4,13 @@
 //! the product's decoders.
 
 pub mod block;
+mod encode;
 pub mod faults;
 pub mod ledger;
+pub mod limits;
 pub mod playback;
 pub mod quirks;
 pub mod recording;
+mod refusal;
 pub mod server;
 pub mod simulation;

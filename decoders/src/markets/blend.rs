@@ -6,18 +6,23 @@
 
 use std::ops::Range;
 
-use alloy_primitives::{Address, B256, U256, b256};
+use alloy_primitives::{Address, B256, U256, address, b256};
 
 use crate::block::Log;
 use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
-use crate::fact::{FeeKind, PriceAllocation, Side, flag};
+use crate::fact::{Closing, FeeKind, Nonces, PriceAllocation, Side, flag};
 use crate::log_reader::{DecodeError, Reader, uint};
-use crate::markets::blur::{BLEND, NONCE_INCREMENTED, POOL, nonce_incremented};
+use crate::trade::orders::revoked;
 use crate::trade::transfer_index::{Payment, TransferIndex};
 use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
+
+/// Ether deposited for bids, one unit per wei.
+pub(crate) const POOL: Address = address!("0000000000a39bb272e79075ade125fd351887ac");
+/// The lending contract.
+pub(crate) const BLEND: Address = address!("29469395eaf6f95920e59f858042f0e28d98a20b");
 
 const CONTRACTS: &[(u64, Address)] = &[(chains::ETHEREUM, BLEND)];
 const MARKET: Market = Market {
@@ -30,6 +35,9 @@ const BUY_LOCKED: B256 = b256!("7ffb5bd9cdc79a6f9bc6e00c82f43836e0afbb204d479720
 /// `LoanOfferTaken(bytes32,uint256,address,address,address,uint256,uint256,uint256,uint256)`.
 const LOAN_OFFER_TAKEN: B256 = b256!("06a333c2d6fe967ca967f7a35be2eb45e8caeb6cf05e16f55d42b91b5fe31255");
 
+/// `NonceIncremented(address,uint256)`, of this contract and of the exchanges that sell out of its loans.
+pub(crate) const NONCE_INCREMENTED: B256 = b256!("a82a649bbd060c9099cd7b7326e2b0dc9e9af0836480e0f849dc9eaa79710b3b");
+
 /// The contract on Ethereum. New loans are seen only to distinguish what a buyer spends from what the buyer borrows.
 pub(crate) const DECODER: Decoder = Decoder {
     name: "blend",
@@ -39,6 +47,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, NONCE_INCREMENTED, 2),
     ],
     holders: &[BLEND],
+    intermediaries: &[BLEND],
     decode,
     ..Decoder::NONE
 };
@@ -64,6 +73,15 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
         });
         events.settle(log, verdict);
     }
+}
+
+/// A raised nonce ends the orders signed under the ones before.
+pub(crate) fn nonce_incremented(market: Market, log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
+    let mut reader = Reader::new(log);
+    let [nonce] = reader.head()?;
+    let below = Nonces::Below(uint(nonce));
+    let closing = revoked(market, log, reader.topic_address(1), below);
+    Ok((closing, reader.warning()))
 }
 
 /// One `BuyLocked`, with what follows it.

@@ -10,21 +10,16 @@ use crate::block::Log;
 use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
-use crate::fact::{Closing, FeeKind, Nonces, Side, flag, reason};
+use crate::fact::{Closing, FeeKind, Side, flag, reason};
 use crate::log_reader::{DecodeError, Reader, Tuple, Word, share, sum, uint};
-use crate::markets::blend::Loan;
-use crate::trade::orders::{Key, LogOutcome, canceled, filled_by, revoked};
+use crate::markets::blend::{BLEND, Loan, NONCE_INCREMENTED, POOL, nonce_incremented};
+use crate::trade::orders::{Key, LogOutcome, canceled, filled_by};
 use crate::trade::transfer_index::{Movement, TransferIndex};
 use crate::trade::{Flags, LineItem, Market, Trade};
 use crate::transaction::Transaction;
 
 const V1: &[(u64, Address)] = &[(chains::ETHEREUM, address!("000000000000ad05ccc4f10045630fb830b95127"))];
 const V2: &[(u64, Address)] = &[(chains::ETHEREUM, address!("b2ecfe4e4d61f8790bbb9de2d1259b9e2410cea5"))];
-
-/// Ether deposited for bids, one unit per wei.
-pub(crate) const POOL: Address = address!("0000000000a39bb272e79075ade125fd351887ac");
-/// Blur's lending contract.
-pub(crate) const BLEND: Address = address!("29469395eaf6f95920e59f858042f0e28d98a20b");
 
 const LISTING_POLICIES: [Address; 2] = [
     address!("00000000006411739da1c40b106f8511de5d1fac"),
@@ -46,8 +41,6 @@ const PACKED_MAKER_FEE: B256 = b256!("7dc5c0699ac8dd5250cbe368a2fc3b4a2daadb120a
 const ORDER_CANCELLED: B256 = b256!("5152abf959f6564662358c2e52b702259b78bac5ee7842a0f01937e670efcc7d");
 /// v2 `CancelTrade(address,bytes32,uint256,uint256)`.
 const CANCEL_TRADE: B256 = b256!("f4092a7c54e135dc5f273d6675327b7b7838392537d2f7b63f7acbec8c7cd296");
-/// `NonceIncremented(address,uint256)`, of both versions and of Blend.
-pub(crate) const NONCE_INCREMENTED: B256 = b256!("a82a649bbd060c9099cd7b7326e2b0dc9e9af0836480e0f849dc9eaa79710b3b");
 
 /// Rates are basis points.
 const WHOLE: u64 = 10_000;
@@ -155,15 +148,6 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError>
         ("v1", hash)
     };
     let closing = canceled(market(version), log, Key::hash(B256::from(*hash)));
-    Ok((closing, reader.warning()))
-}
-
-/// A raised nonce ends the orders signed under the ones before.
-pub(crate) fn nonce_incremented(market: Market, log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
-    let mut reader = Reader::new(log);
-    let [nonce] = reader.head()?;
-    let below = Nonces::Below(uint(nonce));
-    let closing = revoked(market, log, reader.topic_address(1), below);
     Ok((closing, reader.warning()))
 }
 

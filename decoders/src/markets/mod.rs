@@ -11,7 +11,7 @@ pub(crate) mod foundation;
 pub(crate) mod looksrare;
 pub(crate) mod manifold;
 pub(crate) mod nftx;
-pub(crate) mod nouns;
+pub(crate) mod nouns_auction;
 pub(crate) mod payment_processor;
 pub(crate) mod rarible;
 pub(crate) mod seaport;

@@ -17,7 +17,7 @@ use crate::decoder::{Claim, Decoder};
 use crate::events::{Events, Item, Parties};
 use crate::fact::{Standard, reason};
 use crate::log_reader::{DecodeError, Reader, uint};
-use crate::tokens::erc721::TRANSFER;
+use crate::signatures::TRANSFER;
 use crate::transaction::Transaction;
 
 const CONTRACTS: &[(u64, Address)] = &[

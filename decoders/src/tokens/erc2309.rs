@@ -12,7 +12,7 @@ use crate::decoder::{Claim, Decoder};
 use crate::events::{Events, Item, Parties};
 use crate::fact::{Standard, reason};
 use crate::log_reader::{DecodeError, Reader, uint};
-use crate::tokens::erc721::TRANSFER;
+use crate::signatures::TRANSFER;
 use crate::transaction::Transaction;
 
 /// `ConsecutiveTransfer(uint256,uint256,address,address)`.
@@ -27,6 +27,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::any(CONSECUTIVE_TRANSFER, 2),
         Claim::any(CONSECUTIVE_TRANSFER, 1),
     ],
+    ranges: true,
     decode,
     ..Decoder::NONE
 };

@@ -4,17 +4,13 @@
 //! ERC-20 shares the signature, and with it the hash. The number of topics distinguishes them: four are an ERC-721 transfer,
 //! three with a data word are an ERC-20 one and of no concern here. What is neither is a fault.
 
-use alloy_primitives::{B256, b256};
-
 use crate::block::Log;
 use crate::decoder::{Claim, Decoder};
 use crate::events::{Events, Item, Parties};
 use crate::fact::{Standard, reason};
 use crate::log_reader::{DecodeError, Reader};
+use crate::signatures::TRANSFER;
 use crate::transaction::Transaction;
-
-/// `Transfer(address,address,uint256)`.
-pub(crate) const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 
 /// ERC-721 with every argument indexed.
 pub(crate) const DECODER: Decoder = Decoder {

@@ -15,7 +15,7 @@ use crate::decoder::{Claim, Decoder};
 use crate::events::{Events, Item, Parties};
 use crate::fact::Standard;
 use crate::log_reader::{DecodeError, Reader, Tuple, uint};
-use crate::tokens::erc721::TRANSFER;
+use crate::signatures::TRANSFER;
 use crate::transaction::Transaction;
 
 /// `transferFrom(address,address,uint256)`, which ERC-20 has as well.

@@ -9,7 +9,8 @@ use smallvec::SmallVec;
 use crate::block::Log;
 use crate::fact::{Standard, Transfer};
 use crate::log_reader::Reader;
-use crate::tokens::erc721::TRANSFER;
+use crate::roster::Roster;
+use crate::signatures::TRANSFER;
 
 /// One token transferred.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +51,11 @@ pub(crate) struct TransferIndex {
 impl TransferIndex {
     /// The transfer index of a transaction's logs and of the transfers decoded from them.
     ///
-    /// Ranges (ERC-2309) are left out: no one sells in the transaction that creates a collection, and a range may hold a
-    /// hundred thousand tokens. Transfers of nothing are left out too: anybody can emit them in anybody's name.
-    pub(crate) fn of(logs: &[Log], transfers: &[Transfer]) -> Self {
-        let single = transfers.iter().filter(|transfer| transfer.source != "erc2309");
+    /// Ranges are left out ([`Decoder::ranges`](crate::decoder::Decoder)). Transfers of nothing are left out too: anybody can emit them in anybody's name.
+    pub(crate) fn of(roster: &Roster, logs: &[Log], transfers: &[Transfer]) -> Self {
+        let single = transfers
+            .iter()
+            .filter(|transfer| !roster.emits_ranges(transfer.source));
         let mut movements: Vec<Movement> = single.map(Movement::of).collect();
         movements.sort_by_key(|movement| movement.log_index);
         let mut transfers_of: FxHashMap<(Address, U256), SmallVec<[usize; 2]>> = FxHashMap::default();

@@ -5,11 +5,11 @@ use testchain::server::Server;
 use testchain::simulation::Settings;
 
 use crate::harness::chain::Chain;
-use crate::harness::patience::eventually;
 use crate::harness::program::{Process, Program, Setup};
 use crate::outages::readiness;
-use crate::wire::Wire;
 use testkit::database::Database;
+use testkit::patience::eventually;
+use testkit::wire::Wire;
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;

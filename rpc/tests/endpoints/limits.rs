@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use decoders::block::{ChainId, Proof};
 use rpc::{EndpointState, Pool};
 use testchain::faults::Failure;
-use testchain::server::limits::Wording;
+use testchain::limits::Wording;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, health, nft, options, reference};

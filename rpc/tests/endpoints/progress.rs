@@ -10,7 +10,7 @@ use rpc::{EndpointState, Filter, Pool};
 use testchain::block::Block;
 use testchain::faults::{Failure, Faults, Settings as FaultSettings};
 use testchain::ledger::{Finality, Ledger};
-use testchain::server::limits::{BatchRefusal, Wording};
+use testchain::limits::{BatchRefusal, Wording};
 use testchain::server::serve;
 
 use crate::world::{LOOPBACK, World, health, nft, reference};

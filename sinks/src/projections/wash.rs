@@ -3,7 +3,7 @@
 //! - `same_party`: buyer and seller are one.
 //! - `round_trip`: the token was also sold the other way round between the two.
 //! - `repeated`: the same buyer bought, or the same seller sold, the same single-owner token at least three times. Purchases
-//!   from and by Blend, which takes tokens for many, do not count as the buyer's.
+//!   from and by contracts that trade for many in their own name do not count as the buyer's.
 //! - `price_outlier`: a sale without any fee, at a unit price above ten times the median of those before it: the last thirty, and
 //!   at least ten, single sales of the collection in the same currency whose price is stated. The median of an even number is the
 //!   lower one of the middle two.
@@ -102,10 +102,12 @@ pub async fn recompute(store: &Store, chain: ChainId) -> Result<Option<u64>, Sin
 }
 
 async fn judge(db: &mut PgConnection, chain: &str, sales: &[Uuid]) -> Result<(), SinkError> {
+    let intermediaries: Vec<String> = decoders::intermediaries().map(address_text).collect();
     sqlx::query(JUDGE)
         .bind(chain)
         .bind(sales)
         .bind(WASH_VERSION)
+        .bind(intermediaries)
         .execute(db)
         .await?;
     Ok(())
@@ -263,10 +265,10 @@ const JUDGE: &str = "with other_rules as (
                     select from catalog_service.sale_facts o
                     where o.chain_id = $1 and o.token = s.token and o.seller = s.seller and o.standard <> 'erc1155' limit 3
                 ) sold) = 3
-                or known.buyer and not blend.trades and (select count(*) from (
+                or known.buyer and not intermediary.trades and (select count(*) from (
                     select from catalog_service.sale_facts o
                     where o.chain_id = $1 and o.token = s.token and o.buyer = s.buyer and o.standard <> 'erc1155'
-                      and o.seller <> '0x29469395eaf6f95920e59f858042f0e28d98a20b' limit 3
+                      and o.seller <> all($4) limit 3
                 ) bought) = 3
             ) then 'repeated' end,
             case when s.token is not null and s.bundle_size = 1 and not 0 < any(s.fee_amounts)
@@ -287,8 +289,8 @@ const JUDGE: &str = "with other_rules as (
                    s.buyer <> '0x0000000000000000000000000000000000000000' as buyer
         ) known
         cross join lateral (
-            select '0x29469395eaf6f95920e59f858042f0e28d98a20b' in (s.seller, s.buyer) as trades
-        ) blend
+            select s.seller = any($4) or s.buyer = any($4) as trades
+        ) intermediary
         where s.chain_id = $1 and s.id = any($2)
     )
     update catalog_service.sale_facts s set wash_flags = j.flags, wash_version = $3

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
-use super::{Recorded, RecordingError, parse_block};
+use super::error::RecordingError;
+use super::file::Recorded;
+use super::json;
 use crate::block::Block;
 
 /// Reads every block of a folder, sorted into one recording per chain, chains ascending. Other files are passed over.
@@ -28,7 +30,7 @@ pub fn open_folder(folder: &Path) -> Result<Vec<Recorded>, RecordingError> {
         let file = File::open(&path).map_err(at(&path))?;
         let mut text = String::new();
         GzDecoder::new(file).read_to_string(&mut text).map_err(at(&path))?;
-        let block = parse_block(&text).map_err(|source| RecordingError::Block {
+        let block = json::entry(&text).map_err(|source| RecordingError::Block {
             number,
             source: Box::new(source),
         })?;

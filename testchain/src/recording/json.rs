@@ -6,8 +6,23 @@ use alloy_primitives::{Address, B256, Bloom, Bytes, U64, U256};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::RecordingError;
+use super::error::RecordingError;
 use crate::block::{Block, Header, Log, Receipt, Transaction};
+
+/// A block and its receipts as recordings and fixtures hold them.
+#[derive(serde::Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow)]
+    block: &'a RawValue,
+    #[serde(borrow)]
+    receipts: Vec<&'a RawValue>,
+}
+
+/// Reads a block and its receipts.
+pub(crate) fn entry(entry: &str) -> Result<Block, RecordingError> {
+    let entry: Entry<'_> = serde_json::from_str(entry)?;
+    block(entry.block, &entry.receipts)
+}
 
 /// A JSON object with its fields in the order they came in, unread.
 #[derive(Debug)]

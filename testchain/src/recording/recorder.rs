@@ -11,10 +11,11 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::client::{Answer, Ask, Client, height};
+use super::error::RecordingError;
+use super::file::Writer;
 use super::json::{self, Object};
-use super::{RecordingError, Writer};
 use crate::block::{Block, Log};
-use crate::server::encode;
+use crate::encode;
 
 /// Blocks asked for at once.
 const BATCH: u64 = 16;

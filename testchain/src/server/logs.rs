@@ -6,12 +6,12 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bloom, BloomInput};
 use serde::Deserialize;
 
-use super::Refusal;
-use super::encode::{self, Place};
 use super::request::BlockId;
 use super::view::View;
 use crate::block::{Block, Log};
+use crate::encode::{self, Place};
 use crate::faults::Settings;
+use crate::refusal::Refusal;
 
 /// The filter object of `eth_getLogs`.
 #[derive(Debug, Default, Deserialize)]

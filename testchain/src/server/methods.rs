@@ -7,15 +7,18 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{BatchRefusal, WholeRefusal};
+use super::counters::{self, Counters};
+use super::logs;
 use super::request::{BlockId, Body, Call, Params};
 use super::state::{self, State};
 use super::view::View;
-use super::{Counters, Refusal, counters, encode, logs};
 use crate::block::Block;
+use crate::encode;
 use crate::faults::{Failure, Faults, Settings};
 use crate::ledger::Ledger;
+use crate::limits::{BatchRefusal, WholeRefusal};
 use crate::quirks::Reply;
+use crate::refusal::Refusal;
 
 /// What every connection of one server shares.
 pub(crate) struct Service {

@@ -3,11 +3,8 @@
 //! Several servers over one ledger, each with faults of its own, are endpoints that disagree.
 
 mod counters;
-pub(crate) mod encode;
-pub mod limits;
 mod logs;
 mod methods;
-mod refusal;
 mod request;
 mod socket;
 pub mod state;
@@ -27,7 +24,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use counters::{Counters, Counts};
-pub(crate) use refusal::Refusal;
 
 use crate::faults::Faults;
 use crate::ledger::Ledger;

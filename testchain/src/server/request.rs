@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::Refusal;
+use crate::refusal::Refusal;
 
 /// One JSON-RPC call.
 #[derive(Debug, Deserialize)]

@@ -10,9 +10,10 @@ use axum::extract::ws::{Message, WebSocket};
 use super::counters::add;
 use super::methods::{Service, Turn, write_refusal, write_result};
 use super::request::{Body, Call, Params};
-use super::{Refusal, encode};
 use crate::block::Block;
+use crate::encode;
 use crate::faults::Matter;
+use crate::refusal::Refusal;
 
 /// Blocks of the subscriber's chain kept in mind; of a deeper reorg only this many blocks are pushed.
 const REMEMBERED: usize = 512;

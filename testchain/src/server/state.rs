@@ -5,8 +5,9 @@ use std::sync::Arc;
 use alloy_primitives::{Address, Bytes};
 use rustc_hash::FxHashMap;
 
-use super::Refusal;
 use crate::block::Block;
+use crate::encode;
+use crate::refusal::Refusal;
 
 /// One `eth_call`.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ impl Revert {
             None => "execution reverted".to_owned(),
         };
         let mut data = Vec::new();
-        super::encode::data(&mut data, &self.data);
+        encode::data(&mut data, &self.data);
         let data = String::from_utf8(data).expect("hex digits are valid text");
         Refusal::new(3, message).with_data(data)
     }

@@ -6,11 +6,10 @@ use std::sync::{PoisonError, RwLock};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::books::{Standard, Transfer};
 use super::events::word;
-use super::market::WETH;
-use super::roster::CRYPTOPUNKS;
-use super::traffic::BidWritten;
+use super::roster::{CRYPTOPUNKS, WETH};
+use super::script::BidWritten;
+use super::transfers::{Standard, Transfer};
 use crate::block::Block;
 use crate::server::state::{Call, Revert, State};
 

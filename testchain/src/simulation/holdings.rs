@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, U256};
 
-use super::books::{Layout, Standard, Transfer};
+use super::transfers::{Layout, Standard, Transfer};
 
 /// A token by contract and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,10 +3,11 @@
 use alloy_primitives::U256;
 use rand::RngExt;
 
-use super::books::Layout;
 use super::events;
 use super::roster::{ContractIndex, NO_OWNER, Owner, Serial};
-use super::traffic::{Move, Stage};
+use super::script::Move;
+use super::stage::Stage;
+use super::transfers::Layout;
 
 /// Burns, of a thousand logs.
 const BURNS: u32 = 40;

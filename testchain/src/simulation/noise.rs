@@ -3,10 +3,10 @@
 use alloy_primitives::{Address, U256};
 use rand::{Rng, RngExt};
 
-use super::books::Flaw;
 use super::events::{self, Parties};
 use super::roster::Owner;
-use super::traffic::Stage;
+use super::stage::Stage;
+use super::transfers::Flaw;
 
 /// An ERC-20 `Transfer`, now and then of nothing, now and then by a contract that indexes no argument.
 pub(super) fn erc20(stage: &mut Stage<'_>) {

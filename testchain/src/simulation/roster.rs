@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use alloy_primitives::{Address, B256, U256, address, keccak256};
 
-use super::books::Layout;
 use super::settings::Settings;
+use super::transfers::Layout;
 
 /// An account by its place in the roster.
 pub(super) type Owner = u32;
@@ -25,6 +25,8 @@ pub(super) const CONTRACTS: Owner = u32::MAX - 2;
 
 const CRYPTOKITTIES: Address = address!("06012c8cf97bead5deae237070f9587f8e7a266d");
 const CRYPTOVOXELS: Address = address!("79986af15539de2db9a5086382daeda917a9cf0c");
+/// Wrapped ether.
+pub(super) const WETH: Address = address!("c02aaa39b223fe8d0a0e5c4f27ead9083c756cc2");
 pub(super) const CRYPTOPUNKS: Address = address!("b47e3cd837ddf8e4c57f05d70ab865de6e193bbb");
 const FOUNDATION_MARKET: Address = address!("cda72070e455bb31c7690a170224ce43623d0b6f");
 

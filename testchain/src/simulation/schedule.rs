@@ -3,7 +3,8 @@
 use rand::RngExt;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::{Dice, Simulation};
+use super::chain::Simulation;
+use super::dice::Dice;
 use crate::block::Block;
 use crate::ledger::Ledger;
 
@@ -71,7 +72,7 @@ impl Simulation {
 
     /// Goes over to a new branch; gives its ancestor and its blocks. Before the second block it only grows.
     fn reorganize(&mut self, depth: u64, blocks: u64, branch: u64) -> (u64, Vec<Block>) {
-        let start = self.settings.start_block;
+        let start = self.settings().start_block;
         let ancestor = self
             .height()
             .map_or(start, |height| height.saturating_sub(depth).max(start));

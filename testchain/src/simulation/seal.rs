@@ -9,8 +9,8 @@ use alloy_consensus::{
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{B256, Bloom, Bytes, Signature, TxKind, U256, keccak256};
 
+use super::script::Draft;
 use super::settings::Settings;
-use super::traffic::Draft;
 use crate::block::{Block, Header, Log, Receipt, Transaction};
 
 const GAS_PER_TRANSACTION: u64 = 21_000;

@@ -3,11 +3,12 @@
 use alloy_primitives::{Address, Log, U256};
 use rand::RngExt;
 
-use super::books::Layout;
 use super::events::{self, Parties};
 use super::market;
 use super::roster::{ContractIndex, NO_OWNER};
-use super::traffic::{Move, Stage};
+use super::script::Move;
+use super::stage::Stage;
+use super::transfers::Layout;
 
 /// Burns, of a thousand transfers.
 const BURNS: u32 = 15;

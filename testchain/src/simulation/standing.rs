@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U256};
 
-use super::books::{Books, Standard};
+use super::books::Books;
 use super::holdings::{Holdings, Token};
 use super::trades::{Ending, Order, Position, Reason, Sale, Side};
+use super::transfers::Standard;
 
 /// How an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,10 +2,10 @@
 
 use rand::RngExt;
 
-use super::Dice;
-use super::market::OrderBook;
+use super::dice::Dice;
+use super::orders::order_book::OrderBook;
 use super::roster::{CONTRACTS, ContractIndex, NO_OWNER, Owner, Roster, Serial};
-use super::traffic::Move;
+use super::script::Move;
 
 /// How often chance is tried before a draw settles for a mint.
 const TRIES: usize = 8;

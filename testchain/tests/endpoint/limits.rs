@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use testchain::faults::Settings;
-use testchain::server::limits::{BatchRefusal, Limits, Wording};
+use testchain::limits::{BatchRefusal, Limits, Wording};
 
 use crate::chain::{Endpoint, endpoint_with};
 

@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::block::Log;
 use crate::fact::{FeeKind, Side, flag};
 use crate::log_reader::{DecodeError, Reader, Tuple};
-use crate::markets::seaport::{Item, Order, V1_1, sellers, trade};
+use crate::markets::seaport::fulfillment::{Item, Order, V1_1, sellers, trade};
 use crate::trade::{LineItem, Trade, total};
 use crate::transaction::Transaction;
 

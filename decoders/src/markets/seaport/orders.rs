@@ -9,7 +9,7 @@ use crate::block::{Envelope, Log};
 use crate::events::Events;
 use crate::fact::{Order, OrderKind};
 use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
-use crate::markets::seaport::{Item, market};
+use crate::markets::seaport::fulfillment::{Item, market};
 use crate::trade::orders::{Key, from, order, until};
 use crate::trade::{LineItem, sum_of};
 use crate::transaction::Transaction;

@@ -8,13 +8,13 @@ mod orders;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 
-use self::orders::Piece;
 use crate::block::Log;
 use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Side, flag};
 use crate::log_reader::{DecodeError, Reader, Tuple, uint};
+use crate::markets::superrare::orders::{Piece, market};
 use crate::trade::orders::{LogOutcome, filled, invalidated};
 use crate::trade::{LineItem, Market, Trade};
 use crate::transaction::Transaction;
@@ -87,13 +87,6 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             ) => events.emit(log, sale(log)),
             _ => events.emit(log, orders::outcome(transaction, log, &transfers)),
         }
-    }
-}
-
-pub(crate) fn market(version: &'static str) -> Market {
-    Market {
-        name: "superrare",
-        version,
     }
 }
 

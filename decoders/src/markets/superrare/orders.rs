@@ -11,7 +11,6 @@ use alloy_primitives::{Address, B256, U256, b256};
 use crate::block::Log;
 use crate::fact::{Closing, ClosingReason, Nonces, Order, OrderKind, Reach};
 use crate::log_reader::{DecodeError, Reader, Tuple, uint};
-use crate::markets::superrare::market;
 use crate::trade::orders::{Key, LogOutcome, canceled, closing, from, lister, only, order, part};
 use crate::trade::transfer_index::TransferIndex;
 use crate::trade::{LineItem, Market};
@@ -47,6 +46,13 @@ pub(crate) const CANCEL_OFFER: B256 = b256!("b9a071fe7d38dc86fbc448d440311b6bd67
 pub(crate) const NEW_AUCTION: B256 = b256!("db89081d9a5399380ffbcc376a961ed023027fca462e08b3d23146e4c6ac62f2");
 /// The Bazaar's `AuctionBid(address,address,uint256,address,uint256,bool,uint256,address)`.
 pub(crate) const BAZAAR_BID: B256 = b256!("189a468e632a450afd491f84aa9ae94addc6813c7e309a7b1b1223f88802a77d");
+
+pub(crate) fn market(version: &'static str) -> Market {
+    Market {
+        name: "superrare",
+        version,
+    }
+}
 
 /// One token at one contract of the market.
 #[derive(Clone, Copy)]

@@ -1,5 +1,6 @@
 //! Zora v1 to v3 (decoding specification, section 4.12; `ourzora/core`, `ourzora/auction-house`, `ourzora/v3`).
 
+mod contracts;
 mod orders;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
@@ -10,22 +11,16 @@ use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Side, flag};
 use crate::log_reader::{DecodeError, Reader, Word, share, sum, uint};
+use crate::markets::zora::contracts::{V2, is_auction_house, market, media};
+use crate::markets::zora::orders::BID_FINALIZED;
 use crate::trade::orders::{LogOutcome, filled};
 use crate::trade::transfer_index::TransferIndex;
-use crate::trade::{LineItem, Market, Trade, sum_of};
+use crate::trade::{LineItem, Trade, sum_of};
 use crate::transaction::Transaction;
 
-const MEDIA: &[(u64, Address)] = &[
-    (chains::ETHEREUM, address!("abefbc9fd2f806065b4f3c237d4b59d9a97bcac7")),
-    (chains::POLYGON, address!("6953190aafd8f8995e8f47e8f014d0db83e92300")),
-];
 const V1: &[(u64, Address)] = &[
     (chains::ETHEREUM, address!("e5bfab544eca83849c53464f85b7164375bdaac1")),
     (chains::POLYGON, address!("e20bd7dc76e09aebc2a9a732ab6aee616c5a17eb")),
-];
-const V2: &[(u64, Address)] = &[
-    (chains::ETHEREUM, address!("e468ce99444174bd3bbbed09209577d25d1ad673")),
-    (chains::POLYGON, address!("48f1c97259dc7f3900965391651693baebfd59a2")),
 ];
 const ASKS: &[(u64, Address)] = &[
     (chains::ETHEREUM, address!("6170b3c3a54c3d8c854934cbc314ed479b2b29a3")),
@@ -49,8 +44,6 @@ const MODULES: &[(u64, Address)] = &[
     (chains::ETHEREUM, address!("53172d999a299198a935f9e424f9f8544e3d4292")),
 ];
 
-/// v1 `BidFinalized(uint256,(uint256,address,address,address,(uint256)))`.
-pub(crate) const BID_FINALIZED: B256 = b256!("b6ef177c7a6f32b283a49b5e0463a39240cdaa278028dfb219480d050e8ee54c");
 /// v2 `AuctionEnded(uint256,uint256,address,address,address,address,uint256,uint256,address)`.
 const AUCTION_ENDED: B256 = b256!("4f35fb3ea0081b3ccbe8df613cab0f9e1694d50a025e0aa09b88a86a3d07c2de");
 /// v3 `AskFilled(address,uint256,address,address,(address,address,address,uint16,uint256))`.
@@ -155,20 +148,6 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             _ => events.emit(log, orders::outcome(transaction, log, &transfers)),
         }
     }
-}
-
-pub(crate) fn market(version: &'static str) -> Market {
-    Market { name: "zora", version }
-}
-
-/// Zora's own token, the only one that v1 sells.
-pub(crate) fn media(transaction: &Transaction<'_>) -> Address {
-    transaction.here(MEDIA).unwrap_or_default()
-}
-
-/// Whether `bidder` is the auction house, whose bids on v1 its auctions emit.
-pub(crate) fn is_auction_house(transaction: &Transaction<'_>, bidder: Address) -> bool {
-    transaction.here(V2) == Some(bidder)
 }
 
 /// A bid on a token of Zora's own contract. What the market paid out shows the creator's shares if it adds up; a bid that took

@@ -10,7 +10,7 @@ use crate::block::{Call, Log};
 use crate::events::Events;
 use crate::fact::{Closing, Order, OrderKind};
 use crate::log_reader::{self, DecodeError, Reader, Word, uint};
-use crate::markets::zora::{BID_FINALIZED, is_auction_house, market, media};
+use crate::markets::zora::contracts::{is_auction_house, market, media};
 use crate::trade::LineItem;
 use crate::trade::orders::{Key, LogOutcome, canceled, filled, from, invalidated, lister, only, order, part};
 use crate::trade::transfer_index::TransferIndex;
@@ -18,6 +18,8 @@ use crate::transaction::{Latest, Transaction};
 
 /// v1 `BidCreated(uint256,(uint256,address,address,address,(uint256)))`.
 pub(crate) const BID_CREATED: B256 = b256!("327bc9021bfbee403a11b13dd6c819999006aff090cc129f07e9f2840af38dd5");
+/// v1 `BidFinalized(uint256,(uint256,address,address,address,(uint256)))`.
+pub(crate) const BID_FINALIZED: B256 = b256!("b6ef177c7a6f32b283a49b5e0463a39240cdaa278028dfb219480d050e8ee54c");
 /// v1 `BidRemoved(uint256,(uint256,address,address,address,(uint256)))`.
 pub(crate) const BID_REMOVED: B256 = b256!("cbebd567b8a5c57f63ec61dc46746aab28daff6bdd1f4a6a0a305c17fa5465c9");
 /// v1 `AskCreated(uint256,(uint256,address))`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use testchain::faults::{Failure, Faults, LogFaults, Settings};
-use testchain::server::limits::{BatchRefusal, Limits, Wording};
+use testchain::limits::{BatchRefusal, Limits, Wording};
 
 /// What the endpoint does wrong. Rates are probabilities from 0 to 1.
 #[derive(Debug, Args)]

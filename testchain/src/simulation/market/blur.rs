@@ -5,12 +5,15 @@ use alloy_primitives::{Address, B256, Log, U256, address, b256, keccak256};
 use rand::Rng;
 
 use super::super::events::{Parties, log, word};
+use super::super::orders::lot::Lot;
+use super::super::orders::price::Price;
 use super::super::roster::Owner;
+use super::super::script::Call;
+use super::super::stage::Stage;
 use super::super::trades::{Cause, Market, Side};
-use super::super::traffic::Stage;
-use super::lots::{Lot, pay};
-use super::prices::{Price, odd_price};
-use super::{Call, sale};
+use super::bookkeeping::sale;
+use super::lots::pay;
+use super::prices::odd_price;
 
 const BLUR: Address = address!("b2ecfe4e4d61f8790bbb9de2d1259b9e2410cea5");
 /// Ether deposited for bids.

@@ -4,13 +4,15 @@
 use alloy_primitives::{Address, B256, Log, U256, address, b256};
 
 use super::super::events::{log, word};
+use super::super::orders::lot::Lot;
+use super::super::orders::order_book::{Ask, Bid, Piece};
+use super::super::orders::price::Price;
 use super::super::roster::{FOUNDATION, Owner};
+use super::super::script::{Call, calldata};
+use super::super::stage::Stage;
 use super::super::trades::{Cause, Market, Order, Reason, Side};
-use super::super::traffic::Stage;
-use super::lots::Lot;
-use super::order_book::{Ask, Bid, Piece};
-use super::prices::{Price, odd_price};
-use super::{Call, calldata, end, plain_order, sale};
+use super::bookkeeping::{end, plain_order, sale};
+use super::prices::odd_price;
 
 const MARKET: Address = address!("cda72070e455bb31c7690a170224ce43623d0b6f");
 /// Gets the market's part (`getFoundationTreasury()`).

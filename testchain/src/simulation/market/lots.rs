@@ -2,26 +2,18 @@
 
 use alloy_primitives::{Address, U256, address};
 
-use super::super::books::{Layout, Standard};
 use super::super::events::{self, Parties};
-use super::super::roster::{ContractIndex, Owner, Serial};
-use super::super::traffic::{Move, Stage};
+use super::super::orders::lot::Lot;
+use super::super::roster::{ContractIndex, Owner};
+use super::super::script::Move;
+use super::super::stage::Stage;
+use super::super::transfers::{Layout, Standard};
 
 /// OpenSea's conduit, which moves tokens and money for those who allowed it to.
 const CONDUIT: Address = address!("1e0049783f008a0085193e00003d00cd54003c71");
 
 /// Most units of an ERC-1155 token in one order.
 const UNITS: u128 = 40;
-
-/// Some units of a token, held by somebody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lot {
-    pub(super) contract: ContractIndex,
-    pub(super) serial: Serial,
-    /// One unless ERC-1155.
-    pub(super) quantity: u128,
-    pub(super) holder: Owner,
-}
 
 impl Lot {
     /// An ERC-721 token that a person holds.

@@ -3,15 +3,18 @@
 
 use alloy_primitives::{Address, B256, U256, b256};
 
-use super::super::books::Layout;
 use super::super::events::{self, Parties, log};
+use super::super::orders::lot::Lot;
+use super::super::orders::order_book::{Ask, Bid};
+use super::super::orders::price::Price;
 use super::super::roster::{CRYPTOPUNKS, Owner, Serial};
+use super::super::script::Move;
+use super::super::script::{Call, calldata};
+use super::super::stage::Stage;
 use super::super::trades::{Market, Order, Reason, Sale, Side};
-use super::super::traffic::{Move, Stage};
-use super::lots::Lot;
-use super::order_book::{Ask, Bid};
-use super::prices::{Price, odd_price};
-use super::{Call, calldata, end, plain_order, sale};
+use super::super::transfers::Layout;
+use super::bookkeeping::{end, plain_order, sale};
+use super::prices::odd_price;
 
 const PUNK_OFFERED: B256 = b256!("3c7b682d5da98001a9b8cbda6c647d2c63d698a4184fd1d55e2ce7b66f5d21eb");
 const PUNK_BID_ENTERED: B256 = b256!("5b859394fabae0c1ba88baffe67e751ab5248d2e879028b8c8d6897b0519f56a");

@@ -3,17 +3,20 @@
 use alloy_primitives::{Address, U256};
 use rand::{Rng, RngExt};
 
+use super::super::orders::lot::Lot;
+use super::super::orders::order_book::Signed;
+use super::super::orders::price::Price;
+use super::super::orders::terms::{SEAPORT, counter_incremented, order_cancelled};
+use super::super::roster::WETH;
 use super::super::roster::{Owner, ROUTER};
+use super::super::script::{Call, calldata};
+use super::super::stage::Stage;
 use super::super::trades::{Cause, Fee, Reason, Side};
-use super::super::traffic::Stage;
-use super::lots::Lot;
-use super::prices::{Price, odd_price, unit_price};
+use super::prices::{odd_price, unit_price};
 use super::settlement::{
     CANCEL, FULFILL_ADVANCED, FULFILL_AVAILABLE, VALIDATE, accept, buy, input, match_bids, match_listing, match_private,
 };
-use super::signing::{Filling, Signed, token};
-use super::terms::{SEAPORT, counter_incremented, order_cancelled};
-use super::{Call, WETH};
+use super::signing::{Filling, token};
 
 /// Orders in one sweep, at most.
 const SWEPT: usize = 4;
@@ -374,7 +377,7 @@ pub(super) fn raise_counter(stage: &mut Stage<'_>) -> Option<Call> {
         from: maker,
         to: SEAPORT,
         value: U256::ZERO,
-        input: super::calldata("incrementCounter()", &[]),
+        input: calldata("incrementCounter()", &[]),
     })
 }
 

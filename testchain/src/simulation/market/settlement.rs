@@ -4,13 +4,14 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use rand::RngExt;
 
 use super::super::events::Parties;
+use super::super::orders::order_book::Signed;
+use super::super::orders::price::Price;
+use super::super::orders::terms::{Item, SEAPORT, orders_matched};
 use super::super::roster::{Owner, ROUTER};
-use super::super::traffic::Stage;
-use super::Call;
+use super::super::script::Call;
+use super::super::stage::Stage;
 use super::lots::pay;
-use super::prices::Price;
-use super::signing::{Filling, Signed};
-use super::terms::{Item, SEAPORT, orders_matched};
+use super::signing::Filling;
 
 /// `fulfillBasicOrder_efficient_6GL6yc`.
 const FULFILL_BASIC: [u8; 4] = [0x00, 0x00, 0x00, 0x00];

@@ -3,39 +3,18 @@
 use alloy_primitives::{Address, B256, U256};
 use rand::Rng;
 
-use super::super::books::Standard;
+use super::super::orders::lot::Lot;
+use super::super::orders::order_book::Signed;
+use super::super::orders::price::Price;
+use super::super::orders::terms::{Fill, Item, Kind, Terms};
 use super::super::roster::{Owner, ROUTER};
-use super::super::trades::{Ending, Market, Order, Position, Reason, Side};
-use super::super::traffic::Stage;
-use super::lots::Lot;
-use super::prices::Price;
-use super::sale;
-use super::terms::{Fill, Item, Kind, Terms};
+use super::super::stage::Stage;
+use super::super::trades::{Ending, Market, Order, Reason, Side};
+use super::super::transfers::Standard;
+use super::bookkeeping::sale;
 
 /// Seconds of a block, or thereabouts: what short orders are measured in.
 const SLOT: u64 = 12;
-
-/// An order as its maker signed it.
-#[derive(Clone, Debug)]
-pub(super) struct Signed {
-    pub(super) maker: Owner,
-    pub(super) side: Side,
-    /// What is to change owners, held by the maker if they sell.
-    pub(super) lots: Vec<Lot>,
-    /// Whether any token of the lot's contract will do.
-    pub(super) any: bool,
-    /// What the whole costs, at first.
-    pub(super) price: Price,
-    /// Whether the price falls to its half until the order ends.
-    pub(super) falls: bool,
-    pub(super) taker: Option<Owner>,
-    pub(super) terms: Terms,
-    pub(super) hash: B256,
-    /// The log that showed it.
-    pub(super) opened: Option<Position>,
-    /// Units not taken.
-    pub(super) left: u128,
-}
 
 /// One filling of an order.
 #[derive(Clone, Copy, Debug)]

@@ -5,12 +5,16 @@ use alloy_primitives::{Address, B256, U256, address, b256, keccak256};
 use rand::Rng;
 
 use super::super::events::{Parties, log, word};
+use super::super::orders::lot::Lot;
+use super::super::orders::price::Price;
 use super::super::roster::Owner;
+use super::super::roster::WETH;
+use super::super::script::Call;
+use super::super::stage::Stage;
 use super::super::trades::{Cause, Market, Side};
-use super::super::traffic::Stage;
-use super::lots::{Lot, pay};
-use super::prices::{Price, odd_price};
-use super::{Call, WETH, sale};
+use super::bookkeeping::sale;
+use super::lots::pay;
+use super::prices::odd_price;
 
 const EXCHANGE: Address = address!("74312363e45dcaba76c59ec49a7aa8a65a67eed3");
 /// Who gets the market's fee.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::encode;
+use crate::encode;
 use crate::quirks::Reply;
 
 /// The error object of one call.

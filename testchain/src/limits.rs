@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
 
-use super::Refusal;
+use crate::refusal::Refusal;
 
 /// What an endpoint refuses because it asks for too much. The default refuses nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

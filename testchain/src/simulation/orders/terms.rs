@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, Log, U256, address, b256, keccak256};
 use super::super::events::{log, word};
 
 /// Seaport 1.5 at its canonical address.
-pub(super) const SEAPORT: Address = address!("00000000000000adc04c56bf30ac9d3c0aaf14dc");
+pub(crate) const SEAPORT: Address = address!("00000000000000adc04c56bf30ac9d3c0aaf14dc");
 
 const ORDER_FULFILLED: B256 = b256!("9d9af8e38d66c62e2c12f0225249fd9d721c54b83f48d9352c97c6cacdcb6f31");
 const ORDERS_MATCHED: B256 = b256!("4b9f2d36e1b4c93de62cc077b00b1a91d84b6c31b4a14e012718dcca230689e7");
@@ -26,7 +26,7 @@ const CONDUIT_KEY: B256 = b256!("0000007b02230091a7ed01230072f7006a004d60a8d4e71
 
 /// What kind of thing an item is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Native = 0,
     Erc20 = 1,
     Erc721 = 2,
@@ -37,46 +37,46 @@ pub(super) enum Kind {
 
 /// Something to give or to get.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
-    pub(super) kind: Kind,
-    pub(super) contract: Address,
-    pub(super) token: U256,
-    pub(super) amount: U256,
+pub(crate) struct Item {
+    pub(crate) kind: Kind,
+    pub(crate) contract: Address,
+    pub(crate) token: U256,
+    pub(crate) amount: U256,
     /// The amount at the end of the order's time, if it changes until then.
-    pub(super) at_last: U256,
+    pub(crate) at_last: U256,
     /// Who gets what is asked for; of no meaning for what is given.
-    pub(super) recipient: Address,
+    pub(crate) recipient: Address,
 }
 
 /// What a maker signs.
 #[derive(Clone, Debug)]
-pub(super) struct Terms {
-    pub(super) offerer: Address,
-    pub(super) offer: Vec<Item>,
-    pub(super) consideration: Vec<Item>,
+pub(crate) struct Terms {
+    pub(crate) offerer: Address,
+    pub(crate) offer: Vec<Item>,
+    pub(crate) consideration: Vec<Item>,
     /// 0 filled whole by anybody, 1 in parts.
-    pub(super) order_type: u8,
-    pub(super) starts_at: u64,
-    pub(super) ends_at: u64,
-    pub(super) salt: u64,
+    pub(crate) order_type: u8,
+    pub(crate) starts_at: u64,
+    pub(crate) ends_at: u64,
+    pub(crate) salt: u64,
 }
 
 /// How much of an order was filled, and the filler.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fill {
+pub(crate) struct Fill {
     /// The account the event names.
-    pub(super) recipient: Address,
-    pub(super) part: u128,
-    pub(super) whole: u128,
+    pub(crate) recipient: Address,
+    pub(crate) part: u128,
+    pub(crate) whole: u128,
     /// The token that stands for any token.
-    pub(super) chosen: U256,
+    pub(crate) chosen: U256,
     /// Seconds since the Unix epoch.
-    pub(super) time: u64,
+    pub(crate) time: u64,
 }
 
 impl Item {
     /// A payment; native where `currency` is zero.
-    pub(super) fn payment(currency: Address, amount: U256, recipient: Address) -> Self {
+    pub(crate) fn payment(currency: Address, amount: U256, recipient: Address) -> Self {
         Item {
             kind: if currency.is_zero() { Kind::Native } else { Kind::Erc20 },
             contract: currency,
@@ -124,7 +124,7 @@ impl Item {
 
 impl Terms {
     /// The hash of the order, which is valid as long as its maker's counter is `counter`.
-    pub(super) fn hash(&self, counter: U256) -> B256 {
+    pub(crate) fn hash(&self, counter: U256) -> B256 {
         let items = |kind: &str, items: Vec<Vec<U256>>| {
             let hashes: Vec<B256> = items
                 .iter()
@@ -150,7 +150,7 @@ impl Terms {
     }
 
     /// What is asked for at `time` where an amount changes from `first` to `last` until the order ends, rounded up.
-    pub(super) fn fallen(&self, first: U256, last: U256, time: u64) -> U256 {
+    pub(crate) fn fallen(&self, first: U256, last: U256, time: u64) -> U256 {
         if first == last {
             return first;
         }
@@ -164,7 +164,7 @@ impl Terms {
     }
 
     /// `OrderValidated`: the terms in full.
-    pub(super) fn validated(&self, hash: B256) -> Log {
+    pub(crate) fn validated(&self, hash: B256) -> Log {
         let offer: Vec<U256> = self.offer.iter().flat_map(Item::offered).collect();
         let consideration: Vec<U256> = self.consideration.iter().flat_map(Item::asked).collect();
         let consideration_at = 32 * (12 + offer.len());
@@ -191,7 +191,7 @@ impl Terms {
     }
 
     /// `OrderFulfilled`: what changed owners.
-    pub(super) fn fulfilled(&self, hash: B256, fill: &Fill) -> Log {
+    pub(crate) fn fulfilled(&self, hash: B256, fill: &Fill) -> Log {
         let offer = self
             .offer
             .iter()
@@ -220,7 +220,7 @@ impl Terms {
 }
 
 /// `OrdersMatched`.
-pub(super) fn orders_matched(hashes: &[B256]) -> Log {
+pub(crate) fn orders_matched(hashes: &[B256]) -> Log {
     let hashes = hashes
         .iter()
         .map(|hash| U256::from_be_bytes(hash.0))
@@ -230,7 +230,7 @@ pub(super) fn orders_matched(hashes: &[B256]) -> Log {
 }
 
 /// `OrderCancelled`.
-pub(super) fn order_cancelled(hash: B256, offerer: Address) -> Log {
+pub(crate) fn order_cancelled(hash: B256, offerer: Address) -> Log {
     log(
         SEAPORT,
         [ORDER_CANCELLED, offerer.into_word(), B256::ZERO],
@@ -239,7 +239,7 @@ pub(super) fn order_cancelled(hash: B256, offerer: Address) -> Log {
 }
 
 /// `CounterIncremented`.
-pub(super) fn counter_incremented(counter: U256, offerer: Address) -> Log {
+pub(crate) fn counter_incremented(counter: U256, offerer: Address) -> Log {
     log(SEAPORT, [COUNTER_INCREMENTED, offerer.into_word()], [counter])
 }
 

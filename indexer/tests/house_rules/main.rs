@@ -1,6 +1,9 @@
 //! What docs/ARCHITECTURE.md and the house rules forbid, looked for in the source itself.
 #![cfg(test)]
 
+mod imports;
+mod protocols;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
