@@ -15,7 +15,7 @@ const AT_ONCE: u32 = 100;
 ///
 /// # Errors
 /// Only what no further attempt would mend.
-pub async fn learn(pipeline: &Pipeline) -> Result<bool, Error> {
+pub async fn store_metadata(pipeline: &Pipeline) -> Result<bool, Error> {
     match ask_all(pipeline).await {
         Err(error) if error.class() == Class::Transient => {
             warn!(%error, chain = %pipeline.chain, "asking currencies what they are failed");
@@ -40,14 +40,14 @@ async fn ask_all(pipeline: &Pipeline) -> Result<bool, Error> {
             .collect();
         let (answers, _) = pipeline.endpoints.answers(&questions).await?;
         let asked = unknown.len();
-        let told: Vec<_> = unknown
+        let answers: Vec<_> = unknown
             .into_iter()
             .filter_map(|address| Some((address, currency::read(address, &answers)?)))
             .collect();
-        for (address, metadata) in &told {
+        for (address, metadata) in &answers {
             debug!(%chain, %address, ?metadata, "asked a currency what it is");
         }
-        all &= told.len() == asked;
-        currencies::learn(store, chain, &told).await?;
+        all &= answers.len() == asked;
+        currencies::store_metadata(store, chain, &answers).await?;
     }
 }

@@ -20,7 +20,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 #[cfg(feature = "embedded")]
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long connections may take to close.
-const FAREWELL: Duration = Duration::from_secs(3);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// An open, migrated database.
 ///
@@ -97,7 +97,7 @@ impl Database {
     /// It has no outcome of its own: whatever a server was sent it keeps whole or not at all, so one that does not close well is
     /// logged and left, and what the command came to stands.
     pub async fn close(self) {
-        let closed = tokio::time::timeout(FAREWELL, self.store.pool.close()).await;
+        let closed = tokio::time::timeout(SHUTDOWN_GRACE, self.store.pool.close()).await;
         if closed.is_err() {
             warn!("the database does not close its connections, leaving them");
         }

@@ -98,10 +98,10 @@ impl Pipeline {
         if intents::is_open(&self.store, self.chain, range).await? {
             return Ok(pipeline);
         }
-        let lacking = coverage::lacking(&self.store, self.chain, &self.wanted, range).await?;
-        let lacking: FxHashSet<Address> = lacking.iter().filter_map(|source| source.parse().ok()).collect();
+        let missing = coverage::uncovered(&self.store, self.chain, &self.wanted, range).await?;
+        let missing: FxHashSet<Address> = missing.iter().filter_map(|source| source.parse().ok()).collect();
         let mut contracts = self.filter.addresses.clone();
-        contracts.retain(|contract| lacking.contains(contract));
+        contracts.retain(|contract| missing.contains(contract));
         // No contract would mean all of them; there was a gap when the range was planned.
         if !contracts.is_empty() && contracts.len() < self.filter.addresses.len() {
             pipeline.filter = Arc::new(Filter {
@@ -298,7 +298,7 @@ pub struct Rewritten {
     /// What was retracted, announced and kept.
     pub replaced: Replaced,
     /// Transactions and answers that decoders want and that are not available.
-    pub lacking: usize,
+    pub missing: usize,
 }
 
 /// Decodes what the archive holds of `range`, for registered `contracts` or for all, and replaces what the tables hold of it.
@@ -350,14 +350,14 @@ pub async fn rewrite(
             basis = basis.with(intent);
         }
     }
-    let lacking = decoders::wants(&span);
-    let lacking = lacking.envelopes.len() + lacking.calls.len();
+    let missing = decoders::wants(&span);
+    let missing = missing.envelopes.len() + missing.calls.len();
     let mut replaced = Replaced::default();
     for mut facts in archived_facts(&span, REPLACED_FACTS) {
         facts.contracts = contracts.to_vec();
         replaced += commit::replace(store, &facts, &basis).await?;
     }
-    Ok(Rewritten { replaced, lacking })
+    Ok(Rewritten { replaced, missing })
 }
 
 /// What an archived span holds of the `contracts` it was read for, or of all: in pieces of about `most` facts.

@@ -321,13 +321,13 @@ async fn a_put_cut_short_is_finished_by_the_next(archive: Place) {
 }
 
 async fn a_log_with_other_content_is_replaced(archive: Place) {
-    let told = span(1..=3, 1, 4);
-    let mut lie = told.clone();
+    let stated = span(1..=3, 1, 4);
+    let mut lie = stated.clone();
     lie.logs[5].data = Bytes::from_static(b"not what the chain said");
     lie.logs[6].topics = [B256::ZERO].into_iter().collect();
     archive.put(&lie).await.unwrap();
-    assert_eq!(archive.put(&told).await.unwrap(), 2);
-    assert_eq!(archive.read(CHAIN, 1..=3).await.unwrap(), archived(&told));
+    assert_eq!(archive.put(&stated).await.unwrap(), 2);
+    assert_eq!(archive.read(CHAIN, 1..=3).await.unwrap(), archived(&stated));
 }
 
 async fn neighbours_and_other_chains_are_left_alone(archive: Place) {

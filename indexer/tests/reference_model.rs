@@ -15,7 +15,7 @@ use testchain::simulation::{Cause, Layout, Position, Settings, Side, Simulation,
 
 /// What a transfer states, whichever source states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Said {
+struct Emitted {
     position: (u64, u32, u32),
     token: (Address, U256),
     parties: (Address, Address),
@@ -59,26 +59,26 @@ fn logs(block: &testchain::block::Block) -> impl Iterator<Item = Log> {
     })
 }
 
-fn decoded(facts: &decoders::fact::Facts) -> Vec<Said> {
-    let said = |transfer: &decoders::fact::Transfer| Said {
+fn decoded(facts: &decoders::fact::Facts) -> Vec<Emitted> {
+    let emitted = |transfer: &decoders::fact::Transfer| Emitted {
         position: (transfer.block_number, transfer.log_index, transfer.item),
         token: (transfer.contract, transfer.token),
         parties: (transfer.from, transfer.to),
         quantity: transfer.quantity,
         standard: transfer.standard.as_str(),
     };
-    facts.transfers.iter().map(said).collect()
+    facts.transfers.iter().map(emitted).collect()
 }
 
-fn entered(simulation: &Simulation) -> Vec<Said> {
-    let said = |transfer: testchain::simulation::Transfer| Said {
+fn entered(simulation: &Simulation) -> Vec<Emitted> {
+    let emitted = |transfer: testchain::simulation::Transfer| Emitted {
         position: (transfer.block, transfer.log_index, transfer.item),
         token: (transfer.contract, transfer.token),
         parties: (transfer.from, transfer.to),
         quantity: transfer.quantity,
         standard: standard(transfer.layout.standard()),
     };
-    simulation.books().transfers().map(said).collect()
+    simulation.books().transfers().map(emitted).collect()
 }
 
 #[test]
@@ -263,9 +263,9 @@ fn entered_sale(sale: &testchain::simulation::Sale) -> Sold {
 fn the_decoders_tell_the_sales_that_the_books_hold() {
     for seed in [1, 2, 3] {
         let (simulation, facts) = market(seed);
-        let told: Vec<Sold> = facts.sales.iter().map(sold).collect();
+        let stated: Vec<Sold> = facts.sales.iter().map(sold).collect();
         let expected: Vec<Sold> = simulation.books().sales().iter().map(entered_sale).collect();
-        assert_same(&told, &expected, &format!("seed {seed}"));
+        assert_same(&stated, &expected, &format!("seed {seed}"));
         assert!(expected.len() > 500);
         let flags: BTreeSet<&str> = facts.sales.iter().flat_map(|sale| sale.flags.clone()).collect();
         assert_eq!(flags, BTreeSet::from([flag::PRIMARY]), "nothing is in doubt");
@@ -393,9 +393,9 @@ fn the_decoders_tell_the_orders_that_the_books_hold_and_what_became_of_them() {
     for seed in [1, 2, 3] {
         let (simulation, facts) = market(seed);
         let books = simulation.books();
-        let told: Vec<Opened> = facts.orders.iter().map(opened).collect();
+        let stated: Vec<Opened> = facts.orders.iter().map(opened).collect();
         let expected: Vec<Opened> = books.orders().iter().map(entered_order).collect();
-        assert_same(&told, &expected, &format!("seed {seed}"));
+        assert_same(&stated, &expected, &format!("seed {seed}"));
         for height in [100, 350, 599] {
             let standings: BTreeMap<Position, _> = books.standings(height);
             for order in facts.orders.iter().filter(|order| order.block_number <= height) {

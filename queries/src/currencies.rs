@@ -19,8 +19,8 @@ pub struct Currency {
     pub decimals: Option<i32>,
     /// Whether one of it is worth one of the chain's own.
     pub pegged: bool,
-    /// `operator`, `contract`, or `nobody` while its contract was not asked.
-    pub told_by: String,
+    /// `operator`, `contract`, or `unused` while its contract was not asked.
+    pub source: String,
 }
 
 /// The currencies of `chain`, or of every chain, by chain and address.
@@ -29,5 +29,5 @@ pub async fn list(pool: &PgPool, chain: Option<ChainId>) -> Result<Vec<Currency>
     Ok(sqlx::query_as(LIST).bind(chain).fetch_all(pool).await?)
 }
 
-const LIST: &str = "select chain_id, address, symbol, decimals, pegged, told_by from catalog_service.currencies
+const LIST: &str = "select chain_id, address, symbol, decimals, pegged, source from catalog_service.currencies
     where $1::text is null or chain_id = $1 order by chain_id, address";

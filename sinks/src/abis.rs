@@ -78,7 +78,7 @@ impl Timeline {
         let mut cuts: Vec<Uuid> = self.0.iter().chain(&other.0).map(|segment| segment.from).collect();
         cuts.sort_unstable();
         cuts.dedup();
-        let said = |timeline: &Timeline, id| timeline.at(id).map(|segment| (segment.abis.clone(), segment.known));
+        let state_of = |timeline: &Timeline, id| timeline.at(id).map(|segment| (segment.abis.clone(), segment.known));
         let ends = cuts
             .iter()
             .skip(1)
@@ -86,7 +86,7 @@ impl Timeline {
             .chain([MAX_BLOCK]);
         cuts.iter()
             .zip(ends)
-            .filter(|(from, _)| said(self, **from) != said(other, **from))
+            .filter(|(from, _)| state_of(self, **from) != state_of(other, **from))
             .map(|(from, last)| block_number_of(*from)..=last)
             .collect()
     }
@@ -151,14 +151,14 @@ pub async fn record(store: &Store, chain: ChainId, branch: i64, upgrades: &[Upgr
 }
 
 /// Keeps that `contract` runs the code of `implementation` from block `from` on: what no log states, an operator may.
-pub async fn tell(
+pub async fn add_change(
     store: &Store,
     chain: ChainId,
     contract: Address,
     from: u64,
     implementation: Address,
 ) -> Result<(), SinkError> {
-    sqlx::query(TELL)
+    sqlx::query(ADD_CHANGE)
         .bind(chain.to_string())
         .bind(text(&contract))
         .bind(Position::floor(from))
@@ -350,13 +350,13 @@ const RECORD: &str =
     select $1, s.* from unnest($2::text[], $3::uuid[], $4::text[], $5::text[]) as s
     on conflict do nothing";
 
-const TELL: &str = "insert into chain_registry_service.chain_contract_abis
-        (chain_id, contract, valid_from, kind, target, told_by)
+const ADD_CHANGE: &str = "insert into chain_registry_service.chain_contract_abis
+        (chain_id, contract, valid_from, kind, target, source)
     values ($1, $2, $3, 'implementation', $4, 'operator')
     on conflict (chain_id, contract, valid_from) do update set kind = excluded.kind, target = excluded.target";
 
 const REVERT: &str = "delete from chain_registry_service.chain_contract_abis
-    where chain_id = $1 and valid_from >= $2 and told_by = 'chain'";
+    where chain_id = $1 and valid_from >= $2 and source = 'chain'";
 
 const READ: &str = "select contract::text, timeline from indexer_service.abi_decodings where chain_id = $1";
 

@@ -110,7 +110,7 @@ pub async fn apply_archived(
     let mut seen = None;
     let applied = commit(store, facts, step, intent, &mut seen).await;
     match (&applied, seen) {
-        (Err(SinkError::Torn { chain, block }), _) => seams::doubt(store, *chain, *block).await?,
+        (Err(SinkError::Torn { chain, block }), _) => seams::suspect(store, *chain, *block).await?,
         (Err(error), Some(seen)) if is_of_a_fact(error) => explain(store, facts, step, &seen).await?,
         _ => {}
     }
@@ -183,11 +183,13 @@ async fn commit(
             range: facts.range.clone(),
         });
     }
-    let lack = sources.lack(known);
-    let batch = Batch::of(facts, |place| lack(place.source, &place.contracts, place.block_number))?;
+    let uncovered = sources.uncovered(known);
+    let batch = Batch::of(facts, |place| {
+        uncovered(place.source, &place.contracts, place.block_number)
+    })?;
     write(&mut tx, &batch).await?;
     let refused = faults::apply(&mut tx, facts, |fault| {
-        lack(fault.source, &[fault.contract], fault.block_number)
+        uncovered(fault.source, &[fault.contract], fault.block_number)
     })
     .await?;
     projections::apply_alone(&mut tx, &batch).await?;

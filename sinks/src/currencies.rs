@@ -93,12 +93,13 @@ pub async fn unknown(
 }
 
 /// Writes down what contracts reported of themselves, where there was no source before; returns how many there were.
-pub async fn learn(store: &Store, chain: ChainId, told: &[(Address, Metadata)]) -> Result<u64, SinkError> {
-    let metadata = || told.iter().map(|(_, metadata)| metadata);
+pub async fn store_metadata(store: &Store, chain: ChainId, answers: &[(Address, Metadata)]) -> Result<u64, SinkError> {
+    let metadata = || answers.iter().map(|(_, metadata)| metadata);
     let learned = sqlx::query(LEARN)
         .bind(chain.to_string())
         .bind(
-            told.iter()
+            answers
+                .iter()
                 .map(|(address, _)| address_text(address))
                 .collect::<Vec<_>>(),
         )
@@ -113,22 +114,22 @@ const SEED: &str = "insert into catalog_service.currencies as c (chain_id, addre
     select $1, s.address, s.symbol, s.decimals, s.pegged
     from unnest($2::text[], $3::text[], $4::int4[], $5::bool[]) as s (address, symbol, decimals, pegged)
     on conflict (chain_id, address) do update set
-        symbol = excluded.symbol, decimals = excluded.decimals, pegged = excluded.pegged, told_by = excluded.told_by
-    where c.told_by <> 'operator'";
+        symbol = excluded.symbol, decimals = excluded.decimals, pegged = excluded.pegged, source = excluded.source
+    where c.source <> 'operator'";
 
 const SET: &str = "insert into catalog_service.currencies (chain_id, address, symbol, decimals, pegged)
     values ($1, $2, $3, $4, $5)
     on conflict (chain_id, address) do update set
-        symbol = excluded.symbol, decimals = excluded.decimals, pegged = excluded.pegged, told_by = excluded.told_by";
+        symbol = excluded.symbol, decimals = excluded.decimals, pegged = excluded.pegged, source = excluded.source";
 
-const ENSURE: &str = "insert into catalog_service.currencies (chain_id, address, told_by)
-    select $1, s.address, 'nobody' from unnest($2::text[]) as s (address) order by s.address
+const ENSURE: &str = "insert into catalog_service.currencies (chain_id, address, source)
+    select $1, s.address, 'unknown' from unnest($2::text[]) as s (address) order by s.address
     on conflict (chain_id, address) do nothing";
 
 const UNKNOWN: &str = "select address::text from catalog_service.currencies
-    where chain_id = $1 and told_by = 'nobody' and address > coalesce($2, '') order by address limit $3";
+    where chain_id = $1 and source = 'unknown' and address > coalesce($2, '') order by address limit $3";
 
 const LEARN: &str =
-    "update catalog_service.currencies c set symbol = s.symbol, decimals = s.decimals, told_by = 'contract'
+    "update catalog_service.currencies c set symbol = s.symbol, decimals = s.decimals, source = 'contract'
     from unnest($2::text[], $3::text[], $4::int4[]) as s (address, symbol, decimals)
-    where c.chain_id = $1 and c.address = s.address and c.told_by = 'nobody'";
+    where c.chain_id = $1 and c.address = s.address and c.source = 'unknown'";

@@ -27,7 +27,7 @@ impl Message {
 }
 
 /// Every pending message on `chain`, in the order of publishing.
-pub async fn owed(store: &Store, chain: ChainId) -> Vec<Message> {
+pub async fn pending(store: &Store, chain: ChainId) -> Vec<Message> {
     let rows: Vec<(Uuid, Option<String>, String)> = sqlx::query_as(
         "select fact_id, body ->> 'fact_id', kind from indexer_service.outbox where chain_id = $1 order by seq",
     )
@@ -66,19 +66,19 @@ pub async fn fact_ids(store: &Store, chain: ChainId) -> BTreeSet<Uuid> {
 /// Asserts that a consumer who takes `messages` in order ends with exactly `facts`: each fact is announced before it is retracted,
 /// never twice in a row, and what is left are the facts of the tables.
 pub fn assert_tells(messages: &[Message], facts: &BTreeSet<Uuid>, context: &str) {
-    let mut told: BTreeMap<Uuid, bool> = BTreeMap::new();
+    let mut stated: BTreeMap<Uuid, bool> = BTreeMap::new();
     for message in messages {
         if message.retracts() {
             assert_eq!(message.id, retraction_of(message.fact), "{context}: id of a retraction");
         }
-        let before = told.insert(message.fact, !message.retracts()).unwrap_or(false);
+        let before = stated.insert(message.fact, !message.retracts()).unwrap_or(false);
         assert_eq!(
             before,
             message.retracts(),
             "{context}: {message:?} says again what was said before"
         );
     }
-    let standing: BTreeSet<Uuid> = told
+    let standing: BTreeSet<Uuid> = stated
         .into_iter()
         .filter(|(_, stands)| *stands)
         .map(|(fact, _)| fact)

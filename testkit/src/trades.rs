@@ -58,29 +58,29 @@ impl Trades {
     /// What the books state after the block at `height`.
     pub fn of(books: &Books, height: u64) -> Trades {
         let statistics = books.collection_statistics(height);
-        let volumes = statistics.iter().flat_map(|(contract, told)| {
-            let sums = told.volume.iter();
+        let volumes = statistics.iter().flat_map(|(contract, stated)| {
+            let sums = stated.volume.iter();
             sums.map(|(currency, sum)| ((*contract, *currency), *sum))
         });
-        let counts = statistics.iter().filter(|(_, told)| told.sales > 0);
+        let counts = statistics.iter().filter(|(_, stated)| stated.sales > 0);
         let sales = books.sales().iter().filter(|sale| sale.position.block <= height);
         Trades {
             sales: sales.map(sale).collect(),
             orders: orders(books, height),
             volumes: volumes.filter(|(_, sum)| !sum.is_zero()).collect(),
-            counts: counts.map(|(contract, told)| (*contract, told.sales)).collect(),
+            counts: counts.map(|(contract, stated)| (*contract, stated.sales)).collect(),
         }
     }
 
     /// What is left of this where only `contracts` are read: their sales, and the orders of those that are markets.
     pub fn only(mut self, books: &Books, contracts: &BTreeSet<Address>) -> Trades {
         let orders = books.orders().iter();
-        let told: BTreeSet<(u64, u32)> = orders
+        let stated: BTreeSet<(u64, u32)> = orders
             .filter(|order| order.market == Market::CryptoPunks && contracts.contains(&order.contract))
             .map(|order| (order.position.block, order.position.log_index))
             .collect();
         self.sales.retain(|sale| contracts.contains(&sale.contract));
-        self.orders.retain(|order| told.contains(&order.place));
+        self.orders.retain(|order| stated.contains(&order.place));
         self.volumes.retain(|(contract, _), _| contracts.contains(contract));
         self.counts.retain(|contract, _| contracts.contains(contract));
         self

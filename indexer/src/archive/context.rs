@@ -58,7 +58,7 @@ pub(super) fn question(call: &Call) -> B256 {
 
 /// The heights of the span whose answers may be about an abandoned branch, given its stale logs. A question may be about the state
 /// before its block; of the state below the span nothing is known to have changed, and who asked for it does not ask again.
-pub(super) fn doubtful(span: &Span, stale: &[Uuid]) -> Option<RangeInclusive<u64>> {
+pub(super) fn unproven_heights(span: &Span, stale: &[Uuid]) -> Option<RangeInclusive<u64>> {
     let lowest = stale.iter().map(|id| decoders::id::block_number_of(*id)).min()?;
     let from = lowest.saturating_sub(1).max(*span.range.start());
     Some(from..=*span.range.end())

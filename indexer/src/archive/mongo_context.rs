@@ -90,7 +90,7 @@ impl MongoContext {
             let earlier = doc! { "_id": { "$in": keys }, "writer": document::not_later(writer) };
             in_time(self.transactions.delete_many(earlier)).await?;
         }
-        if let Some(heights) = context::doubtful(span, stale) {
+        if let Some(heights) = context::unproven_heights(span, stale) {
             let low = key_value(key_at(span.chain, *heights.start(), B256::ZERO).to_vec());
             let high = key_value(key_at(span.chain, heights.end().saturating_add(1), B256::ZERO).to_vec());
             let earlier = doc! { "_id": { "$gte": low, "$lt": high }, "writer": document::not_later(writer) };

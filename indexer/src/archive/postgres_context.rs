@@ -85,7 +85,7 @@ pub(super) async fn forget(connection: &mut PgConnection, span: &Span, stale: &[
         .bind(stale)
         .execute(&mut *connection)
         .await?;
-    if let Some(heights) = context::doubtful(span, stale) {
+    if let Some(heights) = context::unproven_heights(span, stale) {
         sqlx::query("delete from indexer_service.raw_answers where chain_id = $1 and height between $2 and $3")
             .bind(&name)
             .bind(heights.start().cast_signed())

@@ -102,7 +102,7 @@ async fn backfill(
     filled.map_err(|error| stopped(error, &progress))?;
     stored::fill(&pipeline, range.clone(), *range.end(), proof, workers, &context.cancel).await?;
     let took = began.elapsed();
-    currencies::learn(&pipeline).await?;
+    currencies::store_metadata(&pipeline).await?;
     context.writer.line(summary(&progress, &range, took))
 }
 
@@ -115,8 +115,8 @@ async fn mend(pipeline: &Pipeline, settings: &FollowerSettings, torn: &Error) ->
         tokio::time::sleep(settings.lease_ttl / 3).await;
         return Ok(());
     };
-    let mended = match checkpoint::doubted(store, chain).await? {
-        Some(doubted) => ancestor::mend(pipeline, doubted, settings.start_block, &lease).await,
+    let mended = match checkpoint::suspect(store, chain).await? {
+        Some(suspect) => ancestor::mend(pipeline, suspect, settings.start_block, &lease).await,
         None => Ok(()),
     };
     lease::release(store, &lease).await?;

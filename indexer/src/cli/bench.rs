@@ -295,12 +295,12 @@ async fn spawn_endpoint(blocks: u64, trades: u32) -> Result<(Child, String), Fai
 
 /// What a child that ended at once said last.
 async fn last_words(child: &mut Child) -> String {
-    let mut said = String::new();
+    let mut stderr_text = String::new();
     if let Some(stderr) = &mut child.stderr {
         // What cannot be read is missing from the message, which stands without it.
-        stderr.read_to_string(&mut said).await.ok();
+        stderr.read_to_string(&mut stderr_text).await.ok();
     }
-    match said.lines().last() {
+    match stderr_text.lines().last() {
         Some(line) => format!("it ended at once: {}", line.trim_start_matches("error: ")),
         None => "it ended at once".to_owned(),
     }

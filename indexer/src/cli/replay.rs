@@ -117,12 +117,12 @@ async fn replay(
         .await?;
         let replaced = rewritten.replaced;
         total.blocks += span.end() - span.start() + 1;
-        total.lacking += rewritten.lacking;
+        total.missing += rewritten.missing;
         total.retracted += replaced.retracted;
         total.announced += replaced.announced;
         total.kept += replaced.kept;
     }
-    total.tell(context.writer, args.fetch)
+    total.print(context.writer, args.fetch)
 }
 
 #[derive(Default)]
@@ -131,28 +131,28 @@ struct Replayed {
     retracted: u64,
     announced: u64,
     kept: u64,
-    lacking: usize,
+    missing: usize,
 }
 
 impl Replayed {
-    fn tell(&self, writer: Writer, fetched: bool) -> Result<(), Failure> {
+    fn print(&self, writer: Writer, fetched: bool) -> Result<(), Failure> {
         let Replayed {
             blocks,
             retracted,
             announced,
             kept,
-            lacking,
+            missing,
         } = self;
         writer.line(format_args!(
             "{blocks} blocks replayed: {kept} facts as before, {announced} new, {retracted} retracted"
         ))?;
-        match (lacking, fetched) {
+        match (missing, fetched) {
             (0, _) => Ok(()),
             (_, false) => writer.line(format_args!(
-                "{lacking} transactions and answers that decoders want are not in the archive: with --fetch they are read"
+                "{missing} transactions and answers that decoders want are not in the archive: with --fetch they are read"
             )),
             (_, true) => writer.line(format_args!(
-                "{lacking} transactions and answers that decoders want were had from no endpoint"
+                "{missing} transactions and answers that decoders want were had from no endpoint"
             )),
         }
     }

@@ -75,18 +75,18 @@ impl ChainTask {
             unless_cancelled(outcome)
         };
         let read = async { unless_cancelled(self.read_contracts(cancel, &filled).await) };
-        let judge = async { unless_cancelled(self.judge_again(cancel, &followed).await) };
+        let recompute = async { unless_cancelled(self.recompute_flags(cancel, &followed).await) };
         let watch = async {
             self.watch_head(cancel, &followed).await;
             Ok(())
         };
-        let learn = async { unless_cancelled(self.learn_currencies(cancel, &filled).await) };
+        let store_metadata = async { unless_cancelled(self.learn_currencies(cancel, &filled).await) };
         let tasks = tokio::try_join!(
             Box::pin(follow),
             Box::pin(fill),
             Box::pin(read),
-            Box::pin(judge),
-            Box::pin(learn),
+            Box::pin(recompute),
+            Box::pin(store_metadata),
             Box::pin(watch)
         );
         tasks.map(|((), (), (), (), (), ())| ())
@@ -104,7 +104,7 @@ impl ChainTask {
                 due = Instant::now();
             }
             if ended || (*leading.borrow_and_update() && due <= Instant::now()) {
-                let all = currencies::learn(&self.follower.pipeline).await?;
+                let all = currencies::store_metadata(&self.follower.pipeline).await?;
                 due = Instant::now() + if all { Duration::ZERO } else { CURRENCY_PAUSE };
             }
             if ended {
@@ -115,22 +115,22 @@ impl ChainTask {
     }
 
     /// Recomputes, as the leader, the sales that a release with other rules classified: which of them look made up.
-    async fn judge_again(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
+    async fn recompute_flags(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
         let mut leading = self.leading.clone();
         while !*leading.borrow_and_update() && !followed.is_cancelled() {
             idle(cancel, followed, &mut leading).await?;
         }
-        let mut judged = 0;
+        let mut recomputed = 0;
         while !cancel.is_cancelled() {
             let next = retry::persist(cancel, "judging sales by other rules", || async {
                 Ok(wash::recompute(&pipeline.store, pipeline.chain).await?)
             });
             let Some(sales) = next.await? else { break };
-            judged += sales;
+            recomputed += sales;
         }
-        if judged > 0 {
-            info!(sales = judged, chain = %pipeline.chain, "judged sales by the rules of this release");
+        if recomputed > 0 {
+            info!(sales = recomputed, chain = %pipeline.chain, "judged sales by the rules of this release");
         }
         Ok(())
     }

@@ -145,18 +145,18 @@ async fn publish(
 
 /// Carries the publisher's status into metrics and `/readyz`, for as long as the publisher runs.
 async fn report_publisher(mut status: watch::Receiver<publisher::Status>, health: &Health, task: &TaskHealth) {
-    let mut told = publisher::Status::default();
+    let mut last = publisher::Status::default();
     loop {
         let now = status.borrow_and_update().clone();
-        health.metrics.confirmed(now.published - told.published);
+        health.metrics.confirmed(now.published - last.published);
         health
             .metrics
-            .publish_failed(now.unroutable + now.failures - told.unroutable - told.failures);
+            .publish_failed(now.unroutable + now.failures - last.unroutable - last.failures);
         match now.trouble() {
             Some(cause) => task.failing(cause),
             None => task.ok(),
         }
-        told = now;
+        last = now;
         if status.changed().await.is_err() {
             return;
         }

@@ -53,29 +53,29 @@ pub async fn find(pipeline: &Pipeline, lowest: u64, highest: u64) -> Result<Bloc
         .ok_or_else(|| Error::Stalled(format!("no endpoint serves block {below}")))
 }
 
-/// Decides about the block `doubted`, at which spans of two branches met: goes down to the branch that the endpoints agree on, or finds
+/// Decides about the block `suspect`, at which spans of two branches met: goes down to the branch that the endpoints agree on, or finds
 /// that what is stored is theirs.
 ///
 /// # Errors
 /// Whatever the endpoints, the store or the archive answer; a lease that was lost.
-pub async fn mend(pipeline: &Pipeline, doubted: u64, lowest: u64, lease: &Lease) -> Result<(), Error> {
+pub async fn mend(pipeline: &Pipeline, suspect: u64, lowest: u64, lease: &Lease) -> Result<(), Error> {
     let (store, chain) = (&pipeline.store, pipeline.chain);
     let from = checkpoint::read(store, chain).await?.map(|stored| stored.block);
-    let ancestor = find(pipeline, lowest, doubted).await?;
-    if ancestor.number >= doubted {
+    let ancestor = find(pipeline, lowest, suspect).await?;
+    if ancestor.number >= suspect {
         warn!(
-            block = doubted,
+            block = suspect,
             "the stored blocks are the chain's; a span that did not fit them was of another branch"
         );
-        return Ok(seams::settle(store, lease, doubted, ancestor).await?);
+        return Ok(seams::settle(store, lease, suspect, ancestor).await?);
     }
     let undone = match from {
         Some(from) if ancestor.number < from.number => commit::rewind(store, chain, from, ancestor, lease).await?,
         from => commit::disown(store, from, ancestor.number + 1, lease).await?,
     };
-    seams::settle(store, lease, doubted, ancestor).await?;
+    seams::settle(store, lease, suspect, ancestor).await?;
     pipeline.metrics.reorgs.inc();
-    warn!(block = doubted, %ancestor, facts = %undone, "blocks of two branches were stored; rewound");
+    warn!(block = suspect, %ancestor, facts = %undone, "blocks of two branches were stored; rewound");
     Ok(())
 }
 

@@ -30,7 +30,7 @@ use decoders::failure::Class;
 use rpc::Heads;
 
 /// How long the database may take to take a lease back.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// How a chain is followed; see `config.toml` for the meaning and the defaults.
 #[derive(Clone, Debug)]
@@ -148,7 +148,7 @@ impl Follower {
     }
 
     async fn acquire(&self, cancel: &CancellationToken) -> Result<Option<Lease>, Error> {
-        let mut told = false;
+        let mut is_logged = false;
         loop {
             let attempt = || async {
                 Ok(lease::acquire(
@@ -165,9 +165,9 @@ impl Follower {
                 Err(Error::Cancelled) => return Ok(None),
                 Err(error) => return Err(error),
             }
-            if !told {
+            if !is_logged {
                 info!("another daemon holds the chain; standing by");
-                told = true;
+                is_logged = true;
             }
             self.health.ok();
             tokio::select! {
@@ -179,7 +179,7 @@ impl Follower {
 
     /// Gives the lease back; where that fails, it expires.
     async fn release(&self, lease: &Lease) {
-        match tokio::time::timeout(FAREWELL, lease::release(&self.pipeline.store, lease)).await {
+        match tokio::time::timeout(SHUTDOWN_GRACE, lease::release(&self.pipeline.store, lease)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(%error, "failed to give the lease back, it ends by itself"),
             Err(_) => warn!("the database does not take the lease back, it ends by itself"),
@@ -254,7 +254,7 @@ impl Follower {
             .begins(WaitsFor::Stores, "looking up where the tables stand");
         self.observe(&heads, finalized, memory).await?;
         let outcome = self.step(&heads, finalized, &memory.lease).await?;
-        self.judge(&outcome, memory);
+        self.assess(&outcome, memory);
         if matches!(outcome, Outcome::AtHead | Outcome::Below { .. }) && self.is_done().await? {
             return Ok(Outcome::Done);
         }
@@ -262,7 +262,7 @@ impl Follower {
     }
 
     /// Reports to `/readyz` whether the head moves.
-    fn judge(&self, outcome: &Outcome, memory: &mut Memory) {
+    fn assess(&self, outcome: &Outcome, memory: &mut Memory) {
         if matches!(outcome, Outcome::Moved) {
             memory.moved = Instant::now();
         }
@@ -315,8 +315,8 @@ impl Follower {
     }
 
     async fn step(&self, heads: &Heads, finalized: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
-        if let Some(doubted) = checkpoint::doubted(&self.pipeline.store, self.pipeline.chain).await? {
-            ancestor::mend(&self.pipeline, doubted, self.settings.start_block, lease).await?;
+        if let Some(suspect) = checkpoint::suspect(&self.pipeline.store, self.pipeline.chain).await? {
+            ancestor::mend(&self.pipeline, suspect, self.settings.start_block, lease).await?;
             return Ok(Outcome::Moved);
         }
         let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain)

@@ -26,7 +26,7 @@ use super::places::{Place, Places};
 use crate::error::{Exit, Failure};
 
 /// How long requests under way may take once the process was asked to stop.
-const FAREWELL: Duration = Duration::from_secs(3);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 /// Pause after a connection that could not be accepted: most often files are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -107,7 +107,7 @@ pub async fn serve_within(limits: Limits, listener: TcpListener, router: Router,
     }
     drop(listener);
     clients.close();
-    if tokio::time::timeout(FAREWELL, clients.wait()).await.is_err() {
+    if tokio::time::timeout(SHUTDOWN_GRACE, clients.wait()).await.is_err() {
         debug!("clients that did not finish are left");
     }
 }

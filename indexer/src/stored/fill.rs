@@ -31,7 +31,7 @@ struct Piece {
 }
 
 /// What one contract misses.
-struct Lack {
+struct Gap {
     contract: Address,
     /// Where its logs are not archived.
     unread: Vec<RangeInclusive<u64>>,
@@ -107,23 +107,23 @@ async fn plan(pipeline: &Pipeline, range: &RangeInclusive<u64>, applied: u64) ->
     let unread_of_each = coverage::missing_of_each(store, chain, &wanted(abis::logs_source), &range).await?;
     let undone_of_each = coverage::missing_of_each(store, chain, &wanted(abis::abi_source), &range).await?;
     let each = followed.iter().zip(unread_of_each).zip(undone_of_each);
-    let lacks = each.map(|((followed, unread), undone)| Lack {
+    let gaps = each.map(|((followed, unread), undone)| Gap {
         contract: followed.address,
         unread,
         undone,
     });
-    let lacks: Vec<Lack> = lacks
-        .filter(|lack| !lack.unread.is_empty() || !lack.undone.is_empty())
+    let gaps: Vec<Gap> = gaps
+        .filter(|gap| !gap.unread.is_empty() || !gap.undone.is_empty())
         .collect();
-    Ok(pieces(&lacks, &unread, last_final))
+    Ok(pieces(&gaps, &unread, last_final))
 }
 
 /// What is missing, cut where the contracts concerned change; `elsewhere` is done by others, and what is above `last_final` is
 /// not asked for.
-fn pieces(lacks: &[Lack], elsewhere: &[RangeInclusive<u64>], last_final: u64) -> Vec<Piece> {
-    let ranges = lacks
+fn pieces(gaps: &[Gap], elsewhere: &[RangeInclusive<u64>], last_final: u64) -> Vec<Piece> {
+    let ranges = gaps
         .iter()
-        .flat_map(|lack| lack.unread.iter().chain(&lack.undone))
+        .flat_map(|gap| gap.unread.iter().chain(&gap.undone))
         .chain(elsewhere);
     let mut cuts: Vec<u64> = ranges.flat_map(|range| [*range.start(), range.end() + 1]).collect();
     cuts.push(last_final + 1);
@@ -135,11 +135,11 @@ fn pieces(lacks: &[Lack], elsewhere: &[RangeInclusive<u64>], last_final: u64) ->
         if within(elsewhere, first) {
             return None;
         }
-        let undone = lacks
+        let undone = gaps
             .iter()
-            .filter(|lack| within(&lack.undone, first) || within(&lack.unread, first));
-        let (unread, held): (Vec<&Lack>, Vec<&Lack>) = undone.partition(|lack| within(&lack.unread, first));
-        let contracts = |lacks: Vec<&Lack>| lacks.iter().map(|lack| lack.contract).collect::<Vec<_>>();
+            .filter(|gap| within(&gap.undone, first) || within(&gap.unread, first));
+        let (unread, held): (Vec<&Gap>, Vec<&Gap>) = undone.partition(|gap| within(&gap.unread, first));
+        let contracts = |gaps: Vec<&Gap>| gaps.iter().map(|gap| gap.contract).collect::<Vec<_>>();
         let piece = Piece {
             range: first..=last,
             unread: if first > last_final {
@@ -210,13 +210,13 @@ mod tests {
 
     #[test]
     fn gaps_are_cut_where_the_contracts_concerned_change() {
-        let lacks = [
-            Lack {
+        let gaps = [
+            Gap {
                 contract: ONE,
                 unread: vec![10..=29],
                 undone: vec![10..=49],
             },
-            Lack {
+            Gap {
                 contract: TWO,
                 unread: vec![20..=29],
                 undone: vec![20..=29],
@@ -228,7 +228,7 @@ mod tests {
             held: held.to_vec(),
         };
         assert_eq!(
-            pieces(&lacks, std::slice::from_ref(&(45..=60)), 100),
+            pieces(&gaps, std::slice::from_ref(&(45..=60)), 100),
             [
                 piece(10..=19, &[ONE], &[]),
                 piece(20..=29, &[ONE, TWO], &[]),
@@ -237,7 +237,7 @@ mod tests {
         );
         // Above the last final block only what the archive has.
         assert_eq!(
-            pieces(&lacks, &[], 19),
+            pieces(&gaps, &[], 19),
             [piece(10..=19, &[ONE], &[]), piece(30..=49, &[], &[ONE])]
         );
         let spans: Vec<_> = spans(&piece(10..=19, &[ONE], &[]), 4)

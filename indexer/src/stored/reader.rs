@@ -153,7 +153,7 @@ impl Interpreter {
                 Some(segment) if segment.known => reason::EVENT_UNKNOWN,
                 _ => reason::ABI_UNKNOWN,
             });
-            let mut told = None;
+            let mut found = None;
             for key in segment.iter().flat_map(|segment| &segment.abis) {
                 if !usable.contains_key(key.as_str()) {
                     usable.insert(key, self.abi(key).await?);
@@ -161,7 +161,7 @@ impl Interpreter {
                 let Some(abi) = &usable[key.as_str()] else { continue };
                 match abi.read(log) {
                     Ok(reading) => {
-                        told = Some(reading);
+                        found = Some(reading);
                         break;
                     }
                     Err(DecodeError(reason::EVENT_UNKNOWN)) => {}
@@ -169,8 +169,8 @@ impl Interpreter {
                     Err(better) => refused = better,
                 }
             }
-            let told = told.or_else(|| proxy::abi().read(log).ok());
-            read.push((*id, told.ok_or(refused)));
+            let reading = found.or_else(|| proxy::abi().read(log).ok());
+            read.push((*id, reading.ok_or(refused)));
         }
         Ok(read)
     }
@@ -209,11 +209,11 @@ fn upgrade(id: Uuid, log: &Log) -> Option<Upgrade> {
 
 fn notes(read: &[Read]) -> Vec<Note> {
     let note = |(id, read): &Read| {
-        let told = read.as_ref().ok();
+        let reading = read.as_ref().ok();
         Note {
             id: *id,
-            event_type: told.map(|reading| reading.event_type.clone()),
-            event_data: told.map(|reading| reading.event_data.clone()),
+            event_type: reading.map(|reading| reading.event_type.clone()),
+            event_data: reading.map(|reading| reading.event_data.clone()),
         }
     };
     read.iter().map(note).collect()

@@ -20,8 +20,8 @@ pub(super) fn resolve(followed: &[Followed], contracts: &[Contract], upgrades: &
     let mut changes: BTreeMap<Address, Vec<(Uuid, Change)>> = BTreeMap::new();
     for contract in contracts.values() {
         if let Some(implementation) = contract.impl_address {
-            let told = (BEGINNING, Change::Implementation(implementation));
-            changes.entry(contract.address).or_default().push(told);
+            let change = (BEGINNING, Change::Implementation(implementation));
+            changes.entry(contract.address).or_default().push(change);
         }
     }
     for upgrade in upgrades {
@@ -150,7 +150,7 @@ mod tests {
             .collect()
     }
 
-    fn said(expected: &[(&str, bool)]) -> Vec<(String, bool)> {
+    fn segments(expected: &[(&str, bool)]) -> Vec<(String, bool)> {
         expected
             .iter()
             .map(|(abis, known)| ((*abis).to_owned(), *known))
@@ -169,7 +169,7 @@ mod tests {
             upgrade(PROXY, 9, Change::Implementation(TWO)),
             upgrade(PROXY, 20, Change::Implementation(UNKNOWN)),
         ];
-        let expected = said(&[
+        let expected = segments(&[
             ("own", true),
             ("one own", true),
             ("one own", true),
@@ -192,7 +192,7 @@ mod tests {
         let upgrades = [upgrade(PROXY, 9, Change::Implementation(TWO))];
         assert_eq!(
             at(&contracts, &upgrades, &[0, 8, 9]),
-            said(&[("one", true), ("one", true), ("two", true)])
+            segments(&[("one", true), ("one", true), ("two", true)])
         );
     }
 
@@ -212,7 +212,7 @@ mod tests {
         ];
         assert_eq!(
             at(&contracts, &upgrades, &[4, 5, 7, 8, 19, 20, 40]),
-            said(&[
+            segments(&[
                 ("", false),
                 ("one", true),
                 ("one", true),
@@ -223,6 +223,6 @@ mod tests {
             ])
         );
         let silent = [upgrade(PROXY, 5, Change::Beacon(BEACON))];
-        assert_eq!(at(&contracts, &silent, &[5]), said(&[("", false)]));
+        assert_eq!(at(&contracts, &silent, &[5]), segments(&[("", false)]));
     }
 }

@@ -93,7 +93,7 @@ fn attempt(plan: &Plan) -> Outcome {
         runtime.block_on(async {
             let mut stage = Box::pin(Stage::set(&played)).await;
             Box::pin(stage.play(&played)).await;
-            Box::pin(stage.judge()).await
+            Box::pin(stage.observe()).await
         })
     });
     let mut outcome = playing.join().unwrap_or_else(|panic| Outcome::broken(panic.as_ref()));

@@ -26,7 +26,7 @@ const SHOWN: usize = 5;
 
 impl Stage {
     /// Heals everything, waits until the daemons are done, and compares.
-    pub(crate) async fn judge(&mut self) -> Outcome {
+    pub(crate) async fn observe(&mut self) -> Outcome {
         let healed = self.heal().await;
         let settled = self.settles(healed).await;
         self.outcome.recovery_seconds = healed.elapsed().as_secs_f64();
@@ -129,11 +129,11 @@ impl Stage {
         let host = self.hosts.last().expect("the last host runs the tools");
         let arguments = ["replay", "--chain", &chain, "--from", "0", "--to", &last];
         let mut process = host.program.start(&arguments);
-        let (status, said) = (process.end().await, process.stdout());
-        if !status.success() || !said.contains(" 0 new, 0 retracted") {
+        let (status, output) = (process.end().await, process.stdout());
+        if !status.success() || !output.contains(" 0 new, 0 retracted") {
             let end = process.log_end();
             let text =
-                format!("the replay of blocks 0 to {last} ended with {status}, saying {said:?}; its log ends\n{end}");
+                format!("the replay of blocks 0 to {last} ended with {status}, saying {output:?}; its log ends\n{end}");
             self.outcome.failures.push(text);
         }
     }

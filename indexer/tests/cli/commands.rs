@@ -35,11 +35,11 @@ impl Place {
 
     /// Runs the program, which fails with `code` and one line that has every one of `parts`.
     fn fails(&self, arguments: &[&str], code: i32, parts: &[&str]) {
-        told(&mut self.indexer(arguments), code, parts);
+        stated(&mut self.indexer(arguments), code, parts);
     }
 }
 
-pub(crate) fn told(command: &mut Command, code: i32, parts: &[&str]) {
+pub(crate) fn stated(command: &mut Command, code: i32, parts: &[&str]) {
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{command:?} said {text}");
@@ -200,14 +200,14 @@ fn a_bad_configuration_ends_with_3_whatever_the_command() {
     }
     place.fails(&["--config", "none.toml", "status"], 3, &["none.toml", "--config FILE"]);
     place.fails(&["status", "--config", "none.toml"], 3, &["none.toml"]);
-    told(
+    stated(
         place
             .indexer(&["--config", "/dev/null", "status"])
             .env("AMQP_URL", "http://u:pw@h"),
         3,
         &["AMQP_URL", "amqp://…"],
     );
-    told(
+    stated(
         place
             .indexer(&["--config", "/dev/null", "status"])
             .env("RUST_LOG", "a=b=c"),
@@ -415,7 +415,7 @@ impl Registry {
 
     /// Runs it, which is refused with one line that has every one of `parts`.
     fn refuses(&self, line: &str, parts: &[&str]) {
-        told(&mut self.command(line), 10, parts);
+        stated(&mut self.command(line), 10, parts);
     }
 }
 

@@ -71,7 +71,7 @@ type Case<'a> = (&'a str, &'a [&'a str]);
 
 #[test]
 fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
-    assert_told(&[
+    assert_published(&[
         (
             "[database]\nuri = 1",
             &["c.toml:2:", "unknown field `uri`", "expected one of `url`, `data_dir`"],
@@ -133,7 +133,7 @@ fn what_is_wrong_with_a_chain_is_told_the_same_way() {
         "[[chains.currencies]]\nsymbol = \"X\"\naddress = \"0x{}\"\ndecimals = 1\n",
         "ab".repeat(20)
     );
-    assert_told(&[
+    assert_published(&[
         (
             "[pipeline]\nintegrity_head = \"full\"",
             &["pipeline.integrity_head:", "`chained`, `bloom`, `receipts`"],
@@ -196,7 +196,7 @@ fn what_is_wrong_with_a_chain_is_told_the_same_way() {
     ]);
 }
 
-fn assert_told(cases: &[Case<'_>]) {
+fn assert_published(cases: &[Case<'_>]) {
     for (text, parts) in cases {
         let failure = Config::parse(text, "c.toml").unwrap_err();
         assert_eq!(failure.exit, Exit::Config, "{text}");

@@ -10,7 +10,7 @@ use testchain::faults::Faults;
 use testchain::recording;
 use testchain::server::{Server, serve};
 
-use crate::commands::{Place, told};
+use crate::commands::{Place, stated};
 
 /// A listing of Meadow's token 19, filled in WETH with a fee; `recordings/market.sales.json.gz` holds the same.
 const SALE: &str = "0x3a959f1e00006e3e8337e53d1dd3267ea01870a8eb95eb6cf6bed7842f4630c1";
@@ -39,8 +39,8 @@ async fn ask(server: &Server, method: &str, params: Value) -> Value {
 
 fn run(place: &Place, arguments: &[&str]) -> String {
     let output = place.indexer(&[&["decode"], arguments].concat()).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {said}");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {complaint}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -52,7 +52,7 @@ fn write(folder: &Path, name: &str, value: &Value) -> String {
 
 fn because<'a>(sale: &'a Value, part: &str) -> &'a str {
     let parts = sale["parts"].as_array().unwrap();
-    let found = parts.iter().find(|told| told["part"] == part);
+    let found = parts.iter().find(|stated| stated["part"] == part);
     found.unwrap_or_else(|| panic!("no {part} in {sale}"))["because"]
         .as_str()
         .unwrap()
@@ -64,9 +64,9 @@ async fn a_sale_is_shown_with_the_reason_of_every_part() {
     std::fs::remove_file(place.path().join("config.toml")).unwrap();
     let url = server.http_url();
     let endpoint = ["--tx", SALE, "--chain", "eip155:31337", "--rpc", &url];
-    let told: Value = serde_json::from_str(&run(&place, &[&endpoint[..], &["--json"]].concat())).unwrap();
-    let sale = &told["sales"][0];
-    assert_eq!(told["sales"].as_array().unwrap().len(), 1, "{told}");
+    let stated: Value = serde_json::from_str(&run(&place, &[&endpoint[..], &["--json"]].concat())).unwrap();
+    let sale = &stated["sales"][0];
+    assert_eq!(stated["sales"].as_array().unwrap().len(), 1, "{stated}");
     assert_eq!(sale["seller"], SELLER);
     assert_eq!(sale["buyer"], BUYER);
     assert_eq!(sale["price"], PRICE);
@@ -81,9 +81,9 @@ async fn a_sale_is_shown_with_the_reason_of_every_part() {
     for part in sale["parts"].as_array().unwrap() {
         assert_ne!(part["because"], "", "{part}");
     }
-    assert!(told["transaction"]["input"].as_str().unwrap().len() > 10);
-    assert_eq!(told["transfers"].as_array().unwrap().len(), 1, "{told}");
-    let events: Vec<&str> = told["logs"]
+    assert!(stated["transaction"]["input"].as_str().unwrap().len() > 10);
+    assert_eq!(stated["transfers"].as_array().unwrap().len(), 1, "{stated}");
+    let events: Vec<&str> = stated["logs"]
         .as_array()
         .unwrap()
         .iter()
@@ -91,8 +91,8 @@ async fn a_sale_is_shown_with_the_reason_of_every_part() {
         .collect();
     assert_eq!(
         events.len(),
-        told["logs"].as_array().unwrap().len(),
-        "every log has a name: {told}"
+        stated["logs"].as_array().unwrap().len(),
+        "every log has a name: {stated}"
     );
 
     let text = run(&place, &endpoint);
@@ -109,11 +109,11 @@ async fn a_sale_is_shown_with_the_reason_of_every_part() {
         assert!(text.contains(part), "no {part} in {text}");
     }
 
-    out_of_files(&server, &place, &told).await;
+    out_of_files(&server, &place, &stated).await;
 }
 
 /// The same transaction out of files.
-async fn out_of_files(server: &Server, place: &Place, told: &Value) {
+async fn out_of_files(server: &Server, place: &Place, stated: &Value) {
     let transaction = ask(server, "eth_getTransactionByHash", json!([SALE])).await["result"].take();
     let answer = ask(server, "eth_getTransactionReceipt", json!([SALE])).await;
     let receipt = answer["result"].clone();
@@ -123,12 +123,12 @@ async fn out_of_files(server: &Server, place: &Place, told: &Value) {
         &json!({"transaction": transaction, "receipt": receipt}),
     );
     let from_file = run(place, &["--receipt", &both, "--chain", "eip155:31337", "--json"]);
-    assert_eq!(serde_json::from_str::<Value>(&from_file).unwrap(), *told);
+    assert_eq!(serde_json::from_str::<Value>(&from_file).unwrap(), *stated);
 
     let number = receipt["blockNumber"].clone();
     let path = write_block(server, place, &number).await;
     let from_block = run(place, &["--receipt", &path, "--tx", SALE, "--json"]);
-    assert_eq!(serde_json::from_str::<Value>(&from_block).unwrap(), *told);
+    assert_eq!(serde_json::from_str::<Value>(&from_block).unwrap(), *stated);
 
     // A receipt alone still shows the sale, without who signed.
     let alone = write(place.path(), "receipt.json", &answer);
@@ -163,7 +163,7 @@ async fn what_cannot_be_decoded_is_refused_in_one_line() {
     );
     let unknown = format!("0x{}", "11".repeat(32));
     let fails = |arguments: &[&str], code: i32, parts: &[&str]| {
-        told_by(&place, arguments, code, parts);
+        explains(&place, arguments, code, parts);
     };
     fails(
         &["--tx", &unknown, "--chain", "eip155:31337", "--rpc", &url],
@@ -200,6 +200,6 @@ async fn what_cannot_be_decoded_is_refused_in_one_line() {
     fails(&[], 2, &["--tx"]);
 }
 
-fn told_by(place: &Place, arguments: &[&str], code: i32, parts: &[&str]) {
-    told(&mut place.indexer(&[&["decode"], arguments].concat()), code, parts);
+fn explains(place: &Place, arguments: &[&str], code: i32, parts: &[&str]) {
+    stated(&mut place.indexer(&[&["decode"], arguments].concat()), code, parts);
 }

@@ -189,10 +189,10 @@ async fn the_registry_is_edited_as_the_readme_says() {
     }
     let lines = block(&page("README.md"), "### 3. Chains and endpoints");
     assert!(lines.len() >= 6, "{lines:?}");
-    let said = shell(&folder, &lines, &[("DATABASE_URL", &test.url)]);
+    let output = shell(&folder, &lines, &[("DATABASE_URL", &test.url)]);
     assert!(
-        said.contains("added eip155:8453") && said.contains("changed eip155:1"),
-        "{said}"
+        output.contains("added eip155:8453") && output.contains("changed eip155:1"),
+        "{output}"
     );
 }
 
@@ -221,9 +221,9 @@ async fn the_whole_of_a_real_run_is_what_the_readme_says() {
     let listen = "printf '[api]\\nlisten = \"127.0.0.1:0\"\\n' > data/run/config.toml".to_owned();
     lines.insert(1, listen);
     lines.push("indexer --config data/run/config.toml status".to_owned());
-    let said = shell(&folder, &lines, &[]);
+    let output = shell(&folder, &lines, &[]);
     assert!(
-        said.contains("eip155:31337 Market") && said.contains("archive: 301 blocks"),
-        "{said}"
+        output.contains("eip155:31337 Market") && output.contains("archive: 301 blocks"),
+        "{output}"
     );
 }

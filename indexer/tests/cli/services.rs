@@ -12,7 +12,7 @@ use testchain::simulation::{Settings, Simulation};
 use testkit::database::Database;
 use testkit::services::service;
 
-use crate::commands::{Place, told};
+use crate::commands::{Place, stated};
 
 const FINALITY: Finality = Finality {
     safe_depth: 5,
@@ -47,7 +47,7 @@ async fn a_missing_archive_ends_with_5_and_a_missing_broker_with_6() {
     };
     for arguments in [range("backfill", "1"), range("replay", "1"), vec!["run"]] {
         let mut command = run(&arguments);
-        told(
+        stated(
             command.env("MONGODB_URL", "mongodb://u:pw@127.0.0.1:1"),
             5,
             &["mongodb at 127.0.0.1:1", "start it", "archive.url"],
@@ -55,16 +55,16 @@ async fn a_missing_archive_ends_with_5_and_a_missing_broker_with_6() {
     }
     // What looks like an address until the driver reads all of it.
     let run_with = |url: &str, code, part: &str| {
-        told(run(&["run"]).env("MONGODB_URL", url), code, &[part, "archive.url"]);
+        stated(run(&["run"]).env("MONGODB_URL", url), code, &[part, "archive.url"]);
     };
     run_with("mongodb://u:pw@a,b/?directConnection=true", 3, "not a MongoDB address");
     let mut tail = run(&["tail", "--from", "broker"]);
-    told(
+    stated(
         tail.env("AMQP_URL", "amqp://u:pw@127.0.0.1:1"),
         6,
         &["rabbitmq at 127.0.0.1:1", "start it", "broker.url"],
     );
-    told(
+    stated(
         &mut run(&["tail", "--from", "broker"]),
         3,
         &["no broker is configured", "AMQP_URL", "--from outbox"],
@@ -82,9 +82,9 @@ async fn a_queue_is_declared_and_bound_from_the_command_line() {
             .indexer(&["bind-queue", &name, "--kind", "mint"])
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && said.contains("*.*.mint.#"), "{said}");
-        assert!(said.contains("beside what it was bound to before"), "{said}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("*.*.mint.#"), "{text}");
+        assert!(text.contains("beside what it was bound to before"), "{text}");
     }
 
     let connection = Connection::connect(&url, ConnectionProperties::default())
@@ -108,7 +108,7 @@ async fn a_queue_is_declared_and_bound_from_the_command_line() {
     let gone = channel.exchange_delete(name.as_str().into(), ExchangeDeleteOptions::default());
     gone.await.unwrap();
     let mut unreachable = place.indexer(&["bind-queue", &name]);
-    told(
+    stated(
         unreachable.env("AMQP_URL", "amqp://u:pw@127.0.0.1:1"),
         6,
         &["rabbitmq at 127.0.0.1:1", "start it"],
@@ -123,7 +123,7 @@ async fn endpoints_that_are_missing_or_wrong_have_codes_of_their_own() {
     let node = node().await;
     let url = node.http_url();
     let fails = |arguments: &[&str], code: i32, parts: &[&str]| {
-        told(place.indexer(arguments).env("DATABASE_URL", &test.url), code, parts);
+        stated(place.indexer(arguments).env("DATABASE_URL", &test.url), code, parts);
     };
     for command in ["run", "backfill"] {
         let mut arguments = if command == "run" {
@@ -200,7 +200,7 @@ async fn endpoints_that_are_missing_or_wrong_have_codes_of_their_own() {
         unknown
             .env("DATABASE_URL", &test.url)
             .env("AMQP_URL", "amqp://127.0.0.1:1");
-        told(&mut unknown, 10, &["eip155:77 is not in the registry"]);
+        stated(&mut unknown, 10, &["eip155:77 is not in the registry"]);
     }
     let status = place
         .indexer(&["status"])

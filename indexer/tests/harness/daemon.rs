@@ -32,7 +32,7 @@ impl Running {
         let (config, health, cancel) = (program.config(), Health::new(), CancellationToken::new());
         let stores = Stores::open(&config).await.unwrap();
         let store = stores.database.store.clone();
-        let (told, stop) = (health.clone(), cancel.clone());
+        let (stated, stop) = (health.clone(), cancel.clone());
         let task = tokio::spawn(async move {
             let mut assignments = Vec::new();
             for chain in &config.chains {
@@ -47,7 +47,7 @@ impl Running {
             let daemon = Daemon {
                 config: &config,
                 stores: &stores,
-                health: told,
+                health: stated,
                 progress,
                 holder,
             };

@@ -233,9 +233,9 @@ impl Process {
         let status = self.end().await;
         let log = self.log();
         // Everything else is the log, one JSON object a line.
-        let said: Vec<&str> = log.lines().filter(|line| !line.starts_with('{')).collect();
-        let [line] = said[..] else {
-            panic!("{} did not say one line: {said:?}", self.shown)
+        let output: Vec<&str> = log.lines().filter(|line| !line.starts_with('{')).collect();
+        let [line] = output[..] else {
+            panic!("{} did not say one line: {output:?}", self.shown)
         };
         assert_eq!(status.code(), Some(code), "{} said {line}", self.shown);
         assert!(line.starts_with("error: "), "{} said {line}", self.shown);

@@ -34,7 +34,7 @@ async fn law_3_a_publisher_killed_in_the_middle_tells_everything_in_order_and_re
     Program::new(&setup)
         .run(&["run", "--chain", &name, "--until", &until])
         .await;
-    let backlog: Vec<Uuid> = outbox::owed(&database.store, chain.id())
+    let backlog: Vec<Uuid> = outbox::pending(&database.store, chain.id())
         .await
         .iter()
         .map(|message| message.id)
@@ -79,14 +79,14 @@ async fn law_3_a_publisher_killed_in_the_middle_tells_everything_in_order_and_re
     assert_repeats_are_equal(&received, &context);
     let first = first_deliveries(&received);
     let in_backlog: BTreeSet<Uuid> = backlog.iter().copied().collect();
-    let told: Vec<Uuid> = first
+    let stated: Vec<Uuid> = first
         .iter()
         .map(|message| message.id)
         .filter(|id| in_backlog.contains(id))
         .collect();
     // What a reorg undid before it was published is not sent at all.
-    let kept: BTreeSet<&Uuid> = told.iter().collect();
-    let in_order = backlog.iter().filter(|id| kept.contains(id)).eq(&told);
+    let kept: BTreeSet<&Uuid> = stated.iter().collect();
+    let in_order = backlog.iter().filter(|id| kept.contains(id)).eq(&stated);
     assert!(in_order, "{context}: the backlog is paid in its order");
     assert_in_order(
         first.iter().filter(|message| !in_backlog.contains(&message.id)),

@@ -65,7 +65,7 @@ async fn law_2_a_follower_ends_at_the_canonical_chain_on_the_embedded_database()
     }
     let context = format!("embedded, seed {seed}, after its schedule of reorgs");
     chain.indexed(&daemon.store, 0, &context).await;
-    assert_true_and_told(&daemon.store, &chain, &context).await;
+    assert_true_and_published(&daemon.store, &chain, &context).await;
     daemon.stop().await;
 }
 
@@ -83,20 +83,23 @@ async fn laws_3_and_5_a_program_killed_again_and_again_ends_equal_and_replays_eq
     program.run(&arguments).await;
     let context = format!("embedded, seed {seed}, killed within {whole:?}");
     let stores = Stores::open(&program.config()).await.unwrap();
-    assert_true_and_told(&stores.database.store, &chain, &context).await;
+    assert_true_and_published(&stores.database.store, &chain, &context).await;
     stores.close().await;
 
-    let said = program
+    let output = program
         .run(&["replay", "--chain", &name, "--from", "0", "--to", &until])
         .await;
-    assert!(said.contains(" 0 new, 0 retracted"), "{context}: replay said {said:?}");
+    assert!(
+        output.contains(" 0 new, 0 retracted"),
+        "{context}: replay said {output:?}"
+    );
     let stores = Stores::open(&program.config()).await.unwrap();
-    assert_true_and_told(&stores.database.store, &chain, &format!("{context}, replayed")).await;
+    assert_true_and_published(&stores.database.store, &chain, &format!("{context}, replayed")).await;
     stores.close().await;
 }
 
-async fn assert_true_and_told(store: &Store, chain: &Chain, context: &str) {
+async fn assert_true_and_published(store: &Store, chain: &Chain, context: &str) {
     chain.assert_true(store, 0, context).await;
     let facts = outbox::fact_ids(store, chain.id()).await;
-    outbox::assert_tells(&outbox::owed(store, chain.id()).await, &facts, context);
+    outbox::assert_tells(&outbox::pending(store, chain.id()).await, &facts, context);
 }

@@ -86,8 +86,11 @@ async fn law_3_a_backfill_killed_at_any_moment_resumes_to_the_same_tables_and_th
     );
     assert_each_told_once(&killed.store, &chain, &context).await;
 
-    let said = program.run(&arguments).await;
-    assert!(said.contains("nothing to do"), "{context}: repeated, it said {said:?}");
+    let output = program.run(&arguments).await;
+    assert!(
+        output.contains("nothing to do"),
+        "{context}: repeated, it said {output:?}"
+    );
     assert_eq!(
         digest(&killed.store, chain.id()).await.unwrap(),
         digests,
@@ -126,7 +129,7 @@ async fn law_3_a_follower_killed_amid_reorgs_ends_at_the_canonical_chain_and_tel
         assert!(process.stop().await.success(), "{context}: the last run ended badly");
         chain.assert_true(&database.store, 0, &context).await;
         let facts = outbox::fact_ids(&database.store, chain.id()).await;
-        outbox::assert_tells(&outbox::owed(&database.store, chain.id()).await, &facts, &context);
+        outbox::assert_tells(&outbox::pending(&database.store, chain.id()).await, &facts, &context);
     }
 }
 
@@ -150,10 +153,10 @@ pub(crate) async fn kill_at_random(
 
 /// Without reorgs every fact is announced once, however often the writer died.
 async fn assert_each_told_once(store: &Store, chain: &Chain, context: &str) {
-    let (owed, facts) = (
-        outbox::owed(store, chain.id()).await,
+    let (pending, facts) = (
+        outbox::pending(store, chain.id()).await,
         outbox::fact_ids(store, chain.id()).await,
     );
-    assert_eq!(owed.len(), facts.len(), "{context}: messages owed");
-    outbox::assert_tells(&owed, &facts, context);
+    assert_eq!(pending.len(), facts.len(), "{context}: messages owed");
+    outbox::assert_tells(&pending, &facts, context);
 }

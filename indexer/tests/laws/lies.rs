@@ -62,7 +62,7 @@ async fn law_4_one_honest_endpoint_among_liars_is_enough_to_end_equal_to_the_boo
         daemon.stop().await;
         chain.assert_true(&database.store, 0, &context).await;
         let facts = outbox::fact_ids(&database.store, chain.id()).await;
-        outbox::assert_tells(&outbox::owed(&database.store, chain.id()).await, &facts, &context);
+        outbox::assert_tells(&outbox::pending(&database.store, chain.id()).await, &facts, &context);
     }
 }
 

@@ -82,12 +82,12 @@ async fn law_1_any_split_order_and_repetition_of_spans_ends_equal_to_applying_th
             digest(&shuffled.store, chain.id()).await.unwrap(),
         ];
         assert_eq!(digests[0], digests[1], "{context}");
-        let (owed, facts) = (
-            outbox::owed(&shuffled.store, chain.id()).await,
+        let (pending, facts) = (
+            outbox::pending(&shuffled.store, chain.id()).await,
             outbox::fact_ids(&shuffled.store, chain.id()).await,
         );
-        assert_eq!(owed.len(), facts.len(), "{context}: each fact is announced once");
-        outbox::assert_tells(&owed, &facts, &context);
+        assert_eq!(pending.len(), facts.len(), "{context}: each fact is announced once");
+        outbox::assert_tells(&pending, &facts, &context);
     }
 }
 

@@ -179,7 +179,7 @@ const WETH: &str = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2";
 type Currency = (Option<String>, Option<i32>, bool, String);
 
 async fn currency(database: &Database) -> Option<Currency> {
-    sqlx::query_as("select symbol, decimals, pegged, told_by from catalog_service.currencies where address = $1")
+    sqlx::query_as("select symbol, decimals, pegged, source from catalog_service.currencies where address = $1")
         .bind(WETH)
         .fetch_optional(&database.store.pool)
         .await
@@ -206,7 +206,7 @@ async fn a_currency_that_nobody_told_of_is_asked_what_it_is_and_the_operator_may
         .run(&["backfill", "--chain", &name, "--from", "0", "--to", "40"])
         .await;
     assert_eq!(chain.server.counts().calls_of("eth_call"), calls, "it is asked once");
-    let told = [
+    let stated = [
         "registry",
         "currencies",
         "set",
@@ -221,7 +221,7 @@ async fn a_currency_that_nobody_told_of_is_asked_what_it_is_and_the_operator_may
         "--pegged",
         "true",
     ];
-    program.run(&told).await;
+    program.run(&stated).await;
     program
         .run(&["backfill", "--chain", &name, "--from", "0", "--to", "51"])
         .await;

@@ -71,7 +71,7 @@ async fn law_2_rewinding_takes_back_exactly_what_applying_did_at_every_depth() {
             clean_digest(&reference, &ledger, &simulation.answers(), 0..=height).await,
             "{context}"
         );
-        head.assert_told(&context).await;
+        head.assert_published(&context).await;
     }
 }
 
@@ -106,7 +106,7 @@ async fn law_2_a_follower_ends_at_the_canonical_chain_after_any_schedule_of_reor
         daemon.stop().await;
         chain.assert_true(&database.store, 0, &context).await;
         let facts = outbox::fact_ids(&database.store, chain.id()).await;
-        outbox::assert_tells(&outbox::owed(&database.store, chain.id()).await, &facts, &context);
+        outbox::assert_tells(&outbox::pending(&database.store, chain.id()).await, &facts, &context);
     }
 }
 
@@ -214,10 +214,13 @@ async fn law_2_a_reorg_below_blocks_that_are_just_being_backfilled_leaves_nothin
         daemon.stop().await;
         chain.assert_true(&database.store, 0, &context).await;
         let (name, last) = (chain.id().to_string(), chain.head().number.to_string());
-        let said = program
+        let output = program
             .run(&["replay", "--chain", &name, "--from", "0", "--to", &last])
             .await;
-        assert!(said.contains(" 0 new, 0 retracted"), "{context}: replay said {said:?}");
+        assert!(
+            output.contains(" 0 new, 0 retracted"),
+            "{context}: replay said {output:?}"
+        );
     }
 }
 
@@ -317,8 +320,8 @@ impl Head {
             .unwrap();
     }
 
-    async fn assert_told(&self, context: &str) {
+    async fn assert_published(&self, context: &str) {
         let facts = outbox::fact_ids(self.store(), self.chain).await;
-        outbox::assert_tells(&outbox::owed(self.store(), self.chain).await, &facts, context);
+        outbox::assert_tells(&outbox::pending(self.store(), self.chain).await, &facts, context);
     }
 }

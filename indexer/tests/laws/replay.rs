@@ -54,8 +54,8 @@ async fn law_5_replaying_a_range_that_other_decoders_wrote_restores_what_live_wr
     assert_eq!(digest(&database.store, chain.id()).await.unwrap(), live);
     chain.assert_true(&database.store, 0, "replayed").await;
     let facts = outbox::fact_ids(&database.store, chain.id()).await;
-    let owed = outbox::owed(&database.store, chain.id()).await;
-    outbox::assert_tells(&owed, &facts, "replayed");
+    let pending = outbox::pending(&database.store, chain.id()).await;
+    outbox::assert_tells(&pending, &facts, "replayed");
 }
 
 /// Follows a chain through reorgs, replays it whole, and compares.
@@ -75,12 +75,12 @@ async fn replay_changes_nothing(seed: u64, database: &Database, archived: impl F
     daemon.stop().await;
     chain.assert_true(&database.store, 0, &context).await;
     let live = digest(&database.store, chain.id()).await.unwrap();
-    let owed = outbox::owed(&database.store, chain.id()).await;
+    let pending = outbox::pending(&database.store, chain.id()).await;
 
-    let said = replay(&program, &chain, 0, chain.head().number).await;
+    let output = replay(&program, &chain, 0, chain.head().number).await;
     assert!(
-        said.contains(" 0 new, 0 retracted"),
-        "seed {seed}: replay said {said:?}"
+        output.contains(" 0 new, 0 retracted"),
+        "seed {seed}: replay said {output:?}"
     );
     assert_eq!(
         digest(&database.store, chain.id()).await.unwrap(),
@@ -88,8 +88,8 @@ async fn replay_changes_nothing(seed: u64, database: &Database, archived: impl F
         "seed {seed}, replayed"
     );
     assert_eq!(
-        outbox::owed(&database.store, chain.id()).await,
-        owed,
+        outbox::pending(&database.store, chain.id()).await,
+        pending,
         "seed {seed}: a replay that changes nothing tells nothing"
     );
 }

@@ -111,7 +111,7 @@ impl Scope {
             "{context}: digests"
         );
         let facts = outbox::fact_ids(store, self.id()).await;
-        outbox::assert_tells(&outbox::owed(store, self.id()).await, &facts, context);
+        outbox::assert_tells(&outbox::pending(store, self.id()).await, &facts, context);
     }
 
     /// The digests of what a reader of every log finds, as far as it is of the registered contracts.
@@ -138,7 +138,7 @@ impl Scope {
 fn traded(books: &Books, height: u64) -> Vec<Address> {
     let statistics = books.collection_statistics(height).into_iter();
     statistics
-        .filter(|(_, told)| told.sales > 0)
+        .filter(|(_, stated)| stated.sales > 0)
         .map(|(contract, _)| contract)
         .collect()
 }
@@ -199,8 +199,8 @@ async fn law_1_contracts_end_the_same_in_whatever_order_they_are_registered() {
         let rest: Vec<Address> = all.iter().filter(|one| !first.contains(one)).copied().collect();
         // What is registered later is read beside the others or alone.
         for later in [all, &rest] {
-            let told = apply(&in_turn.cleared().await, &chain, distort, &[first, later]).await;
-            assert_eq!(told, expected, "{first:?}, then {later:?}");
+            let stated = apply(&in_turn.cleared().await, &chain, distort, &[first, later]).await;
+            assert_eq!(stated, expected, "{first:?}, then {later:?}");
         }
     }
 }
@@ -237,12 +237,15 @@ async fn registered_contracts_say_in_every_law_what_they_say_on_a_chain_that_is_
         daemon.stop().await;
         scope.assert_true(&database.store, &context).await;
 
-        let owed = outbox::owed(&database.store, scope.id()).await;
-        let said = scope.replayed(&program).await;
-        assert!(said.contains(" 0 new, 0 retracted"), "{context}: replay said {said:?}");
+        let pending = outbox::pending(&database.store, scope.id()).await;
+        let output = scope.replayed(&program).await;
+        assert!(
+            output.contains(" 0 new, 0 retracted"),
+            "{context}: replay said {output:?}"
+        );
         let context = format!("seed {seed}, replayed");
         scope.assert_true(&database.store, &context).await;
-        assert_eq!(outbox::owed(&database.store, scope.id()).await, owed, "{context}");
+        assert_eq!(outbox::pending(&database.store, scope.id()).await, pending, "{context}");
     }
 }
 
@@ -293,9 +296,9 @@ async fn a_chain_without_receipts_goes_on_and_tells_its_sales_once_an_endpoint_h
     daemon.stop().await;
     let (books, height) = (scope.chain.simulation.books(), scope.chain.head().number);
     let expected = Tables::of(books, height).only(books, &scope.registered);
-    let told = Tables::read(&database.store, scope.id()).await;
-    assert_eq!((told.facts, told.owners), (expected.facts, expected.owners));
-    assert!(told.trades.sales.len() < expected.trades.sales.len());
+    let stated = Tables::read(&database.store, scope.id()).await;
+    assert_eq!((stated.facts, stated.owners), (expected.facts, expected.owners));
+    assert!(stated.trades.sales.len() < expected.trades.sales.len());
 
     // Only final blocks are replayed.
     scope.chain.faults.clear();
@@ -304,10 +307,10 @@ async fn a_chain_without_receipts_goes_on_and_tells_its_sales_once_an_endpoint_h
     scope.indexed(&database.store, "with receipts").await;
     daemon.stop().await;
     let (chain, head) = (scope.id().to_string(), height.to_string());
-    let said = program
+    let output = program
         .run(&["replay", "--chain", &chain, "--from", "0", "--to", &head, "--fetch"])
         .await;
-    assert!(said.contains(" 0 retracted"), "{said}");
+    assert!(output.contains(" 0 retracted"), "{output}");
     scope.assert_true(&database.store, "fetched").await;
 }
 

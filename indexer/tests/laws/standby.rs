@@ -45,7 +45,7 @@ async fn one_head_per_chain_a_standby_takes_over_after_a_sigkill_and_nothing_is_
     let context = format!("seed {seed}, two handovers");
     chain.assert_true(&database.store, 0, &context).await;
     let facts = outbox::fact_ids(&database.store, chain.id()).await;
-    outbox::assert_tells(&outbox::owed(&database.store, chain.id()).await, &facts, &context);
+    outbox::assert_tells(&outbox::pending(&database.store, chain.id()).await, &facts, &context);
 }
 
 /// Returns once `process` holds the lease of `chain`; its holder names the process.

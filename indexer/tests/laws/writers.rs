@@ -114,7 +114,7 @@ async fn law_8_a_leader_that_was_stopped_while_it_wrote_the_archive_changes_noth
         );
         chain.assert_true(&database.store, 0, &context).await;
         let facts = outbox::fact_ids(&database.store, chain.id()).await;
-        outbox::assert_tells(&outbox::owed(&database.store, chain.id()).await, &facts, &context);
+        outbox::assert_tells(&outbox::pending(&database.store, chain.id()).await, &facts, &context);
     }
 }
 

@@ -183,18 +183,18 @@ impl World {
     }
 
     /// Waits until the archive holds just this.
-    async fn says(&self, contract: Address, expected: &[(&str, Value)], context: &str) {
+    async fn holds(&self, contract: Address, expected: &[(&str, Value)], context: &str) {
         let expected: Vec<(Option<String>, Value)> = expected
             .iter()
             .map(|(kind, data)| ((!kind.is_empty()).then(|| (*kind).to_owned()), data.clone()))
             .collect();
         let mut last = Vec::new();
-        let told = within(PATIENCE, async || {
+        let stated = within(PATIENCE, async || {
             last = self.events(contract).await;
             (last == expected).then_some(())
         })
         .await;
-        assert!(told.is_some(), "{context}: {last:#?} is not {expected:#?}");
+        assert!(stated.is_some(), "{context}: {last:#?} is not {expected:#?}");
     }
 
     /// What the processing queue shows, by status.
@@ -269,7 +269,7 @@ async fn added_and_edited(mongo: Option<MongoDatabase>) {
     let none = ("", Value::Null);
     world.read(contract, "added").await;
     world
-        .says(
+        .holds(
             contract,
             &[staked("1"), none.clone(), none.clone(), staked("2")],
             "history",
@@ -277,7 +277,7 @@ async fn added_and_edited(mongo: Option<MongoDatabase>) {
         .await;
     logger.staked(3).await;
     world
-        .says(
+        .holds(
             contract,
             &[staked("1"), none.clone(), none.clone(), staked("2"), staked("3")],
             "live",
@@ -295,7 +295,7 @@ async fn added_and_edited(mongo: Option<MongoDatabase>) {
     let staked = |amount: &str| ("Staked(address,uint256)", json!({ "0": who, "wei": amount }));
     let ping = ("Ping(uint256)", json!({ "number": "5" }));
     let expected = [staked("1"), none, ping, staked("2"), staked("3")];
-    world.says(contract, &expected, "by another abi").await;
+    world.holds(contract, &expected, "by another abi").await;
     world.read(contract, "by another abi").await;
     assert_eq!(world.faults().await, ["data_too_short"]);
     let shown = world
@@ -345,7 +345,7 @@ async fn upgraded_and_reorganised(mongo: Option<MongoDatabase>) {
     let none = ("", Value::Null);
     world.read(proxy.address, "without implementations").await;
     let untold = [none.clone(), upgrade(one), none.clone(), upgrade(two), none.clone()];
-    world.says(proxy.address, &untold, "without implementations").await;
+    world.holds(proxy.address, &untold, "without implementations").await;
     assert_eq!(world.faults().await, ["event_unknown", "abi_unknown", "abi_unknown"]);
     eventually("the queue shows what waits", async || {
         (world.queued().await == [("pending".to_owned(), 2)]).then_some(())
@@ -354,14 +354,14 @@ async fn upgraded_and_reorganised(mongo: Option<MongoDatabase>) {
 
     world.registry("add", two, &["--abi", &second]).await;
     world.registry("add", one, &["--abi", &first]).await;
-    let told = [
+    let stated = [
         none.clone(),
         upgrade(one),
         ping("one", "2"),
         upgrade(two),
         ping("two", "3"),
     ];
-    world.says(proxy.address, &told, "with implementations").await;
+    world.holds(proxy.address, &stated, "with implementations").await;
     eventually("what waited is done", async || {
         let retried = world.program.run(&["faults", "retry", "--reason", "abi_unknown"]).await;
         retried.contains("0 remain").then_some(())
@@ -377,39 +377,39 @@ async fn upgraded_and_reorganised(mongo: Option<MongoDatabase>) {
     let at = world.node.head().await;
     proxy.emit(&[upgraded, one.into_word()], &[]).await;
     proxy.ping(4).await;
-    let longer = [&told[..], &[upgrade(one), ping("one", "4")]].concat();
-    world.says(proxy.address, &longer, "upgraded back").await;
+    let longer = [&stated[..], &[upgrade(one), ping("one", "4")]].concat();
+    world.holds(proxy.address, &longer, "upgraded back").await;
     let depth = world.node.head().await.number - at.number;
     let use_again = proxy.transaction(&[keccak256("Ping(uint256)")], &word(4));
     world.node.reorganise(depth, &[(use_again, 1)]).await;
     world.mine(2).await;
     world.at_head("after the reorg").await;
-    let shorter = [&told[..], &[ping("two", "4")]].concat();
-    world.says(proxy.address, &shorter, "after the reorg").await;
+    let shorter = [&stated[..], &[ping("two", "4")]].concat();
+    world.holds(proxy.address, &shorter, "after the reorg").await;
     drop(daemon);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_tells_no_upgrade_is_read_by_what_the_registry_says_of_each_block_into_mongodb() {
-    told_by_the_registry(Some(MongoDatabase::new())).await;
+    read_as_the_registry_states(Some(MongoDatabase::new())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_tells_no_upgrade_is_read_by_what_the_registry_says_of_each_block_into_postgresql() {
-    told_by_the_registry(None).await;
+    read_as_the_registry_states(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_below_a_contracts_first_block_is_left_out_whoever_reads_it_into_mongodb() {
-    told_from_its_first_block_of_interest(Some(MongoDatabase::new())).await;
+    decoded_from_its_first_block_of_interest(Some(MongoDatabase::new())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_below_a_contracts_first_block_is_left_out_whoever_reads_it_into_postgresql() {
-    told_from_its_first_block_of_interest(None).await;
+    decoded_from_its_first_block_of_interest(None).await;
 }
 
-async fn told_from_its_first_block_of_interest(mongo: Option<MongoDatabase>) {
+async fn decoded_from_its_first_block_of_interest(mongo: Option<MongoDatabase>) {
     let world = World::new(mongo).await;
     let logger = Logger::deploy(&world.node).await;
     let mut blocks = Vec::new();
@@ -426,18 +426,18 @@ async fn told_from_its_first_block_of_interest(mongo: Option<MongoDatabase>) {
     let _daemon = world.program.start(&["run"]);
     world.at_head("at first").await;
     let ping = |number: &str| ("Ping(uint256)", json!({ "one": number }));
-    let told = ["2", "3"].map(ping);
+    let stated = ["2", "3"].map(ping);
     world
-        .says(logger.address, &told, "from its first block of interest on")
+        .holds(logger.address, &stated, "from its first block of interest on")
         .await;
     world
         .registry("set", logger.address, &["--start-block", &blocks[0]])
         .await;
-    let told = ["1", "2", "3"].map(ping);
-    world.says(logger.address, &told, "from an earlier block on").await;
+    let stated = ["1", "2", "3"].map(ping);
+    world.holds(logger.address, &stated, "from an earlier block on").await;
 }
 
-async fn told_by_the_registry(mongo: Option<MongoDatabase>) {
+async fn read_as_the_registry_states(mongo: Option<MongoDatabase>) {
     let world = World::new(mongo).await;
     let proxy = Logger::deploy(&world.node).await;
     let mut blocks = Vec::new();
@@ -460,39 +460,39 @@ async fn told_by_the_registry(mongo: Option<MongoDatabase>) {
 
     let first = ["--impl", &one, "--start-block", &blocks[1]];
     world.registry("add", proxy.address, &first).await;
-    let told = ["2", "3", "4", "5"].map(|number| ping("one", number));
+    let stated = ["2", "3", "4", "5"].map(|number| ping("one", number));
     world
-        .says(proxy.address, &told, "from its first block of interest on")
+        .holds(proxy.address, &stated, "from its first block of interest on")
         .await;
 
     // The registry learns of the upgrades later, and the last one first.
     let since =
         |implementation: &str, block: &str| ["--impl", implementation, "--from-block", block].map(str::to_owned);
-    for (upgrade, told) in [
+    for (upgrade, stated) in [
         (since(&three, &blocks[4]), ["one", "one", "one", "three"]),
         (since(&two, &blocks[2]), ["one", "two", "two", "three"]),
     ] {
         let arguments: Vec<&str> = upgrade.iter().map(String::as_str).collect();
         world.registry("set", proxy.address, &arguments).await;
         let numbers = ["2", "3", "4", "5"].iter();
-        let told: Vec<_> = told
+        let stated: Vec<_> = stated
             .iter()
             .zip(numbers)
             .map(|(key, number)| ping(key, number))
             .collect();
-        world.says(proxy.address, &told, &format!("with {upgrade:?}")).await;
+        world.holds(proxy.address, &stated, &format!("with {upgrade:?}")).await;
     }
     proxy.ping(6).await;
     let now = [("one", "2"), ("two", "3"), ("two", "4"), ("three", "5"), ("three", "6")];
     let now = now.map(|(key, number)| ping(key, number));
-    world.says(proxy.address, &now, "live").await;
+    world.holds(proxy.address, &now, "live").await;
 
     // An earlier first block is a gap of the contract.
     world
         .registry("set", proxy.address, &["--start-block", &blocks[0]])
         .await;
     let all = [&[ping("one", "1")], &now[..]].concat();
-    world.says(proxy.address, &all, "from an earlier block on").await;
+    world.holds(proxy.address, &all, "from an earlier block on").await;
     assert_eq!(world.faults().await, [] as [String; 0]);
     drop(daemon);
 }

@@ -14,17 +14,17 @@ use crate::harness::chain::Chain;
 use crate::harness::program::{Process, Program, Setup};
 
 /// An address where nothing listens.
-const NOBODY: &str = "http://127.0.0.1:1";
+const UNUSED: &str = "http://127.0.0.1:1";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_of_a_chain_whose_endpoints_are_missing_or_wrong_says_so_and_is_no_failure() {
     let chain = Chain::start(Settings::small(161), 20, 4).await;
     let database = Database::new().await;
-    let dead = Program::new(&Setup::new(&database, chain.id(), &[NOBODY.to_owned()]));
-    let said = dead.run(&["status"]).await;
+    let dead = Program::new(&Setup::new(&database, chain.id(), &[UNUSED.to_owned()]));
+    let answered = dead.run(&["status"]).await;
     assert!(
-        said.contains("endpoints: no endpoint of") && said.contains(NOBODY),
-        "{said}"
+        answered.contains("endpoints: no endpoint of") && answered.contains(UNUSED),
+        "{answered}"
     );
 
     let (other, database) = (ChainId(chain.id().0 + 1), Database::new().await);
@@ -41,17 +41,20 @@ async fn the_status_of_a_chain_whose_endpoints_are_missing_or_wrong_says_so_and_
 async fn the_status_names_an_endpoint_that_refuses_and_blocks_that_no_daemon_has_seen() {
     let chain = Chain::start(Settings::small(165), 200, 4).await;
     let database = Database::new().await;
-    let endpoints = [chain.server.http_url(), NOBODY.to_owned()];
+    let endpoints = [chain.server.http_url(), UNUSED.to_owned()];
     let program = Program::new(&Setup::new(&database, chain.id(), &endpoints));
     let name = chain.id().to_string();
     program
         .run(&["backfill", "--chain", &name, "--from", "0", "--to", "49"])
         .await;
-    let said = program.run(&["status"]).await;
-    let dead = said.lines().find(|line| line.contains(NOBODY)).unwrap();
-    assert!(dead.contains("unreachable"), "{said}");
-    assert!(!said.contains("no gaps"), "only 50 of 200 blocks are there: {said}");
-    assert!(said.contains("missing: 50-"), "{said}");
+    let answered = program.run(&["status"]).await;
+    let dead = answered.lines().find(|line| line.contains(UNUSED)).unwrap();
+    assert!(dead.contains("unreachable"), "{answered}");
+    assert!(
+        !answered.contains("no gaps"),
+        "only 50 of 200 blocks are there: {answered}"
+    );
+    assert!(answered.contains("missing: 50-"), "{answered}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

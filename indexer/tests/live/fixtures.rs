@@ -393,8 +393,8 @@ fn transfers(chain: ChainId, log: &Value) -> Vec<(&'static str, &'static str, i6
 
 /// From no one, to no one, or from one to another.
 fn kind(from: &str, to: &str) -> &'static str {
-    let nobody = |word: &str| word.trim_start_matches("0x").chars().all(|digit| digit == '0');
-    match (nobody(from), nobody(to)) {
+    let unused = |word: &str| word.trim_start_matches("0x").chars().all(|digit| digit == '0');
+    match (unused(from), unused(to)) {
         (true, _) => "mint",
         (false, true) => "burn",
         (false, false) => "transfer",

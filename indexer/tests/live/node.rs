@@ -47,8 +47,8 @@ impl Node {
         let address = eventually("anvil listens", async || {
             assert!(child.try_wait().unwrap().is_none(), "anvil has ended");
             let text = std::fs::read_to_string(&log).unwrap();
-            let told = text.lines().find_map(|line| line.strip_prefix("Listening on "))?;
-            Some(told.to_owned())
+            let stated = text.lines().find_map(|line| line.strip_prefix("Listening on "))?;
+            Some(stated.to_owned())
         })
         .await;
         let mut node = Node {

@@ -219,12 +219,12 @@ async fn an_archive_that_goes_away_is_waited_for() {
         .assert_true(&database.store, 0, "after outages of the archive")
         .await;
     let (name, head) = (chain.id().to_string(), chain.head().number.to_string());
-    let said = program
+    let answered = program
         .run(&["replay", "--chain", &name, "--from", "0", "--to", &head])
         .await;
     assert!(
-        said.contains("0 new, 0 retracted"),
-        "the archive holds what the tables hold: {said}"
+        answered.contains("0 new, 0 retracted"),
+        "the archive holds what the tables hold: {answered}"
     );
 }
 
@@ -267,16 +267,19 @@ async fn a_broker_that_goes_away_holds_up_messages_and_nothing_else() {
     wire.restore();
     process.ready().await;
     eventually("everything owed is paid", async || {
-        outbox::owed(&database.store, chain.id()).await.is_empty().then_some(())
+        outbox::pending(&database.store, chain.id())
+            .await
+            .is_empty()
+            .then_some(())
     })
     .await;
     assert!(process.stop().await.success(), "it stops well");
     process.assert_no_panic();
 
-    let told: BTreeSet<Uuid> = consumer.drain().await.iter().map(|message| message.id).collect();
+    let stated: BTreeSet<Uuid> = consumer.drain().await.iter().map(|message| message.id).collect();
     consumer.delete().await;
     assert_eq!(
-        told,
+        stated,
         outbox::fact_ids(&database.store, chain.id()).await,
         "messages and facts"
     );
@@ -486,10 +489,10 @@ async fn backfill_without(lost: Lost) {
     Tables::read(&database.store, chain.id())
         .await
         .assert_equals(&expected, &format!("{lost:?}"));
-    let said = program.run(&[&["replay"], &range[..]].concat()).await;
+    let answered = program.run(&[&["replay"], &range[..]].concat()).await;
     assert!(
-        said.contains("0 new, 0 retracted"),
-        "{lost:?}: the archive holds what the tables hold: {said}"
+        answered.contains("0 new, 0 retracted"),
+        "{lost:?}: the archive holds what the tables hold: {answered}"
     );
 }
 

@@ -35,16 +35,22 @@ async fn the_recording_backfilled_and_replayed_says_what_its_node_said() {
     let program = Program::new(&setup);
     let (chain, last) = (CHAIN.to_string(), expected.last.to_string());
     let range = ["--chain", &chain, "--from", "0", "--to", &last];
-    let said = program.run(&[&["backfill"], &range[..]].concat()).await;
-    assert!(said.starts_with(&format!("{} blocks, ", expected.last + 1)), "{said}");
-    expected.assert_told_by(&Tables::read(&database.store, CHAIN).await, "backfilled");
+    let answered = program.run(&[&["backfill"], &range[..]].concat()).await;
+    assert!(
+        answered.starts_with(&format!("{} blocks, ", expected.last + 1)),
+        "{answered}"
+    );
+    expected.assert_matches(&Tables::read(&database.store, CHAIN).await, "backfilled");
     let digests = digest(&database.store, CHAIN).await.unwrap();
 
     // The archive alone holds the same, with no endpoint to ask.
     server.stop().await;
-    let said = program.run(&[&["replay"], &range[..]].concat()).await;
-    assert!(said.contains(" facts as before, 0 new, 0 retracted\n"), "{said}");
-    assert!(!said.contains("not in the archive"), "{said}");
+    let answered = program.run(&[&["replay"], &range[..]].concat()).await;
+    assert!(
+        answered.contains(" facts as before, 0 new, 0 retracted\n"),
+        "{answered}"
+    );
+    assert!(!answered.contains("not in the archive"), "{answered}");
     assert_eq!(digest(&database.store, CHAIN).await.unwrap(), digests, "replayed");
 }
 
@@ -74,13 +80,16 @@ async fn a_replay_reads_what_an_older_archive_lacks_where_it_may_ask() {
         .await
         .unwrap();
 
-    let said = program.run(&[&["replay"], &range[..]].concat()).await;
-    assert!(said.contains(&format!("{archived} transactions and answers")), "{said}");
-    assert!(said.contains("with --fetch they are read"), "{said}");
-    let said = program
+    let answered = program.run(&[&["replay"], &range[..]].concat()).await;
+    assert!(
+        answered.contains(&format!("{archived} transactions and answers")),
+        "{answered}"
+    );
+    assert!(answered.contains("with --fetch they are read"), "{answered}");
+    let answered = program
         .run(&[&["replay"], &range[..], &["--fetch", "--rpc", &url]].concat())
         .await;
-    assert!(!said.contains("transactions and answers"), "{said}");
+    assert!(!answered.contains("transactions and answers"), "{answered}");
     assert_eq!(held().await, archived);
     assert_eq!(digest(&database.store, CHAIN).await.unwrap(), digests, "fetched");
 }
@@ -96,7 +105,7 @@ async fn the_demo_says_what_the_node_said_and_a_second_start_resumes_and_changes
     );
     expected.assert_summed_up_by(&first);
     let kept = demo.look(async |store| {
-        expected.assert_told_by(&Tables::read(store, CHAIN).await, "the demo");
+        expected.assert_matches(&Tables::read(store, CHAIN).await, "the demo");
         digest(store, CHAIN).await.unwrap()
     });
     let kept = kept.await;
@@ -131,10 +140,10 @@ async fn a_demo_interrupted_in_the_middle_ends_well_and_the_next_one_goes_on() {
         "it was interrupted before its summary"
     );
 
-    let said = demo.run(&["--once"]).await;
-    assert!(said.starts_with("resuming after block "), "{said}");
-    expected.assert_summed_up_by(&said);
-    demo.look(async |store| expected.assert_told_by(&Tables::read(store, CHAIN).await, "gone on"))
+    let answered = demo.run(&["--once"]).await;
+    assert!(answered.starts_with("resuming after block "), "{answered}");
+    expected.assert_summed_up_by(&answered);
+    demo.look(async |store| expected.assert_matches(&Tables::read(store, CHAIN).await, "gone on"))
         .await;
 }
 
@@ -186,8 +195,8 @@ impl Demo {
         let mut process = self.start(&[]);
         let address = eventually("the demo serves", async || {
             assert!(process.ended().is_none(), "the demo has ended");
-            let said = process.stdout();
-            let address = said.split_once("serving ")?.1.split_once("/v1/status")?.0;
+            let answered = process.stdout();
+            let address = answered.split_once("serving ")?.1.split_once("/v1/status")?.0;
             Some(address.to_owned())
         })
         .await;
@@ -226,9 +235,10 @@ impl Demo {
 }
 
 /// What the demo prints from the first line of its summary on.
-fn summary(said: &str) -> &str {
-    said.split_once("\n\n")
-        .unwrap_or_else(|| panic!("no summary in {said}"))
+fn summary(answered: &str) -> &str {
+    answered
+        .split_once("\n\n")
+        .unwrap_or_else(|| panic!("no summary in {answered}"))
         .1
 }
 
@@ -326,7 +336,7 @@ impl Expected {
         self.counters.iter().map(of).collect()
     }
 
-    fn assert_told_by(&self, tables: &Tables, context: &str) {
+    fn assert_matches(&self, tables: &Tables, context: &str) {
         assert!(
             self.owners.len() > 1000 && self.balances.len() > 100,
             "{context}: the node was asked"
@@ -342,7 +352,7 @@ impl Expected {
     }
 
     /// The totals a person can check.
-    fn assert_summed_up_by(&self, said: &str) {
+    fn assert_summed_up_by(&self, answered: &str) {
         let [transfers, mints, burns] = self.kinds();
         let stats = self.stats();
         let live: u64 = stats.values().map(|stats| stats.items).sum();
@@ -353,7 +363,7 @@ impl Expected {
             self.sales(),
             stats.len()
         );
-        assert!(summary(said).starts_with(&totals), "no {totals} in {said}");
+        assert!(summary(answered).starts_with(&totals), "no {totals} in {answered}");
         for (
             contract,
             Stats {
@@ -364,8 +374,8 @@ impl Expected {
         ) in stats
         {
             let numbers = [items, owners, mints, transfers, burns].map(|number| number.to_string());
-            let row = said.lines().find(|line| line.contains(&format!("{contract:#x}")));
-            let row = row.unwrap_or_else(|| panic!("no {contract:#x} in {said}"));
+            let row = answered.lines().find(|line| line.contains(&format!("{contract:#x}")));
+            let row = row.unwrap_or_else(|| panic!("no {contract:#x} in {answered}"));
             assert!(
                 row.split_whitespace().skip(2).eq(numbers.iter()),
                 "{row} does not say {numbers:?}"

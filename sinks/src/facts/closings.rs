@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_documentation_shows_what_is_sent() {
         let id = uuid!("00114b1a-e000-84c0-8000-0400c2d7a91b");
-        let told = json!({
+        let stored = json!({
             "fact_id": id, "kind": "cancel", "marketplace": "seaport", "market": "0x00000000000000adc04c56bf30ac9d3c0aaf14dc",
             "reason": "canceled", "order_key": null, "maker": "0x54be3a794282c030b15e43ae2bb182e14c409c5e",
             "nonces": "below", "nonce": "7",
@@ -137,7 +137,7 @@ mod tests {
             "block_hash": "0x1b2d3f4e5a6c7b8d9eafb0c1d2e3f405162738495a6b7c8d9e0f1a2b3c4d5e6f",
             "block_time": "2023-09-14T16:00:35+00:00", "log_index": 304, "item": 0
         });
-        let fact: MessageFact<CancelMessage> = serde_json::from_value(told.clone()).unwrap();
+        let fact: MessageFact<CancelMessage> = serde_json::from_value(stored.clone()).unwrap();
         let message = fact.message(ChainId(1));
         assert_eq!(
             message.routing_key,
@@ -148,7 +148,7 @@ mod tests {
             documented_as("cancel").unwrap()
         );
 
-        let message = retraction::<Closing>(told, ChainId(1), retraction_of(id)).unwrap();
+        let message = retraction::<Closing>(stored, ChainId(1), retraction_of(id)).unwrap();
         let taken: Value = serde_json::from_slice(&message.body).unwrap();
         assert_eq!(
             (&taken["market"], &taken["nonce"]),

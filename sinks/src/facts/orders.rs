@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn the_documentation_shows_what_is_sent() {
         let id = uuid!("0011b26c-7000-8040-8000-033a3e33d8e1");
-        let told = json!({
+        let stored = json!({
             "fact_id": id, "kind": "listing", "contract": "0xb47e3cd837ddf8e4c57f05d70ab865de6e193bbb",
             "token_number": "2681", "standard": "cryptopunks", "quantity": "1", "marketplace": "cryptopunks", "version": "",
             "market": "0xb47e3cd837ddf8e4c57f05d70ab865de6e193bbb",
@@ -175,7 +175,7 @@ mod tests {
             "block_hash": "0x2c4e6a8091b3d5f7192b3d4f5e6071829394a5b6c7d8e9f00112233445566778",
             "block_time": "2023-11-13T01:12:59+00:00", "log_index": 16, "item": 0
         });
-        let fact: MessageFact<OrderMessage> = serde_json::from_value(told.clone()).unwrap();
+        let fact: MessageFact<OrderMessage> = serde_json::from_value(stored.clone()).unwrap();
         let message = fact.message(ChainId(1));
         assert_eq!(
             message.routing_key,
@@ -184,12 +184,12 @@ mod tests {
         let body = String::from_utf8(message.body).unwrap();
         assert_eq!(body, documented_as("listing").unwrap());
 
-        let message = retraction::<Order>(told, ChainId(1), retraction_of(id)).unwrap();
+        let message = retraction::<Order>(stored, ChainId(1), retraction_of(id)).unwrap();
         let mut taken: Value = serde_json::from_slice(&message.body).unwrap();
         assert_eq!(taken["retracts"], json!({ "id": id, "kind": "listing" }));
         taken.as_object_mut().expect("a body").remove("retracts");
         (taken["id"], taken["kind"]) = (json!(id), json!("listing"));
-        let told: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(taken, told, "a retraction repeats the fact");
+        let stored: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(taken, stored, "a retraction repeats the fact");
     }
 }

@@ -238,7 +238,7 @@ mod tests {
     use crate::kind::retraction;
     use crate::message::{MessageFact, RETRACTION, documented};
 
-    fn told() -> Value {
+    fn stored() -> Value {
         let position = Position {
             chain: ChainId(1),
             block_number: 21_925_176,
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_documentation_shows_what_is_sent() {
-        let sale: MessageFact<SaleMessage> = serde_json::from_value(told()).unwrap();
+        let sale: MessageFact<SaleMessage> = serde_json::from_value(stored()).unwrap();
         let message = sale.message(ChainId(1));
         assert_eq!(
             message.routing_key,
@@ -278,9 +278,9 @@ mod tests {
 
     #[test]
     fn a_retraction_repeats_the_sale() {
-        let sale: MessageFact<SaleMessage> = serde_json::from_value(told()).unwrap();
+        let sale: MessageFact<SaleMessage> = serde_json::from_value(stored()).unwrap();
         let (fact, id) = (sale.fact_id, retraction_of(sale.fact_id));
-        let message = retraction::<Sale>(told(), ChainId(1), id).unwrap();
+        let message = retraction::<Sale>(stored(), ChainId(1), id).unwrap();
         let mut expected: Value = serde_json::from_slice(&sale.message(ChainId(1)).body).unwrap();
         expected["id"] = json!(id);
         expected["kind"] = json!(RETRACTION);

@@ -91,7 +91,7 @@ mod tests {
     use crate::kind::retraction;
     use crate::message::{MessageFact, documented};
 
-    fn told() -> (Uuid, Value) {
+    fn stored() -> (Uuid, Value) {
         let position = Position {
             chain: ChainId(1),
             block_number: 12_287_708,
@@ -100,27 +100,27 @@ mod tests {
             item: 0,
             kind: Transfer::RECORD,
         };
-        let told = json!({
+        let stored = json!({
             "fact_id": position.id(), "kind": "transfer", "contract": "0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d",
             "token_id": "8520", "from": "0xb88f61e6fbda83fbfffabe364112137480398018",
             "to": "0x54be3a794282c030b15e43ae2bb182e14c409c5e", "quantity": "1", "standard": "erc721",
             "tx_hash": "0x22199329b0aa1aa68902a78e3b32ca327c872fab166c7a2838273de6ad383eba", "log_index": 16,
             "block_number": 12_287_708, "block_hash": position.block_hash, "block_time": "2021-04-22T04:29:57+00:00"
         });
-        (position.id(), told)
+        (position.id(), stored)
     }
 
     #[test]
     fn the_documentation_shows_what_is_sent() {
-        let (id, told) = told();
-        let fact: MessageFact<TransferMessage> = serde_json::from_value(told.clone()).unwrap();
+        let (id, stored) = stored();
+        let fact: MessageFact<TransferMessage> = serde_json::from_value(stored.clone()).unwrap();
         let message = fact.message(ChainId(1));
         assert_eq!(
             message.routing_key,
             "eip155.1.transfer.0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d"
         );
         assert_eq!(String::from_utf8(message.body).unwrap(), documented()[0]);
-        let message = retraction::<Transfer>(told, ChainId(1), retraction_of(id)).unwrap();
+        let message = retraction::<Transfer>(stored, ChainId(1), retraction_of(id)).unwrap();
         assert_eq!(String::from_utf8(message.body).unwrap(), documented()[1]);
     }
 }

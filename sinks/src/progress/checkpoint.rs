@@ -28,12 +28,12 @@ pub struct Checkpoint {
 }
 
 /// The lowest block of `chain` at which spans of two branches met, until the holder of the lease has decided.
-pub async fn doubted(store: &Store, chain: ChainId) -> Result<Option<u64>, SinkError> {
-    let doubted: Option<Option<i64>> = sqlx::query_scalar(DOUBTED)
+pub async fn suspect(store: &Store, chain: ChainId) -> Result<Option<u64>, SinkError> {
+    let suspect: Option<Option<i64>> = sqlx::query_scalar(SUSPECT)
         .bind(chain.to_string())
         .fetch_optional(&store.pool)
         .await?;
-    Ok(height(doubted.flatten()))
+    Ok(height(suspect.flatten()))
 }
 
 /// What the endpoints call the heads of a chain.
@@ -228,7 +228,7 @@ const READ: &str =
     "select last_block, last_block_hash, updated_at, head_block, safe_block, finalized_block, observed_at
     from indexer_service.indexer_checkpoints where chain_id = $1";
 
-const DOUBTED: &str = "select doubted_block from indexer_service.indexer_checkpoints where chain_id = $1";
+const SUSPECT: &str = "select suspect_block from indexer_service.indexer_checkpoints where chain_id = $1";
 
 const OBSERVE: &str = "with held as (
         select chain_id from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share

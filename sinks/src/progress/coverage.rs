@@ -51,7 +51,10 @@ pub async fn missing(
 ) -> Result<Vec<RangeInclusive<u64>>, SinkError> {
     let known = Known::of(store, chain, wanted, &range).await?;
     Ok(merge(
-        wanted.iter().flat_map(|wanted| known.lacks(wanted, &range)).collect(),
+        wanted
+            .iter()
+            .flat_map(|wanted| known.missing_of(wanted, &range))
+            .collect(),
     ))
 }
 
@@ -63,7 +66,7 @@ pub async fn missing_of_each(
     range: &RangeInclusive<u64>,
 ) -> Result<Vec<Vec<RangeInclusive<u64>>>, SinkError> {
     let known = Known::of(store, chain, wanted, range).await?;
-    Ok(wanted.iter().map(|wanted| known.lacks(wanted, range)).collect())
+    Ok(wanted.iter().map(|wanted| known.missing_of(wanted, range)).collect())
 }
 
 /// The parts of `range` that at least one of `sources` is covered for, in ascending order.
@@ -80,23 +83,23 @@ pub async fn covered(
     let wanted: Vec<Wanted> = sources.iter().map(wanted).collect();
     let known = Known::of(store, chain, &wanted, range).await?;
     let covered = wanted.iter().flat_map(|wanted| {
-        let missing = known.lacks(wanted, range);
+        let missing = known.missing_of(wanted, range);
         less(std::slice::from_ref(range), &missing)
     });
     Ok(merge(covered.collect()))
 }
 
 /// The sources among `wanted` that some part of `range` is not covered for.
-pub async fn lacking(
+pub async fn uncovered(
     store: &Store,
     chain: ChainId,
     wanted: &[Wanted],
     range: &RangeInclusive<u64>,
 ) -> Result<Vec<String>, SinkError> {
     let known = Known::of(store, chain, wanted, range).await?;
-    let lacks = |wanted: &&Wanted| !known.lacks(wanted, range).is_empty();
-    let lacking = wanted.iter().filter(lacks);
-    Ok(lacking.map(|wanted| wanted.source.clone()).collect())
+    let missing_of = |wanted: &&Wanted| !known.missing_of(wanted, range).is_empty();
+    let uncovered = wanted.iter().filter(missing_of);
+    Ok(uncovered.map(|wanted| wanted.source.clone()).collect())
 }
 
 /// Notes that `source` now holds `range`: for what is filled without facts, such as the archive alone.
@@ -189,7 +192,7 @@ impl<'a> Sources<'a> {
 
     /// Whether what a decoder emitted for contracts in a block is to be written: the span was read for one of them, and was not
     /// applied for any.
-    pub(crate) fn lack(&self, known: &Known) -> impl Fn(&str, &[Address], u64) -> bool {
+    pub(crate) fn uncovered(&self, known: &Known) -> impl Fn(&str, &[Address], u64) -> bool {
         let shares = self.shares(known);
         move |decoder, contracts, block| {
             if self.contracts.is_empty() {
@@ -318,7 +321,7 @@ impl Known {
     }
 
     /// What is wanted of `range` and missing.
-    fn lacks(&self, wanted: &Wanted, range: &RangeInclusive<u64>) -> Ranges {
+    fn missing_of(&self, wanted: &Wanted, range: &RangeInclusive<u64>) -> Ranges {
         let range = wanted.from.max(*range.start())..=*range.end();
         if range.is_empty() {
             return Ranges::new();

@@ -34,8 +34,8 @@ pub async fn read(store: &Store, chain: ChainId, lowest: u64, highest: u64) -> R
 }
 
 /// Notes that spans of two branches meet at `block`, for the holder of the lease to decide which is the chain's.
-pub(crate) async fn doubt(store: &Store, chain: ChainId, block: u64) -> Result<(), SinkError> {
-    sqlx::query(DOUBT)
+pub(crate) async fn suspect(store: &Store, chain: ChainId, block: u64) -> Result<(), SinkError> {
+    sqlx::query(SUSPECT)
         .bind(chain.to_string())
         .bind(block.cast_signed())
         .execute(&store.pool)
@@ -43,11 +43,11 @@ pub(crate) async fn doubt(store: &Store, chain: ChainId, block: u64) -> Result<(
     Ok(())
 }
 
-/// Ends the warning about `doubted`: `ancestor`, there or below, is the chain's. Nothing happens where the lease is not in force.
-pub async fn settle(store: &Store, lease: &Lease, doubted: u64, ancestor: BlockRef) -> Result<(), SinkError> {
+/// Ends the warning about `suspect`: `ancestor`, there or below, is the chain's. Nothing happens where the lease is not in force.
+pub async fn settle(store: &Store, lease: &Lease, suspect: u64, ancestor: BlockRef) -> Result<(), SinkError> {
     sqlx::query(SETTLE)
         .bind(lease.chain.to_string())
-        .bind(doubted.cast_signed())
+        .bind(suspect.cast_signed())
         .bind(&lease.holder)
         .bind(lease.token)
         .bind(ancestor.number.cast_signed())
@@ -141,8 +141,8 @@ fn below(facts: &Facts) -> Option<BlockRef> {
 const READ: &str = "select number, hash::text from indexer_service.indexer_seams
      where chain_id = $1 and number between $2 and $3 order by number";
 
-const DOUBT: &str = "insert into indexer_service.indexer_checkpoints as c (chain_id, doubted_block) values ($1, $2)
-    on conflict (chain_id) do update set doubted_block = least(c.doubted_block, excluded.doubted_block)";
+const SUSPECT: &str = "insert into indexer_service.indexer_checkpoints as c (chain_id, suspect_block) values ($1, $2)
+    on conflict (chain_id) do update set suspect_block = least(c.suspect_block, excluded.suspect_block)";
 
 const SETTLE: &str = "with held as (
         select from indexer_service.chain_leases where chain_id = $1 and holder = $3 and token = $4
@@ -150,8 +150,8 @@ const SETTLE: &str = "with held as (
         update indexer_service.indexer_seams set hash = $6
          where chain_id = $1 and number = $5 and hash <> $6 and exists (select from held)
     )
-    update indexer_service.indexer_checkpoints set doubted_block = null
-     where chain_id = $1 and doubted_block = $2 and exists (select from held)";
+    update indexer_service.indexer_checkpoints set suspect_block = null
+     where chain_id = $1 and suspect_block = $2 and exists (select from held)";
 
 const STAND: &str =
     "update indexer_service.indexer_seams set hash = $3 where chain_id = $1 and number = $2 and hash <> $3";
@@ -168,7 +168,7 @@ const KEEP: &str = "insert into indexer_service.indexer_seams (chain_id, number,
     select $1, s.number, s.hash from unnest($2::int8[], $3::text[]) as s (number, hash)
     on conflict (chain_id, number) do nothing";
 
-const FORGET: &str = "with doubt as (
-        update indexer_service.indexer_checkpoints set doubted_block = null where chain_id = $1 and doubted_block >= $2
+const FORGET: &str = "with suspicion as (
+        update indexer_service.indexer_checkpoints set suspect_block = null where chain_id = $1 and suspect_block >= $2
     )
     delete from indexer_service.indexer_seams where chain_id = $1 and number >= $2";

@@ -46,7 +46,7 @@ pub(super) const PROJECTION: Projection = Projection {
 async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let mut changes = Changes::default();
     batch.sales.iter().for_each(|row| changes.add(&Trade::of(row)));
-    changes.judge(db, &batch.chain_name).await
+    changes.flag(db, &batch.chain_name).await
 }
 
 /// Classifies the sales that look different without those in `undone_sales`.
@@ -54,7 +54,7 @@ async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     let undone: Vec<Trade> = sqlx::query_as(UNDONE).fetch_all(&mut *db).await?;
     let mut changes = Changes::default();
     undone.iter().for_each(|trade| changes.add(trade));
-    changes.judge(db, chain).await
+    changes.flag(db, chain).await
 }
 
 /// Looks at the next sales of `chain`, a bounded number, and recomputes those classified by other rules; returns how many, and
@@ -82,28 +82,28 @@ pub async fn recompute(store: &Store, chain: ChainId) -> Result<Option<u64>, Sin
         .fetch_all(&mut *tx)
         .await?;
     let last = next.last().filter(|_| next.len() == RECOMPUTED_AT_ONCE);
-    let judged_to = last.map_or(Uuid::max(), |(id, _)| *id);
+    let recomputed_to = last.map_or(Uuid::max(), |(id, _)| *id);
     let outdated: Vec<Uuid> = next
         .iter()
         .filter(|(_, outdated)| *outdated)
         .map(|(id, _)| *id)
         .collect();
     if !outdated.is_empty() {
-        judge(&mut tx, &name, &outdated).await?;
+        flag_sales(&mut tx, &name, &outdated).await?;
     }
     sqlx::query(ADVANCE)
         .bind(&name)
         .bind(WASH_VERSION)
-        .bind(judged_to)
+        .bind(recomputed_to)
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
     Ok(Some(outdated.len() as u64))
 }
 
-async fn judge(db: &mut PgConnection, chain: &str, sales: &[Uuid]) -> Result<(), SinkError> {
+async fn flag_sales(db: &mut PgConnection, chain: &str, sales: &[Uuid]) -> Result<(), SinkError> {
     let intermediaries: Vec<String> = decoders::intermediaries().map(address_text).collect();
-    sqlx::query(JUDGE)
+    sqlx::query(FLAG)
         .bind(chain)
         .bind(sales)
         .bind(WASH_VERSION)
@@ -168,7 +168,7 @@ impl Changes {
         }
     }
 
-    async fn judge(&self, db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+    async fn flag(&self, db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
         if self.sales.is_empty() {
             return Ok(());
         }
@@ -195,7 +195,7 @@ impl Changes {
             .bind(courses().map(|(_, (_, last))| *last).collect::<Vec<_>>())
             .fetch_all(&mut *db)
             .await?;
-        judge(db, chain, &touched).await
+        flag_sales(db, chain, &touched).await
     }
 }
 
@@ -204,15 +204,15 @@ const UNDONE: &str = "select id, token, standard, contract, currency_address as 
     from undone_sales";
 
 const UP_TO_DATE: &str = "select exists (select from indexer_service.wash_progress
-    where chain_id = $1 and version = $2 and judged_to = 'ffffffff-ffff-ffff-ffff-ffffffffffff')";
+    where chain_id = $1 and version = $2 and recomputed_to = 'ffffffff-ffff-ffff-ffff-ffffffffffff')";
 
 const NEXT: &str = "select id, wash_version <> $2 as outdated from catalog_service.sale_facts
-    where chain_id = $1 and id > coalesce((select p.judged_to from indexer_service.wash_progress p
+    where chain_id = $1 and id > coalesce((select p.recomputed_to from indexer_service.wash_progress p
                                            where p.chain_id = $1 and p.version = $2), '00000000-0000-0000-0000-000000000000')
     order by id limit $3";
 
-const ADVANCE: &str = "insert into indexer_service.wash_progress (chain_id, version, judged_to) values ($1, $2, $3)
-    on conflict (chain_id) do update set version = excluded.version, judged_to = excluded.judged_to";
+const ADVANCE: &str = "insert into indexer_service.wash_progress (chain_id, version, recomputed_to) values ($1, $2, $3)
+    on conflict (chain_id) do update set version = excluded.version, recomputed_to = excluded.recomputed_to";
 
 // Without the offset the planner, which knows nothing of how near the first is to the last, would read every sale there is.
 const TOUCHED: &str = "with parties as (
@@ -251,9 +251,9 @@ const TOUCHED: &str = "with parties as (
 
 // A new sale carries the version already, so that what looks honest, as nearly all does, is not written again. What other
 // rules came to is no longer all there is.
-const JUDGE: &str = "with other_rules as (
+const FLAG: &str = "with other_rules as (
         delete from indexer_service.wash_progress where chain_id = $1 and version <> $3
-    ), judged as materialized (
+    ), recomputed as materialized (
         select s.id, array_remove(array[
             case when s.buyer = s.seller and known.seller then 'same_party' end,
             case when known.seller and known.buyer and exists (
@@ -294,5 +294,5 @@ const JUDGE: &str = "with other_rules as (
         where s.chain_id = $1 and s.id = any($2)
     )
     update catalog_service.sale_facts s set wash_flags = j.flags, wash_version = $3
-    from judged j
+    from recomputed j
     where s.chain_id = $1 and s.id = j.id and (s.wash_flags <> j.flags or s.wash_version <> $3)";

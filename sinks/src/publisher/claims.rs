@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use decoders::block::ChainId;
 use uuid::Uuid;
 
-use super::{Options, PublisherError, owed};
+use super::{Options, PublisherError, pending};
 use crate::store::Store;
 
 /// How long a claim lasts without being renewed.
@@ -51,7 +51,7 @@ impl Claims {
             return Ok(());
         }
         let started = Instant::now();
-        let renewed = owed::renew(store, &options.exchange, &options.holder, CLAIM).await?;
+        let renewed = pending::renew(store, &options.exchange, &options.holder, CLAIM).await?;
         self.with(|held| {
             held.renewed = Some(started);
             match held.chains.iter().find(|chain| !renewed.contains(chain)) {
@@ -68,7 +68,7 @@ impl Claims {
 
 /// Claims `chain` in PostgreSQL; the name of its lock at the broker, or none while another publisher holds the claim.
 pub(super) async fn claim(store: &Store, chain: ChainId, options: &Options) -> Result<Option<String>, PublisherError> {
-    owed::claim(store, chain, &options.exchange, &options.holder, CLAIM).await
+    pending::claim(store, chain, &options.exchange, &options.holder, CLAIM).await
 }
 
 /// What the queue is called that is the lock `lock` of a chain. It begins with the exchange's name, so that one pattern permits both.

@@ -4,15 +4,15 @@
 //! broker confirmed all of it. No connection to PostgreSQL is held while the broker is waited for. Killed before a batch is
 //! settled, the next start publishes it again under the same ids. The broker may be away for hours: rows wait, indexing goes on.
 
+mod backpressure;
 mod broker;
 mod claims;
 mod error;
-mod lane;
-mod owed;
+mod pending;
 pub mod queue;
+mod round;
 mod status;
 pub mod tail;
-mod turn;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::backpressure::Backpressure;
 use self::broker::Broker;
 pub use self::error::PublisherError;
-use self::lane::Lane;
+use self::round::{Ended, Round};
 pub use self::status::{State, Status};
-use self::turn::{Ended, Turn};
 pub use crate::message::{Message, RETRACTION, SCHEMA_VERSION, kinds};
 use crate::store::Store;
 use decoders::failure::Class;
@@ -107,7 +107,7 @@ pub struct Publisher {
     options: Options,
     wake: Arc<Notify>,
     status: watch::Sender<Status>,
-    lanes: BTreeMap<ChainId, Lane>,
+    pressures: BTreeMap<ChainId, Backpressure>,
 }
 
 impl Publisher {
@@ -120,7 +120,7 @@ impl Publisher {
                 options,
                 wake,
                 status,
-                lanes: BTreeMap::new(),
+                pressures: BTreeMap::new(),
             },
             watched,
         )
@@ -130,12 +130,12 @@ impl Publisher {
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), PublisherError> {
         let mut pauses = pauses();
         loop {
-            let paid = self.status.borrow().published;
+            let published = self.status.borrow().published;
             let Err(error) = self.session(&cancel).await else { break };
             if error.class() == Class::Fatal {
                 return Err(error);
             }
-            if self.status.borrow().published > paid {
+            if self.status.borrow().published > published {
                 pauses = self::pauses();
             }
             let pause = pauses.next().unwrap_or(RETRY_PAUSES.1);
@@ -149,7 +149,7 @@ impl Publisher {
                 break;
             }
         }
-        let released = tokio::time::timeout(RELEASE_TIMEOUT, owed::release(&self.store, &self.options.holder)).await;
+        let released = tokio::time::timeout(RELEASE_TIMEOUT, pending::release(&self.store, &self.options.holder)).await;
         if !matches!(released, Ok(Ok(()))) {
             tracing::debug!("claims were not given up; they end by themselves");
         }
@@ -167,7 +167,7 @@ impl Publisher {
         };
         tracing::info!(exchange = self.options.exchange, "publisher connected");
         self.status.send_modify(|status| status.state = State::Working);
-        self.lanes.values_mut().for_each(Lane::restart);
+        self.pressures.values_mut().for_each(Backpressure::restart);
         let ended = self.work(&broker, cancel).await;
         // Whatever ended it: the locks of this connection go with it, and another one waits for them.
         broker.close().await;
@@ -177,8 +177,8 @@ impl Publisher {
     async fn work(&mut self, broker: &Broker, cancel: &CancellationToken) -> Result<(), PublisherError> {
         while !cancel.is_cancelled() {
             match self.round(broker, cancel).await? {
-                Ended::Paid(0) => self.rest(broker, cancel).await?,
-                Ended::Paid(_) => {}
+                Ended::Published(0) => self.rest(broker, cancel).await?,
+                Ended::Published(_) => {}
                 Ended::Stopped => return Ok(()),
             }
         }
@@ -191,15 +191,15 @@ impl Publisher {
             store,
             options,
             status,
-            lanes,
+            pressures,
             ..
         } = self;
         broker.claims.renew(store, options).await?;
-        let chains = owed::chains(store).await?;
+        let chains = pending::chains(store).await?;
         status.send_if_modified(|status| status.forget_but(&chains));
-        let mut paid = 0;
+        let mut published = 0;
         for chain in chains {
-            let turn = Turn {
+            let round = Round {
                 store,
                 options,
                 status,
@@ -207,15 +207,15 @@ impl Publisher {
                 cancel,
                 chain,
             };
-            match turn.take(lanes.entry(chain).or_default()).await? {
-                Ended::Paid(rows) => paid += rows,
+            match round.take(pressures.entry(chain).or_default()).await? {
+                Ended::Published(rows) => published += rows,
                 Ended::Stopped => return Ok(Ended::Stopped),
             }
             if cancel.is_cancelled() {
                 break;
             }
         }
-        Ok(Ended::Paid(paid))
+        Ok(Ended::Published(published))
     }
 
     /// Waits for a ring or the next look, and notices a broker that went away meanwhile.

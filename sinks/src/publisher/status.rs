@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use decoders::block::ChainId;
 
-use super::lane::Outcome;
-use super::owed::Receipt;
+use super::backpressure::Outcome;
+use super::pending::Receipt;
 
 /// Where the publisher stands, for `/readyz` and the status page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

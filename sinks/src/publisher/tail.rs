@@ -10,8 +10,8 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, Queu
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 
-use super::owed::{Owed, Snapshot};
-use super::{PublisherError, broker, owed};
+use super::pending::{PendingRow, Snapshot};
+use super::{PublisherError, broker, pending};
 use crate::message::Message;
 use crate::store::Store;
 
@@ -169,15 +169,15 @@ impl Reader {
     async fn page(&mut self) -> Result<Vec<Result<Option<Seen>, PublisherError>>, PublisherError> {
         let chains = match self.filter.chain {
             Some(chain) => vec![chain],
-            None => owed::chains(&self.store).await?,
+            None => pending::chains(&self.store).await?,
         };
         // Before the rows: of a transaction that has ended by now, what follows shows every one.
-        let snapshot = owed::snapshot(&self.store).await?;
+        let snapshot = pending::snapshot(&self.store).await?;
         let mut rows = Vec::new();
         for chain in chains {
             let cursor = self.cursors.entry(chain).or_insert_with(|| Cursor::new(self.after));
             cursor.date(snapshot);
-            let new = owed::rows(&self.store, chain, cursor.from, &cursor.seen(), PAGE).await?;
+            let new = pending::rows(&self.store, chain, cursor.from, &cursor.seen(), PAGE).await?;
             new.iter().for_each(|row| cursor.pass(row.seq));
             if new.len() < PAGE {
                 cursor.close(snapshot);
@@ -188,7 +188,7 @@ impl Reader {
         Ok(rows.into_iter().map(|row| Ok(self.show(row))).collect())
     }
 
-    fn show(&self, row: Owed) -> Option<Seen> {
+    fn show(&self, row: PendingRow) -> Option<Seen> {
         let message = row
             .message
             .unwrap_or_default()

@@ -247,12 +247,12 @@ async fn rows_of_before_are_carried_over_and_late_contracts_join_once_they_have_
             .unwrap();
         share(&store, &contracts).await;
         assert_eq!(rows(&store).await, 2);
-        let told = digest(&store, CHAIN).await.unwrap();
+        let stated = digest(&store, CHAIN).await.unwrap();
         clear(&store).await;
         apply(&store, &facts_of(&more, 0..=24, &contracts), BACKFILL)
             .await
             .unwrap();
-        assert_eq!(digest(&store, CHAIN).await.unwrap(), told);
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), stated);
     })
     .await;
 }
@@ -376,11 +376,11 @@ async fn whoever_shares_with_whom_the_tables_end_alike() {
             share(&store, &all[1..]).await;
             share(&store, &all).await;
             assert_eq!(rows(&store).await, 1, "seed {seed}: all have caught up");
-            let told = digest(&store, CHAIN).await.unwrap();
+            let stated = digest(&store, CHAIN).await.unwrap();
             clear(&store).await;
             let facts = facts_of(&world, 0..=world.height(), &all);
             apply(&store, &facts, BACKFILL).await.unwrap();
-            assert_eq!(digest(&store, CHAIN).await.unwrap(), told, "seed {seed}");
+            assert_eq!(digest(&store, CHAIN).await.unwrap(), stated, "seed {seed}");
         }
     })
     .await;

@@ -157,33 +157,33 @@ async fn one_announcement_is_owed_per_fact() {
         for _ in 0..2 {
             apply(&store, &facts, Move::Backfill { branch: 0 }).await.unwrap();
         }
-        let owed: Vec<(uuid::Uuid, String, i64, bool)> = sqlx::query_as(
+        let pending: Vec<(uuid::Uuid, String, i64, bool)> = sqlx::query_as(
             "select fact_id, kind, block_number, body is null from indexer_service.outbox where chain_id = 'eip155:1' order by seq",
         )
         .fetch_all(&store.pool)
         .await
         .unwrap();
-        let owe = |id, kind: &str, number: u64| (id, kind.to_owned(), number.cast_signed(), true);
+        let queue = |id, kind: &str, number: u64| (id, kind.to_owned(), number.cast_signed(), true);
         let moved = facts.transfers.iter().map(|fact| {
             let id = fact.id(CHAIN, world.block(fact.block_number).hash);
-            owe(id, fact.kind.as_str(), fact.block_number)
+            queue(id, fact.kind.as_str(), fact.block_number)
         });
         let sold = facts.sales.iter().map(|fact| {
             let id = fact.id(CHAIN, world.block(fact.block_number).hash);
-            owe(id, "sale", fact.block_number)
+            queue(id, "sale", fact.block_number)
         });
         let opened = facts.orders.iter().map(|fact| {
             let id = fact.id(CHAIN, world.block(fact.block_number).hash);
-            owe(id, fact.kind.as_str(), fact.block_number)
+            queue(id, fact.kind.as_str(), fact.block_number)
         });
         let ended = facts.closings.iter().filter(|fact| fact.reason != ClosingReason::Filled);
         let ended = ended.map(|fact| {
             let id = fact.id(CHAIN, world.block(fact.block_number).hash);
-            owe(id, "cancel", fact.block_number)
+            queue(id, "cancel", fact.block_number)
         });
         let mut expected: Vec<(uuid::Uuid, String, i64, bool)> = moved.chain(sold).chain(opened).chain(ended).collect();
         expected.sort_unstable();
-        assert_eq!(owed, expected, "in chain order, kinds mixed");
+        assert_eq!(pending, expected, "in chain order, kinds mixed");
     })
     .await;
 }
@@ -199,7 +199,7 @@ async fn messages_tell_of_every_kind_in_chain_order_and_are_taken_back_in_revers
             lease: &lease,
         };
         apply(&store, &facts, step).await.unwrap();
-        let messages = owed_messages(&store).await;
+        let messages = pending_messages(&store).await;
         let ids: Vec<String> = world.ids(&facts).iter().map(ToString::to_string).collect();
         assert_eq!(
             messages
@@ -220,7 +220,7 @@ async fn messages_tell_of_every_kind_in_chain_order_and_are_taken_back_in_revers
         rewind(&store, CHAIN, world.block(29), world.block(0), &lease)
             .await
             .unwrap();
-        let left = owed_messages(&store).await;
+        let left = pending_messages(&store).await;
         let retractions = left.iter().filter(|body| body["kind"] == "retraction");
         let retracted: Vec<&str> = retractions
             .map(|body| body["retracts"]["id"].as_str().unwrap())
@@ -233,13 +233,13 @@ async fn messages_tell_of_every_kind_in_chain_order_and_are_taken_back_in_revers
             left.len(),
             "two facts of one log have retractions of their own"
         );
-        assert_eq!(left.len(), ids.len(), "what was undone is not told");
+        assert_eq!(left.len(), ids.len(), "what was undone is not published");
     })
     .await;
 }
 
 /// The bodies of every pending message, in order.
-async fn owed_messages(store: &Store) -> Vec<Value> {
+async fn pending_messages(store: &Store) -> Vec<Value> {
     let seen: Vec<_> = from_outbox(store.clone(), 0, Filter::default(), None)
         .try_collect()
         .await
@@ -274,10 +274,10 @@ async fn a_retraction_carries_the_fact() {
                 .await
                 .unwrap();
         let of_kind = |kinds: &[&str]| -> Vec<&Value> {
-            let told = |body: &&Value| kinds.contains(&body["kind"].as_str().unwrap());
-            bodies.iter().filter(told).collect()
+            let stated = |body: &&Value| kinds.contains(&body["kind"].as_str().unwrap());
+            bodies.iter().filter(stated).collect()
         };
-        assert_orders_are_told(&of_kind(&["listing", "offer"]), &of_kind(&["cancel"]), &facts, &world);
+        assert_orders_are_queued(&of_kind(&["listing", "offer"]), &of_kind(&["cancel"]), &facts, &world);
         let (sold, moved) = (of_kind(&["sale"]), of_kind(&["transfer", "mint", "burn"]));
         assert_eq!((moved.len(), sold.len()), (facts.transfers.len(), facts.sales.len()));
         for (body, fact) in sold.iter().zip(&facts.sales) {
@@ -312,7 +312,7 @@ async fn a_retraction_carries_the_fact() {
     .await;
 }
 
-fn assert_orders_are_told(opened: &[&Value], canceled: &[&Value], facts: &Facts, world: &World) {
+fn assert_orders_are_queued(opened: &[&Value], canceled: &[&Value], facts: &Facts, world: &World) {
     assert_eq!(opened.len(), facts.orders.len());
     for (body, fact) in opened.iter().zip(&facts.orders) {
         let block = world.block(fact.block_number);
@@ -637,8 +637,8 @@ async fn a_contract_registered_later_is_a_gap_of_its_own() {
         );
 
         let applied = apply(&store, &both, Move::Backfill { branch: 0 }).await.unwrap();
-        let told = first.transfers.len() + first.sales.len() + first.orders.len() + first.closings.len();
-        assert_eq!(applied.skipped, told as u64);
+        let stated = first.transfers.len() + first.sales.len() + first.orders.len() + first.closings.len();
+        assert_eq!(applied.skipped, stated as u64);
         assert_eq!(coverage::missing(&store, CHAIN, &later, 0..=19).await.unwrap(), []);
         with_store(1, |clean| async move {
             apply(&clean, &both, Move::Backfill { branch: 0 }).await.unwrap();

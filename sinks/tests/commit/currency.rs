@@ -30,7 +30,7 @@ async fn a_currency_waits_for_its_contract_and_the_operator_has_the_last_word() 
             (second, Metadata::default()),
             (third, metadata("THEIRS")),
         ];
-        let learned = currencies::learn(&store, CHAIN, &answers).await.unwrap();
+        let learned = currencies::store_metadata(&store, CHAIN, &answers).await.unwrap();
         assert_eq!(learned, 2, "the operator told of the third");
         assert_eq!(unknown(&store, None).await, named[3..], "none is asked twice");
         assert_eq!(
@@ -94,8 +94,8 @@ async fn tell(store: &Store, symbols: &[(Address, &str)]) {
         decimals: Some(18),
         pegged: false,
     };
-    let told: Vec<Currency> = symbols.iter().map(currency).collect();
-    currencies::seed(store, CHAIN, &told).await.unwrap();
+    let stated: Vec<Currency> = symbols.iter().map(currency).collect();
+    currencies::seed(store, CHAIN, &stated).await.unwrap();
 }
 
 async fn unknown(store: &Store, after: Option<Address>) -> Vec<Address> {
@@ -103,7 +103,7 @@ async fn unknown(store: &Store, after: Option<Address>) -> Vec<Address> {
 }
 
 async fn listed(store: &Store, address: Address) -> (Option<String>, Option<i32>, String) {
-    let row = "select symbol, decimals, told_by from catalog_service.currencies where chain_id = $1 and address = $2";
+    let row = "select symbol, decimals, source from catalog_service.currencies where chain_id = $1 and address = $2";
     let row = sqlx::query_as(row)
         .bind(CHAIN.to_string())
         .bind(format!("{address:#x}"));

@@ -268,26 +268,28 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
             let world = World::new(seed, 20);
             let (low, high) = (rng.random_range(0..10), rng.random_range(10..20));
             // Other decoders: some facts vanish, some are decoded differently.
-            let mut told = world.facts(0..=19);
-            told.transfers
+            let mut stated = world.facts(0..=19);
+            stated
+                .transfers
                 .retain(|fact| !(low..=high).contains(&fact.block_number) || !fact.log_index.is_multiple_of(3));
-            told.sales
+            stated
+                .sales
                 .retain(|fact| !(low..=high).contains(&fact.block_number) || !fact.log_index.is_multiple_of(3));
             let (within, nine) = (|number| (low..=high).contains(&number), alloy_primitives::U256::from(9));
-            for fact in told.transfers.iter_mut().filter(|fact| within(fact.block_number)) {
+            for fact in stated.transfers.iter_mut().filter(|fact| within(fact.block_number)) {
                 if fact.log_index.is_multiple_of(4) {
                     fact.token = nine;
                 }
             }
-            for fact in told.sales.iter_mut().filter(|fact| within(fact.block_number)) {
+            for fact in stated.sales.iter_mut().filter(|fact| within(fact.block_number)) {
                 if fact.log_index.is_multiple_of(4) {
                     fact.price = Some(nine);
                     fact.fees.clear();
                 }
             }
-            retell_orders(&mut told, within);
+            retell_orders(&mut stated, within);
             clear(&store).await;
-            apply(&store, &told, Move::Backfill { branch: 0 }).await.unwrap();
+            apply(&store, &stated, Move::Backfill { branch: 0 }).await.unwrap();
             let expected = digest(&store, CHAIN).await.unwrap();
 
             clear(&store).await;
@@ -297,21 +299,21 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
                     .unwrap();
             }
             let mut span = world.facts(low..=high);
-            span.transfers = told
+            span.transfers = stated
                 .transfers
                 .iter()
                 .filter(|fact| within(fact.block_number))
                 .cloned()
                 .collect();
-            span.sales = told
+            span.sales = stated
                 .sales
                 .iter()
                 .filter(|fact| within(fact.block_number))
                 .cloned()
                 .collect();
-            span.orders = told.orders.clone();
+            span.orders = stated.orders.clone();
             span.orders.retain(|fact| within(fact.block_number));
-            span.closings = told.closings.clone();
+            span.closings = stated.closings.clone();
             span.closings.retain(|fact| within(fact.block_number));
             let basis = Basis::read(&store, CHAIN, low..=high).await.unwrap();
             replace(&store, &span, &basis).await.unwrap();
@@ -322,8 +324,8 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
             // A range never covered stays a gap.
             clear(&store).await;
             let empty = digest(&store, CHAIN).await.unwrap();
-            let basis = Basis::read(&store, CHAIN, told.range.clone()).await.unwrap();
-            replace(&store, &told, &basis).await.unwrap();
+            let basis = Basis::read(&store, CHAIN, stated.range.clone()).await.unwrap();
+            replace(&store, &stated, &basis).await.unwrap();
             assert_eq!(digest(&store, CHAIN).await.unwrap(), empty, "seed {seed}");
         }
     })
@@ -331,17 +333,19 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
 }
 
 /// As other decoders might decode the orders of some blocks, and their ends.
-fn retell_orders(told: &mut Facts, within: impl Fn(u64) -> bool) {
-    told.orders
+fn retell_orders(stated: &mut Facts, within: impl Fn(u64) -> bool) {
+    stated
+        .orders
         .retain(|fact| !within(fact.block_number) || !fact.log_index.is_multiple_of(3));
-    told.closings
+    stated
+        .closings
         .retain(|fact| !within(fact.block_number) || !fact.log_index.is_multiple_of(5));
-    for fact in told.orders.iter_mut().filter(|fact| within(fact.block_number)) {
+    for fact in stated.orders.iter_mut().filter(|fact| within(fact.block_number)) {
         if fact.log_index.is_multiple_of(4) {
             (fact.quantity, fact.nonce) = (U256::from(2), None);
         }
     }
-    for fact in told.closings.iter_mut().filter(|fact| within(fact.block_number)) {
+    for fact in stated.closings.iter_mut().filter(|fact| within(fact.block_number)) {
         if fact.log_index.is_multiple_of(4) {
             (fact.reason, fact.quantity) = (ClosingReason::Invalidated, None);
         }

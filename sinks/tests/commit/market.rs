@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::trade::{OTHER, PEGGED};
-use crate::world::{SEAPORT, Saying, WYVERN, number_of, person, quantity, speaker};
+use crate::world::{SEAPORT, WYVERN, WithFacts, number_of, person, quantity, speaker};
 
 /// Long over.
 pub(crate) const PAST: u64 = 1_600_000_000;
@@ -15,20 +15,24 @@ pub(crate) const PAST: u64 = 1_600_000_000;
 pub(crate) const FUTURE: u64 = 4_000_000_000;
 
 /// Appends what the markets emit in block `number`.
-pub(crate) fn say(rng: &mut ChaCha8Rng, number: u64, saying: &mut Saying) {
+pub(crate) fn state(rng: &mut ChaCha8Rng, number: u64, with_facts: &mut WithFacts) {
     let transactions = [(); 2].map(|()| B256::from(rng.random::<[u8; 32]>()));
     for log_index in 60..60 + rng.random_range(0..6) {
         let tx_hash = transactions[usize::from(log_index >= 63)];
         // One log may open an order and end others.
         if rng.random_bool(0.5) {
-            saying.orders.push(order(rng, number, log_index, tx_hash));
+            with_facts.orders.push(order(rng, number, log_index, tx_hash));
         }
         for item in 0..rng.random_range(0..3) {
-            saying.closings.push(closing(rng, number, (log_index, item), tx_hash));
+            with_facts
+                .closings
+                .push(closing(rng, number, (log_index, item), tx_hash));
         }
     }
     for log_index in 80..80 + rng.random_range(0..4) {
-        saying.sales.push(quick_sale(rng, number, log_index, transactions[0]));
+        with_facts
+            .sales
+            .push(quick_sale(rng, number, log_index, transactions[0]));
     }
 }
 

@@ -43,7 +43,7 @@ struct Log {
 fn logs(world: &World, range: RangeInclusive<u64>) -> Vec<Log> {
     let mut logs = Vec::new();
     for number in range {
-        let block = world.saying(number).block;
+        let block = world.with_facts(number).block;
         let mut rng = ChaCha8Rng::from_seed(block.hash.0);
         for log_index in 0..rng.random_range(0..4) {
             let contract = *FOLLOWED.choose(&mut rng).unwrap();
@@ -76,10 +76,10 @@ fn logs(world: &World, range: RangeInclusive<u64>) -> Vec<Log> {
 
 /// Whose code `contract` runs at the position `at`, found by looking at every upgrade.
 fn code(upgrades: &[Upgrade], contract: Address, at: Uuid) -> Option<Address> {
-    let told = upgrades
+    let stated = upgrades
         .iter()
         .filter(|upgrade| upgrade.contract == contract && upgrade.valid_from <= at);
-    match told.max_by_key(|upgrade| upgrade.valid_from)?.change {
+    match stated.max_by_key(|upgrade| upgrade.valid_from)?.change {
         Change::Implementation(code) => Some(code),
         Change::Beacon(beacon) if beacon != contract => code(upgrades, beacon, at),
         Change::Beacon(_) => None,
@@ -261,16 +261,16 @@ async fn clear_all(store: &Store) {
 }
 
 /// What an operator states, which no log and no rewind takes back.
-async fn tell(store: &Store, told: &[(Address, u64, Address)]) {
-    for (contract, from, code) in told {
-        abis::tell(store, CHAIN, *contract, *from, *code).await.unwrap();
+async fn tell(store: &Store, stated: &[(Address, u64, Address)]) {
+    for (contract, from, code) in stated {
+        abis::add_change(store, CHAIN, *contract, *from, *code).await.unwrap();
     }
 }
 
 /// The tables after everything was read in order, once.
-async fn clean(store: &Store, world: &World, told: &[(Address, u64, Address)]) -> Tables {
+async fn clean(store: &Store, world: &World, stated: &[(Address, u64, Address)]) -> Tables {
     clear_all(store).await;
-    tell(store, told).await;
+    tell(store, stated).await;
     let (mut readings, at) = (Readings::new(), (world, 0));
     for number in 0..=world.height() {
         read(store, at, number..=number, &FOLLOWED, &mut readings)
@@ -291,12 +291,12 @@ async fn upgrades_told_in_any_order_end_alike() {
         for seed in 0..seeds() {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let world = World::new(seed, rng.random_range(5..30));
-            let told = [(
+            let stated = [(
                 FOLLOWED[0],
                 rng.random_range(0..=world.height()),
                 Address::repeat_byte(9),
             )];
-            let expected = clean(&store, &world, &told).await;
+            let expected = clean(&store, &world, &stated).await;
 
             let mut ranges = cuts(&mut rng, world.height());
             ranges.extend(cuts(&mut rng, world.height()));
@@ -304,7 +304,7 @@ async fn upgrades_told_in_any_order_end_alike() {
             let (mut readings, when) = (Readings::new(), rng.random_range(0..ranges.len()));
             for (step, range) in ranges.into_iter().enumerate() {
                 if step == when {
-                    tell(&store, &told).await;
+                    tell(&store, &stated).await;
                 }
                 let contracts = some(&mut rng);
                 read(&store, (&world, 0), range, &contracts, &mut readings)
@@ -326,9 +326,9 @@ async fn upgrades_rewound_anywhere_end_as_the_surviving_chain_tells_them() {
         for seed in 0..seeds() {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let mut world = World::new(seed, rng.random_range(5..20));
-            let told = [(FOLLOWED[1], rng.random_range(0..25), Address::repeat_byte(9))];
+            let stated = [(FOLLOWED[1], rng.random_range(0..25), Address::repeat_byte(9))];
             clear_all(&store).await;
-            tell(&store, &told).await;
+            tell(&store, &stated).await;
             let (mut follower, mut readings) = (Follower::start(&store).await, Readings::new());
             for branch in 1..4 {
                 follower.follow(&store, &world, &mut rng).await;
@@ -358,7 +358,7 @@ async fn upgrades_rewound_anywhere_end_as_the_surviving_chain_tells_them() {
             fill(&store, &world, world.height(), &mut readings).await;
             check(&store, &world, &readings, seed).await;
             let rewound = tables(&store).await;
-            assert_eq!(rewound, clean(&store, &world, &told).await, "seed {seed}");
+            assert_eq!(rewound, clean(&store, &world, &stated).await, "seed {seed}");
         }
     })
     .await;

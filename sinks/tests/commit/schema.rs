@@ -236,8 +236,8 @@ async fn an_edit_of_the_registry_is_announced_and_an_observed_fee_is_not() {
         ];
         for (edit, table) in edits {
             sqlx::query(edit).execute(&store.pool).await.unwrap();
-            let told = tokio::time::timeout(Duration::from_secs(100), listener.recv()).await.expect(edit).unwrap();
-            assert_eq!(told.payload(), table, "{edit}");
+            let stated = tokio::time::timeout(Duration::from_secs(100), listener.recv()).await.expect(edit).unwrap();
+            assert_eq!(stated.payload(), table, "{edit}");
         }
         sqlx::query("update chain_registry_service.chain_gas_policy set last_observed_base_fee_gwei = 7")
             .execute(&store.pool)

@@ -26,7 +26,7 @@ pub(crate) const WYVERN: Address = Address::repeat_byte(0x5f);
 
 /// One block with what it holds.
 #[derive(Clone, Debug)]
-pub(crate) struct Saying {
+pub(crate) struct WithFacts {
     pub(crate) block: Block,
     pub(crate) transfers: Vec<Transfer>,
     pub(crate) sales: Vec<Sale>,
@@ -36,7 +36,7 @@ pub(crate) struct Saying {
 }
 
 /// Block `number` of branch `branch` of the world `seed`: the same whenever asked.
-pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
+pub(crate) fn with_facts(seed: u64, branch: u64, number: u64) -> WithFacts {
     let word = [seed.to_be_bytes(), branch.to_be_bytes(), number.to_be_bytes()].concat();
     let hash = keccak256(word);
     let mut rng = ChaCha8Rng::from_seed(hash.0);
@@ -45,7 +45,7 @@ pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
         hash,
         time: 1_600_000_000 + number * 12,
     };
-    let mut saying = Saying {
+    let mut with_facts = WithFacts {
         block,
         transfers: Vec::new(),
         sales: Vec::new(),
@@ -58,7 +58,7 @@ pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
         log_index += rng.random_range(1..4);
         let tx_hash = B256::from(rng.random::<[u8; 32]>());
         if rng.random_ratio(1, 10) {
-            saying.faults.push(fault(&mut rng, number, log_index, tx_hash));
+            with_facts.faults.push(fault(&mut rng, number, log_index, tx_hash));
             continue;
         }
         let (standard, source, contract) = speaker(&mut rng);
@@ -69,7 +69,7 @@ pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
         };
         for item in 0..items {
             let (from, to) = (person(&mut rng), person(&mut rng));
-            saying.transfers.push(Transfer {
+            with_facts.transfers.push(Transfer {
                 source,
                 block_number: number,
                 log_index,
@@ -92,17 +92,17 @@ pub(crate) fn saying(seed: u64, branch: u64, number: u64) -> Saying {
     // A market may speak of a log of its own, or of one that moved a token too, as CryptoPunks do.
     for _ in 0..rng.random_range(0..3) {
         let log_index = if rng.random_ratio(1, 4) {
-            saying.transfers.last().map_or(40, |moved| moved.log_index)
+            with_facts.transfers.last().map_or(40, |moved| moved.log_index)
         } else {
-            40 + saying.sales.len() as u32 * 2
+            40 + with_facts.sales.len() as u32 * 2
         };
-        if saying.sales.iter().all(|sale| sale.log_index != log_index) {
-            deal(&mut rng, number, log_index, &mut saying.sales);
+        if with_facts.sales.iter().all(|sale| sale.log_index != log_index) {
+            deal(&mut rng, number, log_index, &mut with_facts.sales);
         }
     }
-    market::say(&mut rng, number, &mut saying);
-    saying.sales.sort_by_key(|sale| (sale.log_index, sale.item));
-    saying
+    market::state(&mut rng, number, &mut with_facts);
+    with_facts.sales.sort_by_key(|sale| (sale.log_index, sale.item));
+    with_facts
 }
 
 /// Appends the sales of one log: one, a bundle, or one of which little is known.
@@ -250,12 +250,12 @@ impl World {
         self.branches.len() as u64 - 1
     }
 
-    pub(crate) fn saying(&self, number: u64) -> Saying {
-        saying(self.seed, self.branches[usize::try_from(number).unwrap()], number)
+    pub(crate) fn with_facts(&self, number: u64) -> WithFacts {
+        with_facts(self.seed, self.branches[usize::try_from(number).unwrap()], number)
     }
 
     pub(crate) fn block(&self, number: u64) -> BlockRef {
-        self.saying(number).block.block_ref()
+        self.with_facts(number).block.block_ref()
     }
 
     /// The ids of the facts that are announced, in chain order, kinds mixed.
@@ -285,23 +285,32 @@ impl World {
             ..Facts::new(CHAIN, range.clone(), Proof::Bloom)
         };
         for number in range {
-            let said = self.saying(number);
-            facts.blocks.push(said.block);
-            facts
-                .transfers
-                .extend(said.transfers.into_iter().filter(|fact| sources.contains(&fact.source)));
+            let stated = self.with_facts(number);
+            facts.blocks.push(stated.block);
+            facts.transfers.extend(
+                stated
+                    .transfers
+                    .into_iter()
+                    .filter(|fact| sources.contains(&fact.source)),
+            );
             facts
                 .sales
-                .extend(said.sales.into_iter().filter(|fact| sources.contains(&fact.source)));
+                .extend(stated.sales.into_iter().filter(|fact| sources.contains(&fact.source)));
             facts
                 .orders
-                .extend(said.orders.into_iter().filter(|fact| sources.contains(&fact.source)));
-            facts
-                .closings
-                .extend(said.closings.into_iter().filter(|fact| sources.contains(&fact.source)));
-            facts
-                .faults
-                .extend(said.faults.into_iter().filter(|fault| sources.contains(&fault.source)));
+                .extend(stated.orders.into_iter().filter(|fact| sources.contains(&fact.source)));
+            facts.closings.extend(
+                stated
+                    .closings
+                    .into_iter()
+                    .filter(|fact| sources.contains(&fact.source)),
+            );
+            facts.faults.extend(
+                stated
+                    .faults
+                    .into_iter()
+                    .filter(|fault| sources.contains(&fault.source)),
+            );
         }
         facts
     }

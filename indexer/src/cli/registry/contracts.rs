@@ -121,7 +121,7 @@ impl SettingArgs {
         let (Some(from), Some(OrNone(Some(implementation)))) = (self.from_block, self.implementation) else {
             return Ok(());
         };
-        abis::tell(store, key.chain, key.address, from, implementation)
+        abis::add_change(store, key.chain, key.address, from, implementation)
             .await
             .map_err(Error::from)?;
         Ok(())

@@ -83,7 +83,7 @@ async fn list(args: &super::endpoints::ListArgs, context: &Context, store: &Stor
             cell(one.symbol),
             cell(one.decimals),
             pegged.to_owned(),
-            one.told_by,
+            one.source,
         ]
     });
     let columns = ["chain", "address", "symbol", "decimals", "pegged", "told by"];

@@ -6,19 +6,19 @@ use decoders::block::ChainId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::backpressure::{Backpressure, Outcome, outcome};
 use super::broker::{Broker, Verdict};
-use super::lane::{Lane, Outcome, outcome};
-use super::owed::NONE_SEEN;
+use super::pending::NONE_SEEN;
 use super::status::{State, Status};
-use super::{Options, PublisherError, claims, owed};
+use super::{Options, PublisherError, claims, pending};
 use crate::message::Message;
 use crate::store::Store;
 
 /// How long a chain with a long backlog may go on before another has its turn. The next turn starts at the front of what is
 /// pending, and so finds rows of transactions that committed late.
-const TURN: Duration = Duration::from_secs(1);
+const ROUND: Duration = Duration::from_secs(1);
 /// How long a batch under way may take to be confirmed once the process was asked to stop.
-const FAREWELL: Duration = Duration::from_secs(3);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 /// How often a batch under way looks whether the broker blocks it.
 const BLOCKED_CHECK: Duration = Duration::from_secs(2);
 /// How long a broker that does not block may take to confirm a batch before the connection is given up.
@@ -27,13 +27,13 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(120);
 /// How a turn ended.
 pub(super) enum Ended {
     /// Rows published; zero when nothing was pending or nothing may be sent now.
-    Paid(usize),
+    Published(usize),
     /// Asked to stop before the broker confirmed.
     Stopped,
 }
 
 /// What a turn works with.
-pub(super) struct Turn<'a> {
+pub(super) struct Round<'a> {
     pub(super) store: &'a Store,
     pub(super) options: &'a Options,
     pub(super) status: &'a watch::Sender<Status>,
@@ -59,34 +59,34 @@ struct Settlement {
     outcome: Outcome,
 }
 
-impl Turn<'_> {
+impl Round<'_> {
     /// Publishes what the chain has pending until nothing is left, the turn is over, or something is in the way.
-    pub(super) async fn take(&self, lane: &mut Lane) -> Result<Ended, PublisherError> {
-        if lane.waits() || !self.claim().await? {
-            return Ok(Ended::Paid(0));
+    pub(super) async fn take(&self, pressure: &mut Backpressure) -> Result<Ended, PublisherError> {
+        if pressure.waits() || !self.claim().await? {
+            return Ok(Ended::Published(0));
         }
         let started = Instant::now();
-        let mut paid = 0;
+        let mut published = 0;
         let mut unsettled = None;
-        let mut next = self.read(0, lane.window(self.options.batch)).await?;
+        let mut next = self.read(0, pressure.window(self.options.batch)).await?;
         while let Some(batch) = next.take() {
             if let Some(reason) = batch.broken.filter(|_| batch.seqs.is_empty()) {
-                lane.paid(0, true);
+                pressure.published(0, true);
                 self.status.send_modify(|status| status.block(self.chain, reason));
                 break;
             }
-            let more = batch.full && started.elapsed() < TURN && !self.cancel.is_cancelled();
+            let more = batch.full && started.elapsed() < ROUND && !self.cancel.is_cancelled();
             let last = batch.seqs.last().copied().filter(|_| more);
             let messages: Vec<&Message> = batch.messages.iter().flatten().collect();
-            let books = self.keep_books(unsettled.take(), last, lane.window(self.options.batch));
-            let (verdicts, ahead) = tokio::join!(self.deliver(&messages), books);
+            let bookkeeping = self.settle_and_prefetch(unsettled.take(), last, pressure.window(self.options.batch));
+            let (verdicts, ahead) = tokio::join!(self.deliver(&messages), bookkeeping);
             let (verdicts, ahead) = (verdicts?, ahead?);
             let Some(verdicts) = verdicts else {
                 return Ok(Ended::Stopped);
             };
             let outcome = outcome(&batch.messages, &verdicts, self.options.unroutable);
-            lane.paid(outcome.rows, outcome.held.is_some());
-            paid += outcome.rows;
+            pressure.published(outcome.rows, outcome.held.is_some());
+            published += outcome.rows;
             next = ahead.filter(|_| outcome.held.is_none() && outcome.refused.is_none());
             unsettled = Some(Settlement {
                 seqs: batch.seqs,
@@ -95,7 +95,7 @@ impl Turn<'_> {
         }
         match self.settle(unsettled).await? {
             Some(key) => Err(PublisherError::Refused(key)),
-            None => Ok(Ended::Paid(paid)),
+            None => Ok(Ended::Published(published)),
         }
     }
 
@@ -121,7 +121,7 @@ impl Turn<'_> {
     }
 
     /// Settles the batch before, then reads the next one, above `last`. One connection, one statement after the other.
-    async fn keep_books(
+    async fn settle_and_prefetch(
         &self,
         before: Option<Settlement>,
         last: Option<i64>,
@@ -135,7 +135,7 @@ impl Turn<'_> {
     }
 
     async fn read(&self, after: i64, limit: usize) -> Result<Option<Batch>, PublisherError> {
-        let rows = owed::rows(self.store, self.chain, after, NONE_SEEN, limit).await?;
+        let rows = pending::rows(self.store, self.chain, after, NONE_SEEN, limit).await?;
         let full = rows.len() == limit;
         let mut batch = Batch {
             seqs: Vec::with_capacity(rows.len()),
@@ -165,8 +165,8 @@ impl Turn<'_> {
             return Ok(None);
         };
         if outcome.rows > 0 {
-            let paid = &seqs[..outcome.rows];
-            owed::settle(self.store, self.chain, self.options, paid, outcome.receipt).await?;
+            let published = &seqs[..outcome.rows];
+            pending::settle(self.store, self.chain, self.options, published, outcome.receipt).await?;
         }
         self.status.send_modify(|status| status.record(self.chain, &outcome));
         Ok(outcome.refused)
@@ -179,7 +179,7 @@ impl Turn<'_> {
         let mut sending = std::pin::pin!(self.broker.send(messages));
         let mut stopping = std::pin::pin!(async {
             self.cancel.cancelled().await;
-            tokio::time::sleep(FAREWELL).await;
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
         });
         let started = Instant::now();
         let mut keeping = std::pin::pin!(self.keep_claims());

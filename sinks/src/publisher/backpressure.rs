@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Unroutable;
 use super::broker::Verdict;
-use super::owed::Receipt;
+use super::pending::Receipt;
 use crate::message::Message;
 
 /// A new or held-up lane sends one message to see whether a queue takes it, then this many times more with each success.
@@ -14,15 +14,15 @@ const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 
 /// What the publisher remembers of one chain.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Backpressure {
     window: usize,
     held_until: Option<Instant>,
     hold: Duration,
 }
 
-impl Default for Lane {
+impl Default for Backpressure {
     fn default() -> Self {
-        Lane {
+        Backpressure {
             window: 1,
             held_until: None,
             hold: HOLD.0,
@@ -30,7 +30,7 @@ impl Default for Lane {
     }
 }
 
-impl Lane {
+impl Backpressure {
     /// Starts over on a new connection.
     pub(super) fn restart(&mut self) {
         (self.window, self.held_until, self.hold) = (1, None, HOLD.0);
@@ -47,7 +47,7 @@ impl Lane {
     }
 
     /// Notes how a batch ended: `rows` paid, and whether a message no queue asks for holds the chain up.
-    pub(super) fn paid(&mut self, rows: usize, held: bool) {
+    pub(super) fn published(&mut self, rows: usize, held: bool) {
         if rows > 0 {
             self.hold = HOLD.0;
         }

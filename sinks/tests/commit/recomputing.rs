@@ -35,13 +35,13 @@ async fn overruled(store: &Store) -> i64 {
 
 /// Version and last sale of what is kept of the chain.
 async fn progress(store: &Store) -> Option<(i32, Uuid)> {
-    sqlx::query_as("select version, judged_to from indexer_service.wash_progress where chain_id = 'eip155:1'")
+    sqlx::query_as("select version, recomputed_to from indexer_service.wash_progress where chain_id = 'eip155:1'")
         .fetch_optional(&store.pool)
         .await
         .unwrap()
 }
 
-async fn judge_all(store: &Store) -> u64 {
+async fn recompute_all(store: &Store) -> u64 {
     let mut judged = 0;
     while let Some(sales) = recompute(store, CHAIN).await.unwrap() {
         judged += sales;
@@ -59,7 +59,7 @@ async fn sales_judged_by_other_rules_are_judged_again_and_others_not_even_read()
         let expected = digest(&store, CHAIN).await.unwrap();
         let outdated = overrule(&store).await;
         assert!(outdated > 0);
-        assert_eq!(judge_all(&store).await, outdated);
+        assert_eq!(recompute_all(&store).await, outdated);
         assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
         assert_eq!(progress(&store).await, Some((WASH_VERSION, Uuid::max())));
 
@@ -69,7 +69,7 @@ async fn sales_judged_by_other_rules_are_judged_again_and_others_not_even_read()
         assert_eq!(overruled(&store).await, outdated.cast_signed());
 
         run(&store, "update indexer_service.wash_progress set version = version - 1").await;
-        assert_eq!(judge_all(&store).await, outdated);
+        assert_eq!(recompute_all(&store).await, outdated);
         assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
     })
     .await;
@@ -100,12 +100,12 @@ async fn more_sales_than_fit_one_transaction_are_judged_in_several_and_a_stop_be
         let outdated = overrule(&store).await;
         let first = recompute(&store, CHAIN).await.unwrap().unwrap();
         assert!(first > 0 && first < outdated, "{first} of {outdated}");
-        let (_, judged_to) = progress(&store).await.unwrap();
-        assert!(judged_to < Uuid::max());
+        let (_, recomputed_to) = progress(&store).await.unwrap();
+        assert!(recomputed_to < Uuid::max());
         assert_eq!(overruled(&store).await, (outdated - first).cast_signed());
 
         // The next process goes on there, and what was applied meanwhile is classified already.
-        assert_eq!(judge_all(&store).await, outdated - first);
+        assert_eq!(recompute_all(&store).await, outdated - first);
         assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
     })
     .await;
@@ -117,7 +117,7 @@ async fn who_judges_by_other_rules_than_the_last_makes_all_be_looked_at_again() 
         let world = World::new(13, 30);
         let span = |range| world.facts(range);
         apply(&store, &span(0..=9), Move::Backfill { branch: 0 }).await.unwrap();
-        judge_all(&store).await;
+        recompute_all(&store).await;
         apply(&store, &span(10..=19), Move::Backfill { branch: 0 })
             .await
             .unwrap();

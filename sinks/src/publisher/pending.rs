@@ -18,7 +18,7 @@ pub(super) const NONE_SEEN: &str = "{}";
 
 /// One outbox row; no message when its fact was undone before the row was paid, a reason when its body cannot be sent.
 #[derive(Clone, Debug)]
-pub(super) struct Owed {
+pub(super) struct PendingRow {
     pub(super) seq: i64,
     pub(super) message: Result<Option<Message>, String>,
 }
@@ -26,14 +26,14 @@ pub(super) struct Owed {
 /// Chains with unpaid rows. Skips from chain to chain along the index instead of reading every row.
 pub(super) async fn chains(store: &Store) -> Result<Vec<ChainId>, PublisherError> {
     let names: Vec<String> = sqlx::query_scalar(
-        "with recursive owed as (
+        "with recursive pending as (
              (select chain_id from indexer_service.outbox order by chain_id limit 1)
              union all
              select (select next.chain_id from indexer_service.outbox next
-                      where next.chain_id > owed.chain_id order by next.chain_id limit 1)
-               from owed where owed.chain_id is not null
+                      where next.chain_id > pending.chain_id order by next.chain_id limit 1)
+               from pending where pending.chain_id is not null
          )
-         select chain_id::text from owed where chain_id is not null",
+         select chain_id::text from pending where chain_id is not null",
     )
     .fetch_all(&store.pool)
     .await?;
@@ -48,7 +48,7 @@ pub(super) async fn rows(
     after: i64,
     seen: &str,
     limit: usize,
-) -> Result<Vec<Owed>, PublisherError> {
+) -> Result<Vec<PendingRow>, PublisherError> {
     let rows: Vec<Row> = sqlx::query_as(ROWS)
         .bind(chain.to_string())
         .bind(after)
@@ -59,7 +59,7 @@ pub(super) async fn rows(
     let announcing = rows.iter().filter(|row| row.body.is_none());
     let announced: Vec<(&str, Uuid)> = announcing.map(|row| (row.kind.as_str(), row.fact_id)).collect();
     let messages = facts::messages(&store.pool, chain, &announced).await?;
-    Ok(rows.into_iter().map(|row| row.owed(chain, &messages)).collect())
+    Ok(rows.into_iter().map(|row| row.pending(chain, &messages)).collect())
 }
 
 /// Which transactions are under way.
@@ -165,7 +165,7 @@ struct Row {
 }
 
 impl Row {
-    fn owed(self, chain: ChainId, messages: &FxHashMap<Uuid, Message>) -> Owed {
+    fn pending(self, chain: ChainId, messages: &FxHashMap<Uuid, Message>) -> PendingRow {
         let Row {
             seq,
             kind,
@@ -182,7 +182,7 @@ impl Row {
             // Two rows may refer to one fact: what was undone and came again.
             None => Ok(messages.get(&fact_id).cloned()),
         };
-        Owed { seq, message }
+        PendingRow { seq, message }
     }
 }
 
