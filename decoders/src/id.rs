@@ -24,7 +24,7 @@ pub const MAX_ITEM: u32 = (1 << ITEM_BITS) - 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKind(u8);
 
-/// How many kinds of facts of one log ids can tell apart: each takes two of the sixteen digits, its own and that of its retraction,
+/// How many kinds of facts of one log ids can distinguish: each takes two of the sixteen digits, its own and that of its retraction,
 /// zero is the log's, and eight would be its own retraction.
 pub const FACT_KINDS: u8 = 7;
 

@@ -198,7 +198,7 @@ impl Deref for Place {
 
 /// A store for archives that do not use one.
 fn unused_store() -> Store {
-    Store::new(sqlx::PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap())
+    Store::new(sqlx::PgPool::connect_lazy("postgres://unused@127.0.0.1:1/none").unwrap())
 }
 
 /// Block `number` of the branch `branch`.
@@ -323,7 +323,7 @@ async fn a_put_cut_short_is_finished_by_the_next(archive: Place) {
 async fn a_log_with_other_content_is_replaced(archive: Place) {
     let stated = span(1..=3, 1, 4);
     let mut lie = stated.clone();
-    lie.logs[5].data = Bytes::from_static(b"not what the chain said");
+    lie.logs[5].data = Bytes::from_static(b"not what the chain emitted");
     lie.logs[6].topics = [B256::ZERO].into_iter().collect();
     archive.put(&lie).await.unwrap();
     assert_eq!(archive.put(&stated).await.unwrap(), 2);

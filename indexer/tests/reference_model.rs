@@ -268,7 +268,7 @@ fn the_decoders_tell_the_sales_that_the_books_hold() {
         assert_same(&stated, &expected, &format!("seed {seed}"));
         assert!(expected.len() > 500);
         let flags: BTreeSet<&str> = facts.sales.iter().flat_map(|sale| sale.flags.clone()).collect();
-        assert_eq!(flags, BTreeSet::from([flag::PRIMARY]), "nothing is in doubt");
+        assert_eq!(flags, BTreeSet::from([flag::PRIMARY]), "nothing is uncertain");
         assert_eq!(decoded(&facts), entered(&simulation), "seed {seed}");
         let refused: Vec<(u64, u32)> = facts
             .faults

@@ -102,7 +102,7 @@ fn measure(bencher: Bencher<'_, '_>, way: &Way) {
         .bench_local_values(|(spans, store)| {
             runtime
                 .block_on(commit(spans, &store, way))
-                .expect("the database takes what nobody else writes");
+                .expect("the database takes what no other process writes");
             store
         });
 }

@@ -11,7 +11,7 @@ use crate::facts::Batch;
 pub(crate) struct Projection {
     /// Whether so many facts of each kind change it.
     pub(crate) reads: fn(&PerKind<u64>) -> bool,
-    /// Whether it follows from facts of other spans as much as from those of the span at hand: then the other writers of the chain
+    /// Whether it follows from facts of other spans as much as from those of the span being written: then the other writers of the chain
     /// are waited for first, which could be adding such facts.
     pub(crate) alone: bool,
     /// Whether two writers may add the same row at one moment: `on conflict` names one of its keys, and another may be met first. The

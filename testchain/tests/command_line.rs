@@ -1,4 +1,4 @@
-//! What the program says of arguments and files it cannot use.
+//! What the program prints of arguments and files it cannot use.
 
 #![cfg(test)]
 

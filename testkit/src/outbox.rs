@@ -75,7 +75,7 @@ pub fn assert_tells(messages: &[Message], facts: &BTreeSet<Uuid>, context: &str)
         assert_eq!(
             before,
             message.retracts(),
-            "{context}: {message:?} says again what was said before"
+            "{context}: {message:?} repeats what was published before"
         );
     }
     let standing: BTreeSet<Uuid> = stated

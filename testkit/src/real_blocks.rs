@@ -3,7 +3,7 @@
 //! The variable `FIXTURES` names a folder with `blocks/*.json.gz` (header and receipts as JSON-RPC serves them) and
 //! `expected_transfers.csv` (every ERC-721 and ERC-1155 transfer in them, counted by another program); `../spec/` beside it has the
 //! worked examples and the table of topics. Without it [`on_real_blocks!`](crate::on_real_blocks) makes ignored tests, which every
-//! runner reports as skipped. Under `CI` they run and fail then; a machine that cannot have the blocks says so with `FIXTURES=none`.
+//! runner reports as skipped. Under `CI` they run and fail then; a machine that cannot have the blocks declares it with `FIXTURES=none`.
 
 use std::path::PathBuf;
 

@@ -189,7 +189,7 @@ impl Tables {
         );
         assert!(
             found.is_empty(),
-            "{context}: the tables are not what the books say:\n{}",
+            "{context}: the tables are not what the books hold:\n{}",
             found.join("\n")
         );
     }

@@ -41,7 +41,7 @@ enum Mode {
 pub struct Wire {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
-    /// Bytes held back since the wire was last told to.
+    /// Bytes held back since the wire was last set to.
     held: watch::Sender<usize>,
 }
 

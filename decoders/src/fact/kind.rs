@@ -75,7 +75,7 @@ pub trait FactKind: Fact + Sized + 'static {
     /// governance share (docs/decisions/0003-ids.md). It never changes.
     const RECORD: RecordKind;
 
-    /// What a heading above several of them says.
+    /// The heading above several of them.
     const TITLE: &'static str;
 
     /// Every name that messages and metrics have for one of them.

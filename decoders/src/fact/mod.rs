@@ -1,6 +1,6 @@
 //! Event words: what a chain can emit, one record per position.
 //!
-//! A kind of fact is a file here and a line in the list below; whoever has to know all kinds walks it.
+//! A kind of fact is a file here and a line in the list below; what has to know all kinds walks it.
 
 mod closing;
 mod fault;

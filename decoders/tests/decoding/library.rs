@@ -1,4 +1,4 @@
-//! The example of the crate used as a library, run as its first lines say, on a sale that a real node recorded.
+//! The example of the crate used as a library, run as its first lines state, on a sale that a real node recorded.
 
 use std::path::Path;
 use std::process::Command;

@@ -26,7 +26,7 @@ use crate::stores::Stores;
 use decoders::failure::Class;
 
 pub(super) const EXAMPLES: &str = "\
-Only what coverage says is missing is read, so the command resumes where a killed one stopped and
+Only what coverage misses is read, so the command resumes where a killed one stopped and
 does nothing when repeated. Blocks above the finalized one are refused.
 
 Examples:

@@ -123,7 +123,7 @@ fn traffic(trades: u32) -> Settings {
     }
 }
 
-/// Serves `blocks` simulated blocks, all final, and says where on standard output.
+/// Serves `blocks` simulated blocks, all final, and prints where on standard output.
 async fn endpoint(blocks: u64, trades: u32, context: &Context) -> Result<(), Failure> {
     let mut simulation = Simulation::new(traffic(trades));
     let chain = simulation.settings().chain_id;
@@ -293,7 +293,7 @@ async fn spawn_endpoint(blocks: u64, trades: u32) -> Result<(Child, String), Fai
     }
 }
 
-/// What a child that ended at once said last.
+/// The last line of a child that ended at once.
 async fn last_words(child: &mut Child) -> String {
     let mut stderr_text = String::new();
     if let Some(stderr) = &mut child.stderr {
@@ -306,7 +306,7 @@ async fn last_words(child: &mut Child) -> String {
     }
 }
 
-/// The most memory this process ever held, in megabytes; zero where the system does not tell.
+/// The most memory this process ever held, in megabytes; zero where the system does not report it.
 fn peak_memory_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

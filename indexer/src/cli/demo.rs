@@ -145,7 +145,7 @@ impl Demo<'_> {
         tokio::try_join!(serve, index).map(|((), ())| ())
     }
 
-    /// Indexes what the recording still has to give, then says what there is.
+    /// Indexes what the recording still has to give, then prints what there is.
     async fn index(&self, health: Health, cancel: &CancellationToken) -> Result<(), Failure> {
         let store = &self.stores.database.store;
         let entry = self.entry().await?;

@@ -46,7 +46,7 @@ pub enum FaultsCommand {
     List(ListArgs),
     /// Decode the blocks of faults once more from the archive, by today's decoders and ABIs
     #[command(
-        after_long_help = "Asks no endpoint. Tells how many faults are mended and how many remain.\n\n\
+        after_long_help = "Asks no endpoint. Prints how many faults are mended and how many remain.\n\n\
         Example:\n  indexer faults retry --chain eip155:1 --reason abi_unknown"
     )]
     Retry(Which),

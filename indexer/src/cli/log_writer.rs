@@ -22,7 +22,7 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// Hands lines to a thread that writes them.
+/// Passes lines to a thread that writes them.
 #[derive(Clone, Debug)]
 pub struct LogWriter {
     lines: SyncSender<Message>,
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// Says that it has begun to write, and goes on once the other end is gone.
+    /// Reports that it has begun to write, and goes on once the other end is gone.
     struct Stuck(Sender<()>, Mutex<Receiver<()>>);
 
     impl Write for Stuck {

@@ -11,11 +11,11 @@ use super::progress::Terminal;
 use crate::config::{Environment, LogConfig, LogFormat};
 use crate::error::{Exit, Failure};
 
-/// What others tell us that nobody needs: that `if not exists` found something, the body of every message no queue asks for,
-/// the whole text of a statement that took long (metrics tell that), and that a task waited for the embedded database's one connection.
+/// What libraries log and no operator needs: that `if not exists` found something, the body of every message no queue asks for,
+/// the whole text of a statement that took long (metrics show that), and that a task waited for the embedded database's one connection.
 const QUIET: &str = "sqlx::postgres::notice=warn,lapin=error,sqlx::query=error,sqlx::pool::acquire=error";
 
-/// Whether log lines are coloured: on a terminal that can show it, unless the user says otherwise (no-color.org).
+/// Whether log lines are coloured: on a terminal that can show it, unless the user wants otherwise (no-color.org).
 fn is_coloured(is_terminal: bool, environment: Environment<'_>) -> bool {
     let is_set = |name: &str| environment(name).is_some_and(|value| !value.is_empty());
     is_terminal && !is_set("NO_COLOR") && environment("TERM").as_deref() != Some("dumb")

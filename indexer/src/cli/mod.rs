@@ -39,14 +39,14 @@ use progress::Terminal;
 /// The configuration read when `--config` names none.
 const DEFAULT_CONFIG: &str = "config.toml";
 
-/// Follows EVM chains, keeps who owns which NFT, and tells the rest of the system.
+/// Follows EVM chains, keeps who owns which NFT, and publishes it to the rest of the system.
 #[derive(Debug, Parser)]
 #[command(name = "indexer", version, arg_required_else_help = true, after_long_help = GENERAL_HELP)]
 pub struct Invocation {
     /// Configuration file
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub config: Option<PathBuf>,
-    /// How log lines are written, instead of what the configuration says
+    /// How log lines are written, instead of what the configuration has
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global options")]
     pub log_format: Option<LogFormat>,
     /// What to do.
@@ -219,7 +219,7 @@ fn usage(error: &clap::Error) -> Failure {
     Failure::new(Exit::Usage, format!("{line}: see --help"))
 }
 
-/// What to write instead of a value that a library's parser refused: their errors say what is wrong with a digit, not what is
+/// What to write instead of a value that a library's parser refused: their errors state what is wrong with a digit, not what is
 /// expected.
 fn advice(error: &clap::Error) -> Option<&'static str> {
     let source = std::error::Error::source(error)?;
@@ -334,7 +334,7 @@ impl Context {
     }
 }
 
-/// Reads an endpoint's URL. Clap would repeat a refused value, secret and all; this says only what may be shown.
+/// Reads an endpoint's URL. Clap would repeat a refused value, secret and all; this shows only what may be shown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EndpointUrlParser;
 

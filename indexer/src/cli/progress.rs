@@ -61,7 +61,7 @@ struct View {
     logged: Instant,
 }
 
-/// What there is to say of a backfill under way.
+/// What there is to show of a backfill under way.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct State {
     done: u64,

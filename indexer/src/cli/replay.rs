@@ -22,7 +22,7 @@ Reads raw events from the archive, decodes them with this version's decoders and
 facts of the range. Blocks that the archive does not cover, or that are not final yet, are left as
 they are, and so is what a decoder or contract is not covered for. No endpoint is asked,
 except with --fetch, and then only for the transactions and contracts' answers that this version's
-decoders want and the archive lacks; they are archived. On a chain that follows its registered
+decoders want and the archive misses; they are archived. On a chain that follows its registered
 contracts, these include the rest of transactions of which only their logs are archived.
 
 Examples:
@@ -38,7 +38,7 @@ pub struct ReplayArgs {
     /// The blocks.
     #[command(flatten)]
     pub range: BlockRange,
-    /// Ask the chain's endpoints for what decoders want and the archive lacks
+    /// Ask the chain's endpoints for what decoders want and the archive misses
     #[arg(long)]
     pub fetch: bool,
     /// With --fetch: endpoints to ask instead of the registry's

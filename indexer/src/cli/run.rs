@@ -94,7 +94,7 @@ async fn watch_stores(stores: &Stores, readers: &Readers, health: &Health, ended
     );
 }
 
-/// What the command line and the registry together say is to be followed.
+/// What the command line and the registry together want followed.
 async fn assignments(args: &RunArgs, stores: &Stores) -> Result<Vec<Assignment>, Failure> {
     let store = &stores.database.store;
     let chains = if args.chains.is_empty() {

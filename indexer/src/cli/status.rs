@@ -102,7 +102,7 @@ async fn report(args: &StatusArgs, context: &Context, store: &Store) -> Result<(
         .try_for_each(|chain| show(context.writer, chain, retention.as_deref()))
 }
 
-/// What the endpoints of a chain say when asked now.
+/// What the endpoints of a chain answer when asked now.
 struct Seen {
     endpoints: Vec<EndpointReport>,
     head: i64,

@@ -24,7 +24,7 @@ const OUTBOX_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) const EXAMPLES: &str = "\
 One JSON message per line. From the broker: what is published from now on, through a queue of its
 own; while no other queue is bound, what is shown here counts as delivered. From the outbox: what is
-owed and not yet published.
+pending: not yet published.
 
 Examples:
   indexer tail --from outbox

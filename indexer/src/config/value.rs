@@ -117,7 +117,7 @@ pub(super) fn has_blank(url: &str) -> bool {
     url.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
-/// What of a URL may be shown: its scheme, and host and path where it is beyond doubt which they are. The query may hold a password
+/// What of a URL may be shown: its scheme, and host and path where it is certain which they are. The query may hold a password
 /// too, and a text that is no URL may be one.
 pub(super) fn without_login(url: &str) -> String {
     let Some(parts) = Parts::of(url) else {

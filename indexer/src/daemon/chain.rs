@@ -123,14 +123,14 @@ impl ChainTask {
         }
         let mut recomputed = 0;
         while !cancel.is_cancelled() {
-            let next = retry::persist(cancel, "judging sales by other rules", || async {
+            let next = retry::persist(cancel, "recomputing flags of sales by other rules", || async {
                 Ok(wash::recompute(&pipeline.store, pipeline.chain).await?)
             });
             let Some(sales) = next.await? else { break };
             recomputed += sales;
         }
         if recomputed > 0 {
-            info!(sales = recomputed, chain = %pipeline.chain, "judged sales by the rules of this release");
+            info!(sales = recomputed, chain = %pipeline.chain, "recomputed flags of sales by the rules of this release");
         }
         Ok(())
     }
@@ -334,6 +334,6 @@ mod tests {
         assert!(before.elapsed() < GAP_INTERVAL, "the chain was lost");
         let before = Instant::now();
         begun(&mut leading).await;
-        assert!(before.elapsed() >= GAP_INTERVAL, "that was told of already");
+        assert!(before.elapsed() >= GAP_INTERVAL, "that was announced already");
     }
 }

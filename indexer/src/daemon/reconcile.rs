@@ -15,7 +15,7 @@ impl Daemon<'_> {
         let store = &self.stores.database.store;
         let chains = match registry::chains(store).await {
             Ok(chains) => chains,
-            Err(error) => return warn!(%error, "failed to read the registry, keeping to what it said before"),
+            Err(error) => return warn!(%error, "failed to read the registry, keeping to what was read before"),
         };
         let wanted = |chain: ChainId| selected.is_none_or(|selected| selected.contains(&chain));
         let mut edited: Vec<ChainId> = chains

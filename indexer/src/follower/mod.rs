@@ -181,8 +181,8 @@ impl Follower {
     async fn release(&self, lease: &Lease) {
         match tokio::time::timeout(SHUTDOWN_GRACE, lease::release(&self.pipeline.store, lease)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, "failed to give the lease back, it ends by itself"),
-            Err(_) => warn!("the database does not take the lease back, it ends by itself"),
+            Ok(Err(error)) => warn!(%error, "failed to give the lease back, it ends on its own"),
+            Err(_) => warn!("the database does not take the lease back, it ends on its own"),
         }
     }
 

@@ -359,7 +359,7 @@ impl EndpointFamilies {
             head: gauges(
                 registry,
                 "endpoint_head_block",
-                "Highest block an endpoint said it has",
+                "Highest block an endpoint reported",
                 &labels,
             ),
             latency: kept(registry, latency),

@@ -93,7 +93,7 @@ impl Place {
         self.closed.cancelled().await;
     }
 
-    /// Notes that a request is complete: it is answered, whoever else comes.
+    /// Notes that a request is complete: it is answered, however many others come.
     pub(super) fn begin(&self) {
         let mut ticket = self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = *ticket

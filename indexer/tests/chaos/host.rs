@@ -167,7 +167,7 @@ impl Host {
         // A daemon that starts may end for want of a server or a chain (a supervisor starts it again); one that runs must not.
         let starts = self.excused && !began && status.code().is_some_and(|code| matches!(code, 4..=7 | 10));
         let last = log.lines().rfind(|line| !line.starts_with('{')).unwrap_or("nothing");
-        (!starts && !asked).then(|| format!("daemon {} ended with {status}, saying {last}", self.number))
+        (!starts && !asked).then(|| format!("daemon {} ended with {status}: {last}", self.number))
     }
 
     /// SIGTERM, and how it ended.

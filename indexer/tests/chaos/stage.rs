@@ -424,7 +424,7 @@ impl Command {
         }
         let log = self.process.log();
         let last = log.lines().rfind(|line| !line.starts_with('{')).unwrap_or("nothing");
-        Some(format!("`{}` ended with {status}, saying {last}", self.shown))
+        Some(format!("`{}` ended with {status}: {last}", self.shown))
     }
 }
 

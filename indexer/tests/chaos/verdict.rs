@@ -132,8 +132,7 @@ impl Stage {
         let (status, output) = (process.end().await, process.stdout());
         if !status.success() || !output.contains(" 0 new, 0 retracted") {
             let end = process.log_end();
-            let text =
-                format!("the replay of blocks 0 to {last} ended with {status}, saying {output:?}; its log ends\n{end}");
+            let text = format!("the replay of blocks 0 to {last} ended with {status}: {output:?}; its log ends\n{end}");
             self.outcome.failures.push(text);
         }
     }

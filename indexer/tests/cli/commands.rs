@@ -42,7 +42,7 @@ impl Place {
 pub(crate) fn stated(command: &mut Command, code: i32, parts: &[&str]) {
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{command:?} said {text}");
+    assert_eq!(output.status.code(), Some(code), "{command:?} printed {text}");
     let line = text.lines().last().unwrap_or_default();
     assert!(
         line.starts_with("error: ") && text.lines().filter(|line| line.starts_with("error")).count() == 1,
@@ -56,7 +56,7 @@ pub(crate) fn stated(command: &mut Command, code: i32, parts: &[&str]) {
         "{text}"
     );
     for part in parts {
-        assert!(line.contains(part), "{command:?} said {line} without {part}");
+        assert!(line.contains(part), "{command:?} printed {line} without {part}");
     }
     assert!(!text.contains("pw"), "a secret in {text}");
 }

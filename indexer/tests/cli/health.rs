@@ -301,7 +301,7 @@ async fn clients_that_hold_every_connection_and_ask_nothing_keep_no_probe_out() 
     let cancel = CancellationToken::new();
     let router = server::router(&Health::new(), Some(slow));
     let served = tokio::spawn(server::serve_within(limits, listener, router, cancel.clone()));
-    // One request is under way; whoever comes, it is answered.
+    // One request is under way; however many come, it is answered.
     let honest = tokio::spawn(asked(address, "/slow"));
     entries.recv().await.unwrap();
     let mut held = Vec::new();

@@ -44,7 +44,7 @@ impl Served {
         let address = lines
             .iter()
             .find_map(|line| listening(&line))
-            .expect("the process says where it listens");
+            .expect("the process prints where it listens");
         Served { child, lines, address }
     }
 

@@ -335,16 +335,16 @@ async fn a_watch_tells_of_every_edit_and_survives_its_connection() {
         .unwrap();
     tokio::time::timeout(soon, watch.changed())
         .await
-        .expect("an edited chain is told");
+        .expect("an edited chain is announced");
     registry::add_endpoint(store, &endpoint("http://u:p@new"))
         .await
         .unwrap();
     tokio::time::timeout(soon, watch.changed())
         .await
-        .expect("a new endpoint is told");
+        .expect("a new endpoint is announced");
     tokio::time::timeout(Duration::from_millis(300), watch.changed())
         .await
-        .expect_err("nothing is told twice");
+        .expect_err("nothing is announced twice");
 
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
                and query ilike 'listen%'";

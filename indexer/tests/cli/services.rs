@@ -253,7 +253,7 @@ async fn a_range_is_indexed_repeated_and_replayed_from_the_command_line() {
     assert_eq!(chain["coverage"]["erc721"]["covered_blocks"], 81, "{status}");
     assert!(out(&["status"]).contains("eip155:1"));
     let messages = out(&["tail", "--from", "outbox"]);
-    let first: Value = serde_json::from_str(messages.lines().next().expect("transfers owe messages")).unwrap();
+    let first: Value = serde_json::from_str(messages.lines().next().expect("transfers have messages")).unwrap();
     assert!(first.is_object(), "{first}");
     node.stop().await;
 }

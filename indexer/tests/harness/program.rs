@@ -235,12 +235,12 @@ impl Process {
         // Everything else is the log, one JSON object a line.
         let output: Vec<&str> = log.lines().filter(|line| !line.starts_with('{')).collect();
         let [line] = output[..] else {
-            panic!("{} did not say one line: {output:?}", self.shown)
+            panic!("{} did not print one line: {output:?}", self.shown)
         };
-        assert_eq!(status.code(), Some(code), "{} said {line}", self.shown);
-        assert!(line.starts_with("error: "), "{} said {line}", self.shown);
+        assert_eq!(status.code(), Some(code), "{} printed {line}", self.shown);
+        assert!(line.starts_with("error: "), "{} printed {line}", self.shown);
         for part in parts {
-            assert!(line.contains(part), "{} said {line} without {part}", self.shown);
+            assert!(line.contains(part), "{} printed {line} without {part}", self.shown);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Who imports whom within a crate: no circle of files, except where two are one thing in two parts, and none of folders.
+//! Imports within a crate: no circle of files, except where two are one thing in two parts, and none of folders.
 //!
 //! Read off the source: `use` trees, what they bind, and paths written out. What is built for tests or documentation alone is left out.
 
@@ -98,15 +98,15 @@ const UNBROKEN: &[&str] = &[
     "sinks/src/publisher/broker.rs",
     "sinks/src/publisher/cancel.rs",
     "sinks/src/publisher/claims.rs",
-    "sinks/src/publisher/lane.rs",
+    "sinks/src/publisher/backpressure.rs",
     "sinks/src/publisher/message.rs",
     "sinks/src/publisher/mod.rs",
     "sinks/src/publisher/order.rs",
-    "sinks/src/publisher/owed.rs",
+    "sinks/src/publisher/pending.rs",
     "sinks/src/publisher/sale.rs",
     "sinks/src/publisher/status.rs",
     "sinks/src/publisher/transfer.rs",
-    "sinks/src/publisher/turn.rs",
+    "sinks/src/publisher/round.rs",
     "sinks/src/store.rs",
 ];
 
@@ -220,7 +220,7 @@ impl<'a> Scan<'a> {
                 self.scope.push((self.token(1).to_owned(), self.depth));
                 self.at += 2;
             }
-            // With `<` it says what a returned type captures.
+            // With `<` it states what a returned type captures.
             "use" if self.token(1) != "<" => {
                 self.at += 1;
                 return self.tree(&[]);

@@ -124,7 +124,7 @@ const LONGEST_FUNCTION: usize = 70;
 /// Where the tests of a source file begin.
 const TESTS: &str = "#[cfg(test)]\nmod ";
 
-/// The same in tests, examples and benches, where a story may be told from top to bottom.
+/// The same in tests, examples and benches, where a story may run from top to bottom.
 const LONGEST_TEST: usize = 100;
 
 fn root() -> PathBuf {
@@ -252,7 +252,7 @@ fn words_stand_where_they_may() {
     for (file, text) in sources().into_iter().filter(|(file, _)| !is_below(file, TESTS_ALONE)) {
         for (word, places, why) in WORDS {
             if text.contains(word) && !places.iter().any(|place| is_below(&file, place)) {
-                astray.push(format!("{file} says {word}, but {why}"));
+                astray.push(format!("{file} has {word}, but {why}"));
             }
         }
     }
@@ -306,7 +306,7 @@ fn every_event_a_decoder_claims_stands_in_an_abi_with_a_source() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         assert!(
             sources.contains(&format!("`{name}`")),
-            "abis/SOURCES.md does not say where {name} comes from"
+            "abis/SOURCES.md does not state where {name} comes from"
         );
         indexer::registry::Abi::read(&path).unwrap();
         let abi: JsonAbi = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();

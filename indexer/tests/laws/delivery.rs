@@ -48,7 +48,7 @@ async fn law_3_a_publisher_killed_in_the_middle_tells_everything_in_order_and_re
     for branch in 1..=5 {
         let mut process = program.start(&["run"]);
         let before = paid(&database.store).await;
-        eventually("the publisher pays", async || {
+        eventually("the publisher publishes", async || {
             (paid(&database.store).await > before).then_some(())
         })
         .await;
@@ -63,7 +63,7 @@ async fn law_3_a_publisher_killed_in_the_middle_tells_everything_in_order_and_re
     }
     let mut process = program.start(&["run"]);
     chain.indexed(&database.store, 0, "after the last kill").await;
-    eventually("everything owed is paid", async || {
+    eventually("everything pending is published", async || {
         (unpaid(&database.store).await == 0).then_some(())
     })
     .await;
@@ -122,7 +122,7 @@ fn assert_repeats_are_equal(received: &[Received], context: &str) {
     let mut bodies = BTreeMap::new();
     for message in received {
         let body = bodies.entry(message.id).or_insert(&message.body);
-        assert_eq!(*body, &message.body, "{context}: a repeat says something else");
+        assert_eq!(*body, &message.body, "{context}: a repeat differs");
     }
 }
 
@@ -135,7 +135,7 @@ fn assert_in_order<'a>(messages: impl Iterator<Item = &'a &'a Received>, context
             top = 0;
             continue;
         }
-        assert!(block >= top, "{context}: block {block} is told after block {top}");
+        assert!(block >= top, "{context}: block {block} comes after block {top}");
         top = block;
     }
 }
@@ -152,6 +152,6 @@ fn assert_stands(messages: &[&Received], facts: &BTreeSet<Uuid>, context: &str) 
     let (lost, untrue) = (facts.difference(&standing).count(), standing.difference(facts).count());
     assert!(
         lost == 0 && untrue == 0,
-        "{context}: {lost} facts were not told, {untrue} told ones are not true"
+        "{context}: {lost} facts were not published, {untrue} published ones are not true"
     );
 }

@@ -91,7 +91,7 @@ async fn laws_3_and_5_a_program_killed_again_and_again_ends_equal_and_replays_eq
         .await;
     assert!(
         output.contains(" 0 new, 0 retracted"),
-        "{context}: replay said {output:?}"
+        "{context}: replay printed {output:?}"
     );
     let stores = Stores::open(&program.config()).await.unwrap();
     assert_true_and_published(&stores.database.store, &chain, &format!("{context}, replayed")).await;

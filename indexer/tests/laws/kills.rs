@@ -89,7 +89,7 @@ async fn law_3_a_backfill_killed_at_any_moment_resumes_to_the_same_tables_and_th
     let output = program.run(&arguments).await;
     assert!(
         output.contains("nothing to do"),
-        "{context}: repeated, it said {output:?}"
+        "{context}: repeated, it printed {output:?}"
     );
     assert_eq!(
         digest(&killed.store, chain.id()).await.unwrap(),
@@ -157,6 +157,6 @@ async fn assert_each_told_once(store: &Store, chain: &Chain, context: &str) {
         outbox::pending(store, chain.id()).await,
         outbox::fact_ids(store, chain.id()).await,
     );
-    assert_eq!(pending.len(), facts.len(), "{context}: messages owed");
+    assert_eq!(pending.len(), facts.len(), "{context}: messages pending");
     outbox::assert_tells(&pending, &facts, context);
 }

@@ -90,7 +90,7 @@ async fn lied_to(context: String, lies: Lies, seed: u64) -> (Chain, Database) {
     };
     let daemon = Running::start(&Program::new(&setup), None).await;
     eventually(
-        &format!("{context}: the daemon says that it cannot go on"),
+        &format!("{context}: the daemon reports that it cannot go on"),
         async || {
             let causes = daemon.health.readiness.causes();
             causes.into_values().find(|cause| cause != "starting")

@@ -45,7 +45,7 @@ async fn an_endpoint_added_and_the_bad_one_removed_let_a_running_daemon_go_on_wi
     chain.faults.change(|settings| settings.server_error_rate = 1.0);
     chain.grow(20);
     eventually(
-        "the daemon says that it is not ready, and what the endpoint answers",
+        "the daemon reports that it is not ready, and what the endpoint answers",
         async || causes(&address).await.filter(|cause| cause.contains("503")),
     )
     .await;
@@ -258,7 +258,7 @@ async fn a_currency_that_no_endpoint_can_ask_holds_nothing_up_and_is_left_alone_
     let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]));
     let mut daemon = program.start(&["run"]);
     chain.indexed(&database.store, 0, "without eth_call").await;
-    let unknown = Some((None, None, false, "nobody".to_owned()));
+    let unknown = Some((None, None, false, "unknown".to_owned()));
     assert_eq!(currency(&database).await, unknown);
     let in_vain = || daemon.log().matches("no endpoint gives a usable answer").count();
     eventually("it is asked, and then left alone", async || {

@@ -219,7 +219,7 @@ async fn law_2_a_reorg_below_blocks_that_are_just_being_backfilled_leaves_nothin
             .await;
         assert!(
             output.contains(" 0 new, 0 retracted"),
-            "{context}: replay said {output:?}"
+            "{context}: replay printed {output:?}"
         );
     }
 }

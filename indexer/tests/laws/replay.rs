@@ -80,7 +80,7 @@ async fn replay_changes_nothing(seed: u64, database: &Database, archived: impl F
     let output = replay(&program, &chain, 0, chain.head().number).await;
     assert!(
         output.contains(" 0 new, 0 retracted"),
-        "seed {seed}: replay said {output:?}"
+        "seed {seed}: replay printed {output:?}"
     );
     assert_eq!(
         digest(&database.store, chain.id()).await.unwrap(),
@@ -90,7 +90,7 @@ async fn replay_changes_nothing(seed: u64, database: &Database, archived: impl F
     assert_eq!(
         outbox::pending(&database.store, chain.id()).await,
         pending,
-        "seed {seed}: a replay that changes nothing tells nothing"
+        "seed {seed}: a replay that changes nothing publishes nothing"
     );
 }
 

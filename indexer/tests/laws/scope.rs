@@ -241,7 +241,7 @@ async fn registered_contracts_say_in_every_law_what_they_say_on_a_chain_that_is_
         let output = scope.replayed(&program).await;
         assert!(
             output.contains(" 0 new, 0 retracted"),
-            "{context}: replay said {output:?}"
+            "{context}: replay printed {output:?}"
         );
         let context = format!("seed {seed}, replayed");
         scope.assert_true(&database.store, &context).await;

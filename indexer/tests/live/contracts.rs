@@ -259,7 +259,7 @@ async fn added_and_edited(mongo: Option<MongoDatabase>) {
 
     let daemon = world.program.start(&["run"]);
     world.at_head("before the contract is known").await;
-    assert_eq!(world.events(contract).await, [], "nobody has asked for its logs");
+    assert_eq!(world.events(contract).await, [], "its logs were never asked for");
 
     let inputs = [("who", "address", true), ("amount", "uint256", false)];
     let abi = world.file("staking.json", &[event("Staked", &inputs)]);
@@ -368,7 +368,7 @@ async fn upgraded_and_reorganised(mongo: Option<MongoDatabase>) {
     })
     .await;
     assert_eq!(world.faults().await, ["event_unknown"]);
-    eventually("the queue says so", async || {
+    eventually("the queue shows so", async || {
         world.queued().await.is_empty().then_some(())
     })
     .await;

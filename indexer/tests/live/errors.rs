@@ -90,7 +90,7 @@ async fn a_run_that_cannot_finish_ends_at_its_deadline() {
     );
     assert!(
         process.log().contains("done again"),
-        "it says what it left: {}",
+        "it states what it left: {}",
         process.log()
     );
 }

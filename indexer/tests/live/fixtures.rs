@@ -218,7 +218,7 @@ async fn assert_proven(store: &Store, blocks: &[&Fixture], way: Way) {
     assert_eq!(
         elsewhere,
         blocks.len() as u64,
-        "{way:?}: blocks of {chain} that nobody served"
+        "{way:?}: blocks of {chain} that no endpoint served"
     );
     println!("{way:?}: {chain}: {levels:?}");
 }

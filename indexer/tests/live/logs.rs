@@ -22,7 +22,7 @@ async fn a_full_log_disk_stops_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_of_the_log_that_leaves_stops_nothing() {
-    goes_on_writing_to("a pipe that nobody reads any more", |_| {
+    goes_on_writing_to("a pipe that is read no more", |_| {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         writer.into()

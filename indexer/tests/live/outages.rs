@@ -198,7 +198,7 @@ async fn an_archive_that_goes_away_is_waited_for() {
     process.unready("no server can be used (127.0.0.1").await;
     assert!(
         !process.log().contains("Topology"),
-        "it says what is the matter: {}",
+        "it states what is the matter: {}",
         process.log_end()
     );
     wire.restore();
@@ -266,7 +266,7 @@ async fn a_broker_that_goes_away_holds_up_messages_and_nothing_else() {
     process.unready("rabbitmq").await;
     wire.restore();
     process.ready().await;
-    eventually("everything owed is paid", async || {
+    eventually("everything pending is published", async || {
         outbox::pending(&database.store, chain.id())
             .await
             .is_empty()
@@ -537,7 +537,7 @@ impl Process {
             format!("indexer_lag_blocks{{chain=\"{name}\"}} 0"),
             format!("indexer_outbox_depth{{chain=\"{name}\"}}"),
         ];
-        eventually("metrics say where the chain stands", async || {
+        eventually("metrics show where the chain stands", async || {
             let text = reqwest::get(format!("{address}/metrics"))
                 .await
                 .unwrap()

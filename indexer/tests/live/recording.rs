@@ -24,7 +24,7 @@ use crate::harness::program::{Program, Setup};
 const CHAIN: ChainId = ChainId(31337);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_recording_backfilled_and_replayed_says_what_its_node_said() {
+async fn the_recording_backfilled_and_replayed_holds_what_its_node_answered() {
     let expected = Expected::read();
     let ledger = recorded().into_ledger();
     let server = testchain::server::serve(ledger, Faults::new(0), "127.0.0.1:0".parse().unwrap())
@@ -378,7 +378,7 @@ impl Expected {
             let row = row.unwrap_or_else(|| panic!("no {contract:#x} in {answered}"));
             assert!(
                 row.split_whitespace().skip(2).eq(numbers.iter()),
-                "{row} does not say {numbers:?}"
+                "{row} does not show {numbers:?}"
             );
         }
     }

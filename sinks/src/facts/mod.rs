@@ -1,6 +1,6 @@
 //! Facts in their tables: how each kind is written, read back and taken back, and what its messages are.
 //!
-//! A kind of fact is a file here and a line in the list below; whoever has to know all kinds walks it.
+//! A kind of fact is a file here and a line in the list below; what has to know all kinds walks it.
 
 pub mod faults;
 
@@ -122,7 +122,7 @@ macro_rules! kinds {
     };
 }
 
-// THE list of kinds that have a table, in the order in which all writers write them. It is the list of `decoders::fact`: what lacks
+// THE list of kinds that have a table, in the order in which all writers write them. It is the list of `decoders::fact`: what misses
 // a kind does not compile.
 kinds! {
     transfers: Transfer,

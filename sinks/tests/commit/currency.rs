@@ -22,16 +22,16 @@ async fn a_currency_waits_for_its_contract_and_the_operator_has_the_last_word() 
         apply(&store, &facts, Move::Backfill { branch: 0 }).await.unwrap();
         assert_eq!(unknown(&store, None).await, named);
         assert_eq!(unknown(&store, Some(first)).await, named[1..]);
-        assert_eq!(listed(&store, first).await, (None, None, "nobody".into()));
+        assert_eq!(listed(&store, first).await, (None, None, "unknown".into()));
 
-        tell(&store, &[(third, "OURS")]).await;
+        state(&store, &[(third, "OURS")]).await;
         let answers = [
             (first, metadata("THEIRS")),
             (second, Metadata::default()),
             (third, metadata("THEIRS")),
         ];
         let learned = currencies::store_metadata(&store, CHAIN, &answers).await.unwrap();
-        assert_eq!(learned, 2, "the operator told of the third");
+        assert_eq!(learned, 2, "the operator stated the third");
         assert_eq!(unknown(&store, None).await, named[3..], "none is asked twice");
         assert_eq!(
             listed(&store, first).await,
@@ -43,7 +43,7 @@ async fn a_currency_waits_for_its_contract_and_the_operator_has_the_last_word() 
             (Some("OURS".into()), Some(18), "operator".into())
         );
 
-        tell(&store, &[(first, "OURS"), (second, "OURS"), (third, "LATE")]).await;
+        state(&store, &[(first, "OURS"), (second, "OURS"), (third, "LATE")]).await;
         for address in [first, second, third] {
             assert_eq!(
                 listed(&store, address).await,
@@ -87,7 +87,7 @@ fn metadata(symbol: &str) -> Metadata {
 }
 
 /// Records what the operator configures, as a start with such a configuration does.
-async fn tell(store: &Store, symbols: &[(Address, &str)]) {
+async fn state(store: &Store, symbols: &[(Address, &str)]) {
     let currency = |(address, symbol): &(Address, &str)| Currency {
         address: *address,
         symbol: (*symbol).into(),

@@ -13,7 +13,7 @@ use crate::world::{CHAIN, World};
 /// Every digested table, and what makes a copy of one of its rows a leftover.
 fn leftovers() -> Vec<(&'static str, Value)> {
     let id = || Uuid::new_v4().to_string();
-    let nobody = "0x00000000000000000000000000000000deadbeef";
+    let unused = "0x00000000000000000000000000000000deadbeef";
     vec![
         ("catalog_service.ownership_transfers", json!({ "id": id() })),
         (
@@ -22,7 +22,7 @@ fn leftovers() -> Vec<(&'static str, Value)> {
         ),
         (
             "catalog_service.collections",
-            json!({ "id": id(), "contract_address": nobody, "slug": nobody }),
+            json!({ "id": id(), "contract_address": unused, "slug": unused }),
         ),
         // A balance of a token that is gone, of one that others still hold, and a dead one.
         (
@@ -31,27 +31,27 @@ fn leftovers() -> Vec<(&'static str, Value)> {
         ),
         (
             "catalog_service.erc1155_balances",
-            json!({ "owner": nobody, "quantity": 7 }),
+            json!({ "owner": unused, "quantity": 7 }),
         ),
         (
             "catalog_service.erc1155_balances",
             json!({ "token": id(), "quantity": 0 }),
         ),
-        ("catalog_service.collection_counters", json!({ "contract": nobody })),
+        ("catalog_service.collection_counters", json!({ "contract": unused })),
         // A sale of a token and a collection that are gone.
         (
             "catalog_service.sale_facts",
-            json!({ "id": id(), "contract": nobody, "token": id() }),
+            json!({ "id": id(), "contract": unused, "token": id() }),
         ),
-        ("catalog_service.collection_sales", json!({ "contract": nobody })),
+        ("catalog_service.collection_sales", json!({ "contract": unused })),
         ("catalog_service.token_sales", json!({ "token": id() })),
         (
             "catalog_service.order_facts",
-            json!({ "id": id(), "contract": nobody, "token": id() }),
+            json!({ "id": id(), "contract": unused, "token": id() }),
         ),
         ("catalog_service.order_closings", json!({ "id": id() })),
         ("indexer_service.decode_faults", json!({ "id": id() })),
-        ("indexer_service.indexer_coverage", json!({ "source": "nobody" })),
+        ("indexer_service.indexer_coverage", json!({ "source": "unused" })),
     ]
 }
 

@@ -261,7 +261,7 @@ async fn clear_all(store: &Store) {
 }
 
 /// What an operator states, which no log and no rewind takes back.
-async fn tell(store: &Store, stated: &[(Address, u64, Address)]) {
+async fn state(store: &Store, stated: &[(Address, u64, Address)]) {
     for (contract, from, code) in stated {
         abis::add_change(store, CHAIN, *contract, *from, *code).await.unwrap();
     }
@@ -270,7 +270,7 @@ async fn tell(store: &Store, stated: &[(Address, u64, Address)]) {
 /// The tables after everything was read in order, once.
 async fn clean(store: &Store, world: &World, stated: &[(Address, u64, Address)]) -> Tables {
     clear_all(store).await;
-    tell(store, stated).await;
+    state(store, stated).await;
     let (mut readings, at) = (Readings::new(), (world, 0));
     for number in 0..=world.height() {
         read(store, at, number..=number, &FOLLOWED, &mut readings)
@@ -304,7 +304,7 @@ async fn upgrades_told_in_any_order_end_alike() {
             let (mut readings, when) = (Readings::new(), rng.random_range(0..ranges.len()));
             for (step, range) in ranges.into_iter().enumerate() {
                 if step == when {
-                    tell(&store, &stated).await;
+                    state(&store, &stated).await;
                 }
                 let contracts = some(&mut rng);
                 read(&store, (&world, 0), range, &contracts, &mut readings)
@@ -328,7 +328,7 @@ async fn upgrades_rewound_anywhere_end_as_the_surviving_chain_tells_them() {
             let mut world = World::new(seed, rng.random_range(5..20));
             let stated = [(FOLLOWED[1], rng.random_range(0..25), Address::repeat_byte(9))];
             clear_all(&store).await;
-            tell(&store, &stated).await;
+            state(&store, &stated).await;
             let (mut follower, mut readings) = (Follower::start(&store).await, Readings::new());
             for branch in 1..4 {
                 follower.follow(&store, &world, &mut rng).await;

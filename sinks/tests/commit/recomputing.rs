@@ -42,15 +42,15 @@ async fn progress(store: &Store) -> Option<(i32, Uuid)> {
 }
 
 async fn recompute_all(store: &Store) -> u64 {
-    let mut judged = 0;
+    let mut recomputed = 0;
     while let Some(sales) = recompute(store, CHAIN).await.unwrap() {
-        judged += sales;
+        recomputed += sales;
     }
-    judged
+    recomputed
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sales_judged_by_other_rules_are_judged_again_and_others_not_even_read() {
+async fn sales_recomputed_by_other_rules_are_recomputed_again_and_others_not_even_read() {
     with_store(1, |store| async move {
         let world = World::new(13, 30);
         apply(&store, &world.facts(0..=29), Move::Backfill { branch: 0 })
@@ -76,7 +76,7 @@ async fn sales_judged_by_other_rules_are_judged_again_and_others_not_even_read()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_sales_than_fit_one_transaction_are_judged_in_several_and_a_stop_between_them_loses_nothing() {
+async fn more_sales_than_fit_one_transaction_are_recomputed_in_several_and_a_stop_between_them_loses_nothing() {
     with_store(1, |store| async move {
         let world = World::new(13, 30);
         apply(&store, &world.facts(0..=29), Move::Backfill { branch: 0 })
@@ -134,7 +134,7 @@ async fn who_judges_by_other_rules_than_the_last_makes_all_be_looked_at_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_without_sales_is_judged_at_once() {
+async fn a_chain_without_sales_is_recomputed_at_once() {
     with_store(1, |store| async move {
         assert_eq!(recompute(&store, CHAIN).await.unwrap(), Some(0));
         assert_eq!(recompute(&store, CHAIN).await.unwrap(), None);

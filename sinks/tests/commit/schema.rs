@@ -57,7 +57,7 @@ async fn migrations_can_be_run_again() {
     .await;
 }
 
-/// What the migrations say of tables of facts, [`decoders::fact::KINDS`] and the list of kinds in `sinks` are one list.
+/// What the migrations hold of tables of facts, [`decoders::fact::KINDS`] and the list of kinds in `sinks` are one list.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_fact_has_its_partitions() {
     with_store(1, |store| async move {

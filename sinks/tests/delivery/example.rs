@@ -1,4 +1,4 @@
-//! `examples/consumer.rs`, run as its first lines say: killed at work, told everything twice, with facts that go and come back.
+//! `examples/consumer.rs`, run as its first lines state: killed at work, sent everything twice, with facts that go and come back.
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ where it can be seen. Nothing is written and no database is needed.
 The transaction comes from the endpoints that the configuration names for the chain, from --rpc, or
 from a file: the answer of eth_getTransactionReceipt, {\"transaction\": …, \"receipt\": …}, or
 {\"chainId\": …, \"block\": …, \"receipts\": […]} with --tx naming one of the block's. A file may be
-gzipped. A receipt alone lacks the transaction's sender and calldata, which some sales want.
+gzipped. A receipt alone has no transaction's sender and calldata, which some sales want.
 
 Examples:
   indexer decode --tx 0x3e6c…a1 --chain eip155:1 --rpc https://eth.example.org

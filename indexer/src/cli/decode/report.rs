@@ -62,7 +62,7 @@ impl<'a> Report<'a> {
                 to.map_or_else(|| "a new contract".to_owned(), hex),
                 input.len()
             ))?,
-            None => writer.line("its sender and calldata are not at hand")?,
+            None => writer.line("its sender and calldata are not available")?,
         }
         if !self.unasked.is_empty() {
             let count = self.unasked.len();

@@ -103,7 +103,7 @@ pub struct SettingArgs {
     /// Whether header hashes can be recomputed
     #[arg(long)]
     pub header_hash: Option<HeaderHash>,
-    /// How often a new head is looked for where no WebSocket tells
+    /// How often a new head is looked for where no WebSocket announces it
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=600_000))]
     pub poll_interval_ms: Option<u64>,
 }

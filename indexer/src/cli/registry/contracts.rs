@@ -116,7 +116,7 @@ impl SettingArgs {
         );
     }
 
-    /// Keeps since when an implementation is the one, where that is said.
+    /// Keeps since when an implementation is the one, where that is given.
     async fn tell_since(&self, store: &Store, key: Key) -> Result<(), Failure> {
         let (Some(from), Some(OrNone(Some(implementation)))) = (self.from_block, self.implementation) else {
             return Ok(());

@@ -16,7 +16,7 @@ pub enum CurrenciesCommand {
     /// Show currencies
     #[command(after_long_help = "Example:\n  indexer registry currencies list --chain eip155:1")]
     List(super::endpoints::ListArgs),
-    /// Add a currency or change it: prices told in it are shown with its decimals from then on
+    /// Add a currency or change it: prices stated in it are shown with its decimals from then on
     #[command(
         after_long_help = "Example:\n  indexer registry currencies set --chain eip155:1 \\\n    \
         --address 0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2 --symbol WETH --decimals 18 --pegged true"
@@ -86,6 +86,6 @@ async fn list(args: &super::endpoints::ListArgs, context: &Context, store: &Stor
             one.source,
         ]
     });
-    let columns = ["chain", "address", "symbol", "decimals", "pegged", "told by"];
+    let columns = ["chain", "address", "symbol", "decimals", "pegged", "source"];
     context.writer.table(&columns, rows.collect())
 }

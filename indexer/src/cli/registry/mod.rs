@@ -55,7 +55,7 @@ pub enum Part {
     /// ABIs, kept by the SHA-256 of their canonical JSON
     #[command(subcommand)]
     Abis(abis::AbisCommand),
-    /// What prices are told in
+    /// What prices are stated in
     #[command(subcommand)]
     Currencies(currencies::CurrenciesCommand),
 }

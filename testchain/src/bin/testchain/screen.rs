@@ -24,7 +24,7 @@ impl Screen {
     }
 }
 
-/// Writes why the program ends to standard error; where that is closed, nobody is left to read it.
+/// Writes why the program ends to standard error; where that is closed, it is lost.
 pub(crate) fn error(text: impl Display) {
     drop(writeln!(io::stderr(), "error: {text}"));
 }

@@ -1,4 +1,4 @@
-//! What the books are told of trades and orders, before the log that states it is emitted.
+//! What the books record of trades and orders, before the log that states it is emitted.
 
 use alloy_primitives::{Address, U256};
 
