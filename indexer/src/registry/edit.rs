@@ -266,7 +266,7 @@ pub(super) async fn insert_chain(connection: &mut PgConnection, chain: &Chain) -
     let inserted = sqlx::query(
         "insert into chain_registry_service.chains
              (caip2, chain_numeric, name, native_symbol, decimals, explorer_url, enabled, start_block, scope, features_json)
-         select $1, $2, $3, $4, $5, $6, $7, $8, $9, jsonb_strip_nulls($10)
+         select $1::text, $2, $3, $4, $5, $6, $7, $8, $9, jsonb_strip_nulls($10)
          where not exists (select from chain_registry_service.chains where caip2 = $1)
          on conflict do nothing",
     )
@@ -318,7 +318,7 @@ pub(super) async fn insert_contract(executor: impl PgExecutor<'_>, contract: &Co
     let inserted = sqlx::query(
         "insert into chain_registry_service.chain_contracts
              (chain_id, address, name, standard, start_block, abi_sha256, impl_address)
-         select c.id, $2, $3, $4, $5, $6, $7 from chain_registry_service.chains c
+         select c.id, $2::text, $3, $4, $5, $6, $7 from chain_registry_service.chains c
          where c.caip2 = $1
            and not exists (select from chain_registry_service.chain_contracts k where k.chain_id = c.id and k.address = $2)
          on conflict (chain_id, address) do nothing",
