@@ -152,7 +152,7 @@ const COPY: &str = "copy indexer_service.outbox (chain_id, block_number, kind, f
 const MAKE_UNDONE: &str =
     "create temp table if not exists undone (id uuid, block_number bigint, body jsonb) on commit delete rows";
 
-// The id is decoders::id::retraction_of: what separates the facts of a log, the third digit of the fourth group, is sixteen less that
+// The id is decoders::id::retraction_of: what separates the facts of a log, the second digit of the last group, is sixteen less that
 // of the fact, whichever of the seven it is.
 const RETRACT: &str = "insert into indexer_service.outbox (chain_id, block_number, kind, fact_id, body)
     select $1, block_number, 'retraction',
