@@ -1,28 +1,35 @@
 -- Columns and values with the words that the documents use. Rows keep their meaning.
 do $$
+declare
+    renamed record;
+    has_old boolean;
+    has_new boolean;
 begin
-    if exists (select from information_schema.columns
-                where table_schema = 'catalog_service' and table_name = 'currencies' and column_name = 'told_by') then
-        alter table catalog_service.currencies drop constraint if exists currencies_told_by_check;
-        alter table catalog_service.currencies rename column told_by to source;
-        update catalog_service.currencies set source = 'unknown' where source = 'nobody';
-        alter table catalog_service.currencies add constraint currencies_source_check
-            check (source in ('operator', 'contract', 'unknown'));
-        drop index if exists catalog_service.currencies_unknown;
-        create index currencies_unknown on catalog_service.currencies (chain_id, address) where source = 'unknown';
-    end if;
-    if exists (select from information_schema.columns
-                where table_schema = 'chain_registry_service' and table_name = 'chain_contract_abis' and column_name = 'told_by') then
-        alter table chain_registry_service.chain_contract_abis rename column told_by to source;
-        alter table chain_registry_service.chain_contract_abis
-            rename constraint chain_contract_abis_told_by_check to chain_contract_abis_source_check;
-    end if;
-    if exists (select from information_schema.columns
-                where table_schema = 'indexer_service' and table_name = 'wash_progress' and column_name = 'judged_to') then
-        alter table indexer_service.wash_progress rename column judged_to to recomputed_to;
-    end if;
-    if exists (select from information_schema.columns
-                where table_schema = 'indexer_service' and table_name = 'indexer_checkpoints' and column_name = 'doubted_block') then
-        alter table indexer_service.indexer_checkpoints rename column doubted_block to suspect_block;
-    end if;
+    for renamed in
+        select * from (values ('catalog_service', 'currencies', 'told_by', 'source'),
+                              ('chain_registry_service', 'chain_contract_abis', 'told_by', 'source'),
+                              ('indexer_service', 'wash_progress', 'judged_to', 'recomputed_to'),
+                              ('indexer_service', 'indexer_checkpoints', 'doubted_block', 'suspect_block'))
+            as v (in_schema, in_table, old_name, new_name)
+    loop
+        select count(*) filter (where c.column_name = renamed.old_name) > 0, count(*) filter (where c.column_name = renamed.new_name) > 0
+          into has_old, has_new
+          from information_schema.columns c
+         where c.table_schema = renamed.in_schema and c.table_name = renamed.in_table;
+        if has_old and not has_new then
+            execute format('alter table %I.%I rename column %I to %I',
+                           renamed.in_schema, renamed.in_table, renamed.old_name, renamed.new_name);
+        elsif has_old then
+            -- The older migration was run again and made the column anew.
+            execute format('alter table %I.%I drop column %I', renamed.in_schema, renamed.in_table, renamed.old_name);
+        end if;
+    end loop;
 end $$;
+
+-- The check and the index with the old value go first: neither lets a row change.
+alter table catalog_service.currencies drop constraint if exists currencies_told_by_check;
+alter table catalog_service.currencies drop constraint if exists currencies_source_check;
+drop index if exists catalog_service.currencies_unknown;
+update catalog_service.currencies set source = 'unknown' where source = 'nobody';
+alter table catalog_service.currencies add constraint currencies_source_check check (source in ('operator', 'contract', 'unknown'));
+create index if not exists currencies_unknown on catalog_service.currencies (chain_id, address) where source = 'unknown';

@@ -34,8 +34,10 @@ pub(crate) fn seeds() -> u64 {
 }
 
 pub(crate) async fn clear(store: &Store) {
-    // Deleting beats truncating for the few rows a world has.
-    let computed: String = tables().map(|table| format!("delete from {table}; ")).collect();
+    // Deleting beats truncating for the few rows a world has. Backwards: the list names a table before those that refer to it.
+    let mut computed: Vec<String> = tables().map(|table| format!("delete from {table}; ")).collect();
+    computed.reverse();
+    let computed = computed.concat();
     let others = "delete from indexer_service.indexer_checkpoints;
          delete from indexer_service.coverage_members; update indexer_service.coverage_editions set edition = edition + 1;
          delete from indexer_service.indexer_blocks; delete from indexer_service.indexer_seams;

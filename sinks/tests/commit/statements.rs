@@ -25,9 +25,10 @@ const COMMANDS: &str = "abort alter analyze begin call checkpoint close cluster 
 const PREPARED: [&str; 7] = ["select", "insert", "update", "delete", "merge", "values", "with"];
 
 /// Literals that begin like a command and are prose.
-const PROSE: [&str; 3] = [
+const PROSE: [&str; 4] = [
     "create the database or name another in ",
     "start block",
+    "start the node or correct its URL",
     "start the server, or correct ",
 ];
 
@@ -352,7 +353,10 @@ async fn try_out(db: &mut PgConnection, statement: &Statement) -> Result<(), sql
     let sql = statement.sql.clone();
     if statement.command() == "copy" {
         let mut copy = db.copy_in_raw(&sql).await?;
-        copy.send(&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\xff\xff"[..]).await?;
+        // No row of text is nothing; no row in binary has a header and an end.
+        if sql.contains("binary") {
+            copy.send(&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\xff\xff"[..]).await?;
+        }
         copy.finish().await?;
     } else if statement.comes_first() || !PREPARED.contains(&statement.command()) {
         sqlx::raw_sql(AssertSqlSafe(format!("begin; {sql}; commit")))

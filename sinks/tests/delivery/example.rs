@@ -130,7 +130,7 @@ async fn the_example_consumer_ends_with_what_stands() {
         let held = "select sum(quantity)::bigint from nft_holdings where quantity > 0";
         assert_eq!(
             count(&store, held).await,
-            20 + 7 + 1,
+            20 + 7 + 1 + 1,
             "each fact that stands was applied once"
         );
 
