@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use decoders::block::{Answer, Answers, Call};
 
-use super::context::Reported;
+use super::lookup::Reported;
 use super::rejection::{Rejection, classify};
 use super::wire::{Data, Reply, Unread};
 

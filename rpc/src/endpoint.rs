@@ -10,18 +10,18 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::ask::{Ask, off_thread};
 use super::call::{Call, request};
 use super::error::EndpointError;
-use super::exchange::is_final;
 use super::gate::Gate;
 use super::health::{ChainCheck, Health};
+use super::question::{Ask, off_thread};
 use super::redact::{Redactor, redacted};
 use super::rejection::{Rejection, classify, of_status};
 use super::report::EndpointHealth;
 use super::settings::{EndpointSettings, PoolOptions};
 use super::socket::{Announcements, Socket};
-use super::transport::{Received, Transport, Unsent};
+use super::transport::{Received, Transport};
+use super::unsent::Unsent;
 use super::wire::{Body, Quantity, Reply, RpcError, Unread, alone, batch, refusal_in, replies};
 
 /// Answers longer than this are no errors.
@@ -329,7 +329,7 @@ impl Endpoint {
             Ok((Body::Alone(bytes), error))
         });
         match opened.await {
-            Ok((_, Some(error))) if !is_final(&classify(method, &error, 200)) => {
+            Ok((_, Some(error))) if !classify(method, &error, 200).is_final() => {
                 Err(self.refused_by(method, &error, 200).by_size(true))
             }
             Ok((body, _)) => Ok(vec![Some(body)]),

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::ask::Ask;
 use super::call::Call;
 use super::endpoint::{Endpoint, Failed, Refused};
+use super::question::Ask;
 use super::rejection::{Position, Rejection, classify};
 use super::wire::{Body, RpcError};
 
@@ -115,14 +115,6 @@ impl Progress {
     }
 }
 
-/// Whether asking again would bring the same answer: it is the reader's to understand.
-pub(super) fn is_final(rejection: &Rejection) -> bool {
-    matches!(
-        rejection,
-        Rejection::Reverted | Rejection::Absent | Rejection::Pruned | Rejection::Unsupported
-    )
-}
-
 impl Endpoint {
     /// Asks for what is left of a question until everything is answered.
     pub(super) async fn advance(&self, progress: &mut Progress, ask: &Ask) -> Result<(), Refused> {
@@ -155,7 +147,7 @@ impl Endpoint {
         let mut in_front = true;
         for ((place, call), body) in calls.into_iter().zip(bodies) {
             match body {
-                Some(Body::Error(error)) if size > 1 && !is_final(&classify(call.method, &error, 200)) => {
+                Some(Body::Error(error)) if size > 1 && !classify(call.method, &error, 200).is_final() => {
                     refused.get_or_insert_with(|| self.refused_by(call.method, &error, 200));
                     open.push((place, call));
                 }

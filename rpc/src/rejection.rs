@@ -52,6 +52,16 @@ pub(super) enum Rejection {
     Failed,
 }
 
+impl Rejection {
+    /// Whether asking again would bring the same answer: it is the reader's to understand.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Rejection::Reverted | Rejection::Absent | Rejection::Pruned | Rejection::Unsupported
+        )
+    }
+}
+
 /// Where a filter holds too many values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Position {

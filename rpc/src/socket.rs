@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use url::Url;
 
 use super::call::{Call, request};
-use super::transport::{Unsent, network};
+use super::unsent::{Unsent, network};
 use super::wire::{Id, refusal_in};
 
 /// How often a quiet connection is asked for a sign of life.

@@ -10,6 +10,7 @@ use url::Url;
 use super::error::EndpointError;
 use super::redact::redacted;
 use super::socket::{Announcements, Socket};
+use super::unsent::{Unsent, network};
 
 /// How long a connection may take to come up.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -25,15 +26,6 @@ pub(super) struct Received {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
     pub(super) bytes: Vec<u8>,
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(super) enum Unsent {
-    /// The answer is longer than the pool is willing to hold.
-    TooLarge,
-    /// Not connected, or the connection broke. The text may hold secrets.
-    Network(String),
 }
 
 /// The way to one endpoint.
@@ -132,16 +124,4 @@ async fn post(client: &reqwest::Client, url: Url, text: String, cap: usize) -> R
         retry_after: retry_after.map(Duration::from_secs),
         bytes,
     })
-}
-
-/// The error with its causes: the library's own text names none of them.
-pub(super) fn network(error: reqwest::Error) -> Unsent {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    Unsent::Network(text)
 }
