@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use decoders::block::{Answer, Answers, Call};
 
 use super::lookup::Reported;
-use super::rejection::{Rejection, classify};
+use super::wire::rejection::{Rejection, classify};
 use super::wire::{Data, Reply, Unread};
 
 /// Answers remembered at least; about twice as many at most.

@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
 use super::choice::SLOW_FACTOR;
+use super::endpoint::exchange::Progress;
 use super::endpoint::{Endpoint, Refused};
-use super::exchange::Progress;
 use super::inner::Inner;
 use super::question::{Ask, Reader, Trouble};
-use super::rejection::Rejection;
 use super::report::count;
+use super::wire::rejection::Rejection;
 
 /// First and longest wait between two rounds.
 const WAIT: Duration = Duration::from_millis(20);
@@ -44,7 +44,7 @@ struct Tally {
     absent: bool,
     unsupported: bool,
     pruned: bool,
-    /// Somebody might answer another time.
+    /// An endpoint might answer another time.
     transient: bool,
     /// The question is for receipts, which an endpoint may deny while it serves everything else.
     receipts: bool,
@@ -54,7 +54,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// `Some` when there is no use in asking anybody else.
+    /// `Some` when there is no use in asking any other.
     fn note(&mut self, by: &Endpoint, refused: Refused) -> Option<Trouble> {
         let Refused { rejection, detail } = refused;
         self.asked += 1;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::call::Call;
+use super::endpoint::exchange::Progress;
 use super::endpoint::{Endpoint, Forms, Refused};
-use super::exchange::Progress;
 use super::inner::Inner;
 use super::question::{Ask, Reader, off_thread};
-use super::rejection::{Hint, Rejection};
 use super::report::count;
 use super::wire::Body;
+use super::wire::call::Call;
+use super::wire::rejection::{Hint, Rejection};
 
 impl Inner {
     /// One question to one endpoint, with its answer read and checked, and the endpoint's record kept.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::ask::Served;
-use super::call::Call;
 use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
-use super::header::{self, SealedHeader};
 use super::inner::Inner;
 use super::question::{Ask, Reader, Trouble};
 use super::settings::Header;
+use super::wire::call::Call;
+use super::wire::header::{self, SealedHeader};
 use super::wire::{Body, Unread, replies};
 
 /// A header, and whether its hash was recomputed.

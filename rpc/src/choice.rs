@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
-use super::health::{Available, ChainCheck};
+use super::endpoint::health::{Available, ChainCheck};
 use super::inner::Inner;
 use super::question::{Ask, Trouble};
 

@@ -11,8 +11,8 @@ use tracing::warn;
 
 use super::choice::wrong_chain;
 use super::endpoint::Endpoint;
+use super::endpoint::health::ChainCheck;
 use super::error::EndpointError;
-use super::health::ChainCheck;
 use super::inner::Inner;
 
 /// Looks at unreachable endpoints before [`super::Pool::connect`] gives up.

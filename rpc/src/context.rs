@@ -14,11 +14,11 @@ use serde::Deserialize;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::call::Call;
 use super::error::{EndpointError, Wanted};
 use super::inner::Inner;
 use super::lookup::{Kind, Reported};
 use super::question::{Ask, Trouble};
+use super::wire::call::Call;
 use super::wire::{Body, Quantity, Reply, Unread, Word, replies};
 use super::{answer, envelope};
 

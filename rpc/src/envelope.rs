@@ -8,7 +8,7 @@ use k256::ecdsa::{RecoveryId, Signature as Scalars, VerifyingKey};
 use serde::Deserialize;
 
 use super::lookup::Reported;
-use super::receipt::LAST_ETHEREUM_TYPE;
+use super::wire::receipt::LAST_ETHEREUM_TYPE;
 use super::wire::{Account, Data, Quantity, Reply, Unread, Word};
 
 /// What every chain's transactions have.

@@ -11,14 +11,14 @@ use tracing::{debug, warn};
 
 use super::ask::Served;
 use super::branch::Votes;
-use super::call::Call;
 use super::endpoint::{Endpoint, Refused};
 use super::error::{EndpointError, Wanted};
-use super::header::{self, SealedHeader};
 use super::header_rules::Rules;
 use super::inner::Inner;
 use super::question::{Ask, Reader, Trouble};
 use super::settings::Heads;
+use super::wire::call::Call;
+use super::wire::header::{self, SealedHeader};
 use super::wire::{Body, Quantity, Reply, Unread, replies};
 
 /// Endpoints asked for the head at once.

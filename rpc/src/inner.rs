@@ -10,18 +10,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::answer::Remembered;
-use super::call::Call;
 use super::density::Density;
 use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
 use super::head_memory::HeadMemory;
 use super::header_rules::Rules;
 use super::question::{Ask, Trouble};
-use super::rejection::Rejection;
 use super::report::{Counts, count};
 use super::settings::{EndpointSettings, PoolOptions};
-use super::socket::Announcements;
 use super::transport;
+use super::transport::socket::Announcements;
+use super::wire::call::Call;
+use super::wire::rejection::Rejection;
 
 pub(super) struct Inner {
     /// For tasks beside the questions, which end with the pool.

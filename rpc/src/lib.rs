@@ -4,6 +4,9 @@
 //! block and agree with its bloom, and at level `receipts` the receipts root is recomputed. What fails is asked again
 //! elsewhere, and the endpoint that answered it is scored down with the reason kept for the operator.
 //!
+//! A question (`question`) goes from the pool (`ask`) to one endpoint after another (`attempt`, `endpoint`) over `transport`, and
+//! its answer is read by `wire`; each of the other files asks for something and checks what comes.
+//!
 //! This module knows JSON-RPC and nothing of what logs mean; it never names a table and never writes a secret of a URL.
 
 mod answer;
@@ -11,7 +14,6 @@ mod ask;
 mod attempt;
 mod bloom;
 mod branch;
-mod call;
 mod checked_header;
 mod choice;
 mod connect;
@@ -20,33 +22,23 @@ mod density;
 mod endpoint;
 mod envelope;
 mod error;
-mod exchange;
-mod gate;
 mod head_memory;
-mod header;
 mod header_rules;
 mod heads;
-mod health;
 mod inner;
-mod log;
 mod lookup;
-mod pace;
 mod pieces;
 mod pool;
 mod probe;
 mod proof;
 mod question;
 mod reach;
-mod receipt;
 mod redact;
-mod rejection;
 mod report;
 mod settings;
 mod sibling_logs;
-mod socket;
 mod span;
 mod transport;
-mod unsent;
 mod wire;
 
 pub use branch::Votes;

@@ -1,6 +1,6 @@
 //! Looking things up by key: one kind of question, of which many go into a batch, and what one answer of a batch states.
 
-use super::call::Call;
+use super::wire::call::Call;
 use super::wire::{Reply, Unread};
 
 /// What one answer of a batch states.

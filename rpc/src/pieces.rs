@@ -12,18 +12,18 @@ use tokio::time::Instant;
 
 use super::ask::Served;
 use super::bloom::Checker;
-use super::call::Call;
 use super::checked_header::CheckedHeader;
 use super::endpoint::Endpoint;
+use super::endpoint::health::Available;
 use super::error::Wanted;
-use super::health::Available;
 use super::inner::Inner;
-use super::log::Logs;
 use super::proof::{Finding, Want, inspect, place_behind};
 use super::question::{Ask, Trouble};
 use super::reach::Reach;
-use super::rejection::Hint;
 use super::report::count;
+use super::wire::call::Call;
+use super::wire::log::Logs;
+use super::wire::rejection::Hint;
 use super::wire::{Body, replies, single};
 
 /// Ranges of one span under way at once.

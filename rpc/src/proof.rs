@@ -9,16 +9,16 @@ use tracing::{info, warn};
 
 use super::ask::Served;
 use super::bloom::{Checker, FilterBits};
-use super::call::Call;
 use super::checked_header::CheckedHeader;
 use super::endpoint::Endpoint;
-use super::header::SealedHeader;
 use super::inner::Inner;
-use super::log::{FilterSet, Logs};
 use super::question::{Ask, Trouble};
-use super::receipt::{Proven, Receipts};
 use super::report::count;
 use super::settings::Filter;
+use super::wire::call::Call;
+use super::wire::header::SealedHeader;
+use super::wire::log::{FilterSet, Logs};
+use super::wire::receipt::{Proven, Receipts};
 use super::wire::{Body, Reply, Unread, replies};
 
 /// Transactions of a block whose receipts are asked for one by one, at most.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::call::Call;
-use super::rejection::{Hint, Rejection};
+use super::wire::call::Call;
+use super::wire::rejection::{Hint, Rejection};
 use super::wire::{Body, Unread};
 
 /// Answers longer than this are read on a blocking thread.

@@ -14,16 +14,16 @@ use tracing::warn;
 
 use super::bloom::Checker;
 use super::branch::Broken;
-use super::call::Call;
 use super::checked_header::CheckedHeader;
 use super::error::{EndpointError, Wanted};
 use super::inner::Inner;
-use super::log::check_order;
 use super::lookup::{Kind, Reported};
 use super::proof::Want;
 use super::reach::Reach;
-use super::receipt;
 use super::settings::Filter;
+use super::wire::call::Call;
+use super::wire::log::check_order;
+use super::wire::receipt;
 use super::wire::{Reply, Unread};
 
 /// A transaction whose every log is wanted, with what its receipt has to agree with.

@@ -15,20 +15,20 @@ use tracing::debug;
 use super::ask::Served;
 use super::bloom::Checker;
 use super::branch::Broken;
-use super::call::Call;
 use super::checked_header::CheckedHeader;
 use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
-use super::header;
 use super::header_rules::Rules;
 use super::inner::Inner;
-use super::log::Logs;
 use super::pieces::{Compared, Piece, Sifted, Suspect, sift, sift_blooms};
 use super::proof::{Corrected, Finding, Settled, Want, inspect, logs_of_block, read_receipts};
 use super::question::{Ask, Trouble};
 use super::reach::Reach;
 use super::report::count;
 use super::settings::Filter;
+use super::wire::call::Call;
+use super::wire::header;
+use super::wire::log::Logs;
 use super::wire::{Body, Reply, Unread, replies};
 
 /// Single blocks of one span under way at once.

@@ -2,7 +2,7 @@
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Unsent {
+pub(crate) enum Unsent {
     /// The answer is longer than the pool is willing to hold.
     TooLarge,
     /// Not connected, or the connection broke. The text may hold secrets.
@@ -10,7 +10,7 @@ pub(super) enum Unsent {
 }
 
 /// The error with its causes: the library's own text names none of them.
-pub(super) fn network(error: reqwest::Error) -> Unsent {
+pub(crate) fn network(error: reqwest::Error) -> Unsent {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);
