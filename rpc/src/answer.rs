@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use decoders::block::{Answer, Answers, Call};
 
-use super::context::Reported;
-use super::rejection::{Rejection, classify};
+use super::lookup::Reported;
+use super::wire::rejection::{Rejection, classify};
 use super::wire::{Data, Reply, Unread};
 
 /// Answers remembered at least; about twice as many at most.

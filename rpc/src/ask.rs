@@ -1,7 +1,7 @@
 //! One question to the pool: who is asked, when it is asked again, and when to give up.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,15 +9,14 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
-use super::call::Call;
-use super::endpoint::{Endpoint, Forms, Refused};
-use super::exchange::Progress;
-use super::pool::Inner;
-use super::rejection::{Hint, Rejection};
-use super::wire::{Body, Unread};
+use super::choice::SLOW_FACTOR;
+use super::endpoint::exchange::Progress;
+use super::endpoint::{Endpoint, Refused};
+use super::inner::Inner;
+use super::question::{Ask, Reader, Trouble};
+use super::report::count;
+use super::wire::rejection::Rejection;
 
-/// Answers longer than this are read on a blocking thread.
-const LONG: usize = 256 << 10;
 /// First and longest wait between two rounds.
 const WAIT: Duration = Duration::from_millis(20);
 /// How much longer each wait is than the one before: the first ones get over a hiccup, the last ones over an outage.
@@ -27,106 +26,13 @@ const WAIT_LONGEST: Duration = Duration::from_secs(5);
 const SPARED_ROUNDS: usize = 2;
 /// Longest wait for a paused endpoint to come back within one question.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A request is slow after this many times its endpoint's median, but not sooner than this.
-pub(super) const SLOW_FACTOR: u32 = 4;
+/// No request is slow sooner than this.
 const SLOW_SOONEST: Duration = Duration::from_millis(250);
-
-/// What is asked.
-#[derive(Clone, Debug)]
-pub(super) struct Ask {
-    pub(super) calls: Vec<Call>,
-    /// In words, for messages.
-    pub(super) what: String,
-    pub(super) patience: Duration,
-    /// The highest block the answer needs, when its height is known.
-    pub(super) block: Option<u64>,
-    /// Blocks of an `eth_getLogs` range.
-    pub(super) span: Option<u64>,
-    /// Needs `eth_getBlockReceipts`.
-    pub(super) receipts: bool,
-    /// Reading the answer takes long, however short it is.
-    pub(super) heavy: bool,
-    /// Endpoints to leave out while there are others.
-    pub(super) shun: Vec<i32>,
-    /// Each call stands for itself: where one has no answer the reader is given an error in its place.
-    pub(super) each: bool,
-    /// When none answers the whole question, what an endpoint has answered of it is read, with errors in place of the rest.
-    pub(super) in_part: bool,
-}
-
-impl Ask {
-    /// A question of the ordinary kind.
-    pub(super) fn of(calls: Vec<Call>, what: String, patience: Duration) -> Self {
-        Ask {
-            calls,
-            what,
-            patience,
-            block: None,
-            span: None,
-            receipts: false,
-            heavy: false,
-            shun: Vec::new(),
-            each: false,
-            in_part: false,
-        }
-    }
-
-    /// Whether the refusal is about the range asked for, which can be split.
-    pub(super) fn is_too_wide(&self, rejection: &Rejection) -> bool {
-        matches!(rejection, Rejection::TooMuch(_)) && self.span.is_some_and(|blocks| blocks > 1)
-    }
-}
 
 /// An answer that passed, and who gave it.
 pub(super) struct Served<T> {
     pub(super) value: T,
     pub(super) by: Arc<Endpoint>,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// Ask for fewer blocks.
-    TooMuch(Option<Hint>),
-    /// No endpoint has it.
-    Absent,
-    /// No endpoint knows the method.
-    Unsupported,
-    /// Endpoints answer, but not this question; how.
-    Refused(String),
-    /// Every answer failed a check.
-    Unproven {
-        /// Which check, per endpoint.
-        reason: String,
-        /// Endpoints whose answers were not only without proof but false.
-        liars: Vec<i32>,
-    },
-    /// No endpoint answers; why.
-    Unreachable(String),
-    /// Every endpoint serves another chain; which.
-    WrongChain(String),
-    NoEndpoints,
-    Cancelled,
-}
-
-/// Counts of a pool; see [`super::PoolCounters`].
-#[derive(Default)]
-pub(super) struct Counts {
-    pub(super) hedges: AtomicU64,
-    pub(super) retries: AtomicU64,
-    pub(super) splits: AtomicU64,
-    pub(super) lies: AtomicU64,
-    pub(super) suspects: AtomicU64,
-    pub(super) repaired: AtomicU64,
-    pub(super) unprovable: AtomicU64,
-    pub(super) opaque: AtomicU64,
-    /// Receipts of single transactions read and not reported yet.
-    pub(super) receipts: AtomicU64,
-    requests: AtomicU64,
-}
-
-pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// What the endpoints answered in one round.
@@ -138,7 +44,7 @@ struct Tally {
     absent: bool,
     unsupported: bool,
     pruned: bool,
-    /// Somebody might answer another time.
+    /// An endpoint might answer another time.
     transient: bool,
     /// The question is for receipts, which an endpoint may deny while it serves everything else.
     receipts: bool,
@@ -148,7 +54,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// `Some` when there is no use in asking anybody else.
+    /// `Some` when there is no use in asking any other.
     fn note(&mut self, by: &Endpoint, refused: Refused) -> Option<Trouble> {
         let Refused { rejection, detail } = refused;
         self.asked += 1;
@@ -234,11 +140,7 @@ impl Kept {
 
 impl Inner {
     /// Asks until an endpoint's answer passes `read`, every endpoint has given a definite answer, or the rounds are over.
-    pub(super) async fn ask<T, R>(&self, ask: &Ask, read: R) -> Result<Served<T>, Trouble>
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
+    pub(super) async fn ask<T: Send + 'static, R: Reader<T>>(&self, ask: &Ask, read: R) -> Result<Served<T>, Trouble> {
         let mut edits = self.edited.subscribe();
         loop {
             tokio::select! {
@@ -251,11 +153,7 @@ impl Inner {
         }
     }
 
-    async fn rounds<T, R>(&self, ask: &Ask, read: R) -> Result<Served<T>, Trouble>
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
+    async fn rounds<T: Send + 'static, R: Reader<T>>(&self, ask: &Ask, read: R) -> Result<Served<T>, Trouble> {
         let waits = ExponentialBuilder::new()
             .with_min_delay(WAIT)
             .with_max_delay(WAIT_LONGEST)
@@ -322,11 +220,7 @@ impl Inner {
     }
 
     /// What one endpoint has answered of a question that none answers as a whole.
-    async fn in_part<T, R>(&self, ask: &Ask, kept: &Kept, read: &R) -> Option<Served<T>>
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
+    async fn in_part<T: Send + 'static, R: Reader<T>>(&self, ask: &Ask, kept: &Kept, read: &R) -> Option<Served<T>> {
         let (id, progress) = kept.most().filter(|_| ask.in_part)?;
         let by = Arc::clone(self.endpoints().iter().find(|endpoint| endpoint.id == id)?);
         let value = self.read(&by, ask, read, progress.into_bodies()).await.ok()?;
@@ -334,18 +228,14 @@ impl Inner {
     }
 
     /// One request, and a second one elsewhere when it is slow. The first good answer wins.
-    async fn race<T, R>(
+    async fn race<T: Send + 'static, R: Reader<T>>(
         &self,
         first: Arc<Endpoint>,
         (ask, kept): (&Ask, &Kept),
         read: &R,
         tried: &mut Vec<i32>,
         tally: &mut Tally,
-    ) -> (Arc<Endpoint>, Result<T, Refused>)
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
+    ) -> (Arc<Endpoint>, Result<T, Refused>) {
         tried.push(first.id);
         count(&self.counts.requests);
         let slow = slow_after(&first, ask.patience);
@@ -431,210 +321,10 @@ impl Inner {
         count(hedges);
         Some(second)
     }
-
-    /// One question to one endpoint, with its answer read and checked, and the endpoint's record kept.
-    pub(super) async fn attempt_once<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, read: &R) -> Result<T, Refused>
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
-        self.attempt(endpoint, ask, read, &mut Progress::new(&ask.calls)).await
-    }
-
-    /// The same, going on where an earlier attempt left off.
-    async fn attempt<T, R>(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        ask: &Ask,
-        read: &R,
-        progress: &mut Progress,
-    ) -> Result<T, Refused>
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
-        let _permit = endpoint.gate.enter().await;
-        let _trial = Trial::of(endpoint);
-        let answer = self.exchange(endpoint, ask, read, progress).await;
-        match &answer {
-            Ok(_) => endpoint.succeeded(),
-            Err(refused) => {
-                if matches!(refused.rejection, Rejection::Lie) {
-                    count(&self.counts.lies);
-                    tracing::warn!(chain = %self.chain, endpoint = %endpoint.name, detail = %refused.detail, "an endpoint's answer failed a check");
-                }
-                let is_declined = matches!(
-                    refused.rejection,
-                    Rejection::Failed | Rejection::Malformed | Rejection::Denied
-                );
-                if ask.receipts && is_declined {
-                    endpoint.health().declined(&refused.detail);
-                } else {
-                    endpoint.failed(refused);
-                }
-            }
-        }
-        answer
-    }
-
-    async fn exchange<T, R>(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        ask: &Ask,
-        read: &R,
-        progress: &mut Progress,
-    ) -> Result<T, Refused>
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
-        endpoint.check_chain(self.chain, self.options.request_timeout).await?;
-        let answer = self.in_either_form(endpoint, ask, read, progress).await;
-        let Err(mut refused) = answer else { return answer };
-        if refused.rejection == Rejection::Elsewhere {
-            refused.rejection = Rejection::Lie;
-        }
-        // A range that takes too long is a range that is too long.
-        if refused.rejection == Rejection::Timeout && ask.span.is_some_and(|blocks| blocks > 1) {
-            refused.rejection = Rejection::TooMuch(None);
-        }
-        match (refused.rejection, ask.span) {
-            (Rejection::TooMuch(hint), Some(blocks)) => {
-                let next = endpoint.health().log_range.refused(blocks, hint);
-                refused.rejection = Rejection::TooMuch(Some(Hint::Try(next)));
-            }
-            (Rejection::Unsupported, _) if ask.receipts => endpoint.health().no_receipts = true,
-            (rejection, _) if ask.receipts => endpoint.health().had_no_receipts(&rejection, Instant::now()),
-            _ => {}
-        }
-        Err(refused)
-    }
-
-    /// Asks for blocks in the form the endpoint answers: by hash or by height. Where one is refused the other is tried, and what
-    /// worked is what it is asked from then on.
-    async fn in_either_form<T, R>(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        ask: &Ask,
-        read: &R,
-        progress: &mut Progress,
-    ) -> Result<T, Refused>
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
-        let forms = endpoint.forms(&ask.calls);
-        let refused = match self.in_form(endpoint, (ask, &forms), read, progress).await {
-            Err(refused) if forms.are_two() && may_be_the_form(&refused.rejection) && self.binds(ask) => refused,
-            answer => return answer,
-        };
-        let forms = forms.other(&ask.calls);
-        debug!(endpoint = %endpoint.name, ask = %ask.what, detail = %refused.detail, "asking in another form");
-        let mut anew = Progress::new(&forms.calls);
-        let answer = self.in_form(endpoint, (ask, &forms), read, &mut anew).await;
-        match answer {
-            Ok(value) => {
-                endpoint.keep_forms(&forms);
-                Ok(value)
-            }
-            Err(other) if matches!(other.rejection, Rejection::TooMuch(_) | Rejection::Lie) => Err(other),
-            Err(_) => Err(refused),
-        }
-    }
-
-    /// Whether an answer by height is bound to the block that was asked for. Where headers cannot be recomputed, that an endpoint
-    /// knows a block by its hash is all that stands for it.
-    fn binds(&self, ask: &Ask) -> bool {
-        !self.rules.opaque() || !ask.calls.iter().any(Call::is_header_of_hash)
-    }
-
-    async fn in_form<T, R>(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        (ask, forms): (&Ask, &Forms),
-        read: &R,
-        progress: &mut Progress,
-    ) -> Result<T, Refused>
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
-        progress.take_form(&forms.calls);
-        endpoint.advance(progress, ask).await?;
-        let whole = std::mem::replace(progress, Progress::new(&ask.calls));
-        let answer = self.read(endpoint, ask, read, whole.into_bodies()).await;
-        answer.map_err(|mut refused| {
-            if refused.rejection == Rejection::Elsewhere && forms.names_heights() {
-                refused.rejection = Rejection::Absent;
-            }
-            refused
-        })
-    }
-
-    async fn read<T, R>(&self, endpoint: &Arc<Endpoint>, ask: &Ask, read: &R, bodies: Vec<Body>) -> Result<T, Refused>
-    where
-        T: Send + 'static,
-        R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
-    {
-        let method = ask.calls.last().map_or("", |call| call.method);
-        let read = read.clone();
-        // Reading what is heavy takes long, however short it is.
-        let bytes = if ask.heavy {
-            usize::MAX
-        } else {
-            bodies.iter().map(Body::len).sum()
-        };
-        let value = off_thread(bytes, move || read(&bodies)).await;
-        value.map_err(|unread| endpoint.unread(method, unread))
-    }
-}
-
-/// Whether the same question in another form may have an answer.
-fn may_be_the_form(rejection: &Rejection) -> bool {
-    matches!(
-        rejection,
-        Rejection::Failed
-            | Rejection::Unsupported
-            | Rejection::Malformed
-            | Rejection::Denied
-            | Rejection::Absent
-            | Rejection::Elsewhere
-    )
 }
 
 fn slow_after(endpoint: &Endpoint, patience: Duration) -> Duration {
     let latest = patience / 2;
     let median = endpoint.health().median_latency();
     median.map_or(latest, |median| (median * SLOW_FACTOR).max(SLOW_SOONEST).min(latest))
-}
-
-/// Marks a request to an endpoint whose circuit is open as the one that tries it.
-struct Trial<'a>(Option<&'a Endpoint>);
-
-impl<'a> Trial<'a> {
-    fn of(endpoint: &'a Endpoint) -> Self {
-        Trial(endpoint.health().begin().then_some(endpoint))
-    }
-}
-
-impl Drop for Trial<'_> {
-    fn drop(&mut self) {
-        if let Some(endpoint) = self.0 {
-            endpoint.health().trial = false;
-        }
-    }
-}
-
-/// Reads an answer of so many bytes, on a blocking thread where they are many.
-pub(super) async fn off_thread<T: Send + 'static>(
-    bytes: usize,
-    read: impl FnOnce() -> Result<T, Unread> + Send + 'static,
-) -> Result<T, Unread> {
-    if bytes <= LONG {
-        return read();
-    }
-    let reading = tokio::task::spawn_blocking(read);
-    reading
-        .await
-        .unwrap_or_else(|error| Err(Unread::Malformed(error.to_string())))
 }

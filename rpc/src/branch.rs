@@ -12,17 +12,17 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use super::ask::{Ask, Trouble};
-use super::call::Call;
+use super::checked_header::{CheckedHeader, check_wanted};
 use super::endpoint::Endpoint;
+use super::endpoint::health::Available;
 use super::error::Wanted;
-use super::header;
 use super::header_rules::Rules;
-use super::health::Available;
+use super::inner::Inner;
 use super::pieces::cut;
-use super::pool::{Inner, check_wanted};
-use super::proof::CheckedHeader;
+use super::question::{Ask, Trouble};
 use super::reach::Reach;
+use super::wire::call::Call;
+use super::wire::header;
 use super::wire::{Body, Reply, Unread, replies};
 
 /// Header batches of one span under way at once.

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ask::{Ask, SLOW_FACTOR, Trouble};
 use super::endpoint::Endpoint;
-use super::health::{Available, ChainCheck};
-use super::pool::Inner;
+use super::endpoint::health::{Available, ChainCheck};
+use super::inner::Inner;
+use super::question::{Ask, Trouble};
 
+/// A request is slow after this many times its endpoint's median.
+pub(super) const SLOW_FACTOR: u32 = 4;
 /// Medians below this are as good as each other.
 const SWIFT: Duration = Duration::from_millis(25);
 
@@ -114,6 +116,7 @@ pub(super) fn wrong_chain(endpoint: &Arc<Endpoint>) -> Option<String> {
         ChainCheck::Unchecked | ChainCheck::Right { .. } => None,
     }
 }
+
 /// Smooth weighted round robin: each gains its pull, the richest is taken and is charged for all.
 fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
     if endpoints.len() < 2 {

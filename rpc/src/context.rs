@@ -14,10 +14,11 @@ use serde::Deserialize;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::ask::{Ask, Trouble};
-use super::call::Call;
 use super::error::{EndpointError, Wanted};
-use super::pool::Inner;
+use super::inner::Inner;
+use super::lookup::{Kind, Reported};
+use super::question::{Ask, Trouble};
+use super::wire::call::Call;
 use super::wire::{Body, Quantity, Reply, Unread, Word, replies};
 use super::{answer, envelope};
 
@@ -25,21 +26,6 @@ use super::{answer, envelope};
 const BATCHES_UNDER_WAY: usize = 4;
 /// Wait before the last look for a transaction: a node may know a log a moment before it finds what emitted it.
 const BREATH: Duration = Duration::from_millis(300);
-
-/// What one answer of a batch states.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reported<V> {
-    /// It passed its checks.
-    Sure(V),
-    /// It could not be checked: taken when every endpoint serves it so.
-    Unproven(V),
-    /// The endpoint does not have it.
-    Missing,
-    /// The endpoint failed at it, though it answered others.
-    Failed,
-    /// It contradicts what is known; how. Unlike an answer that is refused as a whole it costs the others of its batch nothing.
-    False(String),
-}
 
 /// Where a transaction stands.
 #[derive(Deserialize)]
@@ -51,28 +37,6 @@ struct Placed {
     #[serde(default)]
     block_number: Option<Quantity>,
 }
-
-/// One kind of question.
-pub(super) struct Kind<K, V> {
-    /// In words, for messages.
-    pub(super) what: &'static str,
-    pub(super) call: fn(&K) -> Call,
-    /// The lowest height an endpoint must have reached, where the question names one.
-    pub(super) height: fn(&K) -> Option<u64>,
-    pub(super) read: fn(&K, &Reply<'_>) -> Result<Reported<V>, Unread>,
-    /// Reading takes long for its bytes.
-    pub(super) heavy: bool,
-    /// What is not there yet may come.
-    pub(super) may_come: bool,
-}
-
-impl<K, V> Clone for Kind<K, V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<K, V> Copy for Kind<K, V> {}
 
 /// What a batch came to: what was answered, and by which endpoint.
 struct Batch<K, V> {

@@ -7,8 +7,8 @@ use decoders::block::Envelope;
 use k256::ecdsa::{RecoveryId, Signature as Scalars, VerifyingKey};
 use serde::Deserialize;
 
-use super::context::Reported;
-use super::receipt::LAST_ETHEREUM_TYPE;
+use super::lookup::Reported;
+use super::wire::receipt::LAST_ETHEREUM_TYPE;
 use super::wire::{Account, Data, Quantity, Reply, Unread, Word};
 
 /// What every chain's transactions have.

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::header::{Seal, SealedHeader};
 use super::settings::HeaderHash;
 use super::wire::Unread;
+use super::wire::header::{Seal, SealedHeader};
 
 /// What is known of a chain's header rule.
 ///

@@ -1,6 +1,6 @@
 //! The chain's tip: several endpoints' views made one, and the wait for the next.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use decoders::block::{BlockRef, ChainId};
@@ -9,25 +9,22 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
-use super::ask::{Ask, Served, Trouble};
+use super::ask::Served;
 use super::branch::Votes;
-use super::call::Call;
 use super::endpoint::{Endpoint, Refused};
 use super::error::{EndpointError, Wanted};
-use super::header::{self, SealedHeader};
 use super::header_rules::Rules;
-use super::pool::Inner;
+use super::inner::Inner;
+use super::question::{Ask, Reader, Trouble};
 use super::settings::Heads;
+use super::wire::call::Call;
+use super::wire::header::{self, SealedHeader};
 use super::wire::{Body, Quantity, Reply, Unread, replies};
 
 /// Endpoints asked for the head at once.
 const WITNESSES: usize = 4;
 /// How long the others may take once one has answered.
 const GRACE: Duration = Duration::from_millis(250);
-/// How often endpoints of less preferred classes are asked too.
-const CROSS_CHECK: Duration = Duration::from_secs(30);
-/// How long a head stands although the endpoint that showed it does not answer.
-const HOLD: Duration = Duration::from_secs(30);
 /// Polls are this much rarer while heads are announced.
 const ANNOUNCED: u32 = 5;
 
@@ -70,25 +67,6 @@ impl Sighting {
     }
 }
 
-/// The last answer and when the less preferred were last asked.
-#[derive(Default)]
-pub(super) struct HeadMemory {
-    state: Mutex<Memory>,
-}
-
-impl HeadMemory {
-    fn last(&self) -> Option<Heads> {
-        let memory = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.last.map(|(heads, ..)| heads)
-    }
-}
-
-#[derive(Default)]
-struct Memory {
-    last: Option<(Heads, i32, Instant)>,
-    cross_checked: Option<Instant>,
-}
-
 impl Inner {
     pub(super) async fn heads(&self) -> Result<Heads, EndpointError> {
         let ask = self.head_question();
@@ -113,7 +91,10 @@ impl Inner {
         }
         let last = self.heads.last();
         match (Box::pin(self.choose(sightings, last)).await, last) {
-            (Some((by, sighting)), _) => Ok(self.remember(&by, sighting.heads())),
+            (Some((by, sighting)), _) => {
+                let answers = |id, since| self.answers(id, since);
+                Ok(self.heads.remember(by.id, sighting.heads(), answers))
+            }
             (None, Some(last)) => Ok(last),
             (None, None) => Err(self.head_error(Trouble::Absent)),
         }
@@ -203,14 +184,7 @@ impl Inner {
     fn witnesses(&self, ask: &Ask) -> Vec<Arc<Endpoint>> {
         let mut chosen: Vec<Arc<Endpoint>> = Vec::new();
         let mut tried = Vec::new();
-        let due = {
-            let mut memory = self.heads.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = memory.cross_checked.is_none_or(|at| at.elapsed() >= CROSS_CHECK);
-            if due {
-                memory.cross_checked = Some(Instant::now());
-            }
-            due
-        };
+        let due = self.heads.is_cross_check_due();
         while chosen.len() < WITNESSES {
             let Some(endpoint) = self.pick(ask, &tried) else { break };
             tried.push(endpoint.id);
@@ -299,19 +273,6 @@ impl Inner {
         header.is_ok_and(|header| header.reference() == lower.latest.reference())
     }
 
-    /// Keeps the head from falling back merely because the endpoint that showed it is silent.
-    fn remember(&self, by: &Endpoint, heads: Heads) -> Heads {
-        let mut memory = self.heads.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((last, shown_by, at)) = memory.last {
-            let silent = shown_by != by.id && at.elapsed() < HOLD && !self.answers(shown_by, at);
-            if heads.latest.number < last.latest.number && silent {
-                return last;
-            }
-        }
-        memory.last = Some((heads, by.id, Instant::now()));
-        heads
-    }
-
     /// Whether the endpoint has shown another head since.
     fn answers(&self, id: i32, since: Instant) -> bool {
         let endpoints = self.endpoints();
@@ -346,12 +307,9 @@ impl Inner {
     }
 }
 
-fn reader(
-    rules: &Arc<Rules>,
-    agreed: bool,
-) -> impl Fn(&[Body]) -> Result<Sighting, Unread> + Clone + Send + Sync + 'static {
+fn reader(rules: &Arc<Rules>, agreed: bool) -> impl Reader<Sighting> {
     let rules = Arc::clone(rules);
-    move |bodies| {
+    move |bodies: &[Body]| {
         let replies = replies(bodies)?;
         let [latest, safe, finalized, chain] = replies.as_slice() else {
             return Err(Unread::Malformed("three tags and the chain were asked for".to_owned()));

@@ -4,38 +4,39 @@
 //! block and agree with its bloom, and at level `receipts` the receipts root is recomputed. What fails is asked again
 //! elsewhere, and the endpoint that answered it is scored down with the reason kept for the operator.
 //!
+//! A question (`question`) goes from the pool (`ask`) to one endpoint after another (`attempt`, `endpoint`) over `transport`, and
+//! its answer is read by `wire`; each of the other files asks for something and checks what comes.
+//!
 //! This module knows JSON-RPC and nothing of what logs mean; it never names a table and never writes a secret of a URL.
 
 mod answer;
 mod ask;
+mod attempt;
 mod bloom;
 mod branch;
-mod call;
+mod checked_header;
 mod choice;
+mod connect;
 mod context;
+mod density;
 mod endpoint;
 mod envelope;
 mod error;
-mod exchange;
-mod gate;
-mod header;
+mod head_memory;
 mod header_rules;
 mod heads;
-mod health;
-mod log;
-mod pace;
+mod inner;
+mod lookup;
 mod pieces;
 mod pool;
 mod probe;
 mod proof;
+mod question;
 mod reach;
-mod receipt;
 mod redact;
-mod rejection;
 mod report;
 mod settings;
 mod sibling_logs;
-mod socket;
 mod span;
 mod transport;
 mod wire;

@@ -8,17 +8,22 @@ use decoders::block::{Log, Proof};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rustc_hash::FxHashSet;
+use tokio::time::Instant;
 
-use super::ask::{Ask, Served, Trouble, count};
+use super::ask::Served;
 use super::bloom::Checker;
-use super::call::Call;
+use super::checked_header::CheckedHeader;
 use super::endpoint::Endpoint;
+use super::endpoint::health::Available;
 use super::error::Wanted;
-use super::log::Logs;
-use super::pool::Inner;
-use super::proof::{CheckedHeader, Finding, Want, inspect, place_behind};
+use super::inner::Inner;
+use super::proof::{Finding, Want, inspect, place_behind};
+use super::question::{Ask, Trouble};
 use super::reach::Reach;
-use super::rejection::Hint;
+use super::report::count;
+use super::wire::call::Call;
+use super::wire::log::Logs;
+use super::wire::rejection::Hint;
 use super::wire::{Body, replies, single};
 
 /// Ranges of one span under way at once.
@@ -58,6 +63,26 @@ pub(super) struct Sifted {
 }
 
 impl Inner {
+    /// Blocks per `eth_getLogs` that the preferred endpoints take at present.
+    pub(super) fn log_blocks(&self) -> u64 {
+        let now = Instant::now();
+        let endpoints = self.askable();
+        let usable = |endpoint: &&Arc<Endpoint>| endpoint.health().available(now) == Available::Now;
+        let best = endpoints
+            .iter()
+            .filter(usable)
+            .map(|endpoint| endpoint.priority())
+            .min();
+        let ranges = endpoints
+            .iter()
+            .filter(usable)
+            .filter(|endpoint| Some(endpoint.priority()) == best);
+        ranges
+            .map(|endpoint| endpoint.health().log_range.blocks())
+            .max()
+            .unwrap_or(1)
+    }
+
     /// The logs of the range as far as it can be read, in as many `eth_getLogs` as the endpoints need. Refused ranges are split at
     /// once.
     pub(super) async fn pieces(

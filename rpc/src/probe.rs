@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::endpoint::Endpoint;
-use super::pool::Inner;
+use super::inner::Inner;
 
 /// Marks an endpoint as being probed.
 struct Probe(Arc<Endpoint>);

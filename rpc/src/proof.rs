@@ -7,15 +7,18 @@ use decoders::block::{BlockRef, ChainId, Log, Proof};
 use decoders::id::MAX_LOG_INDEX;
 use tracing::{info, warn};
 
-use super::ask::{Ask, Served, Trouble, count};
+use super::ask::Served;
 use super::bloom::{Checker, FilterBits};
-use super::call::Call;
+use super::checked_header::CheckedHeader;
 use super::endpoint::Endpoint;
-use super::header::SealedHeader;
-use super::log::{FilterSet, Logs};
-use super::pool::Inner;
-use super::receipt::{Proven, Receipts};
+use super::inner::Inner;
+use super::question::{Ask, Trouble};
+use super::report::count;
 use super::settings::Filter;
+use super::wire::call::Call;
+use super::wire::header::SealedHeader;
+use super::wire::log::{FilterSet, Logs};
+use super::wire::receipt::{Proven, Receipts};
 use super::wire::{Body, Reply, Unread, replies};
 
 /// Transactions of a block whose receipts are asked for one by one, at most.
@@ -76,13 +79,6 @@ impl Want {
         };
         self.state_sync.then(|| keccak256(name()))
     }
-}
-
-/// A header, and whether its hash was recomputed.
-#[derive(Clone, Debug)]
-pub(super) struct CheckedHeader {
-    pub(super) header: SealedHeader,
-    pub(super) proven: bool,
 }
 
 /// What one look at a block's logs shows.

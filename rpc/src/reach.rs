@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::ask::Trouble;
+use super::question::Trouble;
 
 /// The lowest block that could not be read, and why.
 #[derive(Default)]

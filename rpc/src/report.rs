@@ -1,5 +1,6 @@
 //! What an operator sees of a pool.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How an endpoint stands.
@@ -87,4 +88,41 @@ pub struct PoolCounters {
     pub opaque: u64,
     /// New heads announced over a WebSocket.
     pub announced: u64,
+}
+
+/// Counts of a pool; see [`PoolCounters`].
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) hedges: AtomicU64,
+    pub(super) retries: AtomicU64,
+    pub(super) splits: AtomicU64,
+    pub(super) lies: AtomicU64,
+    pub(super) suspects: AtomicU64,
+    pub(super) repaired: AtomicU64,
+    pub(super) unprovable: AtomicU64,
+    pub(super) opaque: AtomicU64,
+    /// Receipts of single transactions read and not reported yet.
+    pub(super) receipts: AtomicU64,
+    pub(super) requests: AtomicU64,
+}
+
+impl Counts {
+    /// What was counted so far, with the heads announced meanwhile.
+    pub(super) fn counters(&self, announced: u64) -> PoolCounters {
+        PoolCounters {
+            hedges: self.hedges.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+            splits: self.splits.load(Ordering::Relaxed),
+            lies: self.lies.load(Ordering::Relaxed),
+            suspects: self.suspects.load(Ordering::Relaxed),
+            repaired: self.repaired.load(Ordering::Relaxed),
+            unprovable: self.unprovable.load(Ordering::Relaxed),
+            opaque: self.opaque.load(Ordering::Relaxed),
+            announced,
+        }
+    }
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }

@@ -1,4 +1,4 @@
-//! Companions: what other contracts emitted in the transactions of a span that was asked for the logs of some contracts only.
+//! Sibling logs: what other contracts emitted in the transactions of a span that was asked for the logs of some contracts only.
 //!
 //! They are read from the receipts of those transactions, one by one and in batches; a block whose receipts were read anyway
 //! holds them already. What no endpoint has is done without.
@@ -14,15 +14,16 @@ use tracing::warn;
 
 use super::bloom::Checker;
 use super::branch::Broken;
-use super::call::Call;
-use super::context::{Kind, Reported};
+use super::checked_header::CheckedHeader;
 use super::error::{EndpointError, Wanted};
-use super::log::check_order;
-use super::pool::Inner;
-use super::proof::{CheckedHeader, Want};
+use super::inner::Inner;
+use super::lookup::{Kind, Reported};
+use super::proof::Want;
 use super::reach::Reach;
-use super::receipt;
 use super::settings::Filter;
+use super::wire::call::Call;
+use super::wire::log::check_order;
+use super::wire::receipt;
 use super::wire::{Reply, Unread};
 
 /// A transaction whose every log is wanted, with what its receipt has to agree with.

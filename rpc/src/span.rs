@@ -12,20 +12,23 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::ask::{Ask, Served, Trouble, count};
+use super::ask::Served;
 use super::bloom::Checker;
 use super::branch::Broken;
-use super::call::Call;
+use super::checked_header::CheckedHeader;
 use super::endpoint::Endpoint;
 use super::error::{EndpointError, Wanted};
-use super::header;
 use super::header_rules::Rules;
-use super::log::Logs;
+use super::inner::Inner;
 use super::pieces::{Compared, Piece, Sifted, Suspect, sift, sift_blooms};
-use super::pool::Inner;
-use super::proof::{CheckedHeader, Corrected, Finding, Settled, Want, inspect, logs_of_block, read_receipts};
+use super::proof::{Corrected, Finding, Settled, Want, inspect, logs_of_block, read_receipts};
+use super::question::{Ask, Trouble};
 use super::reach::Reach;
+use super::report::count;
 use super::settings::Filter;
+use super::wire::call::Call;
+use super::wire::header;
+use super::wire::log::Logs;
 use super::wire::{Body, Reply, Unread, replies};
 
 /// Single blocks of one span under way at once.
@@ -233,7 +236,7 @@ impl Inner {
                     whole,
                 }) => {
                     span.context.whole = self.add_siblings(&headers, &mut span.logs, &whole, &want).await?;
-                    self.learn_density(span.blocks.len(), span.logs.len());
+                    self.density.learn_logs(span.blocks.len(), span.logs.len());
                     return Ok(span);
                 }
                 Err(Broken::Trouble(trouble)) => return Err(self.error(trouble, &Wanted::Range(range))),

@@ -6,8 +6,8 @@ use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
 use super::pace::{LogRange, Pace};
-use super::rejection::Rejection;
-use super::report::EndpointState;
+use crate::report::EndpointState;
+use crate::wire::rejection::Rejection;
 
 /// Failures in a row that open the circuit.
 const FAILURES: u32 = 5;
@@ -41,7 +41,7 @@ const LATENCIES: usize = 32;
 
 /// What `eth_chainId` returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ChainCheck {
+pub(crate) enum ChainCheck {
     /// Not asked yet, or not since the circuit opened.
     Unchecked,
     Right {
@@ -55,26 +55,26 @@ pub(super) enum ChainCheck {
 
 /// Values an endpoint takes at each position of a filter.
 #[derive(Clone, Debug)]
-pub(super) struct FilterPace {
-    pub(super) addresses: Pace,
-    pub(super) topics: Pace,
+pub(crate) struct FilterPace {
+    pub(crate) addresses: Pace,
+    pub(crate) topics: Pace,
     /// When filters were last refused down to the narrowest.
     in_vain: Option<Instant>,
 }
 
 impl FilterPace {
     /// No filter was answered, however narrow.
-    pub(super) fn was_in_vain(&mut self, now: Instant) {
+    pub(crate) fn was_in_vain(&mut self, now: Instant) {
         self.in_vain = Some(now);
     }
 
     /// Whether looking for a width that is answered would be in vain again: for a while, because an outage looks the same.
-    pub(super) fn is_in_vain(&self, now: Instant) -> bool {
+    pub(crate) fn is_in_vain(&self, now: Instant) -> bool {
         self.in_vain.is_some_and(|since| now < since + IN_VAIN)
     }
 
     /// A question was answered whose widest filter had so many contracts and topics.
-    pub(super) fn answered(&mut self, (addresses, topics): (usize, usize)) {
+    pub(crate) fn answered(&mut self, (addresses, topics): (usize, usize)) {
         if addresses + topics > 0 {
             self.in_vain = None;
             self.addresses.answered(u64::try_from(addresses).unwrap_or(u64::MAX));
@@ -83,7 +83,7 @@ impl FilterPace {
     }
 
     /// A filter of `failed` width was refused, the narrowest of so many, and one of `answered` width was answered.
-    pub(super) fn settle(&mut self, failed: (usize, usize), answered: (usize, usize), is_stated: bool, times: u32) {
+    pub(crate) fn settle(&mut self, failed: (usize, usize), answered: (usize, usize), is_stated: bool, times: u32) {
         self.in_vain = None;
         let pairs = [
             (&mut self.addresses, failed.0, answered.0),
@@ -112,21 +112,21 @@ impl Default for FilterPace {
 
 /// When an endpoint can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Available {
+pub(crate) enum Available {
     Now,
     From(Instant),
     Never,
 }
 
-pub(super) struct Health {
-    pub(super) chain: ChainCheck,
+pub(crate) struct Health {
+    pub(crate) chain: ChainCheck,
     /// It has yet to show that it answers: it is new, or its circuit has opened. Nothing waits for it while another endpoint answers.
-    pub(super) unproven: bool,
+    pub(crate) unproven: bool,
     /// A probe is under way, and when the last one began.
-    pub(super) probing: bool,
+    pub(crate) probing: bool,
     probed: Option<Instant>,
     /// It gave a usable answer at least once.
-    pub(super) answered: bool,
+    pub(crate) answered: bool,
     /// When it was first asked after its last usable answer.
     unanswered: Option<Instant>,
     failed_in_row: u32,
@@ -137,9 +137,9 @@ pub(super) struct Health {
     /// It lied: it is asked last until then.
     shunned_until: Option<Instant>,
     /// It served the right chain at least once.
-    pub(super) was_right: bool,
+    pub(crate) was_right: bool,
     /// A request is trying whether an open circuit can close.
-    pub(super) trial: bool,
+    pub(crate) trial: bool,
     pauses: u32,
     paused_until: Option<Instant>,
     /// When the first request was sent that nothing came back after.
@@ -150,34 +150,34 @@ pub(super) struct Health {
     errors: f64,
     /// One for an endpoint never caught lying.
     trust: f64,
-    pub(super) lies: u64,
-    pub(super) requests: u64,
-    pub(super) failures: u64,
-    pub(super) bytes: u64,
+    pub(crate) lies: u64,
+    pub(crate) requests: u64,
+    pub(crate) failures: u64,
+    pub(crate) bytes: u64,
     reason: Option<String>,
-    pub(super) head: Option<u64>,
+    pub(crate) head: Option<u64>,
     head_at: Option<Instant>,
     /// Blocks behind the chain's head at the last look, when that is too many.
     behind: Option<u64>,
-    pub(super) log_range: LogRange,
+    pub(crate) log_range: LogRange,
     /// Calls it takes in one batch.
-    pub(super) batch: Pace,
+    pub(crate) batch: Pace,
     /// Values it takes at each position of a filter.
-    pub(super) filter: FilterPace,
+    pub(crate) filter: FilterPace,
     /// It does not know `eth_getBlockReceipts`.
-    pub(super) no_receipts: bool,
+    pub(crate) no_receipts: bool,
     /// Questions for receipts that failed in a row, and how long it is spared them after too many.
     receipts_failed: u32,
     receipts_spared: u32,
     receipts_from: Option<Instant>,
     /// Methods that it answers for a block named by its height and not by its hash.
-    pub(super) by_number: FxHashSet<&'static str>,
+    pub(crate) by_number: FxHashSet<&'static str>,
     /// Credit of the weighted round robin.
-    pub(super) credit: f64,
+    pub(crate) credit: f64,
 }
 
 impl Health {
-    pub(super) fn new(log_range: u64, batch: usize) -> Self {
+    pub(crate) fn new(log_range: u64, batch: usize) -> Self {
         let batch = u64::try_from(batch).unwrap_or(u64::MAX);
         Health {
             chain: ChainCheck::Unchecked,
@@ -220,7 +220,7 @@ impl Health {
         }
     }
 
-    pub(super) fn available(&self, now: Instant) -> Available {
+    pub(crate) fn available(&self, now: Instant) -> Available {
         if let ChainCheck::Wrong { at, .. } = self.chain {
             return if now >= at + QUARANTINE {
                 Available::Now
@@ -239,17 +239,17 @@ impl Health {
     }
 
     /// Whether it was lately seen to serve the right chain.
-    pub(super) fn is_right_chain(&self, now: Instant) -> bool {
+    pub(crate) fn is_right_chain(&self, now: Instant) -> bool {
         matches!(self.chain, ChainCheck::Right { at } if now < at + CHAIN_KNOWN)
     }
 
     /// Whether it answers as far as is known: others need not be waited for.
-    pub(super) fn is_proven(&self) -> bool {
+    pub(crate) fn is_proven(&self) -> bool {
         !self.unproven && !matches!(self.chain, ChainCheck::Wrong { .. })
     }
 
     /// Begins a probe, unless one is under way or it is too soon.
-    pub(super) fn begin_probe(&mut self, now: Instant) -> bool {
+    pub(crate) fn begin_probe(&mut self, now: Instant) -> bool {
         let is_due = self.unproven
             && !self.probing
             && !self.failing(now)
@@ -262,23 +262,23 @@ impl Health {
     }
 
     /// Whether it is to be asked only where no other is left.
-    pub(super) fn is_shunned(&self, now: Instant) -> bool {
+    pub(crate) fn is_shunned(&self, now: Instant) -> bool {
         self.shunned_until.is_some_and(|until| until > now)
     }
 
     /// Whether asking it for receipts is of no use, now or ever.
-    pub(super) fn spares_receipts(&self, now: Instant) -> bool {
+    pub(crate) fn spares_receipts(&self, now: Instant) -> bool {
         self.no_receipts || self.receipts_from.is_some_and(|from| from > now)
     }
 
     /// Receipts came.
-    pub(super) fn had_receipts(&mut self) {
+    pub(crate) fn had_receipts(&mut self) {
         (self.receipts_failed, self.receipts_spared, self.receipts_from) = (0, 0, None);
     }
 
     /// Receipts were asked for and did not come, for whatever reason. An endpoint that keeps failing to give them is not asked for
     /// a while: headers and logs have to do.
-    pub(super) fn had_no_receipts(&mut self, rejection: &Rejection, now: Instant) {
+    pub(crate) fn had_no_receipts(&mut self, rejection: &Rejection, now: Instant) {
         self.receipts_failed += match rejection {
             Rejection::Failed | Rejection::Malformed | Rejection::Denied | Rejection::Unavailable | Rejection::Lie => 1,
             // Waiting for nothing is what costs most.
@@ -293,57 +293,57 @@ impl Health {
     }
 
     /// A question was refused that the endpoint need not answer: no reason to leave it alone.
-    pub(super) fn declined(&mut self, detail: &str) {
+    pub(crate) fn declined(&mut self, detail: &str) {
         self.healthy();
         self.failures += 1;
         self.reason = Some(detail.to_owned());
     }
 
     /// Whether it only waits for a rate limit to pass.
-    pub(super) fn pausing(&self, now: Instant) -> bool {
+    pub(crate) fn pausing(&self, now: Instant) -> bool {
         self.open_until.is_none() && self.paused_until.is_some_and(|until| until > now)
     }
 
     /// A request goes out. `true` when it is the trial of an open circuit.
-    pub(super) fn begin(&mut self) -> bool {
+    pub(crate) fn begin(&mut self) -> bool {
         self.trial |= self.open_until.is_some();
         self.trial
     }
 
     /// A request was sent at `now`.
-    pub(super) fn asked(&mut self, now: Instant) {
+    pub(crate) fn asked(&mut self, now: Instant) {
         self.requests += 1;
         self.asked.get_or_insert(now);
         self.unanswered.get_or_insert(now);
     }
 
     /// It has given a sign of life, if only to refuse.
-    pub(super) fn responded(&mut self) {
+    pub(crate) fn responded(&mut self) {
         self.asked = None;
     }
 
     /// How long requests have gone without any sign of life.
-    pub(super) fn silent(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn silent(&self, now: Instant) -> Option<Duration> {
         self.asked.map(|asked| now.saturating_duration_since(asked))
     }
 
     /// A part of an answer came that can be read.
-    pub(super) fn readable(&mut self) {
+    pub(crate) fn readable(&mut self) {
         self.unanswered = None;
     }
 
     /// How long it has been asked without a usable answer.
-    pub(super) fn unanswered(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn unanswered(&self, now: Instant) -> Option<Duration> {
         self.unanswered.map(|since| now.saturating_duration_since(since))
     }
 
     /// Whether its last request failed.
-    pub(super) fn failed_last(&self) -> bool {
+    pub(crate) fn failed_last(&self) -> bool {
         self.failed_in_row > 0 || self.open_until.is_some()
     }
 
     /// Bytes came back after `latency`.
-    pub(super) fn received(&mut self, latency: Duration, bytes: usize) {
+    pub(crate) fn received(&mut self, latency: Duration, bytes: usize) {
         self.responded();
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         self.took(latency);
@@ -359,7 +359,7 @@ impl Health {
     }
 
     /// An answer passed every check.
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         self.healthy();
         self.pauses = 0;
         self.trust = (self.trust + 0.02).min(1.0);
@@ -369,7 +369,7 @@ impl Health {
     }
 
     /// It answers, whatever the answer.
-    pub(super) fn healthy(&mut self) {
+    pub(crate) fn healthy(&mut self) {
         (self.unproven, self.answered, self.unanswered) = (false, true, None);
         self.failed_in_row = 0;
         self.spared_until = None;
@@ -381,7 +381,7 @@ impl Health {
     }
 
     /// An answer was refused, or did not pass. `detail` is clean.
-    pub(super) fn refused(&mut self, rejection: &Rejection, detail: &str, now: Instant) {
+    pub(crate) fn refused(&mut self, rejection: &Rejection, detail: &str, now: Instant) {
         match rejection {
             Rejection::TooMuch(_)
             | Rejection::BatchTooLarge
@@ -435,7 +435,7 @@ impl Health {
     }
 
     /// Another endpoint answered while this one was silent for `waited`, and its answer is no longer waited for.
-    pub(super) fn overtaken(&mut self, waited: Duration, now: Instant) {
+    pub(crate) fn overtaken(&mut self, waited: Duration, now: Instant) {
         // It is not to look fast because of that.
         self.took(waited);
         self.reason = Some(format!("no answer within {:.1} s", waited.as_secs_f64()));
@@ -443,12 +443,12 @@ impl Health {
     }
 
     /// Whether it has just fallen silent, or its circuit is open: nothing waits for it that has another way.
-    pub(super) fn failing(&self, now: Instant) -> bool {
+    pub(crate) fn failing(&self, now: Instant) -> bool {
         self.open_until.max(self.spared_until).is_some_and(|until| until > now)
     }
 
     /// A request failed whose question goes on at once.
-    pub(super) fn stumbled(&mut self, detail: &str) {
+    pub(crate) fn stumbled(&mut self, detail: &str) {
         self.blame(detail);
     }
 
@@ -472,7 +472,7 @@ impl Health {
     }
 
     /// The endpoint reported that its head is `head`; the chain's is at least `best`.
-    pub(super) fn saw_head(&mut self, head: u64, best: u64, tolerance: u64) {
+    pub(crate) fn saw_head(&mut self, head: u64, best: u64, tolerance: u64) {
         self.head = Some(head);
         self.head_at = Some(Instant::now());
         let behind = best.saturating_sub(head);
@@ -483,31 +483,31 @@ impl Health {
     }
 
     /// Whether it has shown a head after `since`.
-    pub(super) fn head_since(&self, since: Instant) -> bool {
+    pub(crate) fn head_since(&self, since: Instant) -> bool {
         self.head_at.is_some_and(|at| at > since)
     }
 
-    pub(super) fn suspect(&mut self, reason: &str) {
+    pub(crate) fn suspect(&mut self, reason: &str) {
         self.trust *= 0.8;
         self.reason = Some(reason.to_owned());
     }
 
-    pub(super) fn median_latency(&self) -> Option<Duration> {
+    pub(crate) fn median_latency(&self) -> Option<Duration> {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied()
     }
 
     /// Multiplies the configured weight.
-    pub(super) fn score(&self) -> f64 {
+    pub(crate) fn score(&self) -> f64 {
         self.trust * self.trust * (1.0 - self.errors).max(0.05)
     }
 
-    pub(super) fn error_rate(&self) -> f64 {
+    pub(crate) fn error_rate(&self) -> f64 {
         self.errors
     }
 
-    pub(super) fn state(&self, now: Instant) -> EndpointState {
+    pub(crate) fn state(&self, now: Instant) -> EndpointState {
         match self.available(now) {
             _ if matches!(self.chain, ChainCheck::Wrong { .. }) => EndpointState::Quarantined,
             _ if self.open_until.is_some() || self.is_shunned(now) => EndpointState::Open,
@@ -517,7 +517,7 @@ impl Health {
         }
     }
 
-    pub(super) fn reason(&self) -> Option<&str> {
+    pub(crate) fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 }

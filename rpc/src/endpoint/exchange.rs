@@ -9,17 +9,17 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::ask::Ask;
-use super::call::Call;
-use super::endpoint::{Endpoint, Failed, Refused};
-use super::rejection::{Position, Rejection, classify};
-use super::wire::{Body, RpcError};
+use super::{Endpoint, Failed, Refused};
+use crate::question::Ask;
+use crate::wire::call::Call;
+use crate::wire::rejection::{Position, Rejection, classify};
+use crate::wire::{Body, RpcError};
 
 /// Single calls in a row that may fail before the others are not asked either.
 const FAILURES: u32 = 4;
 
 /// How far one endpoint is with the calls of one question.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// Calls without an answer, with their places in the question.
     open: VecDeque<(usize, Call)>,
     done: Vec<(usize, Body)>,
@@ -37,7 +37,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(calls: &[Call]) -> Self {
+    pub(crate) fn new(calls: &[Call]) -> Self {
         Progress {
             open: calls.iter().cloned().enumerate().collect(),
             done: Vec::new(),
@@ -51,7 +51,7 @@ impl Progress {
     }
 
     /// Asks in the form of these calls, unless something was answered in another one.
-    pub(super) fn take_form(&mut self, calls: &[Call]) {
+    pub(crate) fn take_form(&mut self, calls: &[Call]) {
         if self.answers == 0 {
             self.open = calls.iter().cloned().enumerate().collect();
             self.done.clear();
@@ -59,17 +59,17 @@ impl Progress {
     }
 
     /// Calls answered so far.
-    pub(super) fn answers(&self) -> usize {
+    pub(crate) fn answers(&self) -> usize {
         self.answers
     }
 
     /// Whether there is something to go on from.
-    pub(super) fn is_worth_keeping(&self) -> bool {
+    pub(crate) fn is_worth_keeping(&self) -> bool {
         self.answers > 0 || self.failed.is_some()
     }
 
     /// The answers in the order of the calls; an error in place of those that never came.
-    pub(super) fn into_bodies(self) -> Vec<Body> {
+    pub(crate) fn into_bodies(self) -> Vec<Body> {
         let missing = self.open.into_iter().map(|(place, _)| {
             let message = "no answer".to_owned();
             (
@@ -115,17 +115,9 @@ impl Progress {
     }
 }
 
-/// Whether asking again would bring the same answer: it is the reader's to understand.
-pub(super) fn is_final(rejection: &Rejection) -> bool {
-    matches!(
-        rejection,
-        Rejection::Reverted | Rejection::Absent | Rejection::Pruned | Rejection::Unsupported
-    )
-}
-
 impl Endpoint {
     /// Asks for what is left of a question until everything is answered.
-    pub(super) async fn advance(&self, progress: &mut Progress, ask: &Ask) -> Result<(), Refused> {
+    pub(crate) async fn advance(&self, progress: &mut Progress, ask: &Ask) -> Result<(), Refused> {
         while !progress.open.is_empty() {
             let calls = progress.take(self);
             match self.request(&calls, ask).await {
@@ -155,7 +147,7 @@ impl Endpoint {
         let mut in_front = true;
         for ((place, call), body) in calls.into_iter().zip(bodies) {
             match body {
-                Some(Body::Error(error)) if size > 1 && !is_final(&classify(call.method, &error, 200)) => {
+                Some(Body::Error(error)) if size > 1 && !classify(call.method, &error, 200).is_final() => {
                     refused.get_or_insert_with(|| self.refused_by(call.method, &error, 200));
                     open.push((place, call));
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, hex};
 use decoders::block::{self, BlockRef};
 
-use super::settings::Filter;
+use crate::settings::Filter;
 
 /// Longest answers, in bytes: of a number, of a header or transaction, and of what grows with nothing but a contract's mind.
 const TINY: usize = 64 << 10;
@@ -16,8 +16,8 @@ const MIDDLING: usize = 16 << 20;
 
 /// One method with its parameters as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Call {
-    pub(super) method: &'static str,
+pub(crate) struct Call {
+    pub(crate) method: &'static str,
     params: String,
     /// The same question about a block by its height, where the call names the block by its hash. Not every server answers both.
     by_number: Option<Box<Call>>,
@@ -51,17 +51,17 @@ impl Call {
     }
 
     /// The call in the form that names its block by height, if it has one.
-    pub(super) fn by_number(&self) -> Option<&Call> {
+    pub(crate) fn by_number(&self) -> Option<&Call> {
         self.by_number.as_deref()
     }
 
     /// Whether it asks for a block's header by its hash.
-    pub(super) fn is_header_of_hash(&self) -> bool {
+    pub(crate) fn is_header_of_hash(&self) -> bool {
         self.method == "eth_getBlockByHash"
     }
 
     /// The longest answer it may have, in bytes.
-    pub(super) fn longest(&self) -> usize {
+    pub(crate) fn longest(&self) -> usize {
         match self.method {
             "eth_chainId" | "eth_subscribe" => TINY,
             "eth_getBlockByNumber" | "eth_getBlockByHash" | "eth_getTransactionByHash" => SMALL,
@@ -70,45 +70,45 @@ impl Call {
         }
     }
 
-    pub(super) fn chain_id() -> Self {
+    pub(crate) fn chain_id() -> Self {
         Call::new("eth_chainId", "[]".to_owned())
     }
 
-    pub(super) fn subscribe_heads() -> Self {
+    pub(crate) fn subscribe_heads() -> Self {
         Call::new("eth_subscribe", r#"["newHeads"]"#.to_owned())
     }
 
-    pub(super) fn header_at(number: u64) -> Self {
+    pub(crate) fn header_at(number: u64) -> Self {
         Call::new("eth_getBlockByNumber", format!(r#"["{number:#x}",false]"#))
     }
 
-    pub(super) fn header_tagged(tag: &str) -> Self {
+    pub(crate) fn header_tagged(tag: &str) -> Self {
         Call::new("eth_getBlockByNumber", format!(r#"["{tag}",false]"#))
     }
 
-    pub(super) fn header_of(hash: B256) -> Self {
+    pub(crate) fn header_of(hash: B256) -> Self {
         Call::new("eth_getBlockByHash", format!(r#"["{hash}",false]"#))
     }
 
     /// The header of a block whose height is known.
-    pub(super) fn header_of_block(block: BlockRef) -> Self {
+    pub(crate) fn header_of_block(block: BlockRef) -> Self {
         Call::header_of(block.hash).or(Call::header_at(block.number))
     }
 
-    pub(super) fn receipts_of(block: BlockRef) -> Self {
+    pub(crate) fn receipts_of(block: BlockRef) -> Self {
         let receipts = |block: String| Call::new("eth_getBlockReceipts", format!(r#"["{block}"]"#));
         receipts(block.hash.to_string()).or(receipts(format!("{:#x}", block.number)))
     }
 
-    pub(super) fn receipt(tx_hash: B256) -> Self {
+    pub(crate) fn receipt(tx_hash: B256) -> Self {
         Call::new("eth_getTransactionReceipt", format!(r#"["{tx_hash}"]"#))
     }
 
-    pub(super) fn transaction(hash: B256) -> Self {
+    pub(crate) fn transaction(hash: B256) -> Self {
         Call::new("eth_getTransactionByHash", format!(r#"["{hash}"]"#))
     }
 
-    pub(super) fn contract(call: &block::Call) -> Self {
+    pub(crate) fn contract(call: &block::Call) -> Self {
         let (to, data) = (hex::encode_prefixed(call.to), hex::encode_prefixed(&call.input));
         let at = call
             .at
@@ -117,7 +117,7 @@ impl Call {
     }
 
     /// The logs of a block: one call, and a second one where the filter wants every log of some contracts.
-    pub(super) fn logs_of(block: BlockRef, filter: &Filter) -> Vec<Self> {
+    pub(crate) fn logs_of(block: BlockRef, filter: &Filter) -> Vec<Self> {
         let by_hash = Self::logs(&format!(r#""blockHash":"{}""#, block.hash), filter);
         let by_number = Self::logs_in(&(block.number..=block.number), filter);
         by_hash
@@ -128,7 +128,7 @@ impl Call {
     }
 
     /// The logs of a range, in as many calls as [`Call::logs_of`].
-    pub(super) fn logs_in(range: &RangeInclusive<u64>, filter: &Filter) -> Vec<Self> {
+    pub(crate) fn logs_in(range: &RangeInclusive<u64>, filter: &Filter) -> Vec<Self> {
         let (from, to) = (range.start(), range.end());
         Self::logs(&format!(r#""fromBlock":"{from:#x}","toBlock":"{to:#x}""#), filter)
     }
@@ -158,13 +158,13 @@ impl Call {
     }
 
     /// Contracts and topics of the filter; none of both for a call without one.
-    pub(super) fn values(&self) -> (usize, usize) {
+    pub(crate) fn values(&self) -> (usize, usize) {
         let values = |parts: &Arc<Parts>| (parts.addresses.len(), parts.topics.len());
         self.filter.as_ref().map_or((0, 0), values)
     }
 
     /// Calls that together ask for the same, none with more contracts or topics than these.
-    pub(super) fn within(self, addresses: usize, topics: usize) -> Vec<Self> {
+    pub(crate) fn within(self, addresses: usize, topics: usize) -> Vec<Self> {
         let (has_addresses, has_topics) = self.values();
         let parts = match &self.filter {
             Some(parts) if has_addresses > addresses || has_topics > topics => parts,
@@ -215,7 +215,7 @@ fn push_all(json: &mut String, all: impl IntoIterator<Item = impl std::fmt::Disp
 }
 
 /// The request text of `calls` under the ids from `id` on: one object, or a batch.
-pub(super) fn request<'a>(calls: impl IntoIterator<Item = &'a Call>, id: u64) -> String {
+pub(crate) fn request<'a>(calls: impl IntoIterator<Item = &'a Call>, id: u64) -> String {
     let one = |(call, id): (&Call, u64)| {
         format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{}","params":{}}}"#,

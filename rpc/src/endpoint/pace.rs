@@ -1,7 +1,7 @@
 //! How much one endpoint is asked for at once: blocks per `eth_getLogs`, calls per batch, addresses and topics per filter. Each has
 //! a pace of its own, because each is refused for its own reasons.
 
-use super::rejection::Hint;
+use crate::wire::rejection::Hint;
 
 /// Blocks of the first `eth_getLogs` to an endpoint nothing is known about.
 const FIRST_RANGE: u64 = 500;
@@ -15,7 +15,7 @@ const ENOUGH_LOGS: usize = 10_000;
 
 /// A size that adapts to what an endpoint takes.
 #[derive(Clone, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     current: f64,
     /// A limit the endpoint stated, or the pool's.
     ceiling: u64,
@@ -28,7 +28,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(first: u64, ceiling: u64) -> Self {
+    pub(crate) fn new(first: u64, ceiling: u64) -> Self {
         let ceiling = ceiling.max(1);
         Pace {
             current: float(first.clamp(1, ceiling)),
@@ -40,7 +40,7 @@ impl Pace {
     }
 
     /// What to ask for next.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -51,12 +51,12 @@ impl Pace {
     }
 
     /// The same for what is counted in memory.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         usize::try_from(self.size()).unwrap_or(usize::MAX)
     }
 
     /// A question of this size was answered.
-    pub(super) fn answered(&mut self, size: u64) {
+    pub(crate) fn answered(&mut self, size: u64) {
         self.suspected = self.suspected.filter(|(suspect, _)| size < *suspect);
         if size >= self.size() {
             self.grow();
@@ -82,7 +82,7 @@ impl Pace {
     }
 
     /// `size` was refused; `next` may fit.
-    pub(super) fn refused(&mut self, size: u64, next: u64) {
+    pub(crate) fn refused(&mut self, size: u64, next: u64) {
         self.answers = 0;
         self.suspected = None;
         self.wall = Some(self.wall.map_or(size, |wall| wall.min(size)));
@@ -90,7 +90,7 @@ impl Pace {
     }
 
     /// Questions of `size` and more failed so many `times` without a word about their size, and `next` may fit.
-    pub(super) fn suspect(&mut self, size: u64, next: u64, times: u32) {
+    pub(crate) fn suspect(&mut self, size: u64, next: u64, times: u32) {
         // What was sent before the last refusal was known shows nothing new.
         if size > self.size() {
             return;
@@ -112,20 +112,20 @@ impl Pace {
 
 /// The blocks per `eth_getLogs` of one endpoint.
 #[derive(Clone, Debug)]
-pub(super) struct LogRange(Pace);
+pub(crate) struct LogRange(Pace);
 
 impl LogRange {
-    pub(super) fn new(ceiling: u64) -> Self {
+    pub(crate) fn new(ceiling: u64) -> Self {
         LogRange(Pace::new(FIRST_RANGE, ceiling))
     }
 
     /// Blocks to ask for next.
-    pub(super) fn blocks(&self) -> u64 {
+    pub(crate) fn blocks(&self) -> u64 {
         self.0.size()
     }
 
     /// `blocks` were answered with `logs`.
-    pub(super) fn answered(&mut self, blocks: u64, logs: usize) {
+    pub(crate) fn answered(&mut self, blocks: u64, logs: usize) {
         if logs > ENOUGH_LOGS * 2 {
             let share = ENOUGH_LOGS as f64 * 1.5 / logs as f64;
             self.0.current = self.0.current.min((float(blocks) * share).max(1.0));
@@ -135,7 +135,7 @@ impl LogRange {
     }
 
     /// `blocks` were refused: the size to try next, smaller than `blocks` unless that was one.
-    pub(super) fn refused(&mut self, blocks: u64, hint: Option<Hint>) -> u64 {
+    pub(crate) fn refused(&mut self, blocks: u64, hint: Option<Hint>) -> u64 {
         let next = match hint {
             Some(Hint::Limit(limit)) if limit < blocks => {
                 self.0.limit(limit);

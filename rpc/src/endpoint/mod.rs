@@ -1,5 +1,10 @@
 //! One endpoint: its way of being reached, its limits, and one exchange with it.
 
+pub(crate) mod exchange;
+mod gate;
+pub(crate) mod health;
+mod pace;
+
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,33 +15,33 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::ask::{Ask, off_thread};
-use super::call::{Call, request};
-use super::error::EndpointError;
-use super::exchange::is_final;
-use super::gate::Gate;
-use super::health::{ChainCheck, Health};
-use super::redact::{Redactor, redacted};
-use super::rejection::{Rejection, classify, of_status};
-use super::report::EndpointHealth;
-use super::settings::{EndpointSettings, PoolOptions};
-use super::socket::{Announcements, Socket};
-use super::transport::{Received, Transport, Unsent};
-use super::wire::{Body, Quantity, Reply, RpcError, Unread, alone, batch, refusal_in, replies};
+use self::gate::Gate;
+use self::health::{ChainCheck, Health};
+use crate::error::EndpointError;
+use crate::question::{Ask, off_thread};
+use crate::redact::{Redactor, redacted};
+use crate::report::EndpointHealth;
+use crate::settings::{EndpointSettings, PoolOptions};
+use crate::transport::socket::{Announcements, Socket};
+use crate::transport::unsent::Unsent;
+use crate::transport::{Received, Transport};
+use crate::wire::call::{Call, request};
+use crate::wire::rejection::{Rejection, classify, of_status};
+use crate::wire::{Body, Quantity, Reply, RpcError, Unread, alone, batch, refusal_in, replies};
 
 /// Answers longer than this are no errors.
 const LONGEST_ERROR: usize = 64 << 10;
 
 /// Why an endpoint gave no usable answer; `detail` is clean of secrets.
 #[derive(Clone, Debug)]
-pub(super) struct Refused {
-    pub(super) rejection: Rejection,
-    pub(super) detail: String,
+pub(crate) struct Refused {
+    pub(crate) rejection: Rejection,
+    pub(crate) detail: String,
 }
 
 /// Calls as they are sent, and which methods among them name blocks how, where both are possible.
-pub(super) struct Forms {
-    pub(super) calls: Vec<Call>,
+pub(crate) struct Forms {
+    pub(crate) calls: Vec<Call>,
     by_number: Vec<&'static str>,
     by_hash: Vec<&'static str>,
 }
@@ -64,31 +69,31 @@ impl Forms {
     }
 
     /// `calls` in the form that this is not. What the endpoint is known to answer may have changed since this was asked.
-    pub(super) fn other(&self, calls: &[Call]) -> Self {
+    pub(crate) fn other(&self, calls: &[Call]) -> Self {
         Forms::of(calls, |method| !self.by_number.contains(&method))
     }
 
     /// Whether a block is named by its height, so that another block in the answer may be the chain's doing.
-    pub(super) fn names_heights(&self) -> bool {
+    pub(crate) fn names_heights(&self) -> bool {
         !self.by_number.is_empty()
     }
 
-    pub(super) fn are_two(&self) -> bool {
+    pub(crate) fn are_two(&self) -> bool {
         !(self.by_number.is_empty() && self.by_hash.is_empty())
     }
 }
 
 impl Refused {
-    pub(super) fn by_size(self, by_size: bool) -> Failed {
+    pub(crate) fn by_size(self, by_size: bool) -> Failed {
         Failed { refused: self, by_size }
     }
 }
 
 /// A request that brought no answer.
-pub(super) struct Failed {
-    pub(super) refused: Refused,
+pub(crate) struct Failed {
+    pub(crate) refused: Refused,
     /// A smaller one might bring some.
-    pub(super) by_size: bool,
+    pub(crate) by_size: bool,
 }
 
 /// The operator's settings, which may change while requests are under way.
@@ -117,23 +122,23 @@ fn burst(rate: NonZeroU32) -> NonZeroU32 {
     NonZeroU32::new(rate.get() / 2).unwrap_or(NonZeroU32::MIN)
 }
 
-pub(super) struct Endpoint {
-    pub(super) id: i32,
-    pub(super) url: Url,
+pub(crate) struct Endpoint {
+    pub(crate) id: i32,
+    pub(crate) url: Url,
     /// Scheme and host.
-    pub(super) name: String,
+    pub(crate) name: String,
     redactor: Redactor,
     transport: Transport,
     /// The longest answer in bytes.
     cap: usize,
-    pub(super) gate: Gate,
+    pub(crate) gate: Gate,
     tuning: Mutex<Tuning>,
     health: Mutex<Health>,
     next_id: AtomicU64,
 }
 
 impl Endpoint {
-    pub(super) fn new(
+    pub(crate) fn new(
         settings: &EndpointSettings,
         options: &PoolOptions,
         client: &reqwest::Client,
@@ -155,7 +160,7 @@ impl Endpoint {
     }
 
     /// Takes over changed settings, keeping what is known of the endpoint.
-    pub(super) fn tune(&self, settings: &EndpointSettings) {
+    pub(crate) fn tune(&self, settings: &EndpointSettings) {
         let mut tuning = self.tuning();
         let unchanged = tuning.rate == settings.rate_limit.and_then(NonZeroU32::new);
         let limiter = tuning.limiter.clone();
@@ -165,12 +170,12 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn priority(&self) -> i32 {
+    pub(crate) fn priority(&self) -> i32 {
         self.tuning().priority
     }
 
     /// Weight times score, less where many requests are already waiting.
-    pub(super) fn pull(&self) -> f64 {
+    pub(crate) fn pull(&self) -> f64 {
         let weight = self.tuning().weight;
         let load = self.gate.in_flight() as f64 / self.gate.limit() as f64;
         weight * self.health().score() / (1.0 + load)
@@ -180,11 +185,11 @@ impl Endpoint {
         self.tuning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
+    pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn socket(&self) -> Option<&Socket> {
+    pub(crate) fn socket(&self) -> Option<&Socket> {
         match &self.transport {
             Transport::Socket(socket) => Some(socket),
             Transport::Http { .. } => None,
@@ -192,7 +197,7 @@ impl Endpoint {
     }
 
     /// A refusal with a text fit for logs.
-    pub(super) fn refused(&self, rejection: Rejection, detail: &str) -> Refused {
+    pub(crate) fn refused(&self, rejection: Rejection, detail: &str) -> Refused {
         Refused {
             rejection,
             detail: self.redactor.clean(detail),
@@ -200,13 +205,13 @@ impl Endpoint {
     }
 
     /// What an error that answered `method` means.
-    pub(super) fn refused_by(&self, method: &str, error: &RpcError, status: u16) -> Refused {
+    pub(crate) fn refused_by(&self, method: &str, error: &RpcError, status: u16) -> Refused {
         let detail = format!("{} (code {})", error.message, error.code);
         self.refused(classify(method, error, status), &detail)
     }
 
     /// What an unreadable answer to `method` means.
-    pub(super) fn unread(&self, method: &str, unread: Unread) -> Refused {
+    pub(crate) fn unread(&self, method: &str, unread: Unread) -> Refused {
         match unread {
             Unread::Refused(error) => self.refused_by(method, &error, 200),
             Unread::Malformed(text) => self.refused(Rejection::Malformed, &format!("unreadable answer: {text}")),
@@ -218,7 +223,7 @@ impl Endpoint {
     }
 
     /// Asks which chain it serves, unless that is known.
-    pub(super) async fn check_chain(&self, chain: ChainId, patience: Duration) -> Result<(), Refused> {
+    pub(crate) async fn check_chain(&self, chain: ChainId, patience: Duration) -> Result<(), Refused> {
         if self.health().is_right_chain(Instant::now()) {
             return Ok(());
         }
@@ -231,7 +236,7 @@ impl Endpoint {
     }
 
     /// Remembers which chain the endpoint states it serves. Fails when that is not `chain`.
-    pub(super) fn serves(&self, found: ChainId, chain: ChainId) -> Result<(), Refused> {
+    pub(crate) fn serves(&self, found: ChainId, chain: ChainId) -> Result<(), Refused> {
         let at = Instant::now();
         if found == chain {
             let mut health = self.health();
@@ -246,20 +251,20 @@ impl Endpoint {
     }
 
     /// `calls` in the form the endpoint answers as far as is known.
-    pub(super) fn forms(&self, calls: &[Call]) -> Forms {
+    pub(crate) fn forms(&self, calls: &[Call]) -> Forms {
         let health = self.health();
         Forms::of(calls, |method| health.by_number.contains(method))
     }
 
     /// Remembers that the endpoint answers these forms.
-    pub(super) fn keep_forms(&self, forms: &Forms) {
+    pub(crate) fn keep_forms(&self, forms: &Forms) {
         let mut health = self.health();
         health.by_number.extend(&forms.by_number);
         health.by_number.retain(|method| !forms.by_hash.contains(method));
     }
 
     /// Calls per batch: what the endpoint takes and its rate limit allows at once.
-    pub(super) fn batch(&self) -> usize {
+    pub(crate) fn batch(&self) -> usize {
         let allowed = self.tuning().rate.map_or(usize::MAX, |rate| {
             usize::try_from(burst(rate).get()).unwrap_or(usize::MAX)
         });
@@ -272,7 +277,7 @@ impl Endpoint {
     }
 
     /// Sends `calls` in one request. Those that a batch does not answer are missing from its answers.
-    pub(super) async fn request(&self, calls: &[(usize, Call)], ask: &Ask) -> Result<Vec<Option<Body>>, Failed> {
+    pub(crate) async fn request(&self, calls: &[(usize, Call)], ask: &Ask) -> Result<Vec<Option<Body>>, Failed> {
         let count = calls.len();
         let limiter = self.tuning().limiter.clone();
         if let (Some(limiter), Some(cells)) = (limiter, u32::try_from(count).ok().and_then(NonZeroU32::new)) {
@@ -329,7 +334,7 @@ impl Endpoint {
             Ok((Body::Alone(bytes), error))
         });
         match opened.await {
-            Ok((_, Some(error))) if !is_final(&classify(method, &error, 200)) => {
+            Ok((_, Some(error))) if !classify(method, &error, 200).is_final() => {
                 Err(self.refused_by(method, &error, 200).by_size(true))
             }
             Ok((body, _)) => Ok(vec![Some(body)]),
@@ -360,13 +365,13 @@ impl Endpoint {
     }
 
     /// Counts a success.
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         self.health().succeeded();
         self.gate.widen();
     }
 
     /// Counts a refusal, and slows down where it asks so.
-    pub(super) fn failed(&self, refused: &Refused) {
+    pub(crate) fn failed(&self, refused: &Refused) {
         self.health()
             .refused(&refused.rejection, &refused.detail, Instant::now());
         if matches!(refused.rejection, Rejection::RateLimited(_) | Rejection::Timeout) {
@@ -374,7 +379,7 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn report(&self) -> EndpointHealth {
+    pub(crate) fn report(&self) -> EndpointHealth {
         let in_flight = self.gate.in_flight();
         let health = self.health();
         EndpointHealth {

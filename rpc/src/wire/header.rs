@@ -12,12 +12,12 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::settings::Header;
-use super::wire::{self, Account, Data, Lenient, Quantity, Unread, Word};
+use crate::settings::Header;
+use crate::wire::{self, Account, Data, Lenient, Quantity, Unread, Word};
 
 /// Whether a header's hash could be recomputed from its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seal {
+pub(crate) enum Seal {
     /// The hash is that of the fields.
     Proven,
     /// A field Ethereum's rule needs is missing, or there is one this program does not know.
@@ -28,20 +28,20 @@ pub(super) enum Seal {
 
 /// A header with what the checks of logs and receipts need of it.
 #[derive(Clone, Debug)]
-pub(super) struct SealedHeader {
-    pub(super) block: Block,
-    pub(super) parent_hash: B256,
-    pub(super) bloom: Box<Bloom>,
-    pub(super) receipts_root: B256,
+pub(crate) struct SealedHeader {
+    pub(crate) block: Block,
+    pub(crate) parent_hash: B256,
+    pub(crate) bloom: Box<Bloom>,
+    pub(crate) receipts_root: B256,
     /// The hashes of the block's transactions, when the answer lists them.
-    pub(super) transactions: Option<Arc<[B256]>>,
+    pub(crate) transactions: Option<Arc<[B256]>>,
     /// Before EIP-1559, and so perhaps before EIP-658, when receipts held a state root that many nodes no longer have.
-    pub(super) early: bool,
-    pub(super) header_rules: Seal,
+    pub(crate) early: bool,
+    pub(crate) header_rules: Seal,
 }
 
 impl SealedHeader {
-    pub(super) fn reference(&self) -> BlockRef {
+    pub(crate) fn reference(&self) -> BlockRef {
         self.block.block_ref()
     }
 
@@ -49,7 +49,7 @@ impl SealedHeader {
     /// lists.
     ///
     /// What stands behind all transactions is of none of them, and is named by the block: chains emit logs of their own there.
-    pub(super) fn contradicts(&self, tx_index: u32, tx_hash: B256) -> Option<&'static str> {
+    pub(crate) fn contradicts(&self, tx_index: u32, tx_hash: B256) -> Option<&'static str> {
         let transactions = self.transactions.as_ref()?;
         match transactions.get(usize::try_from(tx_index).unwrap_or(usize::MAX)) {
             Some(listed) if *listed == tx_hash => None,
@@ -59,7 +59,7 @@ impl SealedHeader {
         }
     }
 
-    pub(super) fn brief(&self) -> Header {
+    pub(crate) fn brief(&self) -> Header {
         Header {
             block: self.block,
             parent_hash: self.parent_hash,
@@ -191,7 +191,7 @@ impl<'de> Deserialize<'de> for Listed {
 }
 
 /// Reads a header object and recomputes its hash.
-pub(super) fn read(json: &str) -> Result<SealedHeader, Unread> {
+pub(crate) fn read(json: &str) -> Result<SealedHeader, Unread> {
     let wire: Wire = serde_json::from_str(json)?;
     let missing = |what: &str| Unread::Malformed(format!("a header without {what}"));
     let number = wire.number.ok_or_else(|| missing("number"))?.0;

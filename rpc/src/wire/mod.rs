@@ -1,5 +1,11 @@
 //! JSON-RPC as bytes: hex words, answers and error objects, read from borrowed JSON.
 
+pub(crate) mod call;
+pub(crate) mod header;
+pub(crate) mod log;
+pub(crate) mod receipt;
+pub(crate) mod rejection;
+
 use std::fmt;
 
 use alloy_primitives::{Address, B256, Bytes, hex};
@@ -26,7 +32,7 @@ impl<const N: usize> Visitor<'_> for Fixed<N> {
 
 /// 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word(pub(super) B256);
+pub(crate) struct Word(pub(crate) B256);
 
 impl<'de> Deserialize<'de> for Word {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,7 +44,7 @@ impl<'de> Deserialize<'de> for Word {
 
 /// 20 bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Account(pub(super) Address);
+pub(crate) struct Account(pub(crate) Address);
 
 impl<'de> Deserialize<'de> for Account {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -50,7 +56,7 @@ impl<'de> Deserialize<'de> for Account {
 
 /// `N` bytes on the heap, for blooms and nonces.
 #[derive(Clone, Debug)]
-pub(super) struct Block<const N: usize>(pub(super) Box<[u8; N]>);
+pub(crate) struct Block<const N: usize>(pub(crate) Box<[u8; N]>);
 
 impl<'de, const N: usize> Deserialize<'de> for Block<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -62,7 +68,7 @@ impl<'de, const N: usize> Deserialize<'de> for Block<N> {
 
 /// Bytes of any length.
 #[derive(Clone, Debug)]
-pub(super) struct Data(pub(super) Bytes);
+pub(crate) struct Data(pub(crate) Bytes);
 
 impl<'de> Deserialize<'de> for Data {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -88,7 +94,7 @@ impl<'de> Deserialize<'de> for Data {
 
 /// A number of at most 64 bits, in hex as the specification has it, or plain as some servers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Quantity(pub(super) u64);
+pub(crate) struct Quantity(pub(crate) u64);
 
 impl<'de> Deserialize<'de> for Quantity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -111,7 +117,7 @@ impl<'de> Deserialize<'de> for Quantity {
 
 /// A member that is passed over when it is not what it should be: `None`.
 #[derive(Clone, Debug)]
-pub(super) struct Lenient<T>(pub(super) Option<T>);
+pub(crate) struct Lenient<T>(pub(crate) Option<T>);
 
 impl<T> Default for Lenient<T> {
     fn default() -> Self {
@@ -128,10 +134,10 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
 
 /// A place in a block. What is missing, of another shape or beyond 32 bits becomes the maximum, which is no place in any block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Index(pub(super) u32);
+pub(crate) struct Index(pub(crate) u32);
 
 impl Index {
-    pub(super) const NONE: Index = Index(u32::MAX);
+    pub(crate) const NONE: Index = Index(u32::MAX);
 }
 
 impl Default for Index {
@@ -181,7 +187,7 @@ impl<'de> Deserialize<'de> for Index {
 }
 
 /// The number in `0x…`, of at most 64 bits; leading zeros are let pass, and so is `0x` for zero.
-pub(super) fn quantity(text: &str) -> Option<u64> {
+pub(crate) fn quantity(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x")?;
     if digits.is_empty() {
         return Some(0);
@@ -195,11 +201,11 @@ pub(super) fn quantity(text: &str) -> Option<u64> {
 
 /// A JSON-RPC error object, as far as it can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct RpcError {
-    pub(super) code: i64,
-    pub(super) message: String,
+pub(crate) struct RpcError {
+    pub(crate) code: i64,
+    pub(crate) message: String,
     /// `data`, as text.
-    pub(super) data: String,
+    pub(crate) data: String,
 }
 
 impl RpcError {
@@ -240,7 +246,7 @@ fn text(raw: &RawValue) -> String {
 
 /// Why an answer yields no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// The endpoint refused.
     Refused(RpcError),
     /// Not the JSON that was asked for.
@@ -275,7 +281,7 @@ fn absent<T>() -> Option<T> {
 }
 
 /// The `result` of a single answer, read straight from its bytes.
-pub(super) fn single<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unread> {
+pub(crate) fn single<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unread> {
     match serde_json::from_slice::<Single<'a, T>>(bytes) {
         Ok(Single { error: Some(error), .. }) => Err(Unread::Refused(RpcError::of(error))),
         Ok(Single {
@@ -292,7 +298,7 @@ pub(super) fn single<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unrea
 }
 
 /// The first error object in an answer of any status, if it has one.
-pub(super) fn refusal_in(bytes: &[u8]) -> Option<RpcError> {
+pub(crate) fn refusal_in(bytes: &[u8]) -> Option<RpcError> {
     let error = match first_byte(bytes)? {
         b'{' => serde_json::from_slice::<Bare<'_>>(bytes).ok()?.error,
         b'[' => serde_json::from_slice::<FirstError<'_>>(bytes).ok()?.0,
@@ -336,7 +342,7 @@ fn first_byte(bytes: &[u8]) -> Option<u8> {
 
 /// One answer of a batch.
 #[derive(Clone, Debug)]
-pub(super) enum Reply<'a> {
+pub(crate) enum Reply<'a> {
     Value(&'a RawValue),
     Null,
     Error(RpcError),
@@ -344,7 +350,7 @@ pub(super) enum Reply<'a> {
 
 impl<'a> Reply<'a> {
     /// The value, read as `T`.
-    pub(super) fn read<T: Deserialize<'a>>(&self) -> Result<T, Unread> {
+    pub(crate) fn read<T: Deserialize<'a>>(&self) -> Result<T, Unread> {
         match self {
             Reply::Value(raw) => Ok(serde_json::from_str(raw.get())?),
             Reply::Null => Err(Unread::Absent),
@@ -353,7 +359,7 @@ impl<'a> Reply<'a> {
     }
 
     /// The value's JSON.
-    pub(super) fn json(&self) -> Result<&'a str, Unread> {
+    pub(crate) fn json(&self) -> Result<&'a str, Unread> {
         match self {
             Reply::Value(raw) => Ok(raw.get()),
             Reply::Null => Err(Unread::Absent),
@@ -364,7 +370,7 @@ impl<'a> Reply<'a> {
 
 /// The answer to one call.
 #[derive(Clone, Debug)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// Every byte of the answer to a request for it alone, not looked into yet.
     Alone(Vec<u8>),
     /// The value in the answer to a batch.
@@ -377,7 +383,7 @@ pub(super) enum Body {
 
 impl Body {
     /// Bytes held.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Body::Alone(bytes) => bytes.len(),
             Body::Value(raw) => raw.get().len(),
@@ -408,7 +414,7 @@ impl<'a> Item<'a> {
 
 /// The id of an answer; `None` when the server lost it.
 #[derive(Default)]
-pub(super) struct Id(pub(super) Option<u64>);
+pub(crate) struct Id(pub(crate) Option<u64>);
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -418,7 +424,7 @@ impl<'de> Deserialize<'de> for Id {
 }
 
 /// The answers to all calls, opened.
-pub(super) fn replies(bodies: &[Body]) -> Result<Vec<Reply<'_>>, Unread> {
+pub(crate) fn replies(bodies: &[Body]) -> Result<Vec<Reply<'_>>, Unread> {
     bodies.iter().map(reply).collect()
 }
 
@@ -432,7 +438,7 @@ fn reply(body: &Body) -> Result<Reply<'_>, Unread> {
 }
 
 /// The answer to a request of one call; some servers put it into an array.
-pub(super) fn alone(bytes: &[u8]) -> Result<Reply<'_>, Unread> {
+pub(crate) fn alone(bytes: &[u8]) -> Result<Reply<'_>, Unread> {
     if first_byte(bytes) != Some(b'[') {
         return Ok(serde_json::from_slice::<Item<'_>>(bytes)?.reply());
     }
@@ -445,7 +451,7 @@ pub(super) fn alone(bytes: &[u8]) -> Result<Reply<'_>, Unread> {
 
 /// The answers to a batch of the `count` calls under the ids from `id` on, in the order of the calls whatever the order they came
 /// in; `None` for a call without one.
-pub(super) fn batch(bytes: &[u8], id: u64, count: usize) -> Result<Vec<Option<Body>>, Unread> {
+pub(crate) fn batch(bytes: &[u8], id: u64, count: usize) -> Result<Vec<Option<Body>>, Unread> {
     let mut slots: Vec<Option<Body>> = vec![None; count];
     let items = match first_byte(bytes) {
         // One answer too many is kept, so that it is seen; a million of them would fill memory.

@@ -20,9 +20,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use url::Url;
 
-use super::call::{Call, request};
-use super::transport::{Unsent, network};
-use super::wire::{Id, refusal_in};
+use super::unsent::{Unsent, network};
+use crate::wire::call::{Call, request};
+use crate::wire::{Id, refusal_in};
 
 /// How often a quiet connection is asked for a sign of life.
 const PING: Duration = Duration::from_secs(15);
@@ -33,12 +33,12 @@ const SUBSCRIPTION: u64 = 0;
 
 /// Rings when any endpoint of the pool announces a head.
 #[derive(Default)]
-pub(super) struct Announcements {
-    pub(super) bell: Notify,
-    pub(super) count: AtomicU64,
+pub(crate) struct Announcements {
+    pub(crate) bell: Notify,
+    pub(crate) count: AtomicU64,
 }
 
-pub(super) struct Socket {
+pub(crate) struct Socket {
     client: reqwest::Client,
     url: Url,
     cap: usize,
@@ -70,7 +70,7 @@ struct Outgoing {
 type Pending = BTreeMap<u64, (usize, oneshot::Sender<Vec<u8>>)>;
 
 impl Socket {
-    pub(super) fn new(client: reqwest::Client, url: &Url, cap: usize, announcements: Arc<Announcements>) -> Self {
+    pub(crate) fn new(client: reqwest::Client, url: &Url, cap: usize, announcements: Arc<Announcements>) -> Self {
         Socket {
             client,
             url: over_http(url),
@@ -81,7 +81,7 @@ impl Socket {
     }
 
     /// Sends a request and waits for its answer, connecting first where need be.
-    pub(super) async fn send(&self, text: String, id: u64, count: usize) -> Result<Vec<u8>, Unsent> {
+    pub(crate) async fn send(&self, text: String, id: u64, count: usize) -> Result<Vec<u8>, Unsent> {
         let (reply, answer) = oneshot::channel();
         {
             let mut line = self.line.lock().await;
@@ -94,7 +94,7 @@ impl Socket {
     }
 
     /// Makes sure heads are announced. `false` when the endpoint does not offer it.
-    pub(super) async fn subscribe(&self) -> Result<bool, Unsent> {
+    pub(crate) async fn subscribe(&self) -> Result<bool, Unsent> {
         if self.subscribed().await {
             return Ok(true);
         }
@@ -109,7 +109,7 @@ impl Socket {
     }
 
     /// Whether a connection stands over which heads are announced.
-    pub(super) async fn subscribed(&self) -> bool {
+    pub(crate) async fn subscribed(&self) -> bool {
         self.line
             .lock()
             .await

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const START: usize = 8;
 
 /// Lets requests through up to a limit that follows how the endpoint copes.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     semaphore: Arc<Semaphore>,
     state: Mutex<State>,
     most: usize,
@@ -21,7 +21,7 @@ struct State {
 }
 
 impl Gate {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let most = most.max(1);
         let issued = START.min(most);
         let state = State {
@@ -36,23 +36,23 @@ impl Gate {
     }
 
     /// Waits for room. Dropping the permit makes room again.
-    pub(super) async fn enter(&self) -> OwnedSemaphorePermit {
+    pub(crate) async fn enter(&self) -> OwnedSemaphorePermit {
         let entered = Arc::clone(&self.semaphore).acquire_owned().await;
         entered.expect("the gate's semaphore is never closed")
     }
 
     /// Requests under way.
-    pub(super) fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.lock().issued.saturating_sub(self.semaphore.available_permits())
     }
 
     /// The present limit.
-    pub(super) fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         whole(self.lock().limit)
     }
 
     /// An answer came in good time: one more after a whole round of them.
-    pub(super) fn widen(&self) {
+    pub(crate) fn widen(&self) {
         let mut state = self.lock();
         let most = f64::from(u32::try_from(self.most).unwrap_or(u32::MAX));
         state.limit = (state.limit + 1.0 / state.limit).min(most);
@@ -60,7 +60,7 @@ impl Gate {
     }
 
     /// The endpoint is overloaded: half as many.
-    pub(super) fn narrow(&self) {
+    pub(crate) fn narrow(&self) {
         let mut state = self.lock();
         state.limit = (state.limit / 2.0).max(1.0);
         self.settle(&mut state);

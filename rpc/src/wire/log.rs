@@ -12,11 +12,11 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use smallvec::SmallVec;
 
-use super::settings::Filter;
-use super::wire::{Account, Data, Index, Lenient, Quantity, Reply, Unread, Word};
+use super::{Account, Data, Index, Lenient, Quantity, Reply, Unread, Word};
+use crate::settings::Filter;
 
 /// At most four topics, without a heap allocation.
-pub(super) struct Topics(pub(super) SmallVec<[B256; 4]>);
+pub(crate) struct Topics(pub(crate) SmallVec<[B256; 4]>);
 
 impl<'de> Deserialize<'de> for Topics {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -62,14 +62,14 @@ struct Wire {
 
 /// The logs of one answer, and the blocks they state they are in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Logs {
-    pub(super) logs: Vec<Log>,
+pub(crate) struct Logs {
+    pub(crate) logs: Vec<Log>,
     /// One entry per run of logs that name the same block.
-    pub(super) blocks: Vec<BlockRef>,
+    pub(crate) blocks: Vec<BlockRef>,
     /// Blocks whose logs contradict each other, and how. They cost the others of the answer nothing.
-    pub(super) wrong: BTreeMap<u64, &'static str>,
+    pub(crate) wrong: BTreeMap<u64, &'static str>,
     /// Blocks with logs whose index no id can hold.
-    pub(super) unplaced: BTreeSet<u64>,
+    pub(crate) unplaced: BTreeSet<u64>,
     /// Logs that are marked as removed, with the block they name.
     removed: Vec<(BlockRef, Log)>,
 }
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for Logs {
 
 impl Logs {
     /// The logs of several answers about the same blocks; what more than one of them holds is taken once.
-    pub(super) fn joined(answers: &[Reply<'_>]) -> Result<Self, Unread> {
+    pub(crate) fn joined(answers: &[Reply<'_>]) -> Result<Self, Unread> {
         let mut joined = match answers.first() {
             Some(answer) => answer.read::<Logs>()?,
             None => return Err(Unread::Absent),
@@ -138,7 +138,7 @@ impl Logs {
     }
 
     /// Checks what the answer alone can show: it keeps to the range and the filter, and the order of each block makes sense.
-    pub(super) fn check(&mut self, range: &RangeInclusive<u64>, filter: &FilterSet) -> Result<(), Unread> {
+    pub(crate) fn check(&mut self, range: &RangeInclusive<u64>, filter: &FilterSet) -> Result<(), Unread> {
         self.take_back_removed();
         let place = |log: &Log| (log.block_number, log.log_index);
         if !self.logs.is_sorted_by_key(place) {
@@ -201,7 +201,7 @@ fn place_behind(block: &mut [Log]) -> bool {
 }
 
 /// Within a block, log indexes rise strictly and transactions follow them.
-pub(super) fn check_order(block: &[Log]) -> Result<(), &'static str> {
+pub(crate) fn check_order(block: &[Log]) -> Result<(), &'static str> {
     for pair in block.windows(2) {
         let [one, next] = pair else { continue };
         if one.log_index >= next.log_index {
@@ -217,14 +217,14 @@ pub(super) fn check_order(block: &[Log]) -> Result<(), &'static str> {
 
 /// A filter for quick membership tests.
 #[derive(Clone, Debug)]
-pub(super) struct FilterSet {
+pub(crate) struct FilterSet {
     topics: FxHashSet<B256>,
     addresses: FxHashSet<alloy_primitives::Address>,
     whole: FxHashSet<alloy_primitives::Address>,
 }
 
 impl FilterSet {
-    pub(super) fn of(filter: &Filter) -> Self {
+    pub(crate) fn of(filter: &Filter) -> Self {
         FilterSet {
             topics: filter.topics.iter().copied().collect(),
             addresses: filter.addresses.iter().copied().collect(),
@@ -232,22 +232,22 @@ impl FilterSet {
         }
     }
 
-    pub(super) fn matches(&self, log: &Log) -> bool {
+    pub(crate) fn matches(&self, log: &Log) -> bool {
         self.matches_both(log) || (!self.whole.is_empty() && self.whole.contains(&log.address))
     }
 
     /// Whether topics and address are among those asked for.
-    pub(super) fn matches_both(&self, log: &Log) -> bool {
+    pub(crate) fn matches_both(&self, log: &Log) -> bool {
         self.matches_topics(log) && self.matches_address(log)
     }
 
     /// Whether the contract is among those asked for.
-    pub(super) fn matches_address(&self, log: &Log) -> bool {
+    pub(crate) fn matches_address(&self, log: &Log) -> bool {
         self.addresses.is_empty() || self.addresses.contains(&log.address)
     }
 
     /// Whether the first topic is among those asked for.
-    pub(super) fn matches_topics(&self, log: &Log) -> bool {
+    pub(crate) fn matches_topics(&self, log: &Log) -> bool {
         self.topics.is_empty() || log.topic0().is_some_and(|topic| self.topics.contains(topic))
     }
 }

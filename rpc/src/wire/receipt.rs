@@ -9,12 +9,12 @@ use serde::Deserialize;
 
 use super::header::SealedHeader;
 use super::log::{Topics, check_order};
-use super::wire::{Account, Data, Index, Lenient, Quantity, Reply, Unread, Word};
+use super::{Account, Data, Index, Lenient, Quantity, Reply, Unread, Word};
 
 /// The deposit transactions of OP-stack chains, whose receipts carry two more fields.
 const DEPOSIT: u64 = 0x7e;
 /// The highest transaction type Ethereum knows (EIP-7702).
-pub(super) const LAST_ETHEREUM_TYPE: u64 = 4;
+pub(crate) const LAST_ETHEREUM_TYPE: u64 = 4;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -86,13 +86,13 @@ enum Status {
 }
 
 /// All receipts of a block, in order.
-pub(super) struct Receipts {
+pub(crate) struct Receipts {
     receipts: Vec<Receipt>,
 }
 
 /// What receipts prove of their block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Proven {
+pub(crate) enum Proven {
     /// The header's root is theirs.
     Root,
     /// Their root cannot be computed by the rules known here; why.
@@ -103,14 +103,14 @@ pub(super) enum Proven {
 
 impl Receipts {
     /// Reads the answer of `eth_getBlockReceipts` for `header`'s block.
-    pub(super) fn read(json: &str, header: &SealedHeader) -> Result<Self, Unread> {
+    pub(crate) fn read(json: &str, header: &SealedHeader) -> Result<Self, Unread> {
         let wires: Vec<Wire> = serde_json::from_str(json)?;
         let receipts = wires.into_iter().map(|wire| Receipt::of(wire, header)).collect();
         Ok(Receipts { receipts })
     }
 
     /// The same from the answers of `eth_getTransactionReceipt` for each of the block's transactions.
-    pub(super) fn of_each(answers: &[Reply<'_>], header: &SealedHeader) -> Result<Self, Unread> {
+    pub(crate) fn of_each(answers: &[Reply<'_>], header: &SealedHeader) -> Result<Self, Unread> {
         let receipt = |answer: &Reply<'_>| Ok::<_, Unread>(Receipt::of(serde_json::from_str(answer.json()?)?, header));
         let receipts = answers.iter().map(receipt).collect::<Result<_, _>>()?;
         Ok(Receipts { receipts })
@@ -118,7 +118,7 @@ impl Receipts {
 
     /// Numbers logs and transactions by where they stand among the receipts: with the root proven, nothing they state of their
     /// places has to be trusted, except which transactions they are of, and the header lists those.
-    pub(super) fn settle_places(&mut self, uncommitted: &mut [Log], header: &SealedHeader) -> Result<(), Unread> {
+    pub(crate) fn settle_places(&mut self, uncommitted: &mut [Log], header: &SealedHeader) -> Result<(), Unread> {
         for (tx_index, receipt) in (0..).zip(&self.receipts) {
             if let Some(contradiction) = header.contradicts(tx_index, receipt.tx_hash) {
                 return Err(Unread::Lie(format!(
@@ -140,7 +140,7 @@ impl Receipts {
     }
 
     /// Checks what the receipts state of the block they are in, which no root covers.
-    pub(super) fn check_block(&self, header: &SealedHeader) -> Result<(), Unread> {
+    pub(crate) fn check_block(&self, header: &SealedHeader) -> Result<(), Unread> {
         let number = header.block.number;
         let any = |wrong: fn(&Claims) -> bool| self.receipts.iter().any(|receipt| wrong(&receipt.claims));
         if any(|claims| claims.elsewhere) {
@@ -155,7 +155,7 @@ impl Receipts {
     }
 
     /// Whether what the receipts state of the places of transactions and logs makes sense.
-    pub(super) fn are_in_order(&self) -> bool {
+    pub(crate) fn are_in_order(&self) -> bool {
         let in_place = |(at, receipt): (usize, &Receipt)| usize::try_from(receipt.claims.tx_index) == Ok(at);
         let logs: Vec<Log> = self.logs().cloned().collect();
         let ends_in_block = logs.last().is_none_or(|log| log.log_index <= MAX_LOG_INDEX);
@@ -163,23 +163,23 @@ impl Receipts {
     }
 
     /// Takes the last receipt away when it is that of the transaction no header commits to, and gives its logs.
-    pub(super) fn split_off(&mut self, uncommitted: Option<B256>) -> Vec<Log> {
+    pub(crate) fn split_off(&mut self, uncommitted: Option<B256>) -> Vec<Log> {
         let last = self.receipts.pop_if(|last| Some(last.tx_hash) == uncommitted);
         last.map_or_else(Vec::new, |receipt| receipt.logs)
     }
 
     /// Every log of the block, in order.
-    pub(super) fn logs(&self) -> impl Iterator<Item = &Log> {
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &Log> {
         self.receipts.iter().flat_map(|receipt| &receipt.logs)
     }
 
     /// The logs of each transaction, in order.
-    pub(super) fn into_logs(self) -> impl Iterator<Item = Vec<Log>> {
+    pub(crate) fn into_logs(self) -> impl Iterator<Item = Vec<Log>> {
         self.receipts.into_iter().map(|receipt| receipt.logs)
     }
 
     /// Compares the receipts' root with the header's: in the order they came in, or else in that of their transactions.
-    pub(super) fn prove(&mut self, header: &SealedHeader) -> Proven {
+    pub(crate) fn prove(&mut self, header: &SealedHeader) -> Proven {
         if self.root() == header.receipts_root {
             return Proven::Root;
         }
@@ -217,7 +217,7 @@ impl Receipts {
 }
 
 /// The logs of a single transaction's receipt, in order; `None` when it stands in another block than `header`'s.
-pub(super) fn read_logs(json: &str, header: &SealedHeader) -> Result<Option<Vec<Log>>, Unread> {
+pub(crate) fn read_logs(json: &str, header: &SealedHeader) -> Result<Option<Vec<Log>>, Unread> {
     let receipt = Receipt::of(serde_json::from_str(json)?, header);
     if receipt.claims.elsewhere {
         return Ok(None);
@@ -340,7 +340,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::header::Seal;
+    use crate::wire::header::Seal;
 
     const BLOCK: B256 = B256::repeat_byte(0xbb);
     const TRANSACTION: B256 = B256::repeat_byte(1);

@@ -1,5 +1,8 @@
 //! Bytes to an endpoint and back, over HTTP or a WebSocket.
 
+pub(crate) mod socket;
+pub(crate) mod unsent;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +10,10 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use super::error::EndpointError;
-use super::redact::redacted;
-use super::socket::{Announcements, Socket};
+use self::socket::{Announcements, Socket};
+use self::unsent::{Unsent, network};
+use crate::error::EndpointError;
+use crate::redact::redacted;
 
 /// How long a connection may take to come up.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -20,30 +24,21 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// An answer, not yet read.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(crate) struct Received {
     /// HTTP status; 200 over a WebSocket.
-    pub(super) status: u16,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) bytes: Vec<u8>,
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(super) enum Unsent {
-    /// The answer is longer than the pool is willing to hold.
-    TooLarge,
-    /// Not connected, or the connection broke. The text may hold secrets.
-    Network(String),
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The way to one endpoint.
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Http { client: reqwest::Client, url: Url },
     Socket(Socket),
 }
 
 /// The HTTP client every endpoint of a pool shares. Redirects are not followed: they would carry requests elsewhere.
-pub(super) fn client() -> Result<reqwest::Client, EndpointError> {
+pub(crate) fn client() -> Result<reqwest::Client, EndpointError> {
     reqwest::Client::builder()
         .redirect(Policy::none())
         .connect_timeout(CONNECT)
@@ -60,7 +55,7 @@ pub(super) fn client() -> Result<reqwest::Client, EndpointError> {
 
 impl Transport {
     /// The transport `url`'s scheme names; `cap` is the longest message of a WebSocket in bytes.
-    pub(super) fn new(
+    pub(crate) fn new(
         client: &reqwest::Client,
         url: &Url,
         cap: usize,
@@ -80,7 +75,7 @@ impl Transport {
     }
 
     /// Sends the request text whose ids are the `count` from `id` on, and waits for the answer of at most `cap` bytes.
-    pub(super) async fn send(&self, text: String, id: u64, count: usize, cap: usize) -> Result<Received, Unsent> {
+    pub(crate) async fn send(&self, text: String, id: u64, count: usize, cap: usize) -> Result<Received, Unsent> {
         match self {
             Transport::Http { client, url } => post(client, url.clone(), text, cap).await,
             Transport::Socket(socket) => {
@@ -132,16 +127,4 @@ async fn post(client: &reqwest::Client, url: Url, text: String, cap: usize) -> R
         retry_after: retry_after.map(Duration::from_secs),
         bytes,
     })
-}
-
-/// The error with its causes: the library's own text names none of them.
-pub(super) fn network(error: reqwest::Error) -> Unsent {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    Unsent::Network(text)
 }

@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::wire::{RpcError, quantity};
+use super::{RpcError, quantity};
 
 /// Only the head of an error text is looked at: the endpoint writes it and may write megabytes.
 const LONGEST: usize = 1_000;
@@ -15,7 +15,7 @@ const WIDEST: u64 = 10_000_000;
 
 /// What an endpoint refused, as far as the caller can act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rejection {
+pub(crate) enum Rejection {
     /// Too many blocks, logs, bytes or seconds: ask for less, at once.
     TooMuch(Option<Hint>),
     /// Too many calls in one batch.
@@ -52,9 +52,19 @@ pub(super) enum Rejection {
     Failed,
 }
 
+impl Rejection {
+    /// Whether asking again would bring the same answer: it is the reader's to understand.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Rejection::Reverted | Rejection::Absent | Rejection::Pruned | Rejection::Unsupported
+        )
+    }
+}
+
 /// Where a filter holds too many values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
+pub(crate) enum Position {
     Addresses,
     Topics,
     /// It does not state it.
@@ -63,7 +73,7 @@ pub(super) enum Position {
 
 /// What the endpoint would accept instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hint {
+pub(crate) enum Hint {
     /// A fixed limit: so many blocks per request.
     Limit(u64),
     /// For this request: so many blocks.
@@ -71,7 +81,7 @@ pub(super) enum Hint {
 }
 
 /// Reads a JSON-RPC error that answered `method`, with the HTTP status it came under.
-pub(super) fn classify(method: &str, error: &RpcError, status: u16) -> Rejection {
+pub(crate) fn classify(method: &str, error: &RpcError, status: u16) -> Rejection {
     let text: String = [&error.message, " ", &error.data]
         .iter()
         .flat_map(|part| part.chars())
@@ -116,7 +126,7 @@ pub(super) fn classify(method: &str, error: &RpcError, status: u16) -> Rejection
 }
 
 /// Reads an HTTP status that came without a JSON-RPC error.
-pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Rejection {
+pub(crate) fn of_status(status: u16, retry_after: Option<Duration>) -> Rejection {
     match status {
         413 => Rejection::TooMuch(None),
         429 => Rejection::RateLimited(retry_after),
