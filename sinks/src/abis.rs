@@ -28,7 +28,7 @@ use crate::progress::{checkpoint, cohorts};
 use crate::store::Store;
 
 /// The source under which faults of stored ABIs are recorded.
-pub const SOURCE: &str = "abi";
+pub const SOURCE: &str = faults::ABI_SOURCE;
 
 /// The coverage source of `contract`'s logs being archived, every one.
 pub fn logs_source(contract: &Address) -> String {
@@ -182,13 +182,13 @@ pub(crate) async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) 
 pub async fn settle(store: &Store, chain: ChainId, timelines: &Timelines) -> Result<(), SinkError> {
     let name = chain.to_string();
     let mut tx = store.pool.begin().await?;
-    if differing(&*read(&mut tx, store, chain).await?, timelines).is_empty() {
+    if differing(&read(&mut tx, store, chain).await?.timelines, timelines).is_empty() {
         return Ok(());
     }
     coverage::share(&mut tx, &name).await?;
     coverage::alone(&mut tx, &name).await?;
     let stored = read(&mut tx, store, chain).await?;
-    let differing = differing(&stored, timelines);
+    let differing = differing(&stored.timelines, timelines);
     let ranges: Vec<(Address, Vec<RangeInclusive<u64>>)> = differing
         .iter()
         .map(|(contract, _, ranges)| (*contract, merge(ranges.clone())))
@@ -261,7 +261,7 @@ pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkEr
     let stored = read(&mut tx, store, chain).await?;
     if contracts
         .iter()
-        .any(|(contract, timeline)| stored.get(contract) != Some(*timeline))
+        .any(|(contract, timeline)| stored.timelines.get(contract) != Some(*timeline))
     {
         return Err(SinkError::Raced {
             chain,
@@ -323,19 +323,29 @@ pub async fn edition(store: &Store) -> Result<i64, SinkError> {
     Ok(sqlx::query_scalar(EDITION).fetch_one(&store.pool).await?)
 }
 
+/// What logs were read by, as of one [`edition`].
+struct ReadBy {
+    edition: i64,
+    timelines: Timelines,
+}
+
 /// What logs were read by. Where nothing changed since the last time, one row is read.
-async fn read(db: &mut PgConnection, store: &Store, chain: ChainId) -> Result<Arc<Timelines>, SinkError> {
+async fn read(db: &mut PgConnection, store: &Store, chain: ChainId) -> Result<Arc<ReadBy>, SinkError> {
     let edition: i64 = sqlx::query_scalar(EDITION).fetch_one(&mut *db).await?;
-    if let Some((_, known)) = store.known_timelines(chain).filter(|(known, _)| *known == edition) {
+    let known = store.remembered::<ReadBy>(chain);
+    if let Some(known) = known.filter(|known| known.edition == edition) {
         return Ok(known);
     }
     let rows: Vec<(String, Json<Timeline>)> = sqlx::query_as(READ).bind(chain.to_string()).fetch_all(db).await?;
     let timelines = rows
         .into_iter()
         .filter_map(|(contract, Json(timeline))| Some((contract.parse().ok()?, timeline)));
-    let timelines = Arc::new(timelines.collect());
-    store.know_timelines(chain, edition, &timelines);
-    Ok(timelines)
+    let read = Arc::new(ReadBy {
+        edition,
+        timelines: timelines.collect(),
+    });
+    store.remember(chain, Arc::clone(&read));
+    Ok(read)
 }
 
 fn text(address: &Address) -> String {

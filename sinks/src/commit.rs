@@ -2,7 +2,7 @@
 
 use std::ops::{AddAssign, RangeInclusive};
 
-use decoders::block::{Block, BlockRef, ChainId};
+use decoders::block::{BlockRef, ChainId};
 use decoders::fact::{Facts, PerKind};
 use decoders::id::MAX_BLOCK;
 use sqlx::PgConnection;
@@ -17,36 +17,7 @@ use crate::progress::{checkpoint, seams};
 use crate::store::Store;
 use crate::{abis, currencies, outbox, projections};
 
-/// Who applies a span.
-#[derive(Clone, Copy, Debug)]
-pub enum Move<'a> {
-    /// A backfill worker: final blocks only, in any order, without a lease. The commit may be lost in a crash, whole.
-    Backfill {
-        /// [`checkpoint::branch`] before the span was read: a rewind since then refuses it.
-        branch: i64,
-    },
-    /// The holder of the chain's lease: blocks above the checkpoint, which moves to the last of them.
-    Head {
-        /// Where the checkpoint stands; `None` on a chain without one.
-        from: Option<BlockRef>,
-        /// The right to move it.
-        lease: &'a Lease,
-    },
-}
-
-impl Move<'_> {
-    /// The move that follows this one, of the blocks above those of `facts`.
-    #[must_use]
-    pub fn after(self, facts: &Facts) -> Self {
-        match self {
-            Move::Backfill { .. } => self,
-            Move::Head { lease, .. } => Move::Head {
-                from: facts.blocks.last().map(Block::block_ref),
-                lease,
-            },
-        }
-    }
-}
+pub use crate::progress::moves::Move;
 
 /// What [`apply`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

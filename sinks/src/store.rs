@@ -1,5 +1,6 @@
 //! The database: a pool, its migrations, and the partitions of a chain.
 
+use std::any::{Any, TypeId};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,9 +13,7 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
-use crate::abis::Timelines;
 use crate::error::SinkError;
-use crate::progress::members::Members;
 
 /// Every migration, embedded. Forward only: a shipped file never changes.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -31,8 +30,8 @@ const BUILD_INDEXES: &str = "select catalog_service.build_indexes($1)";
 /// Currencies remembered; more are asked for again.
 const CURRENCIES_KNOWN: usize = 100_000;
 
-/// By which ABIs logs were read, and the edition of that.
-type InForce = (i64, Arc<Timelines>);
+/// What was read of a chain, by its type: the store is below those who read, so it knows none of them.
+type Remembered = FxHashMap<(ChainId, TypeId), Arc<dyn Any + Send + Sync>>;
 
 /// The one handle to PostgreSQL. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -43,10 +42,8 @@ pub struct Store {
     partitioned: Arc<Mutex<FxHashSet<ChainId>>>,
     /// Marketplaces known to have a row.
     marketplaces: Arc<Mutex<FxHashSet<&'static str>>>,
-    /// Who shares rows of coverage, as last read.
-    members: Arc<Mutex<FxHashMap<ChainId, Arc<Members>>>>,
-    /// By which ABIs logs were read, as last read, and the edition of that.
-    timelines: Arc<Mutex<FxHashMap<ChainId, InForce>>>,
+    /// What changes seldom, as last read.
+    remembered: Arc<Mutex<Remembered>>,
     /// Currencies known to have a row, those of lately.
     currencies: Arc<Mutex<FxHashSet<(ChainId, Address)>>>,
 }
@@ -57,8 +54,7 @@ impl Store {
         Store {
             pool,
             partitioned: Arc::default(),
-            members: Arc::default(),
-            timelines: Arc::default(),
+            remembered: Arc::default(),
             marketplaces: Arc::default(),
             currencies: Arc::default(),
         }
@@ -114,28 +110,16 @@ impl Store {
         Ok(())
     }
 
-    /// Who shared rows of coverage when it was last read.
-    pub(crate) fn known_members(&self, chain: ChainId) -> Option<Arc<Members>> {
-        let known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&chain).cloned()
+    /// The `T` of `chain` that was last remembered.
+    pub(crate) fn remembered<T: Any + Send + Sync>(&self, chain: ChainId) -> Option<Arc<T>> {
+        let known = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.get(&(chain, TypeId::of::<T>()))?).downcast().ok()
     }
 
-    /// Remembers who shares rows of coverage.
-    pub(crate) fn know_members(&self, chain: ChainId, members: &Arc<Members>) {
-        let mut known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(chain, Arc::clone(members));
-    }
-
-    /// By which ABIs logs were read when it was last read, and the edition of that.
-    pub(crate) fn known_timelines(&self, chain: ChainId) -> Option<InForce> {
-        let known = self.timelines.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&chain).cloned()
-    }
-
-    /// Remembers by which ABIs logs were read.
-    pub(crate) fn know_timelines(&self, chain: ChainId, edition: i64, timelines: &Arc<Timelines>) {
-        let mut known = self.timelines.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(chain, (edition, Arc::clone(timelines)));
+    /// Remembers what was read of `chain`, in place of the `T` before. Whether it still holds is the reader's to know.
+    pub(crate) fn remember<T: Any + Send + Sync>(&self, chain: ChainId, read: Arc<T>) {
+        let mut known = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((chain, TypeId::of::<T>()), read);
     }
 
     /// Those of `named` that are not known to have a row.

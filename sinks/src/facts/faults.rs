@@ -17,6 +17,9 @@ use uuid::Uuid;
 use crate::error::SinkError;
 use crate::store::Store;
 
+/// The source under which faults of stored ABIs are recorded. What these decode is no fact, so another try waits for no final block.
+pub(crate) const ABI_SOURCE: &str = "abi";
+
 /// Reasons that another try may mend: once an ABI is registered, or an endpoint answers.
 const MENDABLE: [&str; 3] = [reason::ABI_UNKNOWN, reason::CONTRACT_UNKNOWN, reason::UNANSWERED];
 /// Attempts before a fault is left to an operator.
@@ -81,7 +84,7 @@ pub async fn take(store: &Store, chain: ChainId, last_final: u64, most: i64) -> 
         .bind(i64::try_from(last_final).unwrap_or(i64::MAX))
         .bind(most)
         .bind(ABANDONED.as_secs_f64())
-        .bind(crate::abis::SOURCE)
+        .bind(ABI_SOURCE)
         .fetch_all(&store.pool)
         .await?;
     Ok(rows)

@@ -11,9 +11,9 @@ use decoders::block::ChainId;
 use decoders::id::MAX_BLOCK;
 use sqlx::PgConnection;
 
-use crate::commit::Move;
 use crate::error::SinkError;
 use crate::progress::checkpoint;
+use crate::progress::moves::Move;
 use crate::progress::ranges::union;
 use crate::store::Store;
 

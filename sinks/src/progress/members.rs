@@ -99,11 +99,12 @@ impl Members {
         let name = chain.to_string();
         let edition: Option<i64> = sqlx::query_scalar(EDITION).bind(&name).fetch_optional(&mut *db).await?;
         let edition = edition.unwrap_or(0);
-        if let Some(known) = store.known_members(chain).filter(|known| known.edition == edition) {
+        let known = store.remembered::<Members>(chain);
+        if let Some(known) = known.filter(|known| known.edition == edition) {
             return Ok(known);
         }
         let members = Arc::new(Members::load(db, &name, edition).await?);
-        store.know_members(chain, &members);
+        store.remember(chain, Arc::clone(&members));
         Ok(members)
     }
 

@@ -10,4 +10,5 @@ pub mod members;
 pub mod seams;
 pub mod sessions;
 
+pub(crate) mod moves;
 pub(crate) mod ranges;

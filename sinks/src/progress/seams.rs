@@ -8,9 +8,9 @@ use decoders::block::{BlockRef, ChainId};
 use decoders::fact::Facts;
 use sqlx::PgConnection;
 
-use crate::commit::Move;
 use crate::error::SinkError;
 use crate::progress::lease::Lease;
+use crate::progress::moves::Move;
 use crate::store::Store;
 
 /// Of the blocks inside of spans, the hash of one in so many is kept.

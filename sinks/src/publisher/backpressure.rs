@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Unroutable;
 use super::broker::Verdict;
+use super::options::Unroutable;
 use super::pending::Receipt;
 use crate::message::Message;
 

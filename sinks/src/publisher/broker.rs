@@ -8,12 +8,13 @@ use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
-use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind, PublisherConfirm};
 use rustc_hash::FxHashSet;
 
 use super::claims::Claims;
-use super::{Options, PublisherError};
+use super::error::PublisherError;
+use super::names::{address, name};
+use super::options::Options;
 use crate::message::{Message, SCHEMA_VERSION};
 
 /// How long connecting and setting up may take.
@@ -186,12 +187,6 @@ impl Broker {
     }
 }
 
-/// `url` as the protocol's library reads it.
-pub(super) fn address(url: &str) -> Result<AMQPUri, PublisherError> {
-    // The parser's complaint may repeat the password, so it is not shown.
-    url.parse().map_err(|_| PublisherError::Address)
-}
-
 /// Opens a connection, within [`CONNECT_TIMEOUT`].
 pub(super) async fn connect(url: &str) -> Result<Connection, PublisherError> {
     let mut uri = address(url)?;
@@ -227,11 +222,6 @@ pub(super) async fn declare(channel: &Channel, exchange: ShortString) -> lapin::
     channel
         .exchange_declare(exchange, ExchangeKind::Topic, options, FieldTable::default())
         .await
-}
-
-/// `text` as a name in the protocol, which holds 255 bytes.
-pub(super) fn name(text: &str) -> Result<ShortString, PublisherError> {
-    ShortString::try_new(text.to_owned()).map_err(|_| PublisherError::Name(text.to_owned()))
 }
 
 /// Whether the broker refused a queue because it is another connection's.

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use decoders::block::ChainId;
 use uuid::Uuid;
 
-use super::{Options, PublisherError, pending};
+use super::error::PublisherError;
+use super::names::lock_name;
+use super::options::Options;
 use crate::store::Store;
 
 /// How long a claim lasts without being renewed.
-const CLAIM: Duration = Duration::from_secs(10);
+const TTL: Duration = Duration::from_secs(10);
 /// How often claims are renewed, also while a batch is under way.
 pub(super) const RENEWAL: Duration = Duration::from_secs(3);
 
@@ -51,7 +53,7 @@ impl Claims {
             return Ok(());
         }
         let started = Instant::now();
-        let renewed = pending::renew(store, &options.exchange, &options.holder, CLAIM).await?;
+        let renewed = renew(store, options).await?;
         self.with(|held| {
             held.renewed = Some(started);
             match held.chains.iter().find(|chain| !renewed.contains(chain)) {
@@ -66,12 +68,46 @@ impl Claims {
     }
 }
 
-/// Claims `chain` in PostgreSQL; the name of its lock at the broker, or none while another publisher holds the claim.
+/// Claims the outbox of `chain` for this process, for as long as a claim lasts, and returns the name of its lock at the broker; nothing
+/// while another publisher holds the claim.
 pub(super) async fn claim(store: &Store, chain: ChainId, options: &Options) -> Result<Option<String>, PublisherError> {
-    pending::claim(store, chain, &options.exchange, &options.holder, CLAIM).await
+    let lock: Option<Uuid> = sqlx::query_scalar(CLAIM)
+        .bind(chain.to_string())
+        .bind(&options.exchange)
+        .bind(&options.holder)
+        .bind(TTL.as_secs_f64())
+        .fetch_optional(&store.pool)
+        .await?;
+    Ok(lock.map(|lock| lock_name(&options.exchange, lock)))
 }
 
-/// What the queue is called that is the lock `lock` of a chain. It begins with the exchange's name, so that one pattern permits both.
-pub(super) fn lock_name(exchange: &str, lock: Uuid) -> String {
-    format!("{exchange}.publisher.{lock}")
+/// Holds every claim of this process for as long as a claim lasts from now, and returns the chains. One that ran out and that no other
+/// publisher took is still its holder's.
+async fn renew(store: &Store, options: &Options) -> Result<Vec<ChainId>, PublisherError> {
+    let names: Vec<String> = sqlx::query_scalar(RENEW)
+        .bind(&options.exchange)
+        .bind(&options.holder)
+        .bind(TTL.as_secs_f64())
+        .fetch_all(&store.pool)
+        .await?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
+
+/// Gives up every claim of `holder`, so that another publisher need not wait for them to end.
+pub(super) async fn release(store: &Store, holder: &str) -> Result<(), PublisherError> {
+    sqlx::query("update indexer_service.publisher_cursors set holder = null, held_until = null where holder = $1")
+        .bind(holder)
+        .execute(&store.pool)
+        .await?;
+    Ok(())
+}
+
+const CLAIM: &str =
+    "insert into indexer_service.publisher_cursors as c (chain_id, exchange, last_seq, holder, held_until)
+    values ($1, $2, 0, $3, now() + make_interval(secs => $4))
+    on conflict (chain_id, exchange) do update set holder = excluded.holder, held_until = excluded.held_until
+    where c.holder is null or c.holder = excluded.holder or c.held_until < now()
+    returning c.lock";
+
+const RENEW: &str = "update indexer_service.publisher_cursors set held_until = now() + make_interval(secs => $3)
+    where exchange = $1 and holder = $2 returning chain_id::text";

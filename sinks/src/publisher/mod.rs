@@ -8,6 +8,8 @@ mod backpressure;
 mod broker;
 mod claims;
 mod error;
+mod names;
+mod options;
 mod pending;
 pub mod queue;
 mod round;
@@ -22,11 +24,11 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use decoders::block::ChainId;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use self::backpressure::Backpressure;
 use self::broker::Broker;
 pub use self::error::PublisherError;
+pub use self::options::{Options, Unroutable};
 use self::round::{Ended, Round};
 pub use self::status::{State, Status};
 pub use crate::message::{Message, RETRACTION, SCHEMA_VERSION, kinds};
@@ -38,60 +40,9 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Shortest and longest pause before the broker is tried again.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
-/// What to do with a message that no queue asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unroutable {
-    /// Keep it and all that follow on its chain pending, report so in `/readyz`, and try again until a queue is bound.
-    #[default]
-    Hold,
-    /// Count it and go on: consumers bind what they want, the rest has no consumer.
-    Drop,
-}
-
-/// How to reach the broker and how to publish.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// `amqp://user:password@host:port/vhost`; `amqps` for TLS.
-    pub url: String,
-    /// Name of the topic exchange; design and documentation call it `indexer.events`.
-    pub exchange: String,
-    /// What to do with a message that no queue asks for.
-    pub unroutable: Unroutable,
-    /// Most messages in flight: read, published and confirmed together.
-    pub batch: usize,
-    /// How often the outbox is looked at when no one rings.
-    pub poll_interval: Duration,
-    /// Name of this process among publishers of the same database.
-    pub holder: String,
-}
-
-impl Options {
-    /// The usual settings for `url`.
-    pub fn new(url: impl Into<String>, holder: impl Into<String>) -> Self {
-        Options {
-            url: url.into(),
-            exchange: "indexer.events".into(),
-            unroutable: Unroutable::Hold,
-            batch: 4_096,
-            poll_interval: Duration::from_secs(1),
-            holder: holder.into(),
-        }
-    }
-}
-
-impl Options {
-    /// Whether the address and the exchange's name can be used at all, without asking the broker.
-    pub fn check(&self) -> Result<(), PublisherError> {
-        broker::address(&self.url)?;
-        broker::name(&claims::lock_name(&self.exchange, Uuid::nil()))?;
-        Ok(())
-    }
-}
-
 /// Whether `url` is an address of a broker that can be read, wherever it leads.
 pub fn reads(url: &str) -> bool {
-    broker::address(url).is_ok()
+    names::address(url).is_ok()
 }
 
 /// Connects to the broker, declares the exchange and hangs up: for `check-config` and a start that fails early.
@@ -149,7 +100,7 @@ impl Publisher {
                 break;
             }
         }
-        let released = tokio::time::timeout(RELEASE_TIMEOUT, pending::release(&self.store, &self.options.holder)).await;
+        let released = tokio::time::timeout(RELEASE_TIMEOUT, claims::release(&self.store, &self.options.holder)).await;
         if !matches!(released, Ok(Ok(()))) {
             tracing::debug!("claims were not given up; they end by themselves");
         }

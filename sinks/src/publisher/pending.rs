@@ -1,14 +1,12 @@
 //! The reading side of the outbox: what is pending, joined with the facts it publishes, and the receipt once it is published.
 
-use std::time::Duration;
-
 use decoders::block::ChainId;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::claims::lock_name;
-use super::{Options, PublisherError};
+use super::error::PublisherError;
+use super::options::Options;
 use crate::facts;
 use crate::message::Message;
 use crate::store::Store;
@@ -110,51 +108,6 @@ pub(super) async fn settle(
     }
 }
 
-/// Claims the chain's outbox for `holder`, for as long as `lasts`, and returns the name of its lock at the broker; nothing while
-/// another publisher holds the claim.
-pub(super) async fn claim(
-    store: &Store,
-    chain: ChainId,
-    exchange: &str,
-    holder: &str,
-    lasts: Duration,
-) -> Result<Option<String>, PublisherError> {
-    let lock: Option<Uuid> = sqlx::query_scalar(CLAIM)
-        .bind(chain.to_string())
-        .bind(exchange)
-        .bind(holder)
-        .bind(lasts.as_secs_f64())
-        .fetch_optional(&store.pool)
-        .await?;
-    Ok(lock.map(|lock| lock_name(exchange, lock)))
-}
-
-/// Holds every claim of `holder` for as long as `lasts` from now, and returns the chains. A claim that ran out and that no other
-/// publisher took is still its holder's.
-pub(super) async fn renew(
-    store: &Store,
-    exchange: &str,
-    holder: &str,
-    lasts: Duration,
-) -> Result<Vec<ChainId>, PublisherError> {
-    let names: Vec<String> = sqlx::query_scalar(RENEW)
-        .bind(exchange)
-        .bind(holder)
-        .bind(lasts.as_secs_f64())
-        .fetch_all(&store.pool)
-        .await?;
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
-}
-
-/// Gives up every claim of `holder`, so that another publisher need not wait for them to end.
-pub(super) async fn release(store: &Store, holder: &str) -> Result<(), PublisherError> {
-    sqlx::query("update indexer_service.publisher_cursors set holder = null, held_until = null where holder = $1")
-        .bind(holder)
-        .execute(&store.pool)
-        .await?;
-    Ok(())
-}
-
 /// An outbox row.
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -197,16 +150,6 @@ const SETTLE: &str = "with mine as (
         delete from indexer_service.outbox where seq = any($4) and chain_id = (select chain_id from mine)
     )
     select count(*) from mine";
-
-const CLAIM: &str =
-    "insert into indexer_service.publisher_cursors as c (chain_id, exchange, last_seq, holder, held_until)
-    values ($1, $2, 0, $3, now() + make_interval(secs => $4))
-    on conflict (chain_id, exchange) do update set holder = excluded.holder, held_until = excluded.held_until
-    where c.holder is null or c.holder = excluded.holder or c.held_until < now()
-    returning c.lock";
-
-const RENEW: &str = "update indexer_service.publisher_cursors set held_until = now() + make_interval(secs => $3)
-    where exchange = $1 and holder = $2 returning chain_id::text";
 
 const ROWS: &str = "select seq, kind, fact_id, body from indexer_service.outbox
     where chain_id = $1 and seq > $2 and not $3::text::int8multirange @> seq order by seq limit $4";

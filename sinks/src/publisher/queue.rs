@@ -3,8 +3,10 @@
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 
+use super::broker;
+use super::error::PublisherError;
+use super::names::name;
 use super::tail::Filter;
-use super::{PublisherError, broker};
 
 /// Declares the durable quorum queue `queue` and binds it to `exchange` for the messages that `filter` lets through.
 ///
@@ -13,8 +15,8 @@ use super::{PublisherError, broker};
 /// # Errors
 /// Whatever the broker answers, such as that a queue of this name has other properties.
 pub async fn bind(url: &str, exchange: &str, queue: &str, filter: &Filter) -> Result<(), PublisherError> {
-    let (exchange, queue) = (broker::name(exchange)?, broker::name(queue)?);
-    let key = broker::name(&filter.binding())?;
+    let (exchange, queue) = (name(exchange)?, name(queue)?);
+    let key = name(&filter.binding())?;
     let connection = broker::connect(url).await?;
     let channel = connection.create_channel().await?;
     broker::declare(&channel, exchange.clone()).await?;

@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::backpressure::{Backpressure, Outcome, outcome};
 use super::broker::{Broker, Verdict};
+use super::error::PublisherError;
+use super::options::Options;
 use super::pending::NONE_SEEN;
 use super::status::{State, Status};
-use super::{Options, PublisherError, claims, pending};
+use super::{claims, pending};
 use crate::message::Message;
 use crate::store::Store;
 

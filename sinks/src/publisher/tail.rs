@@ -10,8 +10,10 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, Queu
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 
+use super::error::PublisherError;
+use super::names::name;
 use super::pending::{PendingRow, Snapshot};
-use super::{PublisherError, broker, pending};
+use super::{broker, pending};
 use crate::message::Message;
 use crate::store::Store;
 
@@ -78,7 +80,7 @@ pub async fn from_broker(
 }
 
 async fn subscribe(channel: &Channel, exchange: &str, filter: &Filter) -> Result<Consumer, PublisherError> {
-    broker::declare(channel, broker::name(exchange)?).await?;
+    broker::declare(channel, name(exchange)?).await?;
     let own = QueueDeclareOptions {
         exclusive: true,
         auto_delete: true,
@@ -89,7 +91,7 @@ async fn subscribe(channel: &Channel, exchange: &str, filter: &Filter) -> Result
         .await?
         .name()
         .clone();
-    let (exchange, key) = (broker::name(exchange)?, broker::name(&filter.binding())?);
+    let (exchange, key) = (name(exchange)?, name(&filter.binding())?);
     channel
         .queue_bind(
             queue.clone(),
