@@ -114,16 +114,18 @@ fn words(identifier: &str) -> Vec<String> {
     words
 }
 
-/// Whether some neighbouring words make up `name`.
+/// Whether some neighbouring words make up `name`, which is one without spaces.
 fn holds(words: &[String], name: &str) -> bool {
-    let name = name.replace('_', "");
     (0..words.len()).any(|first| (first + 1..=words.len()).any(|last| words[first..last].concat() == name))
 }
 
 /// The lines of `code` that name `name`.
 fn lines_naming<'a>(code: &'a str, name: &str) -> Vec<&'a str> {
+    let squeezed = name.replace('_', "");
+    // Few lines hold its letters at all.
+    let may_name = |line: &&str| line.to_lowercase().replace('_', "").contains(&squeezed);
     let is_named = |line: &&str| {
-        let is_path = line.contains(&format!("{name}::")) || line.contains(&format!("::{name}"));
+        let is_path = paths(line).any(|part| part == name);
         if STANDARDS.contains(&name) {
             return is_path;
         }
@@ -131,9 +133,19 @@ fn lines_naming<'a>(code: &'a str, name: &str) -> Vec<&'a str> {
             return is_path || line.contains(&format!("\"{name}\""));
         }
         let identifiers = line.split(|c: char| !c.is_alphanumeric() && c != '_');
-        identifiers.map(words).any(|words| holds(&words, name))
+        identifiers.map(words).any(|words| holds(&words, &squeezed))
     };
-    code.lines().filter(is_named).collect()
+    code.lines().filter(may_name).filter(is_named).collect()
+}
+
+/// The parts of paths in a line: words before or behind `::`.
+fn paths(line: &str) -> impl Iterator<Item = &str> {
+    let is_end = |c: char| !c.is_alphanumeric() && c != '_';
+    line.match_indices("::").flat_map(move |(at, _)| {
+        let before = line[..at].rsplit(is_end).next();
+        let behind = line[at + 2..].split(is_end).next();
+        before.into_iter().chain(behind)
+    })
 }
 
 /// Every name that a protocol goes by: those of decoders, and those of markets as sales bear them.
@@ -238,6 +250,6 @@ fn the_search_for_names_finds_them() {
     assert!(found("use crate::markets::element;", "element") && found("a == \"element\"", "element"));
     assert!(found("crate::tokens::erc721::TRANSFER", "erc721"));
     assert!(!found("Standard::Erc721 => \"erc721\"", "erc721"));
-    assert!(!found("for element in elements {}", "element"));
+    assert!(!found("for element in elements {}", "element") && !found("a.next_element::<u8>()", "element"));
     assert!(!found("f(); // as Seaport has it", "seaport") && !found("let blurred = 1;", "blur"));
 }
