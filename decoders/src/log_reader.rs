@@ -15,6 +15,31 @@ const ADDRESS_PADDING: usize = 12;
 /// One ABI word.
 pub type Word = [u8; WORD_BYTES];
 
+/// Names the words of an event, a tuple or an answer in the order in which Solidity declares them, so that the definition reads
+/// like a signature: one field per word, its parameter's name in snake case, and `_at` behind it where the word is the offset of
+/// something dynamic. `of` takes exactly as many words, which is how [`Reader::head`], [`Reader::words`], [`Reader::records`] and
+/// [`crate::events::Events::ask`] infer how many to read: `let sold = Sold::of(reader.head()?);`. Whatever has more than four
+/// words is read this way.
+macro_rules! words {
+    ($($(#[$about:meta])* $visibility:vis struct $name:ident { $($word:ident),+ $(,)? })+) => {$(
+        $(#[$about])*
+        // Comparing reads every field: a word that no decoder needs has its name and no warning all the same.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $visibility struct $name<'a> {
+            $(pub(crate) $word: &'a $crate::log_reader::Word,)+
+        }
+
+        impl<'a> $name<'a> {
+            /// Names `words`.
+            $visibility fn of(words: &'a [$crate::log_reader::Word; [$(stringify!($word)),+].len()]) -> Self {
+                let [$($word),+] = words;
+                $name { $($word),+ }
+            }
+        }
+    )+};
+}
+pub(crate) use words;
+
 /// Where a tuple starts in the data; offsets inside it count from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuple(usize);

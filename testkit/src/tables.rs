@@ -388,9 +388,19 @@ async fn counters(store: &Store, chain: ChainId) -> BTreeMap<Address, [u64; 3]> 
         .collect()
 }
 
+#[derive(sqlx::FromRow)]
+struct StatsRow {
+    contract: String,
+    items_count: i64,
+    owners_count: i64,
+    transfers_count: i64,
+    mints_count: i64,
+    burns_count: i64,
+}
+
 async fn stats(store: &Store, chain: ChainId) -> BTreeMap<Address, Stats> {
-    let rows: Vec<(String, i64, i64, i64, i64, i64)> = sqlx::query_as(
-        "select contract_address::text, items_count, owners_count, transfers_count, mints_count, burns_count
+    let rows: Vec<StatsRow> = sqlx::query_as(
+        "select contract_address::text as contract, items_count, owners_count, transfers_count, mints_count, burns_count
          from catalog_service.collection_stats where chain_id = $1",
     )
     .bind(chain.to_string())
@@ -398,13 +408,13 @@ async fn stats(store: &Store, chain: ChainId) -> BTreeMap<Address, Stats> {
     .await
     .unwrap();
     rows.into_iter()
-        .map(|(contract, items, owners, transfers, mints, burns)| {
+        .map(|row| {
             let stats = Stats {
-                items: count(items),
-                owners: count(owners),
-                kinds: [transfers, mints, burns].map(count),
+                items: count(row.items_count),
+                owners: count(row.owners_count),
+                kinds: [row.transfers_count, row.mints_count, row.burns_count].map(count),
             };
-            (address(&contract), stats)
+            (address(&row.contract), stats)
         })
         .collect()
 }

@@ -193,21 +193,30 @@ async fn stored_sales(store: &Store, chain: ChainId) -> BTreeSet<Sale> {
     rows.into_iter().map(sale).collect()
 }
 
+#[derive(sqlx::FromRow)]
+struct OrderRow {
+    block_number: i64,
+    log_index: i32,
+    kind: String,
+    state: String,
+    remaining: String,
+}
+
 async fn stored_orders(store: &Store, chain: ChainId) -> BTreeSet<Order> {
-    let rows: Vec<(i64, i32, String, String, String)> = sqlx::query_as(
-        "select block_number, log_index, kind, case when state in ('filled', 'canceled') then state else 'open' end,
-                greatest(remaining, 0)::text
+    let rows: Vec<OrderRow> = sqlx::query_as(
+        "select block_number, log_index, kind, case when state in ('filled', 'canceled') then state else 'open' end as state,
+                greatest(remaining, 0)::text as remaining
          from catalog_service.orders where chain_id = $1",
     )
     .bind(chain.to_string())
     .fetch_all(&store.pool)
     .await
     .unwrap();
-    let order = |(block, log_index, kind, state, remaining): (i64, i32, String, String, String)| Order {
-        place: (count(block), u32::try_from(log_index).unwrap()),
-        is_listing: kind == "listing",
-        state,
-        remaining: number(&remaining),
+    let order = |row: OrderRow| Order {
+        place: (count(row.block_number), u32::try_from(row.log_index).unwrap()),
+        is_listing: row.kind == "listing",
+        state: row.state,
+        remaining: number(&row.remaining),
     };
     rows.into_iter().map(order).collect()
 }

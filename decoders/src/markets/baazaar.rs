@@ -16,7 +16,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Order, OrderKind, Side, Standard, flag, reason};
-use crate::log_reader::{DecodeError, Reader, share, uint};
+use crate::log_reader::{DecodeError, Reader, Word, share, uint, words};
 use crate::trade::orders::{Key, LogOutcome, canceled, filled, filled_by, order, part, until};
 use crate::trade::transfer_index::{Payment, TransferIndex};
 use crate::trade::{LineItem, Market, Trade};
@@ -57,6 +57,23 @@ const CANCELLED_721: B256 = b256!("10e53bca620314e794d61e37932062e81c48e88233765
 const CANCELLED_1155: B256 = b256!("c1ee70d4dadc0ea8041f31f81b07d0ac9374b6bf41956d9cae562e672f3f8a91");
 /// `ERC721BuyOrderCanceled(uint256,uint256)`.
 const BUY_ORDER_CANCELED: B256 = b256!("2c10b67d57c65fd2fc6cc56eba63f4c5c704a09abf5aa54cec0753bfeda09c56");
+
+words! {
+    /// What [`EXECUTED_721`] states.
+    struct Executed721 { buyer, erc721_token_address, erc721_token_id, price_in_wei, time }
+
+    /// What [`EXECUTED_1155`] states.
+    struct Executed1155 { buyer, erc1155_token_address, erc1155_type_id, quantity, price_in_wei, time }
+
+    /// What [`BUY_ORDER_EXECUTED`] states.
+    struct BuyOrderExecuted { seller, erc721_token_address, erc721_token_id, price_in_wei, time }
+
+    /// What [`LISTED_1155`] states.
+    struct Listed1155 { erc1155_token_address, erc1155_type_id, quantity, price_in_wei, time }
+
+    /// What [`BUY_ORDER_ADDED`] states.
+    struct BuyOrderAdded { erc721_token_address, erc721_token_id, price_in_wei, duration, validation_hash, time }
+}
 
 /// The market on Polygon, and on Base since it moved there.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -109,6 +126,10 @@ fn total(price: U256, quantity: U256) -> Result<U256, DecodeError> {
     price.checked_mul(quantity).ok_or(DecodeError(reason::AMOUNT_OVERFLOW))
 }
 
+fn erc721(reader: &mut Reader<'_>, contract: &Word, token: &Word) -> LineItem {
+    LineItem::of(reader.address(contract), uint(token), U256::ONE)
+}
+
 fn sale(
     log: &Log,
     coin: Address,
@@ -119,27 +140,27 @@ fn sale(
     let named = reader.topic_address(2);
     let (side, other, line, price) = match log.topic0() {
         Some(&EXECUTED_1155) => {
-            let [buyer, contract, token, quantity, price, _time] = reader.head()?;
+            let sold = Executed1155::of(reader.head()?);
             let line = LineItem {
                 standard: Standard::Erc1155,
-                ..LineItem::of(reader.address(contract), uint(token), uint(quantity))
+                ..LineItem::of(
+                    reader.address(sold.erc1155_token_address),
+                    uint(sold.erc1155_type_id),
+                    uint(sold.quantity),
+                )
             };
-            (
-                Side::Listing,
-                reader.address(buyer),
-                line,
-                total(uint(price), line.quantity)?,
-            )
+            let price = total(uint(sold.price_in_wei), line.quantity)?;
+            (Side::Listing, reader.address(sold.buyer), line, price)
         }
         Some(&EXECUTED_721) => {
-            let [buyer, contract, token, price, _time] = reader.head()?;
-            let line = LineItem::of(reader.address(contract), uint(token), U256::ONE);
-            (Side::Listing, reader.address(buyer), line, uint(price))
+            let sold = Executed721::of(reader.head()?);
+            let line = erc721(&mut reader, sold.erc721_token_address, sold.erc721_token_id);
+            (Side::Listing, reader.address(sold.buyer), line, uint(sold.price_in_wei))
         }
         _ => {
-            let [seller, contract, token, price, _time] = reader.head()?;
-            let line = LineItem::of(reader.address(contract), uint(token), U256::ONE);
-            (Side::Offer, reader.address(seller), line, uint(price))
+            let sold = BuyOrderExecuted::of(reader.head()?);
+            let line = erc721(&mut reader, sold.erc721_token_address, sold.erc721_token_id);
+            (Side::Offer, reader.address(sold.seller), line, uint(sold.price_in_wei))
         }
     };
     let (seller, buyer) = if side == Side::Offer {
@@ -211,15 +232,19 @@ fn listed(log: &Log, coin: Address) -> Result<(LogOutcome, Option<&'static str>)
     let mut reader = Reader::new(log);
     let seller = reader.topic_address(2);
     let (line, price) = if log.topic0() == Some(&LISTED_1155) {
-        let [contract, token, quantity, price, _time] = reader.head()?;
+        let added = Listed1155::of(reader.head()?);
         let line = LineItem {
             standard: Standard::Erc1155,
-            ..LineItem::of(reader.address(contract), uint(token), uint(quantity))
+            ..LineItem::of(
+                reader.address(added.erc1155_token_address),
+                uint(added.erc1155_type_id),
+                uint(added.quantity),
+            )
         };
-        (line, Some(total(uint(price), line.quantity)?))
+        (line, Some(total(uint(added.price_in_wei), line.quantity)?))
     } else {
         let [contract, token, _time] = reader.head()?;
-        (LineItem::of(reader.address(contract), uint(token), U256::ONE), None)
+        (erc721(&mut reader, contract, token), None)
     };
     let opened = Order {
         currency: coin,
@@ -238,13 +263,14 @@ fn listed(log: &Log, coin: Address) -> Result<(LogOutcome, Option<&'static str>)
 
 fn buy_order(log: &Log, coin: Address) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [contract, token, price, duration, _validation, time] = reader.head()?;
-    let line = LineItem::of(reader.address(contract), uint(token), U256::ONE);
-    let lasts = (!uint(duration).is_zero()).then(|| uint(time).saturating_add(uint(duration)));
+    let added = BuyOrderAdded::of(reader.head()?);
+    let line = erc721(&mut reader, added.erc721_token_address, added.erc721_token_id);
+    let duration = uint(added.duration);
+    let lasts = (!duration.is_zero()).then(|| uint(added.time).saturating_add(duration));
     let buyer = reader.topic_address(2);
     let opened = Order {
         currency: coin,
-        price: Some(uint(price)),
+        price: Some(uint(added.price_in_wei)),
         expires_at: lasts.and_then(until),
         ..order(MARKET, log, OrderKind::Offer, buy_order_of(log), buyer, line)
     };

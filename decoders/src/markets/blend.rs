@@ -13,7 +13,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Nonces, PriceAllocation, Side, flag};
-use crate::log_reader::{DecodeError, Reader, uint};
+use crate::log_reader::{DecodeError, Reader, uint, words};
 use crate::trade::orders::revoked;
 use crate::trade::transfer_index::{Payment, TransferIndex};
 use crate::trade::{LineItem, Market, Trade, sum_of};
@@ -34,6 +34,16 @@ const MARKET: Market = Market {
 const BUY_LOCKED: B256 = b256!("7ffb5bd9cdc79a6f9bc6e00c82f43836e0afbb204d47972001f6e853764a8ef1");
 /// `LoanOfferTaken(bytes32,uint256,address,address,address,uint256,uint256,uint256,uint256)`.
 const LOAN_OFFER_TAKEN: B256 = b256!("06a333c2d6fe967ca967f7a35be2eb45e8caeb6cf05e16f55d42b91b5fe31255");
+
+words! {
+    /// What [`BUY_LOCKED`] states.
+    struct BuyLocked { lien_id, collection, buyer, seller, token_id }
+
+    /// What [`LOAN_OFFER_TAKEN`] states.
+    struct LoanOfferTaken {
+        offer_hash, lien_id, collection, lender, borrower, loan_amount, rate, token_id, auction_duration,
+    }
+}
 
 /// `NonceIncremented(address,uint256)`, of this contract and of the exchanges that sell out of its loans.
 pub(crate) const NONCE_INCREMENTED: B256 = b256!("a82a649bbd060c9099cd7b7326e2b0dc9e9af0836480e0f849dc9eaa79710b3b");
@@ -99,9 +109,9 @@ struct Sold {
 impl Sold {
     fn read(log: &Log, later: &[&Log]) -> Result<(Self, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
-        let [_lien, contract, buyer, seller, token] = reader.head()?;
-        let (contract, token) = (reader.address(contract), uint(token));
-        let (buyer, seller) = (reader.address(buyer), reader.address(seller));
+        let locked = BuyLocked::of(reader.head()?);
+        let (contract, token) = (reader.address(locked.collection), uint(locked.token_id));
+        let (buyer, seller) = (reader.address(locked.buyer), reader.address(locked.seller));
         let next = later.first().filter(|next| next.log_index == log.log_index + 1);
         let is_his = |loan: &Loan| (loan.contract, loan.token, loan.borrower) == (contract, token, buyer);
         let loan = next.and_then(|next| Loan::read(next)).filter(is_his);
@@ -180,12 +190,12 @@ impl Loan {
             return None;
         }
         let mut reader = Reader::new(log);
-        let words = reader.head::<9>().ok()?;
+        let taken = LoanOfferTaken::of(reader.head().ok()?);
         Some(Loan {
-            contract: reader.address(&words[2]),
-            lender: reader.address(&words[3]),
-            borrower: reader.address(&words[4]),
-            token: uint(&words[7]),
+            contract: reader.address(taken.collection),
+            lender: reader.address(taken.lender),
+            borrower: reader.address(taken.borrower),
+            token: uint(taken.token_id),
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Side, flag, reason};
-use crate::log_reader::{DecodeError, Reader, Tuple, Word, share, sum, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, share, sum, uint, words};
 use crate::markets::blend::{BLEND, Loan, NONCE_INCREMENTED, POOL, nonce_incremented};
 use crate::trade::orders::{Key, LogOutcome, canceled, filled_by};
 use crate::trade::transfer_index::{Movement, TransferIndex};
@@ -41,6 +41,20 @@ const PACKED_MAKER_FEE: B256 = b256!("7dc5c0699ac8dd5250cbe368a2fc3b4a2daadb120a
 const ORDER_CANCELLED: B256 = b256!("5152abf959f6564662358c2e52b702259b78bac5ee7842a0f01937e670efcc7d");
 /// v2 `CancelTrade(address,bytes32,uint256,uint256)`.
 const CANCEL_TRADE: B256 = b256!("f4092a7c54e135dc5f273d6675327b7b7838392537d2f7b63f7acbec8c7cd296");
+
+words! {
+    /// An order of [`ORDERS_MATCHED`].
+    struct OrderWords {
+        trader, side, matching_policy, collection, token_id, amount, payment_token, price, listing_time, expiration_time,
+        fees_at, salt, extra_params_at,
+    }
+
+    /// What [`EXECUTION`] states, its tuples laid flat.
+    struct ExecutionWords {
+        trader, id, amount, collection, asset_type, order_hash, listing_index, price, maker_fee_recipient, maker_fee_rate,
+        protocol_fee_recipient, protocol_fee_rate, taker_fee_recipient, taker_fee_rate, order_type,
+    }
+}
 
 /// Rates are basis points.
 const WHOLE: u64 = 10_000;
@@ -168,18 +182,18 @@ struct Order<'a> {
 impl<'a> Order<'a> {
     fn read(reader: &mut Reader<'a>, at: &Word) -> Result<Self, DecodeError> {
         let order = reader.tuple(Tuple::ROOT, at)?;
-        let words: &[Word; 13] = reader.words(order)?;
-        let fees = reader.records(order, &words[10])?;
-        let _extra = reader.bytes(order, &words[12])?;
+        let words = OrderWords::of(reader.words(order)?);
+        let fees = reader.records(order, words.fees_at)?;
+        let _extra = reader.bytes(order, words.extra_params_at)?;
         Ok(Order {
-            trader: reader.address(&words[0]),
-            policy: reader.address(&words[2]),
-            contract: reader.address(&words[3]),
-            token: uint(&words[4]),
-            quantity: uint(&words[5]),
-            currency: reader.address(&words[6]),
-            price: uint(&words[7]),
-            listed_at: uint(&words[8]),
+            trader: reader.address(words.trader),
+            policy: reader.address(words.matching_policy),
+            contract: reader.address(words.collection),
+            token: uint(words.token_id),
+            quantity: uint(words.amount),
+            currency: reader.address(words.payment_token),
+            price: uint(words.price),
+            listed_at: uint(words.listing_time),
             fees,
         })
     }
@@ -290,25 +304,26 @@ fn packed(log: &Log) -> Result<(Execution<'_>, Option<&'static str>), DecodeErro
 
 fn execution(log: &Log) -> Result<(Execution<'_>, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let words: &[Word; 15] = reader.head()?;
-    let mut fee = |at: usize| (uint(&words[at + 1]), reader.address(&words[at]));
-    let (maker_fee, protocol_fee, taker_fee) = (fee(8), fee(10), fee(12));
+    let words = ExecutionWords::of(reader.head()?);
     let execution = Execution {
         log,
-        order_hash: B256::from(words[5]),
-        maker: reader.address(&words[0]),
-        contract: reader.address(&words[3]),
-        token: uint(&words[1]),
-        quantity: if uint(&words[4]) == ERC721 {
+        order_hash: B256::from(*words.order_hash),
+        maker: reader.address(words.trader),
+        contract: reader.address(words.collection),
+        token: uint(words.id),
+        quantity: if uint(words.asset_type) == ERC721 {
             U256::ONE
         } else {
-            uint(&words[2])
+            uint(words.amount)
         },
-        price: uint(&words[7]),
-        is_bid: is_bid(uint(&words[14]).saturating_to())?,
-        maker_fee,
-        taker_fee,
-        protocol_fee,
+        price: uint(words.price),
+        is_bid: is_bid(uint(words.order_type).saturating_to())?,
+        maker_fee: (uint(words.maker_fee_rate), reader.address(words.maker_fee_recipient)),
+        taker_fee: (uint(words.taker_fee_rate), reader.address(words.taker_fee_recipient)),
+        protocol_fee: (
+            uint(words.protocol_fee_rate),
+            reader.address(words.protocol_fee_recipient),
+        ),
     };
     Ok((execution, reader.warning()))
 }

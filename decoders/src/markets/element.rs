@@ -11,7 +11,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Nonces, Side, Standard, flag};
-use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint, words};
 use crate::markets::zeroex::{ERC721_CANCELLED, ERC1155_CANCELLED, counterpart, currency, trade_of};
 use crate::trade::orders::{Key, LogOutcome, filled, filled_by, revoked};
 use crate::trade::{LineItem, Market, Trade};
@@ -50,6 +50,19 @@ const SELL_1155: B256 = b256!("fcde121a3f6a9b14a3ce266d61fc00940de86c4d8c1d733fe
 const BUY_1155: B256 = b256!("105616901449a64554ca9246a5bbcaca973b40b3c0055e5070c6fa191618d9f3");
 /// `HashNonceIncremented(address,uint256)`.
 const HASH_NONCE_INCREMENTED: B256 = b256!("4cf3e8a83c6bf8a510613208458629675b4ae99b8029e3ab6cb6a86e5f01fd31");
+
+words! {
+    /// What [`OLD_SELL_721`] and [`OLD_BUY_721`] state.
+    struct OldFilled721 { maker, taker, erc20_token, erc20_token_amount, erc721_token, erc721_token_id, order_hash }
+
+    /// What [`OLD_SELL_1155`] and [`OLD_BUY_1155`] state.
+    struct OldFilled1155 {
+        maker, taker, erc20_token, erc20_fill_amount, erc1155_token, erc1155_token_id, erc1155_fill_amount, order_hash,
+    }
+
+    /// What [`SELL_721`] and [`BUY_721`] state; [`SELL_1155`] and [`BUY_1155`] state one word more, `erc1155_fill_amount`.
+    struct Filled { order_hash, maker, taker, nonce, erc20_token, erc20_amount, fees_at, nft, nft_id }
+}
 
 /// Both layouts on all chains.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -129,7 +142,7 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError>
     Ok((revoked(market("v2"), log, maker, nonces), reader.warning()))
 }
 
-/// The words both layouts share.
+/// The words all layouts share.
 struct Fill<'a> {
     version: &'static str,
     hash: &'a Word,
@@ -179,24 +192,33 @@ impl Fill<'_> {
 
 fn older(log: &Log) -> Result<(Trade, Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [maker, taker, currency, amount, contract, token, hash] = reader.words(Tuple::ROOT)?;
-    let mut fill = Fill {
-        version: "v1",
-        hash,
-        maker,
-        taker,
-        currency,
-        amount,
-        contract,
-        token,
-        quantity: None,
-    };
-    if matches!(log.topic0(), Some(&OLD_SELL_1155 | &OLD_BUY_1155)) {
-        let [.., quantity, hash] = reader.head::<8>()?;
-        (fill.quantity, fill.hash) = (Some(quantity), hash);
+    let fill = if matches!(log.topic0(), Some(&OLD_SELL_1155 | &OLD_BUY_1155)) {
+        let filled = OldFilled1155::of(reader.head()?);
+        Fill {
+            version: "v1",
+            hash: filled.order_hash,
+            maker: filled.maker,
+            taker: filled.taker,
+            currency: filled.erc20_token,
+            amount: filled.erc20_fill_amount,
+            contract: filled.erc1155_token,
+            token: filled.erc1155_token_id,
+            quantity: Some(filled.erc1155_fill_amount),
+        }
     } else {
-        reader.head::<7>()?;
-    }
+        let filled = OldFilled721::of(reader.head()?);
+        Fill {
+            version: "v1",
+            hash: filled.order_hash,
+            maker: filled.maker,
+            taker: filled.taker,
+            currency: filled.erc20_token,
+            amount: filled.erc20_token_amount,
+            contract: filled.erc721_token,
+            token: filled.erc721_token_id,
+            quantity: None,
+        }
+    };
     let mut trade = fill.trade(&mut reader, log);
     trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
     Ok((trade, fill.closing(log), reader.warning()))
@@ -204,16 +226,16 @@ fn older(log: &Log) -> Result<(Trade, Closing, Option<&'static str>), DecodeErro
 
 fn newer(log: &Log) -> Result<(Trade, Closing, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [hash, maker, taker, _nonce, currency, amount, fees_at, contract, token] = reader.head()?;
+    let filled = Filled::of(reader.head()?);
     let mut fill = Fill {
         version: "v2",
-        hash,
-        maker,
-        taker,
-        currency,
-        amount,
-        contract,
-        token,
+        hash: filled.order_hash,
+        maker: filled.maker,
+        taker: filled.taker,
+        currency: filled.erc20_token,
+        amount: filled.erc20_amount,
+        contract: filled.nft,
+        token: filled.nft_id,
         quantity: None,
     };
     if matches!(log.topic0(), Some(&SELL_1155 | &BUY_1155)) {
@@ -221,7 +243,7 @@ fn newer(log: &Log) -> Result<(Trade, Closing, Option<&'static str>), DecodeErro
         fill.quantity = Some(quantity);
     }
     let mut trade = fill.trade(&mut reader, log);
-    for [recipient, amount] in reader.records(Tuple::ROOT, fees_at)? {
+    for [recipient, amount] in reader.records(Tuple::ROOT, filled.fees_at)? {
         let recipient = reader.address(recipient);
         let kind = if FEE_WALLETS.contains(&recipient) {
             FeeKind::Marketplace

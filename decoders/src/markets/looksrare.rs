@@ -16,7 +16,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, flag, reason};
-use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint, words};
 use crate::trade::orders::{Key, LogOutcome, closing, filled, filled_by, revoked};
 use crate::trade::transfer_index::{Payment, TransferIndex};
 use crate::trade::{LineItem, Market, Trade, sum_of};
@@ -44,6 +44,18 @@ pub(crate) const CANCEL_MULTIPLE: B256 = b256!("fa0ae5d80fe3763c880a3839fab02941
 const NEW_NONCES: B256 = b256!("b738dd6073fae1a7128e3fcc6b4ca6e1356b7232f87cc98f8a2857bcd83dfc44");
 /// v2 `OrderNoncesCancelled(address,uint256[])`.
 const NONCES_CANCELLED: B256 = b256!("0560c6093fba8a508d0e6ea3b4d7260d7afa9b152731f03a2d05dfe39b0ec425");
+
+words! {
+    /// What [`TAKER_BID`] and [`TAKER_ASK`] state.
+    struct Taken { order_hash, order_nonce, currency, collection, token_id, amount, price }
+
+    /// What [`TAKER_BID_V2`] states, whose `bid_user` takes for a `bid_recipient`, and [`TAKER_ASK_V2`], whose `ask_user` takes
+    /// from a `bid_user`. Its last words are `fee_recipients` and `fee_amounts`.
+    struct TakenV2 {
+        order_hash, order_nonce, is_nonce_invalidated, taker, buyer, strategy_id, currency, collection, item_ids_at,
+        amounts_at, proceeds_to, royalty_to, proceeds, royalty, protocol_fee,
+    }
+}
 
 /// Both versions.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -171,19 +183,20 @@ fn first_version(
     royalties: &[Royalty],
 ) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [hash, nonce, currency, contract, token, quantity, price] = reader.head()?;
+    let taken = Taken::of(reader.head()?);
     let (taker, maker) = (reader.topic_address(1), reader.topic_address(2));
-    let (currency, contract) = (reader.address(currency), reader.address(contract));
+    let (currency, contract) = (reader.address(taken.currency), reader.address(taken.collection));
+    let (hash, price) = (B256::from(*taken.order_hash), uint(taken.price));
     let (side, seller, buyer) = if log.topic0() == Some(&TAKER_BID) {
         (Side::Listing, maker, taker)
     } else {
         (Side::Offer, taker, maker)
     };
-    let line = LineItem::of(contract, uint(token), uint(quantity)).between(seller, buyer);
+    let line = LineItem::of(contract, uint(taken.token_id), uint(taken.amount)).between(seller, buyer);
     let mut trade = Trade {
-        order_hash: Some(B256::from(*hash)),
+        order_hash: Some(hash),
         currency,
-        ..Trade::of(market, side, line, uint(price))
+        ..Trade::of(market, side, line, price)
     };
     let royalty = royalties.iter().rev().find(|royalty| {
         royalty.contract == contract && Some(royalty.token) == line.token && royalty.currency == currency
@@ -191,14 +204,10 @@ fn first_version(
     if let Some(royalty) = royalty {
         trade.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
     }
-    protocol_fee(
-        &mut trade,
-        transfers.shares(window, currency, uint(price), seller),
-        royalty,
-    );
+    protocol_fee(&mut trade, transfers.shares(window, currency, price, seller), royalty);
     let outcome = LogOutcome::from(trade)
-        .and(filled(market, log, Key::hash(B256::from(*hash))))
-        .and(outlived(market, log, maker, nonce));
+        .and(filled(market, log, Key::hash(hash)))
+        .and(outlived(market, log, maker, taken.order_nonce));
     Ok((outcome, reader.warning()))
 }
 
@@ -219,32 +228,19 @@ fn protocol_fee(trade: &mut Trade, shares: Option<Vec<Payment>>, royalty: Option
 
 fn second_version(market: Market, log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [
-        hash,
-        nonce,
-        dead,
-        first,
-        second,
-        _strategy,
-        currency,
-        contract,
-        tokens_at,
-        quantities_at,
-        shares @ ..,
-    ] = reader.head::<15>()?;
-    let (first, second) = (reader.address(first), reader.address(second));
-    let [net_to, royalty_to] = [&shares[0], &shares[1]].map(|word| reader.address(word));
-    let [net, royalty, protocol] = [&shares[2], &shares[3], &shares[4]].map(uint);
-    // A bid names who takes it and where the token is to go; an ask who takes it and then the buyer.
-    let (side, seller, buyer) = if log.topic0() == Some(&TAKER_BID_V2) {
-        (Side::Listing, net_to, second)
+    let taken = TakenV2::of(reader.head()?);
+    let (taker, buyer) = (reader.address(taken.taker), reader.address(taken.buyer));
+    let (proceeds_to, royalty_to) = (reader.address(taken.proceeds_to), reader.address(taken.royalty_to));
+    let [proceeds, royalty, protocol_fee] = [taken.proceeds, taken.royalty, taken.protocol_fee].map(uint);
+    let (side, seller) = if log.topic0() == Some(&TAKER_BID_V2) {
+        (Side::Listing, proceeds_to)
     } else {
-        (Side::Offer, first, second)
+        (Side::Offer, taker)
     };
-    let (currency, contract) = (reader.address(currency), reader.address(contract));
+    let (currency, contract) = (reader.address(taken.currency), reader.address(taken.collection));
     let (tokens, quantities) = (
-        reader.list(Tuple::ROOT, tokens_at)?,
-        reader.list(Tuple::ROOT, quantities_at)?,
+        reader.list(Tuple::ROOT, taken.item_ids_at)?,
+        reader.list(Tuple::ROOT, taken.amounts_at)?,
     );
     if tokens.len() != quantities.len() {
         return Err(DecodeError(reason::BATCH_LENGTH_MISMATCH));
@@ -257,28 +253,29 @@ fn second_version(market: Market, log: &Log) -> Result<(LogOutcome, Option<&'sta
     let Some(line) = lines.first() else {
         return Err(DecodeError(reason::DATA_TOO_SHORT));
     };
-    let key = Key::hash(B256::from(*hash));
+    let hash = B256::from(*taken.order_hash);
     let mut trade = Trade {
-        order_hash: Some(B256::from(*hash)),
-        taker_raw: Some(first),
+        order_hash: Some(hash),
+        taker_raw: Some(taker),
         currency,
-        ..Trade::of(market, side, *line, sum_of([net, royalty, protocol])?)
+        ..Trade::of(market, side, *line, sum_of([proceeds, royalty, protocol_fee])?)
     };
     trade.fee(royalty_to, royalty, FeeKind::Royalty);
     // The log states the amount only.
-    trade.fee(Address::ZERO, protocol, FeeKind::Marketplace);
+    trade.fee(Address::ZERO, protocol_fee, FeeKind::Marketplace);
     let maker = trade.maker;
     let units = lines
         .iter()
         .map(|line| line.quantity)
         .fold(U256::ZERO, U256::saturating_add);
     trade.lines = lines;
-    let outcome = if uint(dead).is_zero() {
+    let key = Key::hash(hash);
+    let outcome = if uint(taken.is_nonce_invalidated).is_zero() {
         LogOutcome::from(trade).and(filled_by(market, log, key, units))
     } else {
         LogOutcome::from(trade)
             .and(filled(market, log, key))
-            .and(outlived(market, log, maker, nonce))
+            .and(outlived(market, log, maker, taken.order_nonce))
     };
     Ok((outcome, reader.warning()))
 }

@@ -16,7 +16,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Order, OrderKind, PriceAllocation, Side, Standard, flag, reason};
-use crate::log_reader::{self, DecodeError, Reader, Word, share, uint};
+use crate::log_reader::{self, DecodeError, Reader, share, uint, words};
 use crate::trade::orders::{Key, LogOutcome, canceled, filled, filled_by, from, invalidated, order, until};
 use crate::trade::transfer_index::TransferIndex;
 use crate::trade::{LineItem, Market, Trade};
@@ -53,9 +53,28 @@ const RESCIND_OFFER: B256 = b256!("3d13f7b5271fd88ba34bfa097c4b522a61f0cfeb1621d
 
 /// `getListing(uint40)`.
 const GET_LISTING: [u8; 4] = hex!("e1f332f1");
-/// Words of a listing before its receivers: itself behind an offset, its details, its token, its fees, its bid.
-const LISTING_WORDS: usize = 31;
+/// Where the listing of an answer starts.
 const LISTING_OFFSET: U256 = U256::from_limbs([32, 0, 0, 0]);
+
+words! {
+    /// What [`CREATE_LISTING`] states.
+    struct CreateListing {
+        marketplace_bps, referrer_bps, listing_type, total_available, total_per_sale, start_time, end_time,
+        initial_amount, extension_interval, min_increment_bps, erc20, identity_verifier,
+    }
+
+    /// What the market answers to [`GET_LISTING`], up to the receivers: the listing behind an offset, with its details, its token,
+    /// its delivery fees and its bid.
+    struct GetListing {
+        listing_at, id, seller, finalized, total_sold, marketplace_bps, referrer_bps,
+        initial_amount, listing_type, total_available, total_per_sale, extension_interval, min_increment_bps, erc20,
+        identity_verifier, start_time, end_time,
+        token_id, token_address, token_spec, token_lazy,
+        receivers_at,
+        deliver_bps, deliver_fixed,
+        bid_amount, bidder, bid_delivered, bid_settled, bid_refunded, bid_timestamp, bid_referrer,
+    }
+}
 
 /// A listing won by bids.
 const INDIVIDUAL_AUCTION: u64 = 1;
@@ -155,8 +174,9 @@ fn opened(log: &Log, listing: &Listing) -> Result<(Option<Order>, Option<&'stati
             (uint(amount), uint(start), uint(end))
         }
         _ => {
-            let [_, _, _, _, _, start, end, amount, _, _, _, _] = reader.head()?;
-            (uint(amount), uint(start), uint(end))
+            let created = CreateListing::of(reader.head()?);
+            let (start, end) = (uint(created.start_time), uint(created.end_time));
+            (uint(created.initial_amount), start, end)
         }
     };
     if listing.is_lazy || !kinds.contains(&listing.kind) {
@@ -220,9 +240,9 @@ impl Listing {
     /// The listing that `log` names.
     fn of(transaction: &Transaction<'_>, log: &Log, events: &mut Events) -> Result<Self, DecodeError> {
         let call = Call::of(log.address, GET_LISTING, &[log.topics[1]]);
-        let words = events.ask::<LISTING_WORDS>(transaction, call)?;
-        words
-            .filter(|[offset, id, ..]| uint(offset) == LISTING_OFFSET && *id == log.topics[1].0)
+        let answer = events.ask(transaction, call)?.map(GetListing::of);
+        answer
+            .filter(|answer| uint(answer.listing_at) == LISTING_OFFSET && *answer.id == log.topics[1].0)
             .map(Self::read)
             .ok_or(DecodeError(reason::CONTRACT_UNKNOWN))
     }
@@ -230,7 +250,7 @@ impl Listing {
     /// The listing that `log` creates, as far as the transaction shows it: its token in the log of its details, its seller by the
     /// movement that handed the token over.
     fn created(log: &Log, details: &Log, transfers: &TransferIndex) -> Option<Self> {
-        let [_, _, kind, available, per_sale, _, _, _, _, _, currency, _] = Reader::new(log).head().ok()?;
+        let created = CreateListing::of(Reader::new(log).head().ok()?);
         let [token, contract, standard, lazy] = Reader::new(details).head().ok()?;
         let (contract, token, is_lazy) = (log_reader::address(contract), uint(token), !uint(lazy).is_zero());
         let moves = transfers.transfers_of(contract, token).map(|(_, movement)| movement);
@@ -240,10 +260,10 @@ impl Listing {
         let seller = escrow.map(|movement| movement.from);
         Some(Listing {
             seller: if is_lazy { Address::ZERO } else { seller? },
-            kind: uint(kind),
-            available: uint(available),
-            per_sale: uint(per_sale),
-            currency: log_reader::address(currency),
+            kind: uint(created.listing_type),
+            available: uint(created.total_available),
+            per_sale: uint(created.total_per_sale),
+            currency: log_reader::address(created.erc20),
             token,
             contract,
             is_1155: uint(standard) == U256::from(ERC1155),
@@ -298,24 +318,22 @@ impl Listing {
         })
     }
 
-    fn read(words: &[Word; LISTING_WORDS]) -> Self {
-        // The first word is the offset of the rest.
-        let word = |index: usize| &words[index + 1];
+    fn read(answer: GetListing<'_>) -> Self {
         Listing {
-            seller: log_reader::address(word(1)),
-            kind: uint(word(7)),
-            available: uint(word(8)),
-            per_sale: uint(word(9)),
-            currency: log_reader::address(word(12)),
-            token: uint(word(16)),
-            contract: log_reader::address(word(17)),
-            is_1155: uint(word(18)) == U256::from(ERC1155),
-            is_lazy: !uint(word(19)).is_zero(),
-            has_delivery_fee: !uint(word(21)).is_zero() || !uint(word(22)).is_zero(),
-            rates: [word(4), word(5)].map(uint),
-            bid: uint(word(23)),
-            bidder: log_reader::address(word(24)),
-            referrer: log_reader::address(word(29)),
+            seller: log_reader::address(answer.seller),
+            kind: uint(answer.listing_type),
+            available: uint(answer.total_available),
+            per_sale: uint(answer.total_per_sale),
+            currency: log_reader::address(answer.erc20),
+            token: uint(answer.token_id),
+            contract: log_reader::address(answer.token_address),
+            is_1155: uint(answer.token_spec) == U256::from(ERC1155),
+            is_lazy: !uint(answer.token_lazy).is_zero(),
+            has_delivery_fee: !uint(answer.deliver_bps).is_zero() || !uint(answer.deliver_fixed).is_zero(),
+            rates: [answer.marketplace_bps, answer.referrer_bps].map(uint),
+            bid: uint(answer.bid_amount),
+            bidder: log_reader::address(answer.bidder),
+            referrer: log_reader::address(answer.bid_referrer),
             is_seen: false,
         }
     }

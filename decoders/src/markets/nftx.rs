@@ -13,7 +13,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag, reason};
-use crate::log_reader::{self, DecodeError, Reader, Word, sum, uint};
+use crate::log_reader::{self, DecodeError, Reader, Word, sum, uint, words};
 use crate::trade::transfer_index::{Payment, TransferIndex};
 use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
@@ -54,6 +54,11 @@ const V2_SELL: B256 = b256!("1cdb5ee3c47e1a706ac452b89698e5e3f2ff4f835ca72dde893
 const V3_BUY: B256 = b256!("a518bec233b2dd0e6a19c984880453c9f7b4fe3a1c4bc34b1cc7787b8c20ca7e");
 /// v3 `Sell(uint256,uint256,address,uint256,uint256)` of the zap.
 const V3_SELL: B256 = b256!("c706440ccd390e6026d6dea5168f7f722c16651f088fae07e3b439569b3bec7e");
+
+words! {
+    /// What [`V3_SELL`] states.
+    struct Sell { count, eth_received, to, net_royalty_amount, weth_fees }
+}
 
 /// `vaultId()`: the vault's number at its factory.
 const VAULT_ID: [u8; 4] = hex!("33194c0a");
@@ -343,11 +348,11 @@ impl Exchange<'_, '_> {
                 U256::from(reader.array(tokens)?.len())
             }
             Some(&V3_SELL) => {
-                let [named, received, _to, royalty, fee] = reader.head()?;
-                (price.royalty, price.vault_fee) = (uint(royalty), uint(fee));
-                price.amount = sum(uint(received), sum(price.royalty, price.vault_fee)?)?;
+                let sell = Sell::of(reader.head()?);
+                (price.royalty, price.vault_fee) = (uint(sell.net_royalty_amount), uint(sell.weth_fees));
+                price.amount = sum(uint(sell.eth_received), sum(price.royalty, price.vault_fee)?)?;
                 price.flag = None;
-                uint(named)
+                uint(sell.count)
             }
             _ => {
                 let [named, amount, _to] = reader.head()?;

@@ -10,6 +10,7 @@
 
 use std::mem;
 use std::ops::Range;
+use std::slice;
 
 use alloy_primitives::{Address, B256, U256, address, b256};
 use rustc_hash::FxHashMap;
@@ -20,7 +21,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, ClosingReason, FeeKind, Nonces, Reach, Side, Standard, flag, reason};
-use crate::log_reader::{self, DecodeError, Reader, Tuple, Word, share, uint};
+use crate::log_reader::{self, DecodeError, Reader, Tuple, Word, share, uint, words};
 use crate::trade::orders::{Key, canceled, closing, filled, revoked};
 use crate::trade::transfer_index::{Payment, TransferIndex};
 use crate::trade::{LineItem, Market, Trade};
@@ -67,6 +68,29 @@ const MASTER_NONCE: B256 = b256!("9614574d6542397172c19ba2bf4588434feeb977576e92
 const NONCE: B256 = b256!("f3003920635c7d35c4f314eaeeed4b4c653ccb36608a86d57df761d460eab09d");
 /// v2 `OrderDigestInvalidated(bytes32,address,bool)`.
 const DIGEST: B256 = b256!("c63c82396a1b7865295ff481988a98493c2c3cc29066c229b8001c6f5dd647a9");
+
+words! {
+    /// What [`BUY_SINGLE`] states.
+    struct BuySingle { buyer, seller, token_id, amount, sale_price }
+
+    /// What [`BUNDLE_721`] states.
+    struct Bundle721 { buyer, seller, unsuccessful_fills_at, token_ids_at, sale_prices_at }
+
+    /// What [`BUNDLE_1155`] states.
+    struct Bundle1155 { buyer, seller, unsuccessful_fills_at, token_ids_at, amounts_at, sale_prices_at }
+
+    /// What [`SWEEP_721`] states.
+    struct Sweep721 { buyer, unsuccessful_fills_at, sellers_at, token_ids_at, sale_prices_at }
+
+    /// What [`SWEEP_1155`] states.
+    struct Sweep1155 { buyer, unsuccessful_fills_at, sellers_at, token_ids_at, amounts_at, sale_prices_at }
+
+    /// The words of an `Order` of limitbreakinc/payment-processor-v2 from its marketplace on.
+    struct SignedOrder {
+        marketplace, fallback_royalty_recipient, payment_method, token_address, token_id, amount, item_price, nonce,
+        expiration, marketplace_fee_numerator, max_royalty_fee_numerator,
+    }
+}
 
 /// Both versions.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -161,17 +185,18 @@ fn ended(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError> {
 
 fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<Trades, DecodeError> {
     let mut reader = Reader::new(log);
-    let [buyer, seller, token, quantity, price] = reader.head()?;
-    let (buyer, seller) = (reader.address(buyer), reader.address(seller));
+    let sold = BuySingle::of(reader.head()?);
+    let (buyer, seller) = (reader.address(sold.buyer), reader.address(sold.seller));
     let side = if transaction.sender() == Some(seller) {
         Side::Offer
     } else {
         Side::Listing
     };
-    let line = LineItem::of(reader.topic_address(2), uint(token), uint(quantity)).between(seller, buyer);
+    let (contract, token) = (reader.topic_address(2), uint(sold.token_id));
+    let line = LineItem::of(contract, token, uint(sold.amount)).between(seller, buyer);
     let mut trade = Trade {
         currency: reader.topic_address(3),
-        ..Trade::of(market("v1"), side, line, uint(price))
+        ..Trade::of(market("v1"), side, line, uint(sold.sale_price))
     };
     if transaction.envelope.is_none() {
         trade.flags.push(flag::NO_ENVELOPE);
@@ -187,39 +212,95 @@ fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<Tr
     Ok((vec![trade], reader.warning()))
 }
 
+/// What bundles and sweeps state; fields that end in `_at` are the offsets of arrays.
+struct Several<'a> {
+    buyer: &'a Word,
+    sellers: Sellers<'a>,
+    failed_at: &'a Word,
+    tokens_at: &'a Word,
+    /// Absent for ERC-721.
+    amounts_at: Option<&'a Word>,
+    prices_at: &'a Word,
+}
+
+/// Who sells: one for all tokens of a bundle, one for each of a sweep.
+enum Sellers<'a> {
+    One(&'a Word),
+    EachAt(&'a Word),
+}
+
+impl<'a> Several<'a> {
+    fn read(log: &Log, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(match log.topic0() {
+            Some(&BUNDLE_721) => {
+                let bundle = Bundle721::of(reader.head()?);
+                Several {
+                    buyer: bundle.buyer,
+                    sellers: Sellers::One(bundle.seller),
+                    failed_at: bundle.unsuccessful_fills_at,
+                    tokens_at: bundle.token_ids_at,
+                    amounts_at: None,
+                    prices_at: bundle.sale_prices_at,
+                }
+            }
+            Some(&BUNDLE_1155) => {
+                let bundle = Bundle1155::of(reader.head()?);
+                Several {
+                    buyer: bundle.buyer,
+                    sellers: Sellers::One(bundle.seller),
+                    failed_at: bundle.unsuccessful_fills_at,
+                    tokens_at: bundle.token_ids_at,
+                    amounts_at: Some(bundle.amounts_at),
+                    prices_at: bundle.sale_prices_at,
+                }
+            }
+            Some(&SWEEP_721) => {
+                let sweep = Sweep721::of(reader.head()?);
+                Several {
+                    buyer: sweep.buyer,
+                    sellers: Sellers::EachAt(sweep.sellers_at),
+                    failed_at: sweep.unsuccessful_fills_at,
+                    tokens_at: sweep.token_ids_at,
+                    amounts_at: None,
+                    prices_at: sweep.sale_prices_at,
+                }
+            }
+            _ => {
+                let sweep = Sweep1155::of(reader.head()?);
+                Several {
+                    buyer: sweep.buyer,
+                    sellers: Sellers::EachAt(sweep.sellers_at),
+                    failed_at: sweep.unsuccessful_fills_at,
+                    tokens_at: sweep.token_ids_at,
+                    amounts_at: Some(sweep.amounts_at),
+                    prices_at: sweep.sale_prices_at,
+                }
+            }
+        })
+    }
+}
+
 /// Bundles and sweeps state the price of every token; positions that failed sold nothing.
 fn several(log: &Log) -> Result<Trades, DecodeError> {
     let mut reader = Reader::new(log);
-    let of_one_seller = matches!(log.topic0(), Some(&BUNDLE_721 | &BUNDLE_1155));
-    let with_amounts = matches!(log.topic0(), Some(&BUNDLE_1155 | &SWEEP_1155));
-    // Buyer, seller or none, then the arrays: failures, sellers or none, tokens, amounts or none, prices.
-    let [buyer, second, third, tokens_at, fourth] = reader.words(Tuple::ROOT)?;
-    let (failed_at, sellers_at) = if of_one_seller {
-        (third, None)
-    } else {
-        (second, Some(third))
+    let stated = Several::read(log, &mut reader)?;
+    let failed = reader.list(Tuple::ROOT, stated.failed_at)?;
+    let tokens = reader.list(Tuple::ROOT, stated.tokens_at)?;
+    let prices = reader.list(Tuple::ROOT, stated.prices_at)?;
+    let (sellers, of_one_seller) = match stated.sellers {
+        Sellers::One(seller) => (slice::from_ref(seller), true),
+        Sellers::EachAt(at) => (reader.list(Tuple::ROOT, at)?, false),
     };
-    let (amounts_at, prices_at) = if with_amounts {
-        let [.., prices_at] = reader.head::<6>()?;
-        (Some(fourth), prices_at)
-    } else {
-        reader.head::<5>()?;
-        (None, fourth)
-    };
-    let failed = reader.list(Tuple::ROOT, failed_at)?;
-    let tokens = reader.list(Tuple::ROOT, tokens_at)?;
-    let prices = reader.list(Tuple::ROOT, prices_at)?;
-    let sellers = sellers_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
-    let amounts = amounts_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
+    let amounts = stated.amounts_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
     let same = |list: &[Word]| list.len() == tokens.len();
-    if !(same(failed) && same(prices) && sellers.is_none_or(same) && amounts.is_none_or(same)) {
+    if !(same(failed) && same(prices) && (of_one_seller || same(sellers)) && amounts.is_none_or(same)) {
         return Err(DecodeError(reason::BATCH_LENGTH_MISMATCH));
     }
     let (contract, currency) = (reader.topic_address(2), reader.topic_address(3));
-    let buyer = reader.address(buyer);
+    let buyer = reader.address(stated.buyer);
     let mut trades = Vec::new();
     for index in (0..tokens.len()).filter(|index| uint(&failed[*index]).is_zero()) {
-        let seller = reader.address(sellers.map_or(second, |sellers| &sellers[index]));
+        let seller = reader.address(&sellers[if of_one_seller { 0 } else { index }]);
         let quantity = amounts.map_or(U256::ONE, |amounts| uint(&amounts[index]));
         let line = LineItem::of(contract, uint(&tokens[index]), quantity).between(seller, buyer);
         // One payment holds the shares of several tokens.
@@ -330,9 +411,7 @@ struct OrderTerms {
 }
 
 impl Terms {
-    /// Every order that the calldata may hold: `marketplace`, `fallbackRoyaltyRecipient`, `paymentMethod`, `tokenAddress`, `tokenId`,
-    /// `amount`, `itemPrice`, `nonce`, `expiration`, `marketplaceFeeNumerator`, `maxRoyaltyFeeNumerator` (`Order` in
-    /// limitbreakinc/payment-processor-v2). Calls within calls stand four bytes off the words around them.
+    /// Every order that the calldata may hold. Calls within calls stand four bytes off the words around them.
     fn all(transaction: &Transaction<'_>) -> Self {
         let mut terms = Terms {
             orders: FxHashMap::default(),
@@ -380,28 +459,28 @@ impl OrderTerms {
 
     /// The order whose marketplace stands at the start of `calldata`, if one may.
     fn read(calldata: &[u8]) -> Option<((Address, Address, U256), Self)> {
-        let words: &[Word; 11] = calldata.as_chunks().0.first_chunk()?;
+        let signed = SignedOrder::of(calldata.as_chunks().0.first_chunk()?);
         let is_address = |word: &Word| word[..12].iter().all(|byte| *byte == 0);
-        let (rate, most_royalties) = (uint(&words[9]), uint(&words[10]));
         let is_rate = |rate: U256| rate <= U256::from(WHOLE);
-        let is_order = words[..4].iter().all(is_address) && is_rate(rate) && is_rate(most_royalties);
         let order = OrderTerms {
-            marketplace: log_reader::address(&words[0]),
-            rate,
-            most_royalties,
-            quantity: uint(&words[5]),
-            price: uint(&words[6]),
+            marketplace: log_reader::address(signed.marketplace),
+            rate: uint(signed.marketplace_fee_numerator),
+            most_royalties: uint(signed.max_royalty_fee_numerator),
+            quantity: uint(signed.amount),
+            price: uint(signed.item_price),
         };
-        let is_meant = is_order && !order.price.is_zero() && !order.quantity.is_zero() && words[3] != [0; 32];
+        let is_order = is_address(signed.marketplace)
+            && is_address(signed.fallback_royalty_recipient)
+            && is_address(signed.payment_method)
+            && is_address(signed.token_address)
+            && is_rate(order.rate)
+            && is_rate(order.most_royalties);
+        let is_meant =
+            is_order && !order.price.is_zero() && !order.quantity.is_zero() && *signed.token_address != [0; 32];
         is_meant.then(|| {
-            (
-                (
-                    log_reader::address(&words[2]),
-                    log_reader::address(&words[3]),
-                    uint(&words[4]),
-                ),
-                order,
-            )
+            let currency = log_reader::address(signed.payment_method);
+            let contract = log_reader::address(signed.token_address);
+            ((currency, contract, uint(signed.token_id)), order)
         })
     }
 }

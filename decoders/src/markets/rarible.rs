@@ -12,7 +12,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, OrderKind, PriceAllocation, Side, Standard, flag, reason};
-use crate::log_reader::{self, DecodeError, Reader, Tuple, Word, uint};
+use crate::log_reader::{self, DecodeError, Reader, Tuple, Word, uint, words};
 use crate::trade::orders::{Key, LogOutcome, canceled, filled_by, part};
 use crate::trade::transfer_index::TransferIndex;
 use crate::trade::{LineItem, Market, Trade, sum_of};
@@ -42,6 +42,23 @@ const CANCEL: B256 = b256!("e8d9861dbc9c663ed3accd261bbe2fe01e0d3d9e5f51fa38523b
 
 /// `Transfer(((bytes4,bytes),uint256),address,address,bytes4,bytes4)`, one per leg, before the match.
 const LEG: B256 = b256!("cae9d16f553e92058883de29cb3135dbc0c1e31fd7eace79fef1d80577fe482e");
+
+words! {
+    /// What [`BUY`] states.
+    struct Buy { sell_value, owner, buy_token, buy_token_id, buy_value, buyer, amount, salt }
+
+    /// What [`MATCH_WITH_ASSETS`] states.
+    struct MatchWithAssets {
+        left_hash, right_hash, left_maker, right_maker, new_left_fill, new_right_fill, left_asset_at, right_asset_at,
+    }
+
+    /// What [`LEG`] states.
+    struct Transfer { asset_at, from, to, transfer_direction, transfer_type }
+
+    /// What a direct purchase or a direct acceptance of a bid starts with in calldata. An order of a match starts with its maker too.
+    struct DirectOrder { maker, nft_amount, nft_asset_class, nft_data_at, payment_amount, payment_token }
+}
+
 const ROYALTY: [u8; 4] = [0xb3, 0xc5, 0xc6, 0x97];
 const PAYOUT: [u8; 4] = [0xa1, 0x0b, 0xb5, 0xb2];
 
@@ -161,20 +178,25 @@ struct Leg {
 impl Leg {
     fn read(log: &Log) -> Result<(Option<Self>, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
-        let [asset_at, _from, to, _direction, purpose] = reader.head()?;
-        let asset = reader.tuple(Tuple::ROOT, asset_at)?;
+        let transfer = Transfer::of(reader.head()?);
+        let asset = reader.tuple(Tuple::ROOT, transfer.asset_at)?;
         let [kind_at, amount] = reader.words(asset)?;
         let leg = match Asset::read(&mut reader, asset, kind_at)? {
             Asset::Money(currency) => Some(Leg {
                 currency,
                 amount: uint(amount),
-                to: reader.address(to),
-                purpose: [purpose[0], purpose[1], purpose[2], purpose[3]],
+                to: reader.address(transfer.to),
+                purpose: purpose_of(transfer.transfer_type),
             }),
             Asset::Token(..) => None,
         };
         Ok((leg, reader.warning()))
     }
+}
+
+/// What a leg is for: the first four bytes of `word`.
+fn purpose_of(word: &Word) -> [u8; 4] {
+    [word[0], word[1], word[2], word[3]]
 }
 
 /// Records the parts of the price by the legs of the match, where there are any.
@@ -222,24 +244,15 @@ fn market(version: &'static str) -> Market {
 
 fn first_version(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [
-        sell_value,
-        owner,
-        buy_contract,
-        buy_token,
-        buy_value,
-        buyer,
-        amount,
-        salt,
-    ] = reader.head()?;
+    let buy = Buy::of(reader.head()?);
     let (sell_contract, sell_token) = (reader.topic_address(1), reader.topic_uint(2));
-    let (buy_contract, buy_token) = (reader.address(buy_contract), uint(buy_token));
-    let (owner, taker, amount) = (reader.address(owner), reader.address(buyer), uint(amount));
-    let in_return = uint(buy_value).checked_mul(amount);
-    let in_return = in_return.and_then(|product| product.checked_div(uint(sell_value)));
+    let (buy_contract, buy_token) = (reader.address(buy.buy_token), uint(buy.buy_token_id));
+    let (owner, taker, amount) = (reader.address(buy.owner), reader.address(buy.buyer), uint(buy.amount));
+    let in_return = uint(buy.buy_value).checked_mul(amount);
+    let in_return = in_return.and_then(|product| product.checked_div(uint(buy.sell_value)));
     let in_return = in_return.ok_or(DecodeError(reason::AMOUNT_OVERFLOW))?;
     let assets = [(sell_contract, sell_token), (buy_contract, buy_token)];
-    let key = first_key(log, owner, assets, salt);
+    let key = first_key(log, owner, assets, buy.salt);
     let [sold, bought] = assets.map(|(contract, token)| transfers.transfers_of(contract, token).next().is_some());
     if sold && bought {
         // Tokens for tokens.
@@ -310,22 +323,14 @@ fn lazy(data: &mut Reader<'_>, standard: Standard) -> Result<Asset, DecodeError>
 
 fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [
-        left_hash,
-        right_hash,
-        left,
-        right,
-        left_fill,
-        right_fill,
-        left_at,
-        right_at,
-    ] = reader.head()?;
-    let (left, right) = (reader.address(left), reader.address(right));
+    let stated = MatchWithAssets::of(reader.head()?);
+    let (left_hash, right_hash) = (stated.left_hash, stated.right_hash);
+    let (left, right) = (reader.address(stated.left_maker), reader.address(stated.right_maker));
     // Each fill is what that maker received.
-    let (left_fill, right_fill) = (uint(left_fill), uint(right_fill));
+    let (left_fill, right_fill) = (uint(stated.new_left_fill), uint(stated.new_right_fill));
     let assets = (
-        Asset::read(&mut reader, Tuple::ROOT, left_at)?,
-        Asset::read(&mut reader, Tuple::ROOT, right_at)?,
+        Asset::read(&mut reader, Tuple::ROOT, stated.left_asset_at)?,
+        Asset::read(&mut reader, Tuple::ROOT, stated.right_asset_at)?,
     );
     let (line, currency, price, left_sells) = match assets {
         (Asset::Token(contract, token, standard), Asset::Money(currency)) => {
@@ -362,8 +367,8 @@ fn with_assets(transaction: &Transaction<'_>, log: &Log) -> Result<(LogOutcome, 
 #[derive(Default)]
 struct Asked<'a> {
     selector: [u8; 4],
-    /// The first words of the order in the first place: its maker, and what a direct call is paid in, the sixth.
-    order: Option<&'a [Word; 6]>,
+    /// The order in the first place.
+    order: Option<DirectOrder<'a>>,
 }
 
 impl<'a> Asked<'a> {
@@ -388,15 +393,15 @@ impl<'a> Asked<'a> {
     /// The maker of the left order, if two orders are matched.
     fn left_maker(&self) -> Option<Address> {
         let order = self.order.filter(|_| self.selector == MATCH_ORDERS);
-        order.map(|[maker, ..]| log_reader::address(maker))
+        order.map(|order| log_reader::address(order.maker))
     }
 }
 
-fn first_order(arguments: &[u8]) -> Option<&[Word; 6]> {
+fn first_order(arguments: &[u8]) -> Option<DirectOrder<'_>> {
     let mut reader = Reader::over(arguments);
     let [at] = reader.words(Tuple::ROOT).ok()?;
     let order = reader.tuple(Tuple::ROOT, at).ok()?;
-    reader.words(order).ok()
+    reader.words(order).ok().map(DirectOrder::of)
 }
 
 /// A match that names nothing but amounts: its token is the one that moved since the match before.
@@ -437,7 +442,7 @@ fn without_assets(
     let paid_in = asked.order.filter(|_| direct.is_some());
     let mut payments = transfers.payments(window).iter();
     let currency = match paid_in {
-        Some([.., currency]) => log_reader::address(currency),
+        Some(order) => log_reader::address(order.payment_token),
         None => payments
             .find(|payment| payment.from == moved.to)
             .map_or(Address::ZERO, |payment| payment.currency),

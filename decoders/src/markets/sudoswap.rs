@@ -18,7 +18,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, PriceAllocation, Side, Standard, flag};
-use crate::log_reader::{self, DecodeError, Reader, Word, sum, uint};
+use crate::log_reader::{self, DecodeError, Reader, Word, sum, uint, words};
 use crate::trade::transfer_index::{Movement, Payment, TransferIndex};
 use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
@@ -73,10 +73,18 @@ const NFT_ID: [u8; 4] = hex!("c6bc5182");
 const ASSET_RECIPIENT: [u8; 4] = hex!("79eac6c2");
 /// `spotPrice()`.
 const SPOT_PRICE: [u8; 4] = hex!("398482d8");
-/// v1 `getBuyNFTQuote(uint256)` and `getSellNFTQuote(uint256)`: error, new spot price, new delta, amount, protocol fee.
+/// v1 `getBuyNFTQuote(uint256)` and `getSellNFTQuote(uint256)`.
 const V1_QUOTES: [[u8; 4]; 2] = [hex!("a5cb2b91"), hex!("0c295e56")];
-/// v2 `getBuyNFTQuote(uint256,uint256)` and `getSellNFTQuote(uint256,uint256)`: as in v1, and royalties.
+/// v2 `getBuyNFTQuote(uint256,uint256)` and `getSellNFTQuote(uint256,uint256)`.
 const V2_QUOTES: [[u8; 4]; 2] = [hex!("1afd78c5"), hex!("33b24a3a")];
+
+words! {
+    /// What a pair answers to [`V1_QUOTES`].
+    struct FirstQuote { error, new_spot_price, new_delta, amount, protocol_fee }
+
+    /// What a pair answers to [`V2_QUOTES`].
+    struct SecondQuote { error, new_spot_price, new_delta, amount, protocol_fee, royalty_amount }
+}
 
 /// Both versions. A pair's updates are claimed because they show how far a quote can be trusted.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -470,7 +478,7 @@ impl Swap<'_, '_> {
         let address = self.log.address;
         let selector = V1_QUOTES[usize::from(!self.is_out())];
         let quote = Call::of(address, selector, &[count.into()]).before_block(self.log.block_number);
-        let quote = events.ask::<5>(self.transaction, quote);
+        let quote = events.ask(self.transaction, quote);
         let led_to = match self.updates.iter().find(|log| log.topic0() == Some(&SPOT_PRICE_UPDATE)) {
             Some(log) => Reader::new(log).head::<1>().ok(),
             None => {
@@ -478,11 +486,12 @@ impl Swap<'_, '_> {
                 events.ask::<1>(self.transaction, spot).ok().flatten()
             }
         };
-        let (Ok(Some([error, new_spot, _, amount, fee])), Some([spot])) = (quote, led_to) else {
+        let (Ok(Some(quote)), Some([spot])) = (quote, led_to) else {
             return Ok(());
         };
-        if uint(error).is_zero() && new_spot == spot {
-            let (amount, fee) = (uint(amount), uint(fee));
+        let quote = FirstQuote::of(quote);
+        if uint(quote.error).is_zero() && quote.new_spot_price == spot {
+            let (amount, fee) = (uint(quote.amount), uint(quote.protocol_fee));
             trade.price = Some(if self.is_out() { amount } else { sum(amount, fee)? });
             trade.fee(pair.factory, fee, FeeKind::Marketplace);
         }
@@ -568,9 +577,11 @@ impl Swap<'_, '_> {
         let selector = V2_QUOTES[usize::from(!self.is_out())];
         let quote = Call::of(self.log.address, selector, &[token.into(), count.into()]);
         let quote = quote.before_block(self.log.block_number);
-        match pair.is_proven.then(|| events.ask::<6>(self.transaction, quote)) {
-            Some(Ok(Some([error, _, _, quoted, fee, royalty]))) if uint(error).is_zero() && uint(quoted) == amount => {
-                let (fee, royalty) = (uint(fee), uint(royalty));
+        let quote = pair.is_proven.then(|| events.ask(self.transaction, quote));
+        let quote = quote.and_then(|answer| answer.ok().flatten()).map(SecondQuote::of);
+        match quote.filter(|quote| uint(quote.error).is_zero() && uint(quote.amount) == amount) {
+            Some(quote) => {
+                let (fee, royalty) = (uint(quote.protocol_fee), uint(quote.royalty_amount));
                 if !self.is_out() {
                     trade.price = Some(sum(amount, sum(fee, royalty)?)?);
                     trade.allocation = PriceAllocation::Inferred;
@@ -578,7 +589,7 @@ impl Swap<'_, '_> {
                 trade.fee(pair.factory, fee, FeeKind::Marketplace);
                 trade.fee(Address::ZERO, royalty, FeeKind::Royalty);
             }
-            _ => {
+            None => {
                 trade.fee(Address::ZERO, royalty, FeeKind::Royalty);
                 if self.is_out() {
                     trade.flags.push(flag::FEES_UNKNOWN);

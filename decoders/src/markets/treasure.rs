@@ -14,7 +14,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, Standard, flag, reason};
-use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint, words};
 use crate::trade::orders::{Key, LogOutcome, canceled, filled_by, order, part, until};
 use crate::trade::transfer_index::TransferIndex;
 use crate::trade::{LineItem, Market, Trade};
@@ -47,6 +47,17 @@ const TOKEN_BID_CANCELLED: B256 = b256!("c98088fb062dda614ae7304b89526258370705c
 const COLLECTION_BID: B256 = b256!("9f6945ee84d160722b736d12d84f9f3349075d2c78064575b40620be21bf6eef");
 /// `CollectionBidCancelled(address,address)`.
 const COLLECTION_BID_CANCELLED: B256 = b256!("f5913151c29e184e3a477be2274f0b06b63cd67c1ab11e1cc103d25701cfbdf2");
+
+words! {
+    /// What [`ITEM_SOLD`] states; [`BID_ACCEPTED`] states one word more, `bid_type`, and calls its buyer `bidder`.
+    struct Sold { seller, buyer, nft_address, token_id, quantity, price_per_item, payment_token }
+
+    /// What [`ITEM_LISTED`] and [`ITEM_UPDATED`] state of a `seller`, and [`TOKEN_BID`] of a `bidder`.
+    struct Opened { maker, nft_address, token_id, quantity, price_per_item, expiration_time, payment_token }
+
+    /// What [`COLLECTION_BID`] states.
+    struct CollectionBid { bidder, nft_address, quantity, price_per_item, expiration_time, payment_token }
+}
 
 /// The marketplace on both chains.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -99,9 +110,10 @@ fn sale(
     window: Range<u32>,
 ) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [seller, buyer, contract, token, quantity, price, currency] = reader.words(Tuple::ROOT)?;
-    let (seller, buyer) = (reader.address(seller), reader.address(buyer));
-    let (contract, token, quantity_sold) = (reader.address(contract), uint(token), uint(quantity));
+    let sold = Sold::of(reader.words(Tuple::ROOT)?);
+    let (seller, buyer) = (reader.address(sold.seller), reader.address(sold.buyer));
+    let (contract, token) = (reader.address(sold.nft_address), uint(sold.token_id));
+    let quantity = uint(sold.quantity);
     let (side, filled) = if log.topic0() == Some(&BID_ACCEPTED) {
         let [.., kind] = reader.head::<8>()?;
         let transfers_of = match u8::try_from(uint(kind)) {
@@ -117,34 +129,35 @@ fn sale(
             key(log, OrderKind::Listing, seller, contract, Some(token)),
         )
     };
-    let line = LineItem::of(contract, token, quantity_sold).between(seller, buyer);
+    let line = LineItem::of(contract, token, quantity).between(seller, buyer);
     let mut trade = Trade {
-        currency: reader.address(currency),
-        ..Trade::of(MARKET, side, line, total(price, quantity)?)
+        currency: reader.address(sold.payment_token),
+        ..Trade::of(MARKET, side, line, total(sold.price_per_item, sold.quantity)?)
     };
     trade.flags.push(flag::UNCONFIRMED);
     let kinds = [FeeKind::Marketplace, FeeKind::Royalty];
     trade.fees_of_payments(transfers, window, |place, _| kinds[place.min(1)]);
-    let outcome = LogOutcome::from(trade).and(filled_by(MARKET, log, filled, quantity_sold));
+    let outcome = LogOutcome::from(trade).and(filled_by(MARKET, log, filled, quantity));
     Ok((outcome, reader.warning()))
 }
 
 /// A listing, or a bid on one token.
 fn opened(log: &Log) -> Result<(Order, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [maker, contract, token, quantity, price, end, currency] = reader.head()?;
+    let stated = Opened::of(reader.head()?);
     let kind = if log.topic0() == Some(&TOKEN_BID) {
         OrderKind::Offer
     } else {
         OrderKind::Listing
     };
-    let (maker, contract, token) = (reader.address(maker), reader.address(contract), uint(token));
-    let line = LineItem::of(contract, token, uint(quantity));
+    let (maker, contract) = (reader.address(stated.maker), reader.address(stated.nft_address));
+    let token = uint(stated.token_id);
+    let line = LineItem::of(contract, token, uint(stated.quantity));
     let key = key(log, kind, maker, contract, Some(token));
     let opened = Order {
-        currency: reader.address(currency),
-        price: Some(total(price, quantity)?),
-        expires_at: until(uint(end)),
+        currency: reader.address(stated.payment_token),
+        price: Some(total(stated.price_per_item, stated.quantity)?),
+        expires_at: until(uint(stated.expiration_time)),
         ..order(MARKET, log, kind, key, maker, line)
     };
     Ok((opened, reader.warning()))
@@ -152,18 +165,18 @@ fn opened(log: &Log) -> Result<(Order, Option<&'static str>), DecodeError> {
 
 fn collection_bid(log: &Log) -> Result<(Order, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [maker, contract, quantity, price, end, currency] = reader.head()?;
-    let (maker, contract) = (reader.address(maker), reader.address(contract));
+    let bid = CollectionBid::of(reader.head()?);
+    let (maker, contract) = (reader.address(bid.bidder), reader.address(bid.nft_address));
     let line = LineItem {
         token: None,
         standard: Standard::Erc721,
-        ..LineItem::of(contract, U256::ZERO, uint(quantity))
+        ..LineItem::of(contract, U256::ZERO, uint(bid.quantity))
     };
     let key = key(log, OrderKind::Offer, maker, contract, None);
     let offer = Order {
-        currency: reader.address(currency),
-        price: Some(total(price, quantity)?),
-        expires_at: until(uint(end)),
+        currency: reader.address(bid.payment_token),
+        price: Some(total(bid.price_per_item, bid.quantity)?),
+        expires_at: until(uint(bid.expiration_time)),
         ..order(MARKET, log, OrderKind::Offer, key, maker, line)
     };
     Ok((offer, reader.warning()))

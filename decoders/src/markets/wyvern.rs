@@ -13,7 +13,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Nonces, Side, flag};
-use crate::log_reader::{DecodeError, Reader, Tuple, share, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, share, uint, words};
 use crate::roster::InnerCall;
 use crate::trade::orders::{Key, LogOutcome, canceled, revoked};
 use crate::trade::transfer_index::{Movement, Payment, TransferIndex};
@@ -34,8 +34,19 @@ const NONCE_INCREMENTED: B256 = b256!("a82a649bbd060c9099cd7b7326e2b0dc9e9af0836
 
 /// `atomicMatch_(address[14],uint256[18],...)`.
 const ATOMIC_MATCH: [u8; 4] = [0xab, 0x83, 0x4b, 0xab];
-/// Where the sell order's target stands among the arguments: after the buy order's seven addresses and four of its own.
-const SELL_TARGET: usize = 11;
+
+words! {
+    /// The two orders that an [`ATOMIC_MATCH`] starts with: `addrs`, then `uints`.
+    struct MatchedOrders {
+        buy_exchange, buy_maker, buy_taker, buy_fee_recipient, buy_target, buy_static_target, buy_payment_token,
+        sell_exchange, sell_maker, sell_taker, sell_fee_recipient, sell_target, sell_static_target, sell_payment_token,
+        buy_maker_relayer_fee, buy_taker_relayer_fee, buy_maker_protocol_fee, buy_taker_protocol_fee, buy_base_price,
+        buy_extra, buy_listing_time, buy_expiration_time, buy_salt,
+        sell_maker_relayer_fee, sell_taker_relayer_fee, sell_maker_protocol_fee, sell_taker_protocol_fee, sell_base_price,
+        sell_extra, sell_listing_time, sell_expiration_time, sell_salt,
+    }
+}
+
 const WHOLE: u64 = 10_000;
 
 /// Both versions. Fees of sales in native currency stand in the calldata only.
@@ -237,11 +248,14 @@ fn native_fees(trade: &mut Trade, context: &Context<'_>, seller: Address) -> Res
 fn inner_call(envelope: &Envelope) -> Option<InnerCall> {
     let arguments = match_arguments(envelope)?;
     let mut reader = Reader::over(arguments);
-    // Fourteen addresses, eighteen numbers, eight options; then the calldata of both orders, and their patterns.
+    // The orders and eight options; then the calldata of both orders, and their patterns.
     let words = reader.words::<44>(Tuple::ROOT).ok()?;
-    let target = reader.address(&words[SELL_TARGET]);
-    let [buy, sell, _, pattern] = [40, 41, 42, 43].map(|at| reader.bytes(Tuple::ROOT, &words[at]).ok());
-    let (buy, sell, pattern) = (buy?, sell?, pattern?);
+    let [.., calldata_buy_at, calldata_sell_at, _pattern_buy_at, pattern_sell_at] = words;
+    let orders = MatchedOrders::of(reader.words(Tuple::ROOT).ok()?);
+    let target = reader.address(orders.sell_target);
+    let buy = reader.bytes(Tuple::ROOT, calldata_buy_at).ok()?;
+    let sell = reader.bytes(Tuple::ROOT, calldata_sell_at).ok()?;
+    let pattern = reader.bytes(Tuple::ROOT, pattern_sell_at).ok()?;
     let mask = |at: usize| pattern.get(at).copied().unwrap_or_default();
     let filled = sell.iter().enumerate().map(|(at, byte)| {
         let other = buy.get(at).copied().unwrap_or_default();
@@ -272,13 +286,12 @@ impl SellTerms {
     /// The terms, if the transaction calls the exchange itself and the sell order is the one that names a fee recipient.
     fn read(envelope: &Envelope) -> Option<Self> {
         let mut reader = Reader::over(match_arguments(envelope)?);
-        // Fourteen addresses, then eighteen numbers: nine of the buy order, nine of the sell order.
-        let words = reader.words::<32>(Tuple::ROOT).ok()?;
+        let orders = MatchedOrders::of(reader.words(Tuple::ROOT).ok()?);
         let terms = SellTerms {
-            maker: reader.address(&words[8]),
-            fee_recipient: reader.address(&words[10]),
-            maker_fee: uint(&words[14 + 9]),
-            taker_fee: uint(&words[14 + 10]),
+            maker: reader.address(orders.sell_maker),
+            fee_recipient: reader.address(orders.sell_fee_recipient),
+            maker_fee: uint(orders.sell_maker_relayer_fee),
+            taker_fee: uint(orders.sell_taker_relayer_fee),
         };
         (!terms.fee_recipient.is_zero()).then_some(terms)
     }

@@ -11,7 +11,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Side, flag, reason};
-use crate::log_reader::{DecodeError, Reader, Tuple, share, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, share, uint, words};
 use crate::trade::orders::{Key, LogOutcome, canceled, filled};
 use crate::trade::transfer_index::TransferIndex;
 use crate::trade::{LineItem, Market, Trade};
@@ -28,6 +28,19 @@ const MARKET: Market = Market {
 const EV_INVENTORY: B256 = b256!("3cbb63f144840e5b1b0a38a7c19211d2e89de4d7c5faf8b2d3c1776c302d1d33");
 /// `EvCancel(bytes32)`.
 const EV_CANCEL: B256 = b256!("5b0b06d07e20243724d90e17a20034972f339eb28bd1c9437a71999bd15a1e7a");
+
+words! {
+    /// What [`EV_INVENTORY`] states.
+    struct Inventory {
+        maker, taker, order_salt, settle_salt, intent, delegate_type, deadline, currency, data_mask_at, item_at, detail_at,
+    }
+
+    /// `detail`: what was asked of the contract, a `SettleDetail`.
+    struct Detail {
+        op, order_idx, item_idx, price, item_hash, execution_delegate, data_replacement_at, bid_incentive_pct,
+        auc_min_increment_pct, auc_inc_duration_secs, fees_at,
+    }
+}
 
 const COMPLETE_SELL_OFFER: U256 = U256::from_limbs([1, 0, 0, 0]);
 const COMPLETE_BUY_OFFER: U256 = U256::from_limbs([2, 0, 0, 0]);
@@ -62,33 +75,22 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
 
 fn inventory(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [
-        maker,
-        taker,
-        _,
-        _,
-        _,
-        delegate,
-        _,
-        currency,
-        mask_at,
-        item_at,
-        detail_at,
-    ] = reader.head::<11>()?;
-    let (maker, taker) = (reader.address(maker), reader.address(taker));
-    let item = reader.tuple(Tuple::ROOT, item_at)?;
+    let inventory = Inventory::of(reader.head()?);
+    let (maker, taker) = (reader.address(inventory.maker), reader.address(inventory.taker));
+    let item = reader.tuple(Tuple::ROOT, inventory.item_at)?;
     let [least, pairs_at] = reader.words(item)?;
     let pairs = reader.bytes(item, pairs_at)?;
-    let detail = reader.tuple(Tuple::ROOT, detail_at)?;
-    let [op, _, _, paid, _, _, replacement_at, _, _, _, fees_at] = reader.words(detail)?;
-    let mask = reader.bytes(Tuple::ROOT, mask_at)?;
-    let replacement = reader.bytes(detail, replacement_at)?;
-    let fees = reader.records::<2>(detail, fees_at)?;
+    let detail_at = reader.tuple(Tuple::ROOT, inventory.detail_at)?;
+    let detail = Detail::of(reader.words(detail_at)?);
+    let mask = reader.bytes(Tuple::ROOT, inventory.data_mask_at)?;
+    let replacement = reader.bytes(detail_at, detail.data_replacement_at)?;
+    let fees = reader.records::<2>(detail_at, detail.fees_at)?;
     // The contract takes what the detail states, and sees to it that this is no less than the item asks.
-    let (side, price) = match uint(op) {
-        COMPLETE_SELL_OFFER => (Side::Listing, uint(paid).max(uint(least))),
-        COMPLETE_BUY_OFFER => (Side::Offer, uint(paid).max(uint(least))),
-        COMPLETE_AUCTION => (Side::Auction, uint(paid)),
+    let (least, paid) = (uint(least), uint(detail.price));
+    let (side, price) = match uint(detail.op) {
+        COMPLETE_SELL_OFFER => (Side::Listing, paid.max(least)),
+        COMPLETE_BUY_OFFER => (Side::Offer, paid.max(least)),
+        COMPLETE_AUCTION => (Side::Auction, paid),
         // A cancellation has a log of its own besides.
         _ => return Ok((LogOutcome::default(), reader.warning())),
     };
@@ -97,7 +99,7 @@ fn inventory(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Option
     } else {
         (maker, taker)
     };
-    let has_amounts = uint(delegate) == U256::from(2);
+    let has_amounts = uint(inventory.delegate_type) == U256::from(2);
     let mut lines = lines(pairs, has_amounts)?;
     if !mask.is_empty() && !lines.iter().all(|line| moved(transfers, line).is_some()) {
         lines = self::lines(&replaced(pairs, mask, replacement), has_amounts)?;
@@ -112,7 +114,7 @@ fn inventory(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Option
     };
     let mut trade = Trade {
         order_hash: Some(B256::from(log.topics[1])),
-        currency: reader.address(currency),
+        currency: reader.address(inventory.currency),
         ..Trade::of(MARKET, side, *line, price)
     };
     for [rate, recipient] in fees {

@@ -11,7 +11,7 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, FeeKind, Order, OrderKind, Side, Standard, flag, reason};
-use crate::log_reader::{DecodeError, Reader, Tuple, sum, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, sum, uint, words};
 use crate::trade::orders::{Key, LogOutcome, canceled, filled_by, only, order, part, until};
 use crate::trade::{LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
@@ -40,6 +40,17 @@ const ERC1155_PRE_SIGNED: B256 = b256!("5e91ddfeb7bf2e12f7e8ab017d2b63a9217f004a
 pub(crate) const ERC721_CANCELLED: B256 = b256!("a015ad2dc32f266993958a0fd9884c746b971b254206f3478bc43e2f125c7b9e");
 /// `ERC1155OrderCancelled(address,uint256)`.
 pub(crate) const ERC1155_CANCELLED: B256 = b256!("4d5ea7da64f50a4a329921b8d2cab52dff4ebcc58b61d10ff839e28e91445684");
+
+words! {
+    /// What [`ERC721_ORDER_FILLED`] and [`ERC1155_ORDER_FILLED`] state first. `matcher` follows, in the latter behind
+    /// `erc1155_fill_amount`.
+    struct Filled { direction, maker, taker, nonce, erc20_token, erc20_amount, nft, nft_id }
+
+    /// What [`ERC721_PRE_SIGNED`] states; [`ERC1155_PRE_SIGNED`] states one word more, `erc1155_token_amount`.
+    struct PreSigned {
+        direction, maker, taker, expiry, nonce, erc20_token, erc20_amount, fees_at, nft, nft_id, nft_properties_at,
+    }
+}
 
 /// The exchange on every chain.
 pub(crate) const DECODER: Decoder = Decoder {
@@ -97,30 +108,31 @@ struct Fill {
 impl Fill {
     fn read(log: &Log) -> Result<(Self, Option<&'static str>), DecodeError> {
         let mut reader = Reader::new(log);
-        let [direction, maker, taker, nonce, paid_in, amount, contract, token, last] = reader.head()?;
+        let filled = Filled::of(reader.words(Tuple::ROOT)?);
         let (standard, quantity, matcher) = if log.topic0() == Some(&ERC1155_ORDER_FILLED) {
             let [.., quantity, matcher] = reader.head::<10>()?;
             (Standard::Erc1155, uint(quantity), matcher)
         } else {
-            (Standard::Erc721, U256::ONE, last)
+            let [.., matcher] = reader.head::<9>()?;
+            (Standard::Erc721, U256::ONE, matcher)
         };
-        let (maker, taker) = (reader.address(maker), reader.address(taker));
-        let (side, seller, buyer) = match kind(uint(direction))? {
+        let (maker, taker) = (reader.address(filled.maker), reader.address(filled.taker));
+        let (side, seller, buyer) = match kind(uint(filled.direction))? {
             OrderKind::Listing => (Side::Listing, maker, taker),
             OrderKind::Offer => (Side::Offer, taker, maker),
         };
         let line = LineItem {
             standard,
-            ..LineItem::of(reader.address(contract), uint(token), quantity).between(seller, buyer)
+            ..LineItem::of(reader.address(filled.nft), uint(filled.nft_id), quantity).between(seller, buyer)
         };
         let mut trade = Trade {
-            currency: currency(reader.address(paid_in)),
-            ..Trade::of(MARKET, side, line, uint(amount))
+            currency: currency(reader.address(filled.erc20_token)),
+            ..Trade::of(MARKET, side, line, uint(filled.erc20_amount))
         };
         trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
         let fill = Fill {
             trade,
-            nonce: uint(nonce),
+            nonce: uint(filled.nonce),
             matcher: reader.address(matcher),
         };
         Ok((fill, reader.warning()))
@@ -211,48 +223,36 @@ fn matched(sell: &Trade, buy: &Trade, matcher: Address) -> Trade {
 /// An order as its maker put it on the chain. Conditions in place of a token number stand for any token that meets them.
 fn pre_signed(log: &Log) -> Result<(Order, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [
-        direction,
-        maker,
-        taker,
-        end,
-        nonce,
-        paid_in,
-        amount,
-        fees_at,
-        contract,
-        token,
-        conditions_at,
-    ] = reader.head()?;
+    let signed = PreSigned::of(reader.head()?);
     let (standard, quantity) = if log.topic0() == Some(&ERC1155_PRE_SIGNED) {
         let [.., quantity] = reader.head::<12>()?;
         (Standard::Erc1155, uint(quantity))
     } else {
         (Standard::Erc721, U256::ONE)
     };
-    let mut price = uint(amount);
-    for fee in reader.tuples(Tuple::ROOT, fees_at)? {
+    let mut price = uint(signed.erc20_amount);
+    for fee in reader.tuples(Tuple::ROOT, signed.fees_at)? {
         let [_recipient, amount, data_at] = reader.words(fee)?;
         reader.bytes(fee, data_at)?;
         price = sum(price, uint(amount))?;
     }
-    let conditions = reader.tuples(Tuple::ROOT, conditions_at)?;
+    let conditions = reader.tuples(Tuple::ROOT, signed.nft_properties_at)?;
     for condition in &conditions {
         let [_validator, data_at] = reader.words(*condition)?;
         reader.bytes(*condition, data_at)?;
     }
-    let (kind, maker) = (kind(uint(direction))?, reader.address(maker));
+    let (kind, maker) = (kind(uint(signed.direction))?, reader.address(signed.maker));
+    let (token, nonce) = (uint(signed.nft_id), uint(signed.nonce));
     let line = LineItem {
-        token: conditions.is_empty().then(|| uint(token)),
+        token: conditions.is_empty().then_some(token),
         standard,
-        ..LineItem::of(reader.address(contract), uint(token), quantity)
+        ..LineItem::of(reader.address(signed.nft), token, quantity)
     };
-    let nonce = uint(nonce);
     let opened = Order {
-        currency: currency(reader.address(paid_in)),
+        currency: currency(reader.address(signed.erc20_token)),
         price: Some(price),
-        expires_at: until(uint(end)),
-        taker: only(reader.address(taker)),
+        expires_at: until(uint(signed.expiry)),
+        taker: only(reader.address(signed.taker)),
         nonce: Some(nonce),
         ..order(MARKET, log, kind, key(log, standard, maker, nonce), maker, line)
     };

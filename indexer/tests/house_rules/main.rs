@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod imports;
+mod positions;
 mod protocols;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 use crate::block::Log;
 use crate::chains;
 use crate::fact::{Closing, FeeKind, Fees, PriceAllocation, Side, Standard, flag, reason};
-use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, uint, words};
 use crate::trade::orders::{Key, filled, filled_by};
 use crate::trade::{Flags, LineItem, Market, Trade, sum_of};
 use crate::transaction::Transaction;
@@ -29,6 +29,12 @@ const OPENSEA: &[Address] = &[
     address!("5b3256965e7c3cf26e11fcaf296dfc8807c01073"),
 ];
 
+words! {
+    /// `SpentItem`. Every other kind of item starts like it: what `OrderParameters` hold with `identifier_or_criteria` and
+    /// `start_amount` in its last two places.
+    pub(crate) struct ItemWords { item_type, token, identifier, amount }
+}
+
 /// Something an order gives or asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
@@ -45,10 +51,10 @@ impl Item {
     pub(crate) fn read(
         transaction: &Transaction<'_>,
         reader: &mut Reader<'_>,
-        words: &[Word; 4],
+        words: ItemWords<'_>,
     ) -> Result<Self, DecodeError> {
-        let kind = u8::try_from(uint(&words[0])).ok().filter(|kind| *kind <= 5);
-        let contract = reader.address(&words[1]);
+        let kind = u8::try_from(uint(words.item_type)).ok().filter(|kind| *kind <= 5);
+        let contract = reader.address(words.token);
         Ok(Item {
             kind: kind.ok_or(DecodeError(reason::UNKNOWN_VARIANT))?,
             contract: if contract == ADAPTER && transaction.chain.0 == chains::ETHEREUM {
@@ -56,8 +62,8 @@ impl Item {
             } else {
                 contract
             },
-            token: uint(&words[2]),
-            amount: uint(&words[3]),
+            token: uint(words.identifier),
+            amount: uint(words.amount),
             recipient: Address::ZERO,
         })
     }
@@ -112,11 +118,11 @@ impl<'a> Order<'a> {
         let [hash, recipient, offer_at, consideration_at] = reader.head()?;
         let mut offer = Vec::new();
         for words in reader.records::<4>(Tuple::ROOT, offer_at)? {
-            offer.push(Item::read(transaction, &mut reader, words)?);
+            offer.push(Item::read(transaction, &mut reader, ItemWords::of(words))?);
         }
         let mut consideration = Vec::new();
         for [item @ .., recipient] in reader.records::<5>(Tuple::ROOT, consideration_at)? {
-            let item = Item::read(transaction, &mut reader, item)?;
+            let item = Item::read(transaction, &mut reader, ItemWords::of(item))?;
             let recipient = reader.address(recipient);
             consideration.push(Item { recipient, ..item });
         }

@@ -8,14 +8,22 @@ use alloy_primitives::{Address, B256, U256};
 use crate::block::{Envelope, Log};
 use crate::events::Events;
 use crate::fact::{Order, OrderKind};
-use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint};
-use crate::markets::seaport::fulfillment::{Item, market};
+use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint, words};
+use crate::markets::seaport::fulfillment::{Item, ItemWords, market};
 use crate::trade::orders::{Key, from, order, until};
 use crate::trade::{LineItem, sum_of};
 use crate::transaction::Transaction;
 
 /// `validate(((...),bytes)[])`.
 const VALIDATE: [u8; 4] = [0x88, 0x14, 0x77, 0x32];
+
+words! {
+    /// `OrderParameters`.
+    struct Parameters {
+        offerer, zone, offer_at, consideration_at, order_type, start_time, end_time, zone_hash, salt, conduit_key,
+        total_original_consideration_items,
+    }
+}
 
 /// The order that an `OrderValidated` with terms opens, if it is a listing or an offer of one token in one currency.
 pub(crate) fn validated(
@@ -93,35 +101,27 @@ struct Priced {
 }
 
 impl Priced {
+    /// The first five words of an `OfferItem` or a `ConsiderationItem`.
     fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, words: &[Word; 5]) -> Result<Self, DecodeError> {
-        let [kind, contract, token, first, last] = words;
-        let item = Item::read(transaction, reader, &[*kind, *contract, *token, *first])?;
-        Ok(Priced { item, last: uint(last) })
+        let [item @ .., end_amount] = words;
+        let item = Item::read(transaction, reader, ItemWords::of(item))?;
+        Ok(Priced {
+            item,
+            last: uint(end_amount),
+        })
     }
 }
 
 impl Terms {
     fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, at: Tuple) -> Result<Self, DecodeError> {
-        let [
-            offerer,
-            _zone,
-            offer_at,
-            consideration_at,
-            _kind,
-            start,
-            end,
-            _,
-            _,
-            _,
-            _,
-        ] = reader.words(at)?;
+        let parameters = Parameters::of(reader.words(at)?);
         let mut offer = Vec::new();
-        for words in reader.records::<5>(at, offer_at)? {
+        for words in reader.records::<5>(at, parameters.offer_at)? {
             offer.push(Priced::read(transaction, reader, words)?);
         }
         let mut consideration = Vec::new();
-        for [kind, contract, token, first, last, recipient] in reader.records::<6>(at, consideration_at)? {
-            let priced = Priced::read(transaction, reader, &[*kind, *contract, *token, *first, *last])?;
+        for [words @ .., recipient] in reader.records::<6>(at, parameters.consideration_at)? {
+            let priced = Priced::read(transaction, reader, words)?;
             let recipient = reader.address(recipient);
             let item = Item {
                 recipient,
@@ -130,11 +130,11 @@ impl Terms {
             consideration.push(Priced { item, ..priced });
         }
         Ok(Terms {
-            offerer: reader.address(offerer),
+            offerer: reader.address(parameters.offerer),
             offer,
             consideration,
-            starts_at: uint(start),
-            ends_at: uint(end),
+            starts_at: uint(parameters.start_time),
+            ends_at: uint(parameters.end_time),
         })
     }
 

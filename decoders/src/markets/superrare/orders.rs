@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, U256, b256};
 
 use crate::block::Log;
 use crate::fact::{Closing, ClosingReason, Nonces, Order, OrderKind, Reach};
-use crate::log_reader::{DecodeError, Reader, Tuple, uint};
+use crate::log_reader::{DecodeError, Reader, Tuple, uint, words};
 use crate::trade::orders::{Key, LogOutcome, canceled, closing, from, lister, only, order, part};
 use crate::trade::transfer_index::TransferIndex;
 use crate::trade::{LineItem, Market};
@@ -46,6 +46,14 @@ pub(crate) const CANCEL_OFFER: B256 = b256!("b9a071fe7d38dc86fbc448d440311b6bd67
 pub(crate) const NEW_AUCTION: B256 = b256!("db89081d9a5399380ffbcc376a961ed023027fca462e08b3d23146e4c6ac62f2");
 /// The Bazaar's `AuctionBid(address,address,uint256,address,uint256,bool,uint256,address)`.
 pub(crate) const BAZAAR_BID: B256 = b256!("189a468e632a450afd491f84aa9ae94addc6813c7e309a7b1b1223f88802a77d");
+
+words! {
+    /// What [`BAZAAR_PRICE`] states.
+    struct BazaarPrice { target, amount, token_id, split_recipients_at, split_ratios_at }
+
+    /// What [`BAZAAR_BID`] states.
+    struct BazaarBid { currency_address, amount, started_auction, new_auction_length, previous_bidder }
+}
 
 pub(crate) fn market(version: &'static str) -> Market {
     Market {
@@ -113,6 +121,45 @@ pub(crate) fn outcome(
     Ok((outcome, reader.warning()))
 }
 
+/// A price, and the one it is for; the zero address stands for anybody.
+struct Price<'a> {
+    piece: Piece<'a>,
+    market: Market,
+    amount: U256,
+    currency: Address,
+    buyer: Address,
+}
+
+impl<'a> Price<'a> {
+    fn read(log: &'a Log, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let in_native = |version, contract, token, amount| Price {
+            piece: Piece { log, contract, token },
+            market: market(version),
+            amount,
+            currency: Address::ZERO,
+            buyer: Address::ZERO,
+        };
+        Ok(match log.topic0() {
+            Some(&TOKEN_PRICE) => in_native("v1", log.address, reader.topic_uint(1), reader.topic_uint(2)),
+            Some(&PRICE) => {
+                let [amount, token] = reader.head()?;
+                in_native("market", reader.topic_address(1), uint(token), uint(amount))
+            }
+            _ => {
+                let set = BazaarPrice::of(reader.head()?);
+                reader.list(Tuple::ROOT, set.split_recipients_at)?;
+                reader.list(Tuple::ROOT, set.split_ratios_at)?;
+                let contract = reader.topic_address(1);
+                Price {
+                    currency: reader.topic_address(2),
+                    buyer: reader.address(set.target),
+                    ..in_native("bazaar", contract, uint(set.token_id), uint(set.amount))
+                }
+            }
+        })
+    }
+}
+
 /// A price whose setter the log does not name, or, if it is nothing, taken away.
 fn priced(
     transaction: &Transaction<'_>,
@@ -120,43 +167,17 @@ fn priced(
     reader: &mut Reader<'_>,
     transfers: &TransferIndex,
 ) -> Result<LogOutcome, DecodeError> {
-    let (version, contract, token, amount, currency, buyer) = match log.topic0() {
-        Some(&TOKEN_PRICE) => {
-            let (token, amount) = (reader.topic_uint(1), reader.topic_uint(2));
-            ("v1", log.address, token, amount, Address::ZERO, Address::ZERO)
-        }
-        Some(&PRICE) => {
-            let [amount, token] = reader.head()?;
-            let contract = reader.topic_address(1);
-            (
-                "market",
-                contract,
-                uint(token),
-                uint(amount),
-                Address::ZERO,
-                Address::ZERO,
-            )
-        }
-        _ => {
-            let [buyer, amount, token, receivers_at, ratios_at] = reader.head()?;
-            reader.list(Tuple::ROOT, receivers_at)?;
-            reader.list(Tuple::ROOT, ratios_at)?;
-            let (contract, currency) = (reader.topic_address(1), reader.topic_address(2));
-            let buyer = reader.address(buyer);
-            ("bazaar", contract, uint(token), uint(amount), currency, buyer)
-        }
-    };
-    let (market, piece) = (market(version), Piece { log, contract, token });
-    let key = piece.price_for(buyer);
-    if amount.is_zero() {
-        return Ok(canceled(market, log, key).into());
+    let price = Price::read(log, reader)?;
+    let (piece, key) = (price.piece, price.piece.price_for(price.buyer));
+    if price.amount.is_zero() {
+        return Ok(canceled(price.market, log, key).into());
     }
-    let maker = lister(transaction, transfers, log, contract, token);
+    let maker = lister(transaction, transfers, log, piece.contract, piece.token);
     let listing = maker.map(|maker| Order {
-        currency,
-        price: Some(amount),
-        taker: only(buyer),
-        ..piece.order(market, OrderKind::Listing, key, maker)
+        currency: price.currency,
+        price: Some(price.amount),
+        taker: only(price.buyer),
+        ..piece.order(price.market, OrderKind::Listing, key, maker)
     });
     Ok(listing.into())
 }
@@ -256,8 +277,9 @@ fn first_bid(
 ) -> Result<LogOutcome, DecodeError> {
     let (contract, bidder, token) = (reader.topic_address(1), reader.topic_address(2), reader.topic_uint(3));
     let (version, currency, amount, is_first) = if log.topic0() == Some(&BAZAAR_BID) {
-        let [currency, amount, is_first, _length, _previous] = reader.head()?;
-        ("bazaar", reader.address(currency), amount, is_first)
+        let bid = BazaarBid::of(reader.head()?);
+        let currency = reader.address(bid.currency_address);
+        ("bazaar", currency, bid.amount, bid.started_auction)
     } else {
         let [amount, is_first, _length, _previous] = reader.head()?;
         ("auction_house", Address::ZERO, amount, is_first)

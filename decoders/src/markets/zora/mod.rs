@@ -10,9 +10,9 @@ use crate::chains;
 use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{FeeKind, Side, flag};
-use crate::log_reader::{DecodeError, Reader, Word, share, sum, uint};
+use crate::log_reader::{DecodeError, Reader, Word, share, sum, uint, words};
 use crate::markets::zora::contracts::{V2, is_auction_house, market, media};
-use crate::markets::zora::orders::BID_FINALIZED;
+use crate::markets::zora::orders::{BID_FINALIZED, Bid, CoreAuction, Erc20Auction};
 use crate::trade::orders::{LogOutcome, filled};
 use crate::trade::transfer_index::TransferIndex;
 use crate::trade::{LineItem, Trade, sum_of};
@@ -60,6 +60,17 @@ const PRIVATE_ASK_FILLED: B256 = b256!("9c826e8c90f6a11429369613c862c10af42611ca
 const CORE_AUCTION_ENDED: B256 = b256!("de4690ca69ca2f9bab030a05a3072d626b0692c7020c1ef534aa3cc140fb1ff5");
 /// v3 `AuctionEnded(address,uint256,(address,address,uint256,uint256,address,uint48,uint48,address,uint96))`.
 const ERC20_AUCTION_ENDED: B256 = b256!("0828c74ed74337090a4c0da7e727f14fca2526cf5b3cbae0ad4f18e329cf1028");
+
+words! {
+    /// What [`AUCTION_ENDED`] states.
+    struct AuctionEnded { token_owner, curator, winner, amount, curator_fee, auction_currency }
+
+    /// What [`ASK_FILLED`] states.
+    struct AskFilled { finder, seller, seller_funds_recipient, ask_currency, finders_fee_bps, ask_price }
+
+    /// What [`OFFER_FILLED`] states.
+    struct OfferFilled { taker, finder, maker, currency, finders_fee_bps, amount }
+}
 
 /// Rates are basis points.
 const WHOLE: u64 = 10_000;
@@ -159,8 +170,8 @@ fn first_version(
     last_bid: Option<&Log>,
 ) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [amount, currency, bidder, recipient, _share] = reader.head()?;
-    let (bidder, buyer) = (reader.address(bidder), reader.address(recipient));
+    let bid = Bid::of(reader.head()?);
+    let (bidder, buyer) = (reader.address(bid.bidder), reader.address(bid.recipient));
     if is_auction_house(transaction, bidder) {
         return Ok((LogOutcome::default(), reader.warning()));
     }
@@ -171,8 +182,8 @@ fn first_version(
     let line = LineItem::of(media, token, U256::ONE).between(seller, buyer);
     let side = side_of(transaction, log, last_bid, [bidder, buyer]);
     let mut trade = Trade {
-        currency: reader.address(currency),
-        ..Trade::of(market("v1"), side, line, uint(amount))
+        currency: reader.address(bid.currency),
+        ..Trade::of(market("v1"), side, line, uint(bid.amount))
     };
     if transaction.envelope.is_none() {
         trade.flags.push(flag::NO_ENVELOPE);
@@ -180,7 +191,7 @@ fn first_version(
     if seller.is_zero() {
         trade.flags.push(flag::SELLER_UNKNOWN);
     }
-    let since = last_bid.map_or(0, |bid| bid.log_index);
+    let since = last_bid.map_or(0, |last| last.log_index);
     let payments = transfers.payments(since..log.log_index).iter();
     let paid: Vec<_> = payments
         .filter(|payment| payment.currency == trade.currency && payment.from == log.address)
@@ -215,15 +226,16 @@ fn side_of(transaction: &Transaction<'_>, log: &Log, last_bid: Option<&Log>, bid
 
 fn second_version(transaction: &Transaction<'_>, log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
-    let [seller, curator, winner, amount, curator_fee, currency] = reader.head()?;
-    let (seller, curator, winner) = (reader.address(seller), reader.address(curator), reader.address(winner));
+    let ended = AuctionEnded::of(reader.head()?);
+    let (seller, winner) = (reader.address(ended.token_owner), reader.address(ended.winner));
+    let (curator, curator_fee) = (reader.address(ended.curator), uint(ended.curator_fee));
     let (contract, token) = (reader.topic_address(3), reader.topic_uint(2));
     let line = LineItem::of(contract, token, U256::ONE).between(seller, winner);
     let mut trade = Trade {
-        currency: reader.address(currency),
-        ..Trade::of(market("v2"), Side::Auction, line, sum(uint(amount), uint(curator_fee))?)
+        currency: reader.address(ended.auction_currency),
+        ..Trade::of(market("v2"), Side::Auction, line, sum(uint(ended.amount), curator_fee)?)
     };
-    trade.fee(curator, uint(curator_fee), FeeKind::Tip);
+    trade.fee(curator, curator_fee, FeeKind::Tip);
     if contract == media(transaction) {
         // The amount is what the owner got: the creator's share went before.
         trade.flags.push(flag::FEES_ON_TOP_UNKNOWN);
@@ -326,21 +338,22 @@ fn terms(log: &Log, reader: &mut Reader<'_>) -> Result<SaleTerms, DecodeError> {
     let native = Address::ZERO;
     Ok(match log.topic0() {
         Some(&ASK_FILLED) => {
-            let [finder, seller, _funds, currency, rate, price] = reader.head()?;
-            let (seller, currency) = (reader.address(seller), reader.address(currency));
+            let ask = AskFilled::of(reader.head()?);
+            let (seller, currency) = (reader.address(ask.seller), reader.address(ask.ask_currency));
             SaleTerms {
-                finder: reader.address(finder),
-                finder_rate: uint(rate),
-                ..plain(Side::Listing, seller, reader.topic_address(3), currency, price)
+                finder: reader.address(ask.finder),
+                finder_rate: uint(ask.finders_fee_bps),
+                ..plain(Side::Listing, seller, reader.topic_address(3), currency, ask.ask_price)
             }
         }
         Some(&OFFER_FILLED) => {
-            let [taker, finder, maker, currency, rate, price] = reader.head()?;
-            let (seller, buyer) = (reader.address(taker), reader.address(maker));
+            let offer = OfferFilled::of(reader.head()?);
+            let (seller, buyer) = (reader.address(offer.taker), reader.address(offer.maker));
+            let currency = reader.address(offer.currency);
             SaleTerms {
-                finder: reader.address(finder),
-                finder_rate: uint(rate),
-                ..plain(Side::Offer, seller, buyer, reader.address(currency), price)
+                finder: reader.address(offer.finder),
+                finder_rate: uint(offer.finders_fee_bps),
+                ..plain(Side::Offer, seller, buyer, currency, offer.amount)
             }
         }
         Some(&CORE_ASK_FILLED) => {
@@ -364,19 +377,15 @@ fn terms(log: &Log, reader: &mut Reader<'_>) -> Result<SaleTerms, DecodeError> {
             )
         }
         Some(&CORE_AUCTION_ENDED) => {
-            let [seller, _reserve, _funds, bid, bidder, _, _, _] = reader.head()?;
-            plain(
-                Side::Auction,
-                reader.address(seller),
-                reader.address(bidder),
-                native,
-                bid,
-            )
+            let auction = CoreAuction::of(reader.head()?);
+            let (seller, bidder) = (reader.address(auction.seller), reader.address(auction.highest_bidder));
+            plain(Side::Auction, seller, bidder, native, auction.highest_bid)
         }
         _ => {
-            let [seller, _funds, _reserve, bid, bidder, _, _, currency, _] = reader.head()?;
-            let (seller, bidder) = (reader.address(seller), reader.address(bidder));
-            plain(Side::Auction, seller, bidder, reader.address(currency), bid)
+            let auction = Erc20Auction::of(reader.head()?);
+            let (seller, bidder) = (reader.address(auction.seller), reader.address(auction.highest_bidder));
+            let currency = reader.address(auction.currency);
+            plain(Side::Auction, seller, bidder, currency, auction.highest_bid)
         }
     })
 }

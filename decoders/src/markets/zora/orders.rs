@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, U256, b256, hex};
 use crate::block::{Call, Log};
 use crate::events::Events;
 use crate::fact::{Closing, Order, OrderKind};
-use crate::log_reader::{self, DecodeError, Reader, Word, uint};
+use crate::log_reader::{self, DecodeError, Reader, uint, words};
 use crate::markets::zora::contracts::{is_auction_house, market, media};
 use crate::trade::LineItem;
 use crate::trade::orders::{Key, LogOutcome, canceled, filled, from, invalidated, lister, only, order, part};
@@ -77,8 +77,36 @@ pub(crate) const ERC20_AUCTION_CANCELED: B256 =
 /// v3 `AuctionBid(address,uint256,bool,bool,(address,address,uint256,uint256,address,uint48,uint48,address,uint96))`.
 pub(crate) const ERC20_AUCTION_BID: B256 = b256!("5bbb03ea943511da2700d4a51e8b244ee289f256a69da61c9f1cb6d80fbdb2b6");
 
-/// v2 `auctions(uint256)`: token, contract, approval, bid, duration, first bid, reserve, rate, owner, bidder, curator, currency.
+/// v2 `auctions(uint256)`.
 const AUCTIONS: [u8; 4] = hex!("571a26a0");
+
+words! {
+    /// What [`BID_CREATED`], [`BID_FINALIZED`] and [`BID_REMOVED`] state.
+    pub(crate) struct Bid { amount, currency, bidder, recipient, sell_on_share }
+
+    /// What [`V2_AUCTION_CREATED`] states.
+    struct AuctionCreated { duration, reserve_price, token_owner, curator, curator_fee_percentage, auction_currency }
+
+    /// What the auction house answers to [`AUCTIONS`].
+    struct Auction {
+        token_id, token_contract, approved, amount, duration, first_bid_time, reserve_price, curator_fee_percentage,
+        token_owner, bidder, curator, auction_currency,
+    }
+
+    /// What [`ASK_CREATED`], [`ASK_UPDATED`] and [`ASK_CANCELED`] state.
+    struct Ask { seller, seller_funds_recipient, ask_currency, finders_fee_bps, ask_price }
+
+    /// What [`CORE_AUCTION_CREATED`] and the other events of these auctions state, [`CORE_AUCTION_BID`] last.
+    pub(crate) struct CoreAuction {
+        seller, reserve_price, seller_funds_recipient, highest_bid, highest_bidder, duration, start_time, first_bid_time,
+    }
+
+    /// What [`ERC20_AUCTION_CREATED`] and the other events of these auctions state, [`ERC20_AUCTION_BID`] last.
+    pub(crate) struct Erc20Auction {
+        seller, seller_funds_recipient, reserve_price, highest_bid, highest_bidder, duration, start_time, currency,
+        first_bid_time,
+    }
+}
 
 /// The ask for a token of v1.
 fn first_ask(log: &Log, token: U256) -> Key {
@@ -133,8 +161,8 @@ pub(crate) fn outcome(
 
 /// A bid of v1. Those of the auction house are how it sells: the auction emits them.
 fn bid(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>) -> Result<LogOutcome, DecodeError> {
-    let [amount, currency, bidder, _recipient, _share] = reader.head()?;
-    let (token, bidder) = (reader.topic_uint(1), reader.address(bidder));
+    let bid = Bid::of(reader.head()?);
+    let (token, bidder) = (reader.topic_uint(1), reader.address(bid.bidder));
     let (market, key) = (market("v1"), first_bid(log, token, bidder));
     if is_auction_house(transaction, bidder) {
         return Ok(LogOutcome::default());
@@ -144,8 +172,8 @@ fn bid(transaction: &Transaction<'_>, log: &Log, reader: &mut Reader<'_>) -> Res
     }
     let line = LineItem::of(media(transaction), token, U256::ONE);
     let offer = Order {
-        currency: reader.address(currency),
-        price: Some(uint(amount)),
+        currency: reader.address(bid.currency),
+        price: Some(uint(bid.amount)),
         ..order(market, log, OrderKind::Offer, key, bidder, line)
     };
     Ok(offer.into())
@@ -195,8 +223,8 @@ fn ask_removed(
         .filter(|other| other.topic0() == Some(&BID_FINALIZED))
         .is_some_and(|other| {
             let mut reader = Reader::new(other);
-            let bid = reader.head::<5>();
-            bid.is_ok_and(|bid| uint(&bid[0]) >= uint(amount) && reader.address(&bid[1]) == currency)
+            let bid = reader.head().map(Bid::of);
+            bid.is_ok_and(|bid| uint(bid.amount) >= uint(amount) && reader.address(bid.currency) == currency)
         });
     let mut moves = transfers.transfers_of(media(transaction), token);
     let moved = moves
@@ -211,9 +239,10 @@ fn ask_removed(
 }
 
 fn auctioned(log: &Log, reader: &mut Reader<'_>) -> Result<Order, DecodeError> {
-    let [_duration, reserve, owner, _curator, _fee, currency] = reader.head()?;
-    let (owner, currency) = (reader.address(owner), reader.address(currency));
-    Ok(auction_of(log, reader, owner, currency, uint(reserve)))
+    let created = AuctionCreated::of(reader.head()?);
+    let owner = reader.address(created.token_owner);
+    let currency = reader.address(created.auction_currency);
+    Ok(auction_of(log, reader, owner, currency, uint(created.reserve_price)))
 }
 
 /// The auction that a log of v2 names.
@@ -250,15 +279,15 @@ pub(crate) fn reserve_changed<'a>(
     let mut reader = Reader::new(log);
     let [reserve] = reader.head()?;
     let created = created.before(transaction, log, &log.topics[1]);
-    let created = created.and_then(|created| Reader::new(created).head::<6>().ok());
-    let (owner, currency) = match created {
-        Some([_, _, owner, _, _, currency]) => (owner, currency),
+    let created = created.and_then(|created| Reader::new(created).head().ok());
+    let (owner, currency) = match created.map(AuctionCreated::of) {
+        Some(created) => (created.token_owner, created.auction_currency),
         None => {
             let call = Call::of(log.address, AUCTIONS, &[log.topics[1]]).before_block(log.block_number);
-            let Some([_, _, _, _, _, _, _, _, owner, _, _, currency]) = events.ask::<12>(transaction, call)? else {
+            let Some(auction) = events.ask(transaction, call)?.map(Auction::of) else {
                 return Ok((None, reader.warning()));
             };
-            (owner, currency)
+            (auction.token_owner, auction.auction_currency)
         }
     };
     let (owner, currency) = (log_reader::address(owner), log_reader::address(currency));
@@ -329,8 +358,8 @@ fn of_module(log: &Log, reader: &mut Reader<'_>) -> Result<LogOutcome, DecodeErr
 fn listing(log: &Log, reader: &mut Reader<'_>) -> Result<Option<Listing>, DecodeError> {
     let (seller, price, currency, taker) = match log.topic0() {
         Some(&ASK_CREATED | &ASK_UPDATED | &ASK_CANCELED) => {
-            let [seller, _funds, currency, _rate, price] = reader.head()?;
-            (seller, price, Some(currency), None)
+            let ask = Ask::of(reader.head()?);
+            (ask.seller, ask.ask_price, Some(ask.ask_currency), None)
         }
         Some(&CORE_ASK_CREATED | &CORE_ASK_UPDATED | &CORE_ASK_CANCELED) => {
             let [seller, price] = reader.head()?;
@@ -342,18 +371,18 @@ fn listing(log: &Log, reader: &mut Reader<'_>) -> Result<Option<Listing>, Decode
         }
         Some(&CORE_AUCTION_BID) => {
             let [first, _extended, auction @ ..] = reader.head::<10>()?;
-            return Ok((!uint(first).is_zero()).then(|| native_auction(reader, auction, true)));
+            return Ok((!uint(first).is_zero()).then(|| native_auction(reader, CoreAuction::of(auction), true)));
         }
         Some(&ERC20_AUCTION_BID) => {
             let [first, _extended, auction @ ..] = reader.head::<11>()?;
-            return Ok((!uint(first).is_zero()).then(|| erc20_auction(reader, auction, true)));
+            return Ok((!uint(first).is_zero()).then(|| erc20_auction(reader, Erc20Auction::of(auction), true)));
         }
         Some(&ERC20_AUCTION_CREATED | &ERC20_AUCTION_UPDATED | &ERC20_AUCTION_CANCELED) => {
-            let auction = reader.head()?;
+            let auction = Erc20Auction::of(reader.head()?);
             return Ok(Some(erc20_auction(reader, auction, false)));
         }
         _ => {
-            let auction = reader.head()?;
+            let auction = CoreAuction::of(reader.head()?);
             return Ok(Some(native_auction(reader, auction, false)));
         }
     };
@@ -369,37 +398,25 @@ fn listing(log: &Log, reader: &mut Reader<'_>) -> Result<Option<Listing>, Decode
 }
 
 /// An auction of v3; the module takes the token with the first bid.
-fn native_auction(reader: &mut Reader<'_>, auction: &[Word; 8], escrowed: bool) -> Listing {
-    let [seller, reserve, _funds, _bid, _bidder, _duration, start, _first] = auction;
+fn native_auction(reader: &mut Reader<'_>, auction: CoreAuction<'_>, escrowed: bool) -> Listing {
     Listing {
-        seller: reader.address(seller),
+        seller: reader.address(auction.seller),
         currency: Address::ZERO,
-        price: uint(reserve),
+        price: uint(auction.reserve_price),
         taker: Address::ZERO,
-        starts_at: uint(start),
+        starts_at: uint(auction.start_time),
         escrowed,
         auction: true,
     }
 }
 
-fn erc20_auction(reader: &mut Reader<'_>, auction: &[Word; 9], escrowed: bool) -> Listing {
-    let [
-        seller,
-        _funds,
-        reserve,
-        _bid,
-        _bidder,
-        _duration,
-        start,
-        currency,
-        _first,
-    ] = auction;
+fn erc20_auction(reader: &mut Reader<'_>, auction: Erc20Auction<'_>, escrowed: bool) -> Listing {
     Listing {
-        seller: reader.address(seller),
-        currency: reader.address(currency),
-        price: uint(reserve),
+        seller: reader.address(auction.seller),
+        currency: reader.address(auction.currency),
+        price: uint(auction.reserve_price),
         taker: Address::ZERO,
-        starts_at: uint(start),
+        starts_at: uint(auction.start_time),
         escrowed,
         auction: true,
     }
