@@ -135,6 +135,7 @@ impl Publisher {
             if error.class() == Class::Fatal {
                 return Err(error);
             }
+            // A session that published something had a working broker: its end is a first failure again.
             if self.status.borrow().published > published {
                 pauses = self::pauses();
             }
@@ -149,6 +150,7 @@ impl Publisher {
                 break;
             }
         }
+        // Bounded: a database that does not answer must not keep the process from stopping, and claims run out.
         let released = tokio::time::timeout(RELEASE_TIMEOUT, pending::release(&self.store, &self.options.holder)).await;
         if !matches!(released, Ok(Ok(()))) {
             tracing::debug!("claims were not given up; they end by themselves");
@@ -194,6 +196,7 @@ impl Publisher {
             pressures,
             ..
         } = self;
+        // Before anything is sent: a claim that another publisher took ends this connection and with it all locks it holds.
         broker.claims.renew(store, options).await?;
         let chains = pending::chains(store).await?;
         status.send_if_modified(|status| status.forget_but(&chains));

@@ -198,6 +198,7 @@ const SETTLE: &str = "with mine as (
     )
     select count(*) from mine";
 
+// The claim only records whose turn it is. What keeps two publishers apart is the queue at the broker that `lock` names.
 const CLAIM: &str =
     "insert into indexer_service.publisher_cursors as c (chain_id, exchange, last_seq, holder, held_until)
     values ($1, $2, 0, $3, now() + make_interval(secs => $4))

@@ -79,6 +79,7 @@ pub async fn from_broker(
 
 async fn subscribe(channel: &Channel, exchange: &str, filter: &Filter) -> Result<Consumer, PublisherError> {
     broker::declare(channel, broker::name(exchange)?).await?;
+    // A queue of its own, gone with the connection: reading along takes no message from a consumer.
     let own = QueueDeclareOptions {
         exclusive: true,
         auto_delete: true,
