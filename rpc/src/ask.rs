@@ -349,10 +349,12 @@ impl Inner {
         tried.push(first.id);
         count(&self.counts.requests);
         let slow = slow_after(&first, ask.patience);
+        // The second request may overtake the first; it is the first that is then held to be slow.
         let suspect = Arc::clone(&first);
         let run = async |endpoint: Arc<Endpoint>| {
             let mut progress = kept.take(endpoint.id).unwrap_or_else(|| Progress::new(&ask.calls));
             let answer = self.attempt(&endpoint, ask, read, &mut progress).await;
+            // What was answered before the failure is kept, so that the next attempt at this endpoint asks for the rest alone.
             if answer.is_err() {
                 kept.put(endpoint.id, progress);
             }
@@ -362,6 +364,7 @@ impl Inner {
         if !self.options.hedge {
             return one.await;
         }
+        // The first comes first when both are ready: a second request costs the operator's quota.
         tokio::select! {
             biased;
             answer = &mut one => return answer,
@@ -377,6 +380,8 @@ impl Inner {
             answer = &mut two => (answer, &mut one),
         };
         match answer {
+            // A range that is too long is too long elsewhere as well: the caller splits it at once instead of waiting for the
+            // other.
             Err(refused) if !matches!(refused.rejection, Rejection::TooMuch(_)) => {
                 tally.note(&by, refused);
                 rest.await
@@ -463,6 +468,7 @@ impl Inner {
                     count(&self.counts.lies);
                     tracing::warn!(chain = %self.chain, endpoint = %endpoint.name, detail = %refused.detail, "an endpoint's answer failed a check");
                 }
+                // Receipts are worth having and not needed: an endpoint that does not give them is not worse at anything else.
                 let is_declined = matches!(
                     refused.rejection,
                     Rejection::Failed | Rejection::Malformed | Rejection::Denied
@@ -488,6 +494,7 @@ impl Inner {
         T: Send + 'static,
         R: Fn(&[Body]) -> Result<T, Unread> + Clone + Send + Sync + 'static,
     {
+        // Before every question until it was answered once: no answer of an endpoint of another chain may be used.
         endpoint.check_chain(self.chain, self.options.request_timeout).await?;
         let answer = self.in_either_form(endpoint, ask, read, progress).await;
         let Err(mut refused) = answer else { return answer };
@@ -500,6 +507,7 @@ impl Inner {
         }
         match (refused.rejection, ask.span) {
             (Rejection::TooMuch(hint), Some(blocks)) => {
+                // The endpoint's own next size replaces the provider's hint, which may be longer than what was just refused.
                 let next = endpoint.health().log_range.refused(blocks, hint);
                 refused.rejection = Rejection::TooMuch(Some(Hint::Try(next)));
             }
@@ -530,6 +538,7 @@ impl Inner {
         };
         let forms = forms.other(&ask.calls);
         debug!(endpoint = %endpoint.name, ask = %ask.what, detail = %refused.detail, "asking in another form");
+        // Answers in one form are not mixed with answers in the other.
         let mut anew = Progress::new(&forms.calls);
         let answer = self.in_form(endpoint, (ask, &forms), read, &mut anew).await;
         match answer {
@@ -538,6 +547,7 @@ impl Inner {
                 Ok(value)
             }
             Err(other) if matches!(other.rejection, Rejection::TooMuch(_) | Rejection::Lie) => Err(other),
+            // The first form is the usual one, so its rejection is the one worth reporting.
             Err(_) => Err(refused),
         }
     }

@@ -104,6 +104,7 @@ impl Pool {
             Endpoint::new(&settings, &options, &client, Arc::clone(&announcements)).map(Arc::new)
         };
         let all = endpoints.into_iter().map(new).collect::<Result<Vec<_>, _>>()?;
+        // Checks that outlive their question need the pool, and must not keep it alive.
         let inner = Arc::new_cyclic(|me| Inner {
             me: me.clone(),
             chain,
@@ -264,6 +265,7 @@ impl Pool {
         let old = inner.endpoints();
         let mut new = Vec::with_capacity(endpoints.len());
         for settings in endpoints {
+            // Same id and address: what is known of its ranges, trust and speed stays true.
             if let Some(kept) = old.iter().find(|old| old.id == settings.id && old.url == settings.url) {
                 kept.tune(&settings);
                 new.push(Arc::clone(kept));
@@ -358,6 +360,7 @@ impl Inner {
                 }
                 return Ok(());
             }
+            // Only where all of them answered for another chain is that the cause; a silent one may still be right.
             let wrong: Vec<String> = endpoints.iter().filter_map(wrong_chain).collect();
             if wrong.len() == endpoints.len() {
                 return Err(EndpointError::WrongChain {
@@ -394,6 +397,7 @@ impl Inner {
                     }
                     Some(Err(cause)) => failed.push(cause),
                 },
+                // An operator who waits for a start should soon see why, long before the last attempt ends.
                 () = sleep_until(limit), if until.is_some() || !is_logged => {
                     if until.is_some() {
                         return failed;
@@ -458,6 +462,7 @@ impl Inner {
         wanted: &Wanted,
         shun: Vec<i32>,
     ) -> Result<(SealedHeader, Arc<Endpoint>), Trouble> {
+        // By hash where one is known: that cannot be of another branch.
         let (call, block) = match wanted {
             Wanted::Hash(hash) => (Call::header_of(*hash), None),
             Wanted::Number(number) => (Call::header_at(*number), Some(*number)),
