@@ -239,10 +239,12 @@ impl Inner {
         tried.push(first.id);
         count(&self.counts.requests);
         let slow = slow_after(&first, ask.patience);
+        // The second request may overtake the first; it is the first that is then held to be slow.
         let suspect = Arc::clone(&first);
         let run = async |endpoint: Arc<Endpoint>| {
             let mut progress = kept.take(endpoint.id).unwrap_or_else(|| Progress::new(&ask.calls));
             let answer = self.attempt(&endpoint, ask, read, &mut progress).await;
+            // What was answered before the failure is kept, so that the next attempt at this endpoint asks for the rest alone.
             if answer.is_err() {
                 kept.put(endpoint.id, progress);
             }
@@ -252,6 +254,7 @@ impl Inner {
         if !self.options.hedge {
             return one.await;
         }
+        // The first comes first when both are ready: a second request costs the operator's quota.
         tokio::select! {
             biased;
             answer = &mut one => return answer,
@@ -267,6 +270,8 @@ impl Inner {
             answer = &mut two => (answer, &mut one),
         };
         match answer {
+            // A range that is too long is too long elsewhere as well: the caller splits it at once instead of waiting for the
+            // other.
             Err(refused) if !matches!(refused.rejection, Rejection::TooMuch(_)) => {
                 tally.note(&by, refused);
                 rest.await

@@ -88,12 +88,14 @@ impl Inner {
             let (Some(last), Some(first)) = (below.headers.last(), above.headers.first()) else {
                 continue;
             };
+            // Runs come from several endpoints and moments; only the link shows that they are of one branch.
             if first.header.parent_hash != last.header.block.hash {
                 return Err(self.torn((last, &below.by), &above.by).await);
             }
         }
         if let Some(Run { headers, by }) = runs.last() {
             let last = headers.last().ok_or(Trouble::Absent)?;
+            // The last header vouches for all below it, so one witness is enough for the range.
             self.witness(last, by, shun).await?;
         }
         Ok(runs.into_iter().flat_map(|run| run.headers).collect())
@@ -110,6 +112,8 @@ impl Inner {
                 let Some(next) = queue.pop_front() else { break };
                 let (part, rest) = cut(&next, size);
                 if let Some(rest) = rest {
+                    // In front, so that the lowest blocks come first: a span that cannot be read whole ends where the first one
+                    // is missing.
                     queue.push_front(rest);
                 }
                 if reach.holds(*part.start()) {
@@ -156,6 +160,7 @@ impl Inner {
             move |bodies: &[Body]| {
                 let replies = replies(bodies)?;
                 // Headers without a gap between them.
+                // An answer with holes is used as far as it goes: the holes alone are asked for again.
                 let mut runs: Vec<Vec<CheckedHeader>> = Vec::new();
                 let mut cause = Unread::Absent;
                 for (number, reply) in part.clone().zip(&replies) {
@@ -194,6 +199,7 @@ impl Inner {
         let now = Instant::now();
         while let Some(other) = self.pick(&ask, &tried).filter(|other| !other.health().failing(now)) {
             tried.push(other.id);
+            // Its answer only confirms: a slow endpoint must not hold up a span that is complete.
             let Ok(hash) = timeout(VOTE_GRACE, self.hash_at(&other, &ask)).await else {
                 other.health().overtaken(VOTE_GRACE, Instant::now());
                 continue;
@@ -201,6 +207,7 @@ impl Inner {
             match hash {
                 Some(hash) if hash == last.header.block.hash => return Ok(()),
                 Some(_) => {
+                    // Two that differ decide nothing: the majority does, or the chain is moving.
                     let agreed = self.vote(number, [by, &other]).await?;
                     let is_alone = agreed.is_some_and(|hash| hash != last.header.block.hash);
                     // Where they agree by now, the chain moved between two requests.
@@ -264,6 +271,7 @@ impl Inner {
                     None => break,
                     Some((_, None)) => {}
                     Some((endpoint, Some(hash))) => {
+                        // From the first answer on, so that slow endpoints are waited for only where no other has answered.
                         deadline.get_or_insert_with(|| Instant::now() + VOTE_GRACE);
                         hashes.push((endpoint, hash));
                     }

@@ -24,15 +24,19 @@ impl Inner {
         let mut best_rank = None;
         for endpoint in self.askable().iter().filter(|endpoint| !tried.contains(&endpoint.id)) {
             let health = endpoint.health();
+            // Where logs would do as well, receipts are not waited for from an endpoint that has just failed.
             let useless = ask.receipts && (health.spares_receipts(now) || spares && health.failing(now));
             if health.available(now) != Available::Now || useless {
                 continue;
             }
             let failing = health.failing(now);
             let shunned = ask.shun.contains(&endpoint.id) || health.is_shunned(now);
+            // Last known heads may be old, so one that seems to be behind is asked last and not left out.
             let stale = ask.block.zip(health.head).is_some_and(|(block, head)| block > head);
             let narrow = ask.span.is_some_and(|blocks| blocks > health.log_range.blocks());
+            // Not held while ranks are compared: `turn` takes it again.
             drop(health);
+            // What makes an answer unlikely to be usable stands before what the operator prefers.
             let rank = (shunned, failing, stale, endpoint.priority(), narrow);
             if best_rank.is_none_or(|best| rank < best) {
                 best_rank = Some(rank);
@@ -130,6 +134,8 @@ fn turn(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
     let mut total = 0.0;
     let mut richest: Option<(f64, Arc<Endpoint>)> = None;
     for endpoint in endpoints {
+        // Weights are the operator's; among equals the swifter endpoint gets more, but each gets some, or its speed would stay
+        // unknown.
         let pull = endpoint.pull() * swiftness(endpoint.health().median_latency(), fastest);
         total += pull;
         let credit = {

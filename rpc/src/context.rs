@@ -167,12 +167,15 @@ impl Inner {
         };
         let mut shun = Vec::new();
         let mut left = self.pass(keys, kind, &mut shun, &mut gathered).await?;
+        // Asking again helps where another endpoint can answer, or where the first one failed and may not fail twice.
         let others = self.endpoints().iter().any(|endpoint| !shun.contains(&endpoint.id));
         if !left.is_empty() && (others || gathered.failed) {
             left = self.pass(&left, kind, &mut shun, &mut gathered).await?;
         }
+        // What can only be had unproven was answered the same by every endpoint that was asked.
         left.retain(|key| !gathered.unproven.contains_key(key));
         if !left.is_empty() && kind.may_come {
+            // A node may serve a block a moment before its receipts and transactions.
             sleep(BREATH).await;
             left = self.pass(&left, kind, &mut Vec::new(), &mut gathered).await?;
         }
@@ -182,9 +185,11 @@ impl Inner {
             lies,
             ..
         } = gathered;
+        // A proven answer stands above an unproven one, whichever came first.
         for (key, value) in unproven {
             found.entry(key).or_insert(value);
         }
+        // Blamed once for a look and not per answer, so that one bad batch does not shut an endpoint out.
         for endpoint in self.endpoints().iter() {
             if let Some(reason) = lies.get(&endpoint.id) {
                 self.blame(endpoint, reason);
@@ -208,6 +213,7 @@ impl Inner {
         K: Clone + Eq + Hash + Send + Sync + 'static,
         V: Send + 'static,
     {
+        // As it was before this pass: its batches run side by side and must not exclude each other's endpoints.
         let before = shun.clone();
         let asked: Vec<_> = keys
             .chunks(self.options.batch.max(1))
@@ -250,6 +256,7 @@ impl Inner {
             match self.ask_batch(keys, kind, shun.clone()).await {
                 Ok(batch) => Ok(vec![batch]),
                 Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => Err(trouble),
+                // Halving finds the one bad key in a number of requests that grows with its logarithm.
                 Err(Trouble::Unproven { .. } | Trouble::TooMuch(_) | Trouble::Absent) if keys.len() > 1 => {
                     let (low, high) = keys.split_at(keys.len() / 2);
                     let mut parts = self.batch(low, kind, shun.clone()).await?;
@@ -257,6 +264,7 @@ impl Inner {
                     Ok(parts)
                 }
                 Err(trouble) => {
+                    // Where no endpoint answers anything the chain waits; what is merely not to be had is done without.
                     self.is_alive(&trouble).await?;
                     warn!(chain = %self.chain, what = kind.what, ?trouble, "no endpoint gives a usable answer");
                     let reported = keys.iter().map(|key| (key.clone(), Reported::Missing)).collect();

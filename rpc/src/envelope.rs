@@ -51,9 +51,11 @@ pub(super) fn read(hash: &B256, reply: &Reply<'_>) -> Result<Reported<Envelope>,
             input: wire.input.0,
         })
     };
+    // Chains have types of their own, whose hash no rule here recomputes.
     if kind > LAST_ETHEREUM_TYPE {
         return envelope(from).map(Reported::Sure);
     }
+    // A field that Ethereum requires may be missing at a chain of its own kind: not proven is not wrong.
     let Ok(typed) = serde_json::from_str::<TxEnvelope>(json) else {
         return envelope(from).map(Reported::Unproven);
     };

@@ -50,6 +50,8 @@ impl Rules {
                 }
                 return Ok(self.mode != HeaderHash::Opaque);
             }
+            // Headers above one that recomputes follow the same rule, so a mismatch there is a lie. Below, a chain may have had
+            // another rule.
             Seal::Mismatch if !below_proof => {
                 return Err(Unread::Lie(format!("the hash of header {number} does not recompute")));
             }
@@ -57,6 +59,7 @@ impl Rules {
             Seal::Incomplete(reason) => reason,
         };
         if self.mode != HeaderHash::Ethereum {
+            // Known already from a higher header that every endpoint serves like this.
             if below_proof && number <= self.opaque_to.load(Ordering::Relaxed) {
                 return Ok(false);
             }

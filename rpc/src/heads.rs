@@ -75,6 +75,7 @@ impl Inner {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Err(EndpointError::Cancelled),
+                // Asked anew when endpoints are exchanged, or a head would wait for the timeouts of endpoints that are gone.
                 sightings = Box::pin(self.sightings(&ask)) => break sightings,
                 // Those that are asked may be gone, and others have come. The sender lives as long as the pool.
                 _ = edits.changed() => {}
@@ -159,6 +160,7 @@ impl Inner {
                 view = views.next() => match view {
                     None => return seen,
                     Some((endpoint, Ok(sighting))) => {
+                        // Counted from the first answer: where only slow endpoints are left, they are waited for.
                         deadline.get_or_insert_with(|| Instant::now() + GRACE);
                         seen.push((endpoint, sighting));
                     }
@@ -188,6 +190,7 @@ impl Inner {
         while chosen.len() < WITNESSES {
             let Some(endpoint) = self.pick(ask, &tried) else { break };
             tried.push(endpoint.id);
+            // One that is shunned has no say beside others; alone it is better than none.
             if !chosen.is_empty() && endpoint.health().is_shunned(Instant::now()) {
                 break;
             }
@@ -215,6 +218,7 @@ impl Inner {
         sightings.sort_by_key(|(_, sighting)| std::cmp::Reverse(sighting.number()));
         let tolerance = self.options.head_tolerance;
         while let [(high, above), (_, below), ..] = sightings.as_slice() {
+            // From the top down: a height that is too great is the harmful one, one that is too low is merely late.
             if above.number() - below.number() <= tolerance || self.knows(high, below).await {
                 break;
             }
@@ -227,6 +231,7 @@ impl Inner {
             high.health().suspect(&reason);
             sightings.remove(0);
         }
+        // Measured against the best head that is trusted, so that a liar does not make the others look late.
         let best = sightings.first().map_or(0, |(_, sighting)| sighting.number());
         for (endpoint, sighting) in &sightings {
             endpoint.health().saw_head(sighting.number(), best, tolerance);

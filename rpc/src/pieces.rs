@@ -112,6 +112,7 @@ impl Inner {
             match answer {
                 Ok(piece) => pieces.push(piece),
                 Err(Trouble::TooMuch(_) | Trouble::Refused(_) | Trouble::Absent | Trouble::Unproven { .. })
+                    // A block that cannot be split further is settled on its own, by receipts or another endpoint.
                     if asked.start() == asked.end() =>
                 {
                     pieces.push(Piece {
@@ -126,6 +127,7 @@ impl Inner {
                 ) => {
                     count(&self.counts.splits);
                     let blocks = asked.end() - asked.start() + 1;
+                    // A hint of the provider saves the halvings; one that is no shorter than what was refused helps nothing.
                     let size = match trouble {
                         Trouble::TooMuch(Some(Hint::Try(size) | Hint::Limit(size))) if size < blocks => size,
                         _ => blocks / 2,
@@ -140,6 +142,7 @@ impl Inner {
                 Err(trouble) => reach.end(*asked.start(), trouble)?,
             }
         }
+        // They were answered in any order, and are walked beside the headers.
         pieces.sort_by_key(|piece| *piece.range.start());
         Ok(pieces)
     }

@@ -94,12 +94,14 @@ pub(super) enum Finding {
 
 /// Compares the logs given for a block with its header.
 pub(super) fn inspect(checked: &CheckedHeader, logs: &[Log], want: &Want, checker: &mut Checker) -> Finding {
+    // The bloom of a header that is not proven shows nothing about the logs.
     let CheckedHeader { header, proven: true } = checked else {
         return Finding::Fine(Proof::Chained);
     };
     let uncommitted = want.uncommitted(&header.reference());
     let mut level = Proof::Bloom;
     for log in logs {
+        // Logs that the chain's header does not commit to can be checked for their link alone.
         if Some(log.tx_hash) == uncommitted {
             level = Proof::Chained;
             continue;
@@ -177,6 +179,7 @@ pub(super) fn read_receipts(json: &str, checked: &CheckedHeader, want: &Want) ->
 
 fn prove_receipts(mut receipts: Receipts, checked: &CheckedHeader, want: &Want) -> Result<Settled, Unread> {
     let header = &checked.header;
+    // Some nodes list them among the receipts, though the root was computed without.
     let mut extra = receipts.split_off(want.uncommitted(&header.reference()));
     let proof = match receipts.prove(header) {
         _ if !checked.proven => Proof::Chained,
@@ -188,6 +191,7 @@ fn prove_receipts(mut receipts: Receipts, checked: &CheckedHeader, want: &Want) 
                 header.block.number
             )));
         }
+        // The weaker proof counts where the chain's receipts follow rules that are not known here.
         Proven::Unknown(reason) if bloom_of(receipts.logs()) == *header.bloom => {
             info!(block = %header.reference(), reason, "receipts root cannot be recomputed, the bloom can");
             Proof::Bloom
@@ -270,11 +274,13 @@ impl Inner {
                 return Ok(self.corrected(settled, checked, want, first));
             }
         };
+        // A second opinion is checked like the first: two endpoints may be wrong in different ways.
         let mut proof = match inspect(checked, &logs, want, &mut Checker::default()) {
             Finding::Fine(proof) => proof,
             Finding::Inconclusive(_) => Proof::Bloom,
             Finding::Wrong(reason) => return Err(lied(&by, reason)),
         };
+        // A bloom has false positives, so an empty answer is right now and then; with one endpoint there is no telling which.
         let alone = first.is_none_or(|(_, first)| first.id == by.id);
         if logs.is_empty() && alone && proof == Proof::Bloom && want.may_match(&checked.header) {
             warn!(chain = %self.chain, endpoint = %by.name, block = %checked.header.reference(), "no second witness that a block has no matching logs");
@@ -338,6 +344,7 @@ impl Inner {
             for one in asked.iter().zip(&replies).map(read) {
                 match one {
                     Ok(one) => settled.push(Some(one)),
+                    // What is missing is asked for block by block later; what is false condemns the whole answer.
                     Err(unread @ (Unread::Refused(_) | Unread::Absent | Unread::Malformed(_))) => {
                         cause = unread;
                         settled.push(None);
@@ -440,6 +447,7 @@ impl Inner {
             let logs = logs_of_block(Logs::joined(&replies(bodies)?)?, &checked.header, &want)?;
             match inspect(&checked, &logs, &want, &mut Checker::default()) {
                 Finding::Wrong(reason) => Err(Unread::Lie(format!("{reason} (block {})", block.number))),
+                // Taken as absent, so that the next endpoint is asked and this one not blamed.
                 Finding::Inconclusive(_) if logs.is_empty() && !may_be_empty => Err(Unread::Absent),
                 Finding::Fine(_) | Finding::Inconclusive(_) => Ok(logs),
             }

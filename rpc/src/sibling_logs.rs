@@ -94,6 +94,7 @@ impl Inner {
             let mut drawn = drawn(block, want);
             drawn.retain(|at| {
                 let transaction = &block[at.clone()];
+                // Read whole already: by all receipts of its block, or because logs that were not asked for stand in it.
                 let is_whole = whole.contains(&block[0].block_number)
                     || transaction.iter().any(|log| !want.set.matches_address(log));
                 complete.extend(is_whole.then_some(transaction[0].tx_hash));
@@ -106,6 +107,8 @@ impl Inner {
                     tx_hash: block[at.start].tx_hash,
                     block: Arc::clone(&checked),
                     held: block[at.clone()].into(),
+                    // Neighbours in the block bound where the transaction's logs can be: a receipt that reaches past them is
+                    // false.
                     below: at.start.checked_sub(1).map(|place| block[place].log_index),
                     above: block.get(at.end).map(|log| log.log_index),
                     want: Arc::clone(want),
@@ -212,6 +215,7 @@ fn read(drawn: &Drawn, reply: &Reply<'_>) -> Result<Reported<Vec<Log>>, Unread> 
     if reaches_down || reaches_up {
         return lie("takes the place of other transactions");
     }
+    // Logs of a transaction are numbered without a gap: a hole shows that some were left out, which the bloom cannot.
     let is_dense = logs.windows(2).all(|pair| pair[0].log_index + 1 == pair[1].log_index);
     let logs = drawn.want.wanted(logs);
     let committed = *proven && drawn.want.uncommitted(&header.reference()) != Some(drawn.tx_hash);

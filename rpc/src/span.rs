@@ -82,6 +82,7 @@ impl Inner {
         wanted: Proof,
     ) -> Result<(CheckedHeader, Settled), Trouble> {
         let mut liars = Vec::new();
+        // Receipts prove nothing under a header that cannot be recomputed, so they are not asked for there.
         if wanted == Proof::Receipts && !self.rules.opaque() && self.receipts_known() {
             match self.with_receipts(block, want).await {
                 Ok((checked, Ok(settled))) => return Ok((checked, settled)),
@@ -102,6 +103,7 @@ impl Inner {
                 by,
             }) => (checked, logs, by),
             Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => return Err(trouble),
+            // The first trouble is reported: the last resort failing shows less about the endpoints.
             Err(trouble) => return self.dense(block, want).await.map_err(|_| trouble),
         };
         self.trusted(&by, &liars)?;
@@ -111,6 +113,7 @@ impl Inner {
             Finding::Inconclusive(_) | Finding::Wrong(_) => {
                 count(&self.counts.suspects);
                 let settled = self.settle(&checked, want, Some((&logs, &by))).await?;
+                // Places may differ between nodes; logs that were left out or added are what an endpoint is blamed for.
                 if settled.corrected == Corrected::Content {
                     self.blame_for_logs(&by, &[checked.header.block.number]);
                 }
@@ -227,6 +230,7 @@ impl Inner {
             return Err(EndpointError::BadRange { start, end });
         }
         let want = Want::new(self.chain, filter, self.options.state_sync_logs);
+        // Grows from restart to restart: who was found on another branch is not asked for this range again.
         let mut shun = Vec::new();
         for _ in 0..RESTARTS {
             match Box::pin(self.range(&range, &want, wanted, &shun)).await {
@@ -267,6 +271,7 @@ impl Inner {
                     pieces => pieces.map(Some).map_err(Broken::from),
                 }
             };
+            // Side by side: both are long, and logs are compared with headers only when both are there.
             futures::try_join!(self.headers(range, shun, &reach), pieces)?
         };
         headers.retain(|checked| reach.holds(checked.header.block.number));
@@ -357,6 +362,7 @@ impl Inner {
     ) -> Result<Sifted, Trouble> {
         let (mut together, mut alone) = (Vec::new(), Vec::new());
         for suspect in sifted.suspects {
+            // Receipts under a header that is not proven are not worth a place in a batch.
             let is_provable = headers[suspect.place].proven;
             (if is_provable { &mut together } else { &mut alone }).push(suspect);
         }
@@ -383,6 +389,7 @@ impl Inner {
                             continue;
                         };
                         proven.whole.insert(headers[suspect.place].header.block.number);
+                        // A span is as proven as its weakest block.
                         proven.proof = proven.proof.min(block.proof);
                         proven.logs.extend(block.logs);
                     }
@@ -421,6 +428,8 @@ impl Inner {
         } = sifted;
         let mut done = FxHashSet::default();
         let mut wrong: BTreeMap<i32, (Arc<Endpoint>, Vec<u64>)> = BTreeMap::new();
+        // Settling one block may show that an answer was wrong, whose other blocks then are suspect too. Each is settled once, so
+        // it ends.
         while !suspects.is_empty() {
             done.extend(suspects.iter().map(|suspect| suspect.place));
             for (place, by, block) in self.settle_each(headers, suspects, want, reach).await? {
@@ -472,6 +481,7 @@ impl Inner {
         });
         let settling: Vec<BoxFuture<'_, _>> = settling.map(FutureExt::boxed).collect();
         let settled: Vec<Option<_>> = stream::iter(settling)
+            // Bounded: after a bad answer about a long range every block of it may be suspect.
             .buffer_unordered(BLOCKS_UNDER_WAY)
             .try_collect()
             .await?;

@@ -124,6 +124,7 @@ pub async fn record(store: &Store, chain: ChainId, branch: i64, upgrades: &[Upgr
     let mut tx = store.pool.begin().await?;
     let name = chain.to_string();
     coverage::share(&mut tx, &name).await?;
+    // A rewind takes the lock alone, so the branch that is compared here stays in force to the commit.
     check_branch(&mut tx, chain, &name, branch).await?;
     let kind = |upgrade: &Upgrade| match upgrade.change {
         Change::Implementation(target) => ("implementation", target),
@@ -187,12 +188,14 @@ pub async fn settle(store: &Store, chain: ChainId, timelines: &Timelines) -> Res
     }
     coverage::share(&mut tx, &name).await?;
     coverage::alone(&mut tx, &name).await?;
+    // Read again under the lock: another process may have settled the same meanwhile.
     let stored = read(&mut tx, store, chain).await?;
     let differing = differing(&stored.timelines, timelines);
     let ranges: Vec<(Address, Vec<RangeInclusive<u64>>)> = differing
         .iter()
         .map(|(contract, _, ranges)| (*contract, merge(ranges.clone())))
         .collect();
+    // Coverage goes for the differing blocks alone, whatever changed: what is missing is then found like any other gap.
     cohorts::take_back(&mut tx, store, chain, Family::Abi, &ranges).await?;
     sqlx::query(SETTLE)
         .bind(&name)
@@ -257,6 +260,7 @@ pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkEr
     check_branch(&mut tx, chain, &name, branch).await?;
     let of_abis =
         |source: &str| members::is_cohort(source) || source.starts_with("abi:") || source.starts_with("logs:");
+    // `settle` takes the same lock, so no other ABI comes into force between the comparison below and the commit.
     let known = Known::lock(&mut tx, store, chain, &of_abis, range).await?;
     let stored = read(&mut tx, store, chain).await?;
     if contracts
@@ -269,6 +273,7 @@ pub async fn finish(store: &Store, finished: &Finished<'_>) -> Result<(), SinkEr
         });
     }
     let contracts: Vec<Address> = contracts.iter().map(|(contract, _)| *contract).collect();
+    // Faults are replaced in the transaction that covers the range: what waits for an ABI is decided with its fault.
     let faulty = faulty(&mut tx, facts, &name, &contracts).await?;
     faults::replace_of(&mut tx, facts, SOURCE, &faulty).await?;
     let shares = |family| known.members().shares(family, &contracts, range).rows(&contracts);

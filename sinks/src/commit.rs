@@ -125,6 +125,7 @@ async fn commit(
     seen: &mut Option<Known>,
 ) -> Result<Applied, SinkError> {
     check(facts, &step)?;
+    // These commit by themselves: the store remembers what has a row, which a rollback of this transaction would make untrue.
     store.ensure_chain(facts.chain).await?;
     store.ensure_marketplaces(facts).await?;
     currencies::ensure(store, facts).await?;
@@ -135,6 +136,7 @@ async fn commit(
     let mut tx = store.pool.begin_with(begin).await?;
     let chain = facts.chain.to_string();
     coverage::share(&mut tx, &chain).await?;
+    // A rewind takes the lock alone, so the branch that is compared here stays in force to the commit.
     if let Move::Backfill { branch } = step
         && checkpoint::branch_of(&mut *tx, &chain).await? != branch
     {
@@ -146,6 +148,7 @@ async fn commit(
 
     let sources = Sources::of(facts);
     let decide = |source: &str| sources.decide(source);
+    // Without a lock yet, so that others can write meanwhile; `cover` reads it again under one and refuses what changed.
     let known = Known::read(&mut tx, store, facts.chain, &decide, &facts.range).await?;
     let known = &*seen.insert(known);
     if matches!(step, Move::Head { .. }) && !known.is_empty() {
@@ -163,6 +166,7 @@ async fn commit(
         uncovered(fault.source, &[fault.contract], fault.block_number)
     })
     .await?;
+    // From here on one writer of the chain at a time, which is why most of the work is done before.
     projections::apply_alone(&mut tx, &batch).await?;
     cover(&mut tx, store, &sources, known).await?;
     outbox::count(&mut tx, &batch).await?;
@@ -213,11 +217,13 @@ pub async fn rewind(
             reason,
         });
     }
+    // A rewind looks facts up by the indexes that a first backfill goes without.
     store.build_indexes(chain).await?;
     let mut tx = store.pool.begin_with(BEGIN).await?;
     let name = chain.to_string();
     coverage::exclude(&mut tx, &name).await?;
 
+    // Before anything is undone: a writer that lost the lease or the checkpoint is refused without the work.
     checkpoint::advance(&mut tx, Some(from), ancestor, lease).await?;
     let undone = revert_from(&mut tx, &name, ancestor.number + 1).await?;
     seams::stand(&mut tx, &name, ancestor).await?;
@@ -259,11 +265,14 @@ pub async fn disown(
 /// refused from now on.
 async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<PerKind<u64>, SinkError> {
     checkpoint::branch_off(db, chain).await?;
+    // Deleting facts writes what they stated to `undone`, from which the retractions are made.
     outbox::prepare(db).await?;
     let undone = facts::revert_from(db, chain, first).await?;
+    // After the facts are gone: projections become what the remaining facts yield.
     undo(db, chain, &undone).await?;
     faults::revert_from(db, chain, first).await?;
     abis::revert_from(db, chain, first).await?;
+    // Coverage goes with the facts, so that what comes instead is a gap and no block is skipped as applied.
     coverage::revert_from(db, chain, first).await?;
     seams::forget_from(db, chain, first).await?;
     checkpoint::forget_from(db, chain, first).await?;
@@ -282,15 +291,18 @@ pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Repl
     currencies::ensure(store, facts).await?;
     let mut tx = store.pool.begin_with(BEGIN).await?;
     let chain = facts.chain.to_string();
+    // Alone, because what is taken back is computed from the facts that remain.
     coverage::exclude(&mut tx, &chain).await?;
     basis.check(&mut tx, store, facts).await?;
 
     outbox::prepare(&mut tx).await?;
+    // What a source was not applied for stays its gap: a fact written there would be written again when the gap is filled.
     let mut batch = Batch::of(facts, |place| {
         basis.holds(facts, place.source, &place.contracts, place.block_number)
     })?;
     let replaced = facts::replace(&mut tx, &facts.range, &mut batch).await?;
     let undone = replaced.map(|kind| kind.gone);
+    // Old before new: a changed fact keeps its id, and its retraction must stand in the outbox before its announcement.
     undo(&mut tx, &chain, &undone).await?;
     write(&mut tx, &batch).await?;
     projections::apply_alone(&mut tx, &batch).await?;
@@ -341,6 +353,7 @@ async fn cover(db: &mut PgConnection, store: &Store, sources: &Sources<'_>, seen
     let facts = sources.facts();
     let decide = |source: &str| sources.decide(source);
     let known = Known::lock(db, store, facts.chain, &decide, &facts.range).await?;
+    // Facts were chosen by what was seen first. Had another writer covered some of them since, they would be counted twice.
     if !seen.same(&known) {
         return Err(SinkError::Raced {
             chain: facts.chain,
@@ -361,6 +374,7 @@ fn check(facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
         })
     };
     let range: &RangeInclusive<u64> = &facts.range;
+    // An id has no room for a higher block, see docs/decisions/0003-ids.md.
     if range.is_empty() || *range.end() > MAX_BLOCK {
         return refuse("the range is empty or too high");
     }
@@ -370,6 +384,7 @@ fn check(facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
     if lease.chain != facts.chain {
         return refuse("the lease is another chain's");
     }
+    // Every one is kept for a later rewind, which looks for the common ancestor among them.
     if facts.blocks.len() as u64 != range.end() - range.start() + 1
         || facts.blocks.last().is_none_or(|last| last.number != *range.end())
     {
@@ -388,4 +403,5 @@ const BEGIN: &str = "begin; set local jit = off";
 // Branch and coverage of one moment.
 const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read";
 
+// A crash of the server takes facts and coverage of the last moments together, which leaves a gap like any other.
 const BEGIN_BACKFILL: &str = "begin; set local jit = off; set local synchronous_commit = off";

@@ -163,6 +163,7 @@ impl Rows {
         let mut rest = value;
         let base = U256::from(10_000);
         while !rest.is_zero() {
+            // Most amounts fit a machine word, and dividing one costs a fraction of a division of 256 bits.
             let (quotient, digit) = if let Ok(small) = u64::try_from(rest) {
                 (U256::from(small / 10_000), (small % 10_000) as i16)
             } else {

@@ -110,6 +110,7 @@ pub async fn store_metadata(store: &Store, chain: ChainId, answers: &[(Address, 
     Ok(learned.rows_affected())
 }
 
+// The configuration is seeded at every start; what an operator set by command stands above it.
 const SEED: &str = "insert into catalog_service.currencies as c (chain_id, address, symbol, decimals, pegged)
     select $1, s.address, s.symbol, s.decimals, s.pegged
     from unnest($2::text[], $3::text[], $4::int4[], $5::bool[]) as s (address, symbol, decimals, pegged)

@@ -259,6 +259,7 @@ pub(crate) fn rows<'a, F: Stored>(
             key: fact.key(block, keys),
         });
     }
+    // Every writer writes in the order of the key, so that two with facts in common wait for each other and do not deadlock.
     rows.sort_by_key(|row| row.id);
     if rows.windows(2).any(|pair| pair[0].id == pair[1].id) {
         return Err(reject("two facts stand at one position"));
@@ -329,6 +330,7 @@ async fn revert<F: Stored>(db: &mut PgConnection, chain: &str, ids: &[Uuid]) -> 
 /// Has the facts that were taken back retracted.
 async fn retract<F: Stored>(db: &mut PgConnection, taken: u64) -> Result<u64, SinkError> {
     if taken > 0 {
+        // Autovacuum never looks at temporary tables, so the planner knows nothing of this one's size unless it is counted here.
         sqlx::query(F::TABLE.analyze).execute(&mut *db).await?;
         sqlx::query(F::TABLE.retract).execute(db).await?;
     }
@@ -367,6 +369,7 @@ pub(crate) async fn replace<F: Stored>(
         write(fact, chain, &mut decoded);
         let stays = others
             .get(&fact.id)
+            // Computed columns come last and are not compared: they follow from other facts and are kept by their projections.
             .is_some_and(|stored| decoded.fields().starts_with(stored));
         if stays {
             others.remove(&fact.id);

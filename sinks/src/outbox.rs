@@ -76,6 +76,8 @@ pub async fn depth(store: &Store) -> Result<i64, SinkError> {
 /// many. For an outbox without a broker, which nothing else empties.
 pub async fn expire(store: &Store, keep: Duration) -> Result<u64, SinkError> {
     let seconds = keep.as_secs_f64();
+    // Rows hold no time, to stay lean: a mark notes the newest number of a moment, and what is below an old enough mark is as
+    // old.
     sqlx::query(MARK).bind(seconds / MARKS).execute(&store.pool).await?;
     let horizon: Option<i64> = sqlx::query_scalar(HORIZON).bind(seconds).fetch_one(&store.pool).await?;
     let Some(horizon) = horizon else { return Ok(0) };
@@ -88,6 +90,7 @@ pub async fn expire(store: &Store, keep: Duration) -> Result<u64, SinkError> {
             .bind(EXPIRED_AT_ONCE)
             .fetch_all(&mut *tx)
             .await?;
+        // Counted in the transaction that drops them, so that the number operators see is what is gone.
         for (chain, messages) in &dropped {
             sqlx::query(NOTE_EXPIRED)
                 .bind(chain)
@@ -101,6 +104,7 @@ pub async fn expire(store: &Store, keep: Duration) -> Result<u64, SinkError> {
             break;
         }
     }
+    // The newest of the old marks stays: the next look takes it for its horizon when nothing was written since.
     sqlx::query(FORGET_MARKS).bind(horizon).execute(&store.pool).await?;
     Ok(expired)
 }
@@ -130,6 +134,7 @@ const MARK: &str = "insert into indexer_service.outbox_marks (seq)
 const HORIZON: &str =
     "select max(seq) from indexer_service.outbox_marks where marked_at <= now() - make_interval(secs => $1)";
 
+// A chain whose publisher was seen within that time is left to it: its consumers are to get every message, however late.
 const EXPIRE: &str = "with old as (
         select t.chain_id, o.seq from indexer_service.outbox_totals t
         cross join lateral (select seq from indexer_service.outbox

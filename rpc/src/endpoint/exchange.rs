@@ -161,12 +161,14 @@ impl Endpoint {
                 }
             }
         }
+        // A batch that brought nothing shows something about its size; one that brought a part is cut to what it brought.
         if answered.is_empty() {
             let refused = refused.unwrap_or_else(|| self.refused(Rejection::Malformed, "a batch without answers"));
             if ask.is_too_wide(&refused.rejection) {
                 progress.put_back(open);
                 return Err(refused);
             }
+            // Every call of the batch has the same filter, so one is enough to look for the width.
             if matches!(refused.rejection, Rejection::FilterTooLarge(_)) {
                 let first = open.remove(0);
                 progress.put_back(open);
@@ -205,9 +207,11 @@ impl Endpoint {
                 return Ok(());
             }
         };
+        // Neither is about the length of the batch: the first is waited for, the second split by the caller.
         if matches!(refused.rejection, Rejection::RateLimited(_)) || ask.is_too_wide(&refused.rejection) {
             return Err(refused);
         }
+        // A server that runs out of time or of budget answers the first calls; holes between answers have another cause.
         if in_front {
             progress.most = count;
             self.health().batch.suspect(wide(size), wide(count), 1);
@@ -244,6 +248,7 @@ impl Endpoint {
         failed: Failed,
         ask: &Ask,
     ) -> Result<(), Refused> {
+        // Size first: it costs one more request to find out, and the answer serves every later batch.
         if calls.len() > 1 {
             return self.halve(progress, calls, failed);
         }
@@ -268,6 +273,7 @@ impl Endpoint {
             return Ok(());
         }
         let others = progress.answers > 0 || !progress.open.is_empty();
+        // Each answer of such a question is used on its own, so one call that fails must not cost the others theirs.
         if ask.each && by_size && passing && others && progress.stuck < FAILURES {
             self.health().stumbled(&refused.detail);
             progress.stuck += 1;
@@ -317,6 +323,7 @@ impl Endpoint {
     ) -> Result<(), Refused> {
         let full = call.values();
         let (mut failed, mut times) = (full, 1);
+        // Found once and remembered by the endpoint's health, so that the search is not made for every range.
         for width in narrower(full, refused.rejection) {
             let mut parts = call.clone().within(width.0, width.1).into_iter();
             let Some(part) = parts.next() else { break };
@@ -332,6 +339,7 @@ impl Endpoint {
                     return Err(other.refused);
                 }
             };
+            // The answer of the probe is a part of what was asked: it is kept, and the rest of the filter is asked for beside it.
             let body = answer.unwrap_or(Body::Null);
             progress.put_back(parts.map(|part| (place, part)).collect());
             progress.answered(place, body);

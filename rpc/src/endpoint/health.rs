@@ -383,6 +383,7 @@ impl Health {
     /// An answer was refused, or did not pass. `detail` is clean.
     pub(crate) fn refused(&mut self, rejection: &Rejection, detail: &str, now: Instant) {
         match rejection {
+            // These are answers: the server works, and what it refuses was the question.
             Rejection::TooMuch(_)
             | Rejection::BatchTooLarge
             | Rejection::FilterTooLarge(_)
@@ -412,6 +413,7 @@ impl Health {
                 self.failures += 1;
                 self.reason = Some(format!("lied: {detail}"));
                 if self.trust < DISTRUST {
+                    // Partly restored: after its time apart it is asked again, and soon shunned again if it still lies.
                     self.trust = DISTRUST * 2.0;
                     self.shunned_until = Some(now + SHUNNED);
                 }
@@ -420,6 +422,7 @@ impl Health {
                 self.blame(detail);
                 self.failed_again(*rejection == Rejection::Timeout, now);
             }
+            // Its chain is kept apart from its health: checked again before it is next asked.
             Rejection::WrongChain => self.reason = Some(detail.to_owned()),
         }
     }

@@ -284,12 +284,14 @@ impl Endpoint {
             // Batches are cut to the burst before; if the limit fell meanwhile, the server will report so itself.
             limiter.until_n_ready(cells).await.ok();
         }
+        // An id per call and never used twice, so that a late answer is not taken for that of another request.
         let id = self
             .next_id
             .fetch_add(u64::try_from(count).unwrap_or(1), Ordering::Relaxed);
         let sent = Instant::now();
         self.health().asked(sent);
         let text = request(calls.iter().map(|(_, call)| call), id);
+        // The time counts from here: the wait for the rate limit follows the operator's setting and is no fault of the endpoint.
         let received = match timeout(ask.patience, self.transport.send(text, id, count, self.longest(calls))).await {
             Err(_) => {
                 let detail = format!("no answer within {:.1} s", ask.patience.as_secs_f64());
@@ -319,6 +321,7 @@ impl Endpoint {
         }
         let bytes = received.bytes;
         if count > 1 {
+            // Large answers are parsed beside the runtime, whose tasks renew leases meanwhile.
             let bodies = off_thread(bytes.len(), move || batch(&bytes, id, count)).await;
             return bodies.map_err(|unread| self.unread(method, unread).by_size(true));
         }

@@ -102,6 +102,7 @@ async fn post(client: &reqwest::Client, url: Url, text: String, cap: usize) -> R
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let is_error = !response.status().is_success();
+    // An error's text is read for its reason alone; a page of a proxy can be as long as it likes.
     let cap = if is_error { ERROR_BODY } else { cap };
     let announced = response
         .content_length()
@@ -110,6 +111,7 @@ async fn post(client: &reqwest::Client, url: Url, text: String, cap: usize) -> R
     if announced > cap && !is_error {
         return Err(Unsent::TooLarge);
     }
+    // Up to the cap: the length a server announces allocates nothing beyond it.
     let mut bytes = Vec::with_capacity(announced.min(cap));
     // Chunks are unpacked one by one, so that a small answer that unpacks to a large one is cut off as well.
     while let Some(chunk) = response.chunk().await.map_err(network)? {

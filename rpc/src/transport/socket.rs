@@ -183,6 +183,7 @@ async fn carry(
         let message = tokio::select! {
             outgoing = inbox.recv() => match outgoing {
                 Some(Outgoing { text, id, count, reply }) => {
+                    // Requests whose asker gave up leave here, so that answers that never come hold no memory.
                     pending.retain(|_, (_, reply)| !reply.is_closed());
                     pending.insert(id, (count, reply));
                     Message::text(text)
@@ -202,6 +203,7 @@ async fn carry(
                 }
             },
             _ = pings.tick() => {
+                // A connection that was cut without a word stays open for this side: pings are how it is noticed.
                 if heard.elapsed() > SILENCE {
                     break;
                 }
@@ -246,6 +248,7 @@ fn deliver(bytes: &[u8], pending: &mut Pending, announcements: &Announcements) {
         Some(id) => pending
             .range(..=id)
             .next_back()
+            // Some servers answer a batch call by call.
             .filter(|(first, (count, _))| covers(**first, *count, id))
             .map(|(first, _)| *first),
         // An error without an id can only belong to the one request under way.

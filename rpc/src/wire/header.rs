@@ -185,6 +185,7 @@ impl<'de> Deserialize<'de> for Listed {
             }
         }
         let raw = <&RawValue>::deserialize(deserializer)?;
+        // From the raw text, so that a list of another shape costs this field and not the header.
         let hashes = serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Members);
         Ok(Listed(hashes.ok()))
     }
@@ -195,6 +196,7 @@ pub(crate) fn read(json: &str) -> Result<SealedHeader, Unread> {
     let wire: Wire = serde_json::from_str(json)?;
     let missing = |what: &str| Unread::Malformed(format!("a header without {what}"));
     let number = wire.number.ok_or_else(|| missing("number"))?.0;
+    // Before anything is computed with it: an absurd height must not reach positions or ranges.
     if number > MAX_BLOCK {
         return Err(Unread::Lie(format!(
             "block {number} is beyond any height a chain can have"
@@ -204,6 +206,7 @@ pub(crate) fn read(json: &str) -> Result<SealedHeader, Unread> {
     let block = Block {
         number,
         hash,
+        // Capped to what PostgreSQL can store. The hash below is computed from the time as it came.
         time: wire.timestamp.0.min(LATEST_TIME),
     };
     let bloom = wire.logs_bloom.0.as_ref().map(|bloom| Bloom::new(*bloom.0));
@@ -211,6 +214,7 @@ pub(crate) fn read(json: &str) -> Result<SealedHeader, Unread> {
     let header_rules = match fields(&wire, number, bloom, receipts_root) {
         Err(field) => Seal::Incomplete(format!("{field} is missing")),
         Ok(fields) if fields.hash_slow() == hash => Seal::Proven,
+        // A member that is not known may be a field of a fork to come: that is no lie, but no proof either.
         Ok(_) => stranger(json).map_or(Seal::Mismatch, |name| {
             Seal::Incomplete(format!("member {name:?} is unknown"))
         }),
@@ -249,6 +253,7 @@ fn fields(wire: &Wire, number: u64, bloom: Option<Bloom>, receipts_root: Option<
         extra_data: wire.extra_data.0.as_ref().ok_or("extraData")?.0.clone(),
         mix_hash: word(&wire.mix_hash, "mixHash")?,
         nonce: B64::from(FixedBytes::new(*wire.nonce.0.as_ref().ok_or("nonce")?.0)),
+        // From here on fields of later forks, absent before them: whether they had to be there shows in the hash.
         base_fee_per_gas: wire.base_fee_per_gas.0.map(|number| number.0),
         withdrawals_root: wire.withdrawals_root.0.map(|word| word.0),
         blob_gas_used: wire.blob_gas_used.0.map(|number| number.0),

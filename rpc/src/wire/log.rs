@@ -161,6 +161,7 @@ impl Logs {
             )));
         }
         for pair in self.blocks.windows(2).filter(|pair| pair[0].number == pair[1].number) {
+            // Noted for the block and not refused here: the rest of a long answer stays good.
             self.wrong.insert(pair[0].number, "its logs name two block hashes");
         }
         for block in self

@@ -184,6 +184,7 @@ impl Receipts {
             return Proven::Root;
         }
         let place = |receipt: &Receipt| receipt.claims.tx_index;
+        // The order they came in is tried first: indexes are a server's claim and may be missing or all zero.
         if !self.receipts.is_sorted_by_key(place) {
             self.receipts.sort_by_key(place);
             if self.root() == header.receipts_root {
@@ -250,6 +251,7 @@ impl Receipt {
         // A receipt of no transaction is named by its block.
         let tx_hash = wire.transaction_hash.0.map_or(block_hash, |hash| hash.0);
         let tx_index = wire.transaction_index.0;
+        // Remembered and decided with the rest of the block: the root may prove the receipt in spite of it.
         let foreign = |log: &WireLog| {
             let named = names(&log.block_hash, block_hash) && names(&log.transaction_hash, tx_hash);
             !named || log.removed.0 == Some(true)

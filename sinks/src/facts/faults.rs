@@ -139,10 +139,12 @@ fn placed(facts: &Facts, keep: impl Fn(&Fault) -> bool) -> Result<Vec<Placed<'_>
             block_number: block.number,
             block_hash: block.hash,
             log_index: fault.log_index,
+            // A fault is of the log, not of one of the facts in it.
             item: 0,
             kind: RecordKind::LOG,
         };
         let id = position.id();
+        // One row per log and source is the table's key: a second one would fail the whole span.
         if known.insert((id, fault.source)) {
             placed.push(Placed {
                 id,
@@ -280,6 +282,8 @@ const WAITING: &str = "select id, min(reason) as reason, array_agg(source order 
     where chain_id = $1 and id > $2 and (next_attempt_at is not null or attempts > 0) group by id order by id limit $3";
 
 // Two daemons that look at one moment get different faults.
+// Taking moves the next attempt ahead, so what a killed process took comes due again. Facts are replaced in final blocks only;
+// what a stored ABI could not read hangs on no fact and may be tried above them.
 const TAKE: &str = "update indexer_service.decode_faults f set next_attempt_at = now() + make_interval(secs => $4)
     from (select id, source from indexer_service.decode_faults
            where chain_id = $1 and next_attempt_at <= now() and (block_number <= $2 or source = $5)

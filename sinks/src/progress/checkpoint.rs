@@ -155,6 +155,8 @@ pub(crate) async fn standing(db: &mut PgConnection, chain: ChainId) -> Result<St
         .fetch_optional(db)
         .await?;
     let (branch, last_block, finalized) = row.unwrap_or_default();
+    // A checkpoint without a finalized height means that nothing is known to be final; no checkpoint means that the chain was
+    // only ever backfilled.
     let last_final = last_block.map_or(u64::MAX, |_| height(finalized).unwrap_or(0));
     Ok(Standing { branch, last_final })
 }
@@ -265,6 +267,8 @@ const ADVANCE: &str = "with held as (
     update indexer_service.indexer_checkpoints set last_block = $4, last_block_hash = $5, updated_at = now()
     where chain_id = $1 and last_block = $6 and last_block_hash = $7 and exists (select from held)";
 
+// Both rows stay locked to the commit, shared, so that others may still read and compare. `is not distinct from` also holds for a
+// chain without a checkpoint, where null meets null.
 const STAY: &str = "with held as (
         select from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share
     ), standing as (
@@ -274,6 +278,7 @@ const STAY: &str = "with held as (
        and (select last_block from standing) is not distinct from $4
        and (select last_block_hash from standing) is not distinct from $5";
 
+// A row may be there without a checkpoint: what was observed and what is suspect stand in it as well.
 const BEGIN: &str = "with held as (
         select chain_id from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share
     )

@@ -263,6 +263,7 @@ impl Cohorts {
     /// From which block on the row of `cohort` could stand for `contract`; none where it would claim too much of what is wanted.
     fn fit(&self, contract: &Address, from: u64, cohort: &str) -> Option<Fit> {
         let (own, row) = (all(&self.coverage(contract)), all(&self.rows.of(cohort)));
+        // Where the row covers what the contract is not covered for, the contract may only share what lies above.
         let beyond = less(&row, &own).last().map_or(0, |range| range.end().saturating_add(1));
         let since = beyond.max(from.min(first(&own).unwrap_or(from)));
         (since <= from).then(|| Fit {
@@ -274,6 +275,7 @@ impl Cohorts {
     /// Makes `contract` a member from `since` on. Where it was proven weaker than the others, the row states so for all.
     fn admit(&mut self, contract: Address, cohort: &Arc<str>, since: u64) {
         let (coverage, mut row) = (self.coverage(&contract), self.rows.of(cohort));
+        // A block of the row was proven for all of its members, so it can claim no more than the weakest of them.
         for weak in 0..PROOFS.len() {
             for strong in weak + 1..PROOFS.len() {
                 let weaker = above(&common(&coverage[weak], &row[strong]), since);
@@ -332,6 +334,8 @@ impl Cohorts {
         }
         let mut of_all: Ranges = vec![first..=u64::MAX];
         for (contract, since) in &members {
+            // Below its first block a member counts as covered: nothing is wanted of it there, and it must not hold the others
+            // back.
             let mut own = all(&self.rows.of(&self.family.source(contract)));
             own.extend(since.checked_sub(1).map(|last| 0..=last));
             of_all = common(&of_all, &merge(own));
@@ -341,6 +345,7 @@ impl Cohorts {
         }
         let mut row = self.rows.of(cohort);
         let mut rest = of_all.clone();
+        // From the weakest proof on, and each block once: a row states one proof for all its members.
         for (proof, ranges) in row.iter_mut().enumerate() {
             for (contract, _) in &members {
                 let so_proven = common(&rest, &self.rows.of(&self.family.source(contract))[proof]);
@@ -351,6 +356,7 @@ impl Cohorts {
         self.set(cohort.to_string(), row);
         for (contract, since) in members {
             let source = self.family.source(&contract);
+            // What the row stands for is taken out of the member's own rows, or a block would stand under two proofs.
             let shared = above(&of_all, since);
             let own = self.rows.of(&source).map(|ranges| less(&ranges, &shared));
             self.set(source, own);
@@ -383,6 +389,7 @@ impl Cohorts {
                 }
             }
         }
+        // Rows are dropped and added whole: one statement each, however many sources changed.
         let changed: Vec<&String> = self.changed_rows.iter().collect();
         sqlx::query(DROP_ROWS)
             .bind(chain)
@@ -424,6 +431,7 @@ impl Cohorts {
             )
             .execute(&mut *db)
             .await?;
+        // Commits read this number alone and keep what they know of the members while it stays.
         sqlx::query(NEXT_EDITION).bind(chain).execute(db).await?;
         Ok(())
     }

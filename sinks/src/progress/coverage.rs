@@ -200,6 +200,8 @@ impl<'a> Sources<'a> {
             }
             let read =
                 |contract: &Address| self.contracts.get(contract) == Some(&true) && shares.cover(contract, block);
+            // A sale is of its token's contract and of its market's: read for either, and written once however the two were
+            // registered.
             let applied = |contract: &Address| {
                 self.contracts.contains_key(contract) && known.holds(&Family::Contracts.source(contract), block)
             };
@@ -344,6 +346,7 @@ pub(crate) async fn cover(
     sources: &[String],
     known: &Known,
 ) -> Result<(), SinkError> {
+    // Gaps alone: a block stays under the proof it was first applied with, because what was not compared is not proven.
     let gaps: Vec<(&str, RangeInclusive<u64>)> = sources
         .iter()
         .flat_map(|source| {
@@ -385,10 +388,12 @@ pub(crate) async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) 
     Ok(())
 }
 
+// Through the view, which joins what members share to what is their own.
 const READ: &str = "select c.source, c.proof, lower(r), upper(r) - 1
     from indexer_service.source_coverage c, unnest(c.covered) r
     where c.chain_id = $1 order by c.source, lower(r)";
 
+// The server clips to the range: the history of a source may be many ranges, of which a span touches few.
 const CLIPPED: &str = "select c.source, lower(r), upper(r) - 1
     from indexer_service.indexer_coverage c, unnest(c.covered * int8multirange(int8range($2, $3, '[]'))) r
     where c.chain_id = $1 order by c.source, lower(r)";

@@ -64,6 +64,7 @@ pub async fn begin(
     let mut tx = store.pool.begin().await?;
     // One at a time, so that each sees those with lower numbers.
     sqlx::query(ORDER).bind(&name).execute(&mut *tx).await?;
+    // A late writer is refused here already: its intent would overtake that of the writer that is in force.
     match step {
         Move::Head { from, lease } => checkpoint::stay(&mut tx, *from, lease).await?,
         Move::Backfill { branch } => {
@@ -121,6 +122,8 @@ pub(crate) async fn finish(
     if !intent.contested {
         return Ok(());
     }
+    // Records of the writer that was overtaken may still arrive: the fence hides them, and its intent loses the blocks that are
+    // whole now.
     for statement in [FENCE, OVERTAKE, CLEAR] {
         sqlx::query(statement)
             .bind(intent.chain.to_string())
@@ -156,6 +159,7 @@ pub async fn with_abandoned(
     range: &RangeInclusive<u64>,
     missing: &[RangeInclusive<u64>],
 ) -> Result<Vec<RangeInclusive<u64>>, SinkError> {
+    // Coverage may record these blocks from before: their records were half replaced since, so they are read once more.
     let rows: Vec<(i64, i64)> = sqlx::query_as(ABANDONED)
         .bind(chain.to_string())
         .bind(range.start().cast_signed())
@@ -197,6 +201,7 @@ fn overtaken(intent: &Intent) -> SinkError {
 
 const ORDER: &str = "select pg_advisory_xact_lock(hashtextextended($1, 2))";
 
+// `earlier` sees the table as it was before the insert, so an intent does not overtake itself.
 const BEGIN: &str = "with earlier as (
         update indexer_service.archive_intents set overtaken = true
          where chain_id = $1 and blocks && int8multirange(int8range($2, $3, '[]')) returning number
@@ -224,17 +229,20 @@ const OVERTAKE: &str =
     "update indexer_service.archive_intents set blocks = blocks - int8multirange(int8range($2, $3, '[]'))
     where chain_id = $1 and number < $4 and blocks && int8multirange(int8range($2, $3, '[]'))";
 
+// The last condition is always true: it lets the three statements of `finish` take the same parameters.
 const CLEAR: &str = "delete from indexer_service.archive_intents
     where chain_id = $1 and number < $4 and isempty(blocks) and $2::int8 <= $3::int8";
 
 const FENCES: &str = "select lower(blocks), upper(blocks) - 1, number from indexer_service.archive_fences
     where chain_id = $1 and blocks && int8range($2, $3, '[]')";
 
+// Younger ones are taken for writes under way, which their commit will take out.
 const ABANDONED: &str = "select lower(r), upper(r) - 1
     from (select range_agg(blocks * int8multirange(int8range($2, $3, '[]'))) as blocks
             from indexer_service.archive_intents
            where chain_id = $1 and begun_at < clock_timestamp() - interval '1 minute') as abandoned, unnest(blocks) r
     order by 1";
 
+// `is distinct from`, so that without an intent of one's own every one counts.
 const IS_WRITTEN: &str = "select exists (select from indexer_service.archive_intents
     where chain_id = $1 and blocks && int8multirange(int8range($2, $3, '[]')) and number is distinct from $4)";

@@ -78,6 +78,8 @@ pub(crate) async fn check(db: &mut PgConnection, lease: &Lease) -> Result<(), Si
     }
 }
 
+// The token grows with every holder, also when the same process takes the lease again: what it began under the earlier one is
+// refused too.
 const ACQUIRE: &str = "insert into indexer_service.chain_leases as l (chain_id, holder, token, expires_at)
     values ($1, $2, 1, clock_timestamp() + make_interval(secs => $3))
     on conflict (chain_id) do update set holder = excluded.holder, token = l.token + 1, expires_at = excluded.expires_at
@@ -87,6 +89,7 @@ const ACQUIRE: &str = "insert into indexer_service.chain_leases as l (chain_id, 
 const RENEW: &str = "update indexer_service.chain_leases set expires_at = clock_timestamp() + make_interval(secs => $4)
     where chain_id = $1 and holder = $2 and token = $3";
 
+// The row stays, and its token with it: the next one has to be higher.
 const RELEASE: &str = "update indexer_service.chain_leases set holder = null, expires_at = clock_timestamp()
     where chain_id = $1 and holder = $2 and token = $3";
 

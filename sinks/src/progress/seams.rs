@@ -70,6 +70,7 @@ pub(crate) async fn stand(db: &mut PgConnection, chain: &str, ancestor: BlockRef
 
 /// Fails with [`SinkError::Torn`] where a block of the span, or the one below it, is stored under another hash.
 pub(crate) async fn check(db: &mut PgConnection, facts: &Facts) -> Result<(), SinkError> {
+    // The block below is compared too: it is there that spans of two branches meet.
     let (numbers, hashes): (Vec<i64>, Vec<String>) = blocks(facts)
         .map(|block| (block.number.cast_signed(), block.hash.to_string()))
         .unzip();
@@ -92,6 +93,8 @@ pub(crate) async fn check(db: &mut PgConnection, facts: &Facts) -> Result<(), Si
 pub(crate) async fn keep(db: &mut PgConnection, facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
     let below = below(facts);
     let last = facts.blocks.last().map(|block| block.block_ref());
+    // A backfill has two edges that nothing was compared with yet. A head that follows its checkpoint has none, one that jumps
+    // leaves a hole of which both sides are kept.
     let edges: Vec<BlockRef> = match step {
         Move::Backfill { .. } => below.into_iter().chain(last).collect(),
         Move::Head { from, .. } if *from == below => Vec::new(),
@@ -144,6 +147,7 @@ const READ: &str = "select number, hash::text from indexer_service.indexer_seams
 const SUSPECT: &str = "insert into indexer_service.indexer_checkpoints as c (chain_id, suspect_block) values ($1, $2)
     on conflict (chain_id) do update set suspect_block = least(c.suspect_block, excluded.suspect_block)";
 
+// The seam may hold the hash of the branch that was left, and would raise the same warning with the next span.
 const SETTLE: &str = "with held as (
         select from indexer_service.chain_leases where chain_id = $1 and holder = $3 and token = $4
     ), stood as (
@@ -168,6 +172,7 @@ const KEEP: &str = "insert into indexer_service.indexer_seams (chain_id, number,
     select $1, s.number, s.hash from unnest($2::int8[], $3::text[]) as s (number, hash)
     on conflict (chain_id, number) do nothing";
 
+// Of a warning below the rewind nothing is decided yet, so it stays.
 const FORGET: &str = "with suspicion as (
         update indexer_service.indexer_checkpoints set suspect_block = null where chain_id = $1 and suspect_block >= $2
     )

@@ -64,6 +64,7 @@ const ADD: &str = "insert into catalog_service.erc1155_balances as b (token, own
     order by s.token, s.owner collate \"C\"
     on conflict (token, owner) do update set quantity = b.quantity + excluded.quantity";
 
+// The mirror of `fold`. An upsert, because an earlier rewind may have removed the row when it stood at zero.
 const SUBTRACT: &str = "insert into catalog_service.erc1155_balances as b (token, owner, quantity)
     select token, owner, sum(change) from (
         select token, to_addr as owner, -quantity as change from undone_transfers
@@ -93,6 +94,7 @@ struct Change {
 
 /// One change per holding that ends different, sorted by key.
 fn fold(rows: &[Moved<'_>]) -> Vec<Change> {
+    // Wider than an amount: a contract may mint 2^256 - 1 as often as it likes.
     let mut sums: FxHashMap<(Uuid, Address), (U512, U512)> = FxHashMap::default();
     for row in rows
         .iter()
@@ -111,6 +113,7 @@ fn fold(rows: &[Moved<'_>]) -> Vec<Change> {
     }
     let mut changes: Vec<Change> = sums
         .into_iter()
+        // What a span does not change it does not lock.
         .filter(|(_, (gained, lost))| gained != lost)
         .map(|((token, owner), (gained, lost))| Change {
             token,

@@ -46,6 +46,7 @@ async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError
 
 /// Removes the collections of `undone_transfers` that lost their last token, and finds the first position anew where it was taken away.
 async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
+    // The list is walked backwards, so tokens were reverted before: a collection without one has no fact left.
     sqlx::query(REMOVE).bind(chain).execute(&mut *db).await?;
     sqlx::query(RESTORE).bind(chain).execute(db).await?;
     Ok(())
@@ -57,6 +58,7 @@ const DIGEST: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 1
     ) t";
 
 // Rows that change nothing are left out, so that the hot collections are not even locked.
+// Sorted by key, so that two writers lock the collections they share in one order.
 const MERGE: &str = "insert into catalog_service.collections as c
         (id, slug, chain_id, contract_address, collection_type, first_position)
     select s.id, s.slug, $1, s.contract, s.standard, s.position
@@ -73,6 +75,7 @@ const REMOVE: &str = "delete from catalog_service.collections c
     where c.chain_id = $1 and c.contract_address = u.contract
       and not exists (select from catalog_service.tokens t where t.collection_id = c.id)";
 
+// Through its tokens, because transfers are indexed by token and not by contract.
 const RESTORE: &str = "update catalog_service.collections c set
         first_position = first.id, collection_type = first.standard, updated_at = now()
     from (select k.id as collection from undone_transfers u

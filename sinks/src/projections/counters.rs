@@ -50,6 +50,7 @@ const DIGEST: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 1
         select contract, transfers, mints, burns from catalog_service.collection_counters where chain_id = $1
     ) t";
 
+// Sorted by key, so that two writers lock the rows they share in one order.
 const ADD: &str = "insert into catalog_service.collection_counters as c (chain_id, contract, transfers, mints, burns)
     select $1, s.contract, s.transfers, s.mints, s.burns
     from unnest($2::text[], $3::int8[], $4::int8[], $5::int8[]) as s (contract, transfers, mints, burns)
@@ -57,6 +58,7 @@ const ADD: &str = "insert into catalog_service.collection_counters as c (chain_i
     on conflict (chain_id, contract) do update set
         transfers = c.transfers + excluded.transfers, mints = c.mints + excluded.mints, burns = c.burns + excluded.burns";
 
+// A plain update: a contract that has facts has a row.
 const SUBTRACT: &str = "update catalog_service.collection_counters c set
         transfers = c.transfers - u.transfers, mints = c.mints - u.mints, burns = c.burns - u.burns
     from (select contract, count(*) filter (where kind = 'transfer') as transfers,

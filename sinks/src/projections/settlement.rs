@@ -53,6 +53,8 @@ async fn settle(db: &mut PgConnection, chain: &str, changes: &Changes) -> Result
     if changes.orders.is_empty() && changes.closings.is_empty() {
         return Ok(());
     }
+    // Only orders that a change can reach are computed again: what a span costs depends on the span, not on the orders of the
+    // chain.
     let reached: Vec<Uuid> = sqlx::query_scalar(REACHED)
         .bind(chain)
         .bind(&changes.orders)
@@ -141,6 +143,7 @@ const REACHED: &str = "with opened as (
         where o.chain_id = $1 and o.slot = s.slot and o.id < s.id order by o.id desc limit 1
     ) below
     union
+    -- orders that ended before the closing keep their end
     select o.id from ended s
     join catalog_service.order_facts o on o.chain_id = $1 and o.maker = s.maker
      and (o.closed_by is null or o.closed_by >= s.id or s.reason = 'filled')
@@ -150,6 +153,7 @@ const REACHED: &str = "with opened as (
 const SETTLE: &str = "with due as (
         select o.id, o.slot, o.market, o.maker, o.nonce, o.quantity, next.id as next,
                coalesce(next.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as until
+        -- an order stands up to the next one with its key, which replaces it, and the highest id stands for none
         from catalog_service.order_facts o
         left join lateral (
             select n.id from catalog_service.order_facts n
@@ -157,10 +161,12 @@ const SETTLE: &str = "with due as (
         ) next on true
         where o.chain_id = $1 and o.id = any($2)
     ), reaching as (
+        -- fills that state how many units they took leave some until their sum is the quantity of the order
         select d.id as order_id, c.id, c.reason, c.quantity, c.tx_hash,
                c.quantity is null or sum(c.quantity) over (partition by d.id order by c.id) >= d.quantity as ends
         from due d
         cross join lateral (
+            -- a union and not one condition with or, so that each way to reach an order is a range of an index
             select c.id, c.reason, c.quantity, c.tx_hash from catalog_service.order_closings c
             where c.chain_id = $1 and c.slot = d.slot and c.id > d.id and c.id < d.until
             union all
@@ -168,6 +174,7 @@ const SETTLE: &str = "with due as (
             where c.chain_id = $1 and c.maker = d.maker and c.nonces = 'exactly' and c.nonce = d.nonce
               and c.market = d.market and c.id > d.id and c.id < d.until
             union all
+            -- these leave nothing of an order, so the first of them decides and the rest need not be read
             (select c.id, c.reason, null, c.tx_hash from catalog_service.order_closings c
              where c.chain_id = $1 and c.maker = d.maker and c.nonces = 'all'
                and c.market = d.market and c.id > d.id and c.id < d.until order by c.id limit 1)
@@ -179,6 +186,7 @@ const SETTLE: &str = "with due as (
     ), ending as (
         select distinct on (order_id) order_id, id, reason, tx_hash from reaching where ends order by order_id, id
     ), fill as (
+        -- a fill that the market emits after an invalidation in one transaction is what happened, and the last such fill counts
         select distinct on (e.order_id) e.order_id, r.id from ending e join reaching r on r.order_id = e.order_id
         where e.reason <> 'filled' and r.reason = 'filled' and r.tx_hash = e.tx_hash and r.id > e.id
         order by e.order_id, r.id desc
@@ -188,6 +196,7 @@ const SETTLE: &str = "with due as (
                     when d.next is not null then 'replaced' end as closed_reason
         from due d left join ending e on e.order_id = d.id left join fill f on f.order_id = d.id
     ), taken as (
+        -- fills after the end do not count, and a fill that states no units took all of it
         select s.id, least(s.quantity, sum(coalesce(r.quantity, s.quantity))) as units
         from settled s join reaching r on r.order_id = s.id
         where r.reason = 'filled' and r.id <= coalesce(s.closed_by, r.id) group by s.id, s.quantity
@@ -196,4 +205,5 @@ const SETTLE: &str = "with due as (
     set closed_by = s.closed_by, closed_reason = s.closed_reason, filled = coalesce(t.units, 0)
     from settled s left join taken t on t.id = s.id
     where o.chain_id = $1 and o.id = s.id
+      -- most orders come out as they were and are not written again
       and (o.closed_by, o.closed_reason, o.filled) is distinct from (s.closed_by, s.closed_reason, coalesce(t.units, 0))";

@@ -64,6 +64,7 @@ const DIGEST: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 1
 
 // Rows arrive sorted by id, so that two writers lock the tokens they share in one order. A token known already and merely
 // passed on (an ERC-1155 transfer between holders) is left alone. A writer that would delete it waits for this commit.
+// The comparisons are null while the stored side has no position or mint yet; `coalesce` then takes whatever comes.
 const MERGE: &str = "insert into catalog_service.tokens as t
         (id, collection_id, chain_id, contract_address, token_number, token_standard,
          owner_address, owner_position, minted_at, supply)
@@ -92,6 +93,7 @@ const REMOVE: &str = "delete from catalog_service.tokens t
                       where f.chain_id = $1 and f.token = t.id and f.quantity > 0)";
 
 // Looks for a new owner or mint only where one was taken away; both lookups read the (token, id) index from one end.
+// Supply is subtracted rather than summed again, as in `balances`: it does not depend on how much history a token has.
 const RESTORE: &str = "update catalog_service.tokens t set
         token_standard = case when u.owned then coalesce(newest.standard, 'erc1155') else t.token_standard end,
         owner_address = case when u.owned then newest.owner else t.owner_address end,

@@ -73,6 +73,7 @@ pub async fn recompute(store: &Store, chain: ChainId) -> Result<Option<u64>, Sin
         return Ok(None);
     }
     let mut tx = store.pool.begin().await?;
+    // Both locks in the order every commit takes them: the first keeps rewinds out, the second other writers of sales.
     coverage::share(&mut tx, &name).await?;
     coverage::alone(&mut tx, &name).await?;
     let next: Vec<(Uuid, bool)> = sqlx::query_as(NEXT)
@@ -81,6 +82,7 @@ pub async fn recompute(store: &Store, chain: ChainId) -> Result<Option<u64>, Sin
         .bind(RECOMPUTED_AT_ONCE as i64)
         .fetch_all(&mut *tx)
         .await?;
+    // Fewer than asked for are the last there are: the highest id then states that all of the chain is done.
     let last = next.last().filter(|_| next.len() == RECOMPUTED_AT_ONCE);
     let recomputed_to = last.map_or(Uuid::max(), |(id, _)| *id);
     let outdated: Vec<Uuid> = next
@@ -174,6 +176,7 @@ impl Changes {
         }
         let parties = || self.parties.iter();
         let courses = || self.courses.iter();
+        // A sale makes others look different by its parties and by its price, each of which is looked up by an index of its own.
         let touched: Vec<Uuid> = sqlx::query_scalar(TOUCHED)
             .bind(chain)
             .bind(&self.sales)
@@ -203,6 +206,7 @@ const UNDONE: &str = "select id, token, standard, contract, currency_address as 
            bundle_size = 1 and price_raw is not null as single
     from undone_sales";
 
+// One lookup for a chain that is up to date, so that a start does not read all of its sales.
 const UP_TO_DATE: &str = "select exists (select from indexer_service.wash_progress
     where chain_id = $1 and version = $2 and recomputed_to = 'ffffffff-ffff-ffff-ffff-ffffffffffff')";
 
@@ -261,6 +265,7 @@ const FLAG: &str = "with other_rules as (
                 where o.chain_id = $1 and o.token = s.token and o.seller = s.buyer and o.buyer = s.seller and o.id <> s.id
             ) then 'round_trip' end,
             case when s.standard <> 'erc1155' and (
+                -- three are enough: of a token that is traded all day the rest is not read
                 known.seller and (select count(*) from (
                     select from catalog_service.sale_facts o
                     where o.chain_id = $1 and o.token = s.token and o.seller = s.seller and o.standard <> 'erc1155' limit 3
@@ -276,6 +281,7 @@ const FLAG: &str = "with other_rules as (
                   and div(s.price_raw, greatest(s.quantity, 1)) > 10 * (
                 select case when count(*) >= 10 then percentile_disc(0.5) within group (order by before.unit_price) end
                 from (
+                    -- the same thirty that TOUCHED takes for following: a sale is recomputed with exactly what it can change
                     select div(o.price_raw, greatest(o.quantity, 1)) as unit_price from catalog_service.sale_facts o
                     where o.chain_id = $1 and o.contract = s.contract and o.currency_address = s.currency_address and o.id < s.id
                       and o.token is not null and o.bundle_size = 1 and o.price_raw is not null
@@ -295,4 +301,5 @@ const FLAG: &str = "with other_rules as (
     )
     update catalog_service.sale_facts s set wash_flags = j.flags, wash_version = $3
     from recomputed j
+    -- nearly all come out as they were, and only what changes is written
     where s.chain_id = $1 and s.id = j.id and (s.wash_flags <> j.flags or s.wash_version <> $3)";

@@ -86,6 +86,7 @@ impl Publisher {
             if error.class() == Class::Fatal {
                 return Err(error);
             }
+            // A session that published something had a working broker: its end is a first failure again.
             if self.status.borrow().published > published {
                 pauses = self::pauses();
             }
@@ -145,6 +146,7 @@ impl Publisher {
             pressures,
             ..
         } = self;
+        // Before anything is sent: a claim that another publisher took ends this connection and with it all locks it holds.
         broker.claims.renew(store, options).await?;
         let chains = pending::chains(store).await?;
         status.send_if_modified(|status| status.forget_but(&chains));

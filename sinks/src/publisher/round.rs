@@ -72,23 +72,29 @@ impl Round<'_> {
         let mut unsettled = None;
         let mut next = self.read(0, pressure.window(self.options.batch)).await?;
         while let Some(batch) = next.take() {
+            // A row that this program cannot read holds its chain up: skipping it would break the order that consumers rely on.
             if let Some(reason) = batch.broken.filter(|_| batch.seqs.is_empty()) {
                 pressure.published(0, true);
                 self.status.send_modify(|status| status.block(self.chain, reason));
                 break;
             }
+            // Bounded in time, so that a chain with a long backlog leaves others their turn.
             let more = batch.full && started.elapsed() < ROUND && !self.cancel.is_cancelled();
             let last = batch.seqs.last().copied().filter(|_| more);
             let messages: Vec<&Message> = batch.messages.iter().flatten().collect();
+            // While the broker confirms this batch, the one before is written down and the next is read: one is ever under way
+            // unrecorded.
             let bookkeeping = self.settle_and_prefetch(unsettled.take(), last, pressure.window(self.options.batch));
             let (verdicts, ahead) = tokio::join!(self.deliver(&messages), bookkeeping);
             let (verdicts, ahead) = (verdicts?, ahead?);
+            // What was sent without an answer stays pending and is sent again: at least once, under the same id.
             let Some(verdicts) = verdicts else {
                 return Ok(Ended::Stopped);
             };
             let outcome = outcome(&batch.messages, &verdicts, self.options.unroutable);
             pressure.published(outcome.rows, outcome.held.is_some());
             published += outcome.rows;
+            // Behind a message that was not taken nothing may be sent, or it would come out of order.
             next = ahead.filter(|_| outcome.held.is_none() && outcome.refused.is_none());
             unsettled = Some(Settlement {
                 seqs: batch.seqs,
@@ -195,6 +201,7 @@ impl Round<'_> {
                 lost = &mut keeping => return Err(lost),
                 () = tokio::time::sleep(BLOCKED_CHECK) => {}
             }
+            // A blocked broker confirms once it has room, so it may take any time. Silence without that is a dead connection.
             if self.broker.blocked() {
                 self.show(State::Blocked);
             } else if started.elapsed() > CONFIRM_TIMEOUT {
