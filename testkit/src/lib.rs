@@ -17,6 +17,8 @@ pub mod real_blocks;
 #[cfg(feature = "services")]
 pub mod broker;
 #[cfg(feature = "services")]
+mod columns;
+#[cfg(feature = "services")]
 pub mod database;
 #[cfg(feature = "services")]
 pub mod mongo;

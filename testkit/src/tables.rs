@@ -8,6 +8,7 @@ use decoders::block::ChainId;
 use sinks::store::Store;
 use testchain::simulation::{Books, Standard, Token, Transfer};
 
+use crate::columns::{address, count, number};
 use crate::trades::Trades;
 
 /// Differences shown before the rest is only counted.
@@ -247,24 +248,11 @@ fn fact(transfer: &Transfer) -> Fact {
     }
 }
 
-pub(crate) fn address(text: &str) -> Address {
-    text.parse()
-        .unwrap_or_else(|error| panic!("{text:?} is no address: {error}"))
-}
-
-pub(crate) fn number(text: &str) -> U256 {
-    U256::from_str_radix(text, 10).unwrap_or_else(|error| panic!("{text:?} is no number: {error}"))
-}
-
 fn token(contract: &str, id: &str) -> Token {
     Token {
         contract: address(contract),
         id: number(id),
     }
-}
-
-pub(crate) fn count(stored: i64) -> u64 {
-    u64::try_from(stored).unwrap()
 }
 
 #[derive(sqlx::FromRow)]

@@ -7,7 +7,7 @@ use decoders::block::ChainId;
 use sinks::store::Store;
 use testchain::simulation::{self, Books, Market, Side, State};
 
-use crate::tables::{address, count, number};
+use crate::columns::{address, count, number};
 
 /// One row of `sales`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
