@@ -318,6 +318,7 @@ pub async fn rewrite(
     contracts: &[Address],
     endpoints: Option<&Pool>,
 ) -> Result<Rewritten, Error> {
+    // Before the archive is read: what is replaced at the end is then refused if any of it changed meanwhile.
     let mut basis = Basis::read(store, chain, range.clone()).await?;
     let is_archived = basis.covers(ARCHIVE_SOURCE) || !contracts.is_empty();
     if !basis.is_final() || !is_archived {
@@ -335,10 +336,12 @@ pub async fn rewrite(
         )));
     }
     let mut span = archive.read(chain, range.clone()).await?;
+    // An empty archive under stored facts is most likely another one, and a replay from it would retract everything.
     if span.logs.is_empty() && !basis.is_empty() && commit::holds_facts(store, chain, &range).await? {
         return Err(ArchiveError::Foreign { chain, range }.into());
     }
     if let Some(endpoints) = endpoints {
+        // What was read beside the archive is archived before it is decoded, so that the next replay needs no endpoint.
         let held = span.logs.len();
         endpoints
             .add_siblings(&mut span, &filter_of(contracts.to_vec()))
@@ -350,9 +353,11 @@ pub async fn rewrite(
             basis = basis.with(intent);
         }
     }
+    // Counted and reported only: a sale without them is decoded and flagged.
     let missing = decoders::wants(&span);
     let missing = missing.envelopes.len() + missing.calls.len();
     let mut replaced = Replaced::default();
+    // Piece by piece, each a transaction of whole blocks: a span may hold more facts than memory should.
     for mut facts in archived_facts(&span, REPLACED_FACTS) {
         facts.contracts = contracts.to_vec();
         replaced += commit::replace(store, &facts, &basis).await?;

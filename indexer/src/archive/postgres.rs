@@ -202,6 +202,7 @@ async fn copy(
              from stdin",
         )
         .await?;
+    // In parts, so that memory is bounded by a part and not by a span.
     for run in batches(span, missing, usize::MAX, CHUNK_BYTES) {
         let mut text = String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         for index in run {

@@ -169,9 +169,11 @@ impl Follower {
                 info!("another daemon holds the chain; standing by");
                 is_logged = true;
             }
+            // Standing by is what a second daemon is for: it is ready.
             self.health.ok();
             tokio::select! {
                 () = cancel.cancelled() => return Ok(None),
+                // Often enough to take over soon after a lease ran out.
                 () = tokio::time::sleep(self.settings.lease_ttl / 3) => {}
             }
         }
@@ -196,6 +198,7 @@ impl Follower {
         let mut pauses = retry::pauses();
         let mut edits = self.pipeline.endpoints.edits();
         loop {
+            // Between steps and not within one: the first signal lets the block under way be finished.
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -211,6 +214,8 @@ impl Follower {
                     tokio::select! {
                         () = cancel.cancelled() => {}
                         () = tokio::time::sleep(pauses.next().unwrap_or(self.settings.lease_ttl / 3)) => {}
+                        // The operator may have exchanged the endpoint that failed; there is no reason to wait for the old one's
+                        // pause.
                         () = retry::exchanged(Some(&mut edits)) => pauses = retry::pauses(),
                     }
                 }
