@@ -89,6 +89,7 @@ pub(crate) fn decode_as(name: &'static str, transaction: &Transaction<'_>, event
                     first_version(first, log, &transfers, since..log.log_index, &royalties),
                 );
                 since = log.log_index + 1;
+                // A royalty belongs to the next fill and to no later one.
                 royalties.clear();
             }
             Some(&TAKER_BID_V2 | &TAKER_ASK_V2) => events.emit(log, second_version(second, log)),
@@ -185,6 +186,7 @@ fn first_version(
         currency,
         ..Trade::of(market, side, line, uint(price))
     };
+    // The nearest one before the fill: orders of one transaction may pay for the same token twice.
     let royalty = royalties.iter().rev().find(|royalty| {
         royalty.contract == contract && Some(royalty.token) == line.token && royalty.currency == currency
     });
@@ -273,6 +275,7 @@ fn second_version(market: Market, log: &Log) -> Result<(LogOutcome, Option<&'sta
         .map(|line| line.quantity)
         .fold(U256::ZERO, U256::saturating_add);
     trade.lines = lines;
+    // A nonce that lives on leaves the order open for the units that are left.
     let outcome = if uint(dead).is_zero() {
         LogOutcome::from(trade).and(filled_by(market, log, key, units))
     } else {

@@ -163,6 +163,7 @@ fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<Tr
     let mut reader = Reader::new(log);
     let [buyer, seller, token, quantity, price] = reader.head()?;
     let (buyer, seller) = (reader.address(buyer), reader.address(seller));
+    // One event for both sides: who sent the transaction is the taker (decoding specification, section 4.17).
     let side = if transaction.sender() == Some(seller) {
         Side::Offer
     } else {
@@ -212,6 +213,7 @@ fn several(log: &Log) -> Result<Trades, DecodeError> {
     let sellers = sellers_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
     let amounts = amounts_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
     let same = |list: &[Word]| list.len() == tokens.len();
+    // Arrays of different length leave open what belongs together, so nothing is taken.
     if !(same(failed) && same(prices) && sellers.is_none_or(same) && amounts.is_none_or(same)) {
         return Err(DecodeError(reason::BATCH_LENGTH_MISMATCH));
     }
@@ -244,6 +246,7 @@ fn second_version(log: &Log, paid: Paid<'_>, terms: &Terms) -> Result<Trades, De
         (Standard::Erc721, U256::ONE, next)
     };
     let (first, second) = (reader.topic_address(1), reader.topic_address(2));
+    // The two events swap buyer and seller in their topics.
     let (side, seller) = match log.topic0() {
         Some(&OFFER_721 | &OFFER_1155) => (Side::Offer, first),
         _ => (Side::Listing, second),

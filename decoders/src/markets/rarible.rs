@@ -97,6 +97,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             }
             (outcome, warning)
         });
+        // Legs are emitted before the match they belong to.
         legs.clear();
         events.emit(log, decoded);
     }
@@ -195,6 +196,7 @@ fn share_out(trade: &mut Trade, legs: &[Leg]) {
     let (Some(price), Ok(all), Ok(inside)) = (trade.price, all, inside) else {
         return trade.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
     };
+    // Legs that cannot be this price's are not used at all: a part of them would be as wrong.
     if all < price || inside > price || price.is_zero() {
         return trade.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
     }
@@ -235,6 +237,7 @@ fn first_version(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Op
     let (sell_contract, sell_token) = (reader.topic_address(1), reader.topic_uint(2));
     let (buy_contract, buy_token) = (reader.address(buy_contract), uint(buy_token));
     let (owner, taker, amount) = (reader.address(owner), reader.address(buyer), uint(amount));
+    // Orders are filled in parts: the price is the order's in proportion to what was taken.
     let in_return = uint(buy_value).checked_mul(amount);
     let in_return = in_return.and_then(|product| product.checked_div(uint(sell_value)));
     let in_return = in_return.ok_or(DecodeError(reason::AMOUNT_OVERFLOW))?;
@@ -413,6 +416,7 @@ fn without_assets(
     let direct = asked.direct();
     let mut moves = transfers.movements(window.clone()).iter().rev();
     let is_left = |quantity| direct.is_none() && quantity == left_fill;
+    // The log has two amounts and neither token nor price: what moved shows which amount is the tokens'.
     let Some(moved) = moves.find(|moved| is_left(moved.quantity) || moved.quantity == right_fill) else {
         return Ok((LogOutcome::default(), reader.warning()));
     };
@@ -428,6 +432,7 @@ fn without_assets(
     } else {
         left_hash
     };
+    // With two equal amounts either could be the price, so none is claimed.
     let (price, allocation) = match direct {
         Some(_) => (Some(left_fill), PriceAllocation::Exact),
         None if left_fill == right_fill => (None, PriceAllocation::Unknown),

@@ -161,6 +161,7 @@ fn first_version(
     let mut reader = Reader::new(log);
     let [amount, currency, bidder, recipient, _share] = reader.head()?;
     let (bidder, buyer) = (reader.address(bidder), reader.address(recipient));
+    // The house's own bid is a step of its auction, which is emitted as a sale when it ends.
     if is_auction_house(transaction, bidder) {
         return Ok((LogOutcome::default(), reader.warning()));
     }
@@ -180,6 +181,7 @@ fn first_version(
     if seller.is_zero() {
         trade.flags.push(flag::SELLER_UNKNOWN);
     }
+    // Payments before the bid before are of that bid.
     let since = last_bid.map_or(0, |bid| bid.log_index);
     let payments = transfers.payments(since..log.log_index).iter();
     let paid: Vec<_> = payments
@@ -286,10 +288,12 @@ fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(LogOutcome, Option
         currency: terms.currency,
         ..Trade::of(market("v3"), terms.side, line, terms.price)
     };
+    // Each module pays royalties for what it sells; those of another token of the transaction are not this one's.
     let is_meant =
         |royalty: &&Royalty| royalty.module == log.address && royalty.contract == contract && royalty.token == token;
     let mut rest = terms.price;
     for royalty in royalties.iter().filter(is_meant) {
+        // The finder's share is taken of what royalties leave.
         rest = rest.saturating_sub(royalty.amount);
         if royalty.recipient != terms.seller {
             trade.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);
