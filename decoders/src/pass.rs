@@ -158,7 +158,6 @@ impl Stretch<'_> {
         claims.clear();
         claims.extend(self.logs.iter().map(|log| DISPATCH.claims_on(chain, log)));
         let claiming = claims.iter().copied().fold(0, DecoderSet::bitor);
-        // Most transactions end here, before anything is set up for them.
         if claiming == 0 {
             return;
         }
