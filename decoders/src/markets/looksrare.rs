@@ -275,7 +275,6 @@ fn second_version(market: Market, log: &Log) -> Result<(LogOutcome, Option<&'sta
         .map(|line| line.quantity)
         .fold(U256::ZERO, U256::saturating_add);
     trade.lines = lines;
-    // A nonce that lives on leaves the order open for the units that are left.
     let outcome = if uint(dead).is_zero() {
         LogOutcome::from(trade).and(filled_by(market, log, key, units))
     } else {

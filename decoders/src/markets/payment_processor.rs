@@ -163,7 +163,6 @@ fn single(transaction: &Transaction<'_>, log: &Log, paid: Paid<'_>) -> Result<Tr
     let mut reader = Reader::new(log);
     let [buyer, seller, token, quantity, price] = reader.head()?;
     let (buyer, seller) = (reader.address(buyer), reader.address(seller));
-    // One event for both sides: who sent the transaction is the taker (decoding specification, section 4.17).
     let side = if transaction.sender() == Some(seller) {
         Side::Offer
     } else {
@@ -213,7 +212,6 @@ fn several(log: &Log) -> Result<Trades, DecodeError> {
     let sellers = sellers_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
     let amounts = amounts_at.map(|at| reader.list(Tuple::ROOT, at)).transpose()?;
     let same = |list: &[Word]| list.len() == tokens.len();
-    // Arrays of different length leave open what belongs together, so nothing is taken.
     if !(same(failed) && same(prices) && sellers.is_none_or(same) && amounts.is_none_or(same)) {
         return Err(DecodeError(reason::BATCH_LENGTH_MISMATCH));
     }

@@ -237,7 +237,6 @@ fn first_version(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Op
     let (sell_contract, sell_token) = (reader.topic_address(1), reader.topic_uint(2));
     let (buy_contract, buy_token) = (reader.address(buy_contract), uint(buy_token));
     let (owner, taker, amount) = (reader.address(owner), reader.address(buyer), uint(amount));
-    // Orders are filled in parts: the price is the order's in proportion to what was taken.
     let in_return = uint(buy_value).checked_mul(amount);
     let in_return = in_return.and_then(|product| product.checked_div(uint(sell_value)));
     let in_return = in_return.ok_or(DecodeError(reason::AMOUNT_OVERFLOW))?;

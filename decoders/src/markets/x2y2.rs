@@ -98,7 +98,6 @@ fn inventory(log: &Log, transfers: &TransferIndex) -> Result<(LogOutcome, Option
         (maker, taker)
     };
     let has_amounts = uint(delegate) == U256::from(2);
-    // A mask may replace parts of what was signed; it is used only where what was signed did not move.
     let mut lines = lines(pairs, has_amounts)?;
     if !mask.is_empty() && !lines.iter().all(|line| moved(transfers, line).is_some()) {
         lines = self::lines(&replaced(pairs, mask, replacement), has_amounts)?;

@@ -231,14 +231,12 @@ fn pre_signed(log: &Log) -> Result<(Order, Option<&'static str>), DecodeError> {
         (Standard::Erc721, U256::ONE)
     };
     let mut price = uint(amount);
-    // The buyer pays fees on top of the amount, so the price of the order is both.
     for fee in reader.tuples(Tuple::ROOT, fees_at)? {
         let [_recipient, amount, data_at] = reader.words(fee)?;
         reader.bytes(fee, data_at)?;
         price = sum(price, uint(amount))?;
     }
     let conditions = reader.tuples(Tuple::ROOT, conditions_at)?;
-    // Read for its bounds alone: a log is accepted whole or not at all.
     for condition in &conditions {
         let [_validator, data_at] = reader.words(*condition)?;
         reader.bytes(*condition, data_at)?;

@@ -148,7 +148,6 @@ fn priced(
     };
     let (market, piece) = (market(version), Piece { log, contract, token });
     let key = piece.price_for(buyer);
-    // A price of nothing is how these contracts take a price away.
     if amount.is_zero() {
         return Ok(canceled(market, log, key).into());
     }

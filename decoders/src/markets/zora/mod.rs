@@ -161,7 +161,6 @@ fn first_version(
     let mut reader = Reader::new(log);
     let [amount, currency, bidder, recipient, _share] = reader.head()?;
     let (bidder, buyer) = (reader.address(bidder), reader.address(recipient));
-    // The house's own bid is a step of its auction, which is emitted as a sale when it ends.
     if is_auction_house(transaction, bidder) {
         return Ok((LogOutcome::default(), reader.warning()));
     }
@@ -181,7 +180,6 @@ fn first_version(
     if seller.is_zero() {
         trade.flags.push(flag::SELLER_UNKNOWN);
     }
-    // Payments before the bid before are of that bid.
     let since = last_bid.map_or(0, |bid| bid.log_index);
     let payments = transfers.payments(since..log.log_index).iter();
     let paid: Vec<_> = payments
