@@ -139,6 +139,7 @@ impl Logs {
 
     /// Checks what the answer alone can show: it keeps to the range and the filter, and the order of each block makes sense.
     pub(super) fn check(&mut self, range: &RangeInclusive<u64>, filter: &FilterSet) -> Result<(), Unread> {
+        // First: what a node took back is no log of the range, and would look like a repeat below.
         self.take_back_removed();
         let place = |log: &Log| (log.block_number, log.log_index);
         if !self.logs.is_sorted_by_key(place) {

@@ -180,6 +180,7 @@ impl Receipts {
 
     /// Compares the receipts' root with the header's: in the order they came in, or else in that of their transactions.
     pub(super) fn prove(&mut self, header: &SealedHeader) -> Proven {
+        // A root that does not recompute is a lie only where nothing else explains it.
         if self.root() == header.receipts_root {
             return Proven::Root;
         }
