@@ -121,10 +121,13 @@ impl MongoArchive {
         intent: &Intent,
     ) -> Result<u64, ArchiveError> {
         let mut written = 0;
+        // Every record that is marked is safe from the earlier writer, so the rounds end unless a later one is at work too.
         for _ in 0..FENCE_ROUNDS {
             let change = self.compare(span, ids, asked).await?;
             self.mark(span.chain, &change.held, intent.number).await?;
             self.context.mark(span.chain, &change.held, intent.number).await?;
+            // Marking is not one step: the earlier writer may have deleted between the look and the mark, so it is looked at once
+            // more.
             let again = self.compare(span, ids, asked).await?;
             if again.missing.is_empty() && again.held.len() == change.held.len() {
                 return Ok(written);
@@ -140,6 +143,7 @@ impl MongoArchive {
     async fn mark(&self, chain: ChainId, held: &[Uuid], writer: i64) -> Result<(), ArchiveError> {
         for run in held.chunks(BATCH_LOGS) {
             let keys: Vec<_> = run.iter().map(|id| document::key_value(chain, *id)).collect();
+            // Records of later writers stay theirs.
             let earlier = doc! { "_id": { "$in": keys }, "writer": document::not_later(writer) };
             in_time(self.events.update_many(earlier, doc! { "$set": { "writer": writer } })).await?;
         }
@@ -188,6 +192,7 @@ impl MongoArchive {
     pub(super) async fn answers(&self, chain: ChainId, calls: &[Call]) -> Result<Answers, ArchiveError> {
         let heights = calls.iter().filter_map(|call| call.at);
         let range = heights.clone().min().unwrap_or(0)..=heights.max().unwrap_or(0);
+        // Fences are of blocks: one look covers all heights that are asked about.
         let fences = intents::fences(&self.store, chain, &range).await?;
         self.context.answers(chain, calls, &fences).await
     }
