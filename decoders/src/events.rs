@@ -120,6 +120,7 @@ impl Events {
         transaction: &Transaction<'a>,
         call: Call,
     ) -> Result<Option<&'a [Word; N]>, DecodeError> {
+        // A question put again costs nothing: one contract may have many logs in a block.
         if !self.asked.contains(&call) {
             if !self.may_ask() {
                 return Err(DecodeError(reason::CONTRACT_UNKNOWN));
@@ -132,6 +133,8 @@ impl Events {
             Some(Answer::Returned(bytes)) => Ok(bytes.as_chunks().0.first_chunk()),
             Some(Answer::Reverted) => Ok(None),
             None => {
+                // Noted even where decoding goes on without it, so that the answer is fetched or the fact is flagged and tried
+                // again.
                 self.unanswered.push(call);
                 Err(DecodeError(reason::CONTRACT_UNKNOWN))
             }
@@ -194,6 +197,7 @@ impl Events {
             Ok(()) => self.facts.sales.extend(trade.into_sales(self.source, log, first)),
             Err(DecodeError(error)) => {
                 let of_log = |sale: &mut Sale| (sale.log_index, sale.source) == (log.log_index, self.source);
+                // A log is accepted whole or not at all.
                 while self.facts.sales.pop_if(of_log).is_some() {}
                 self.fault(log, error);
             }
@@ -209,6 +213,7 @@ impl Events {
     ) {
         let verdict = outcome.and_then(|(outcome, warning)| {
             let outcome = outcome.into();
+            // The budget is taken before anything is appended, so that a log beyond it leaves nothing behind.
             self.take_extra((outcome.orders.len() + outcome.closings.len()).saturating_sub(1))?;
             outcome.trades.into_iter().for_each(|trade| self.trade(log, trade));
             let source = self.source;
@@ -276,6 +281,7 @@ impl Events {
     fn fault(&mut self, log: &Log, reason: &'static str) {
         if let Some(place) = self.faulted.get(&log.log_index) {
             let fault = &mut self.facts.faults[*place];
+            // The first error stays: it is the one that stopped the log.
             if reason::is_warning(fault.reason) && !reason::is_warning(reason) {
                 fault.reason = reason;
             }
@@ -298,6 +304,7 @@ impl Events {
         if self.block_number != block_number {
             self.block_number = block_number;
             self.block_extra = 0;
+            // Questions are bounded per block, so each block begins with none.
             self.asked.clear();
         }
         self.transaction_extra = 0;
@@ -323,6 +330,7 @@ impl Events {
         self.facts.faults.append(&mut faults);
         let Some(transfers) = transfers else { return };
         let mut sales = self.facts.sales.split_off(self.first.sales);
+        // After all decoders had their turn: who stands behind a sale shows in transfers that another decoder emitted.
         attribution::resolve(transaction, &transfers, &mut sales);
         // Where all of it came back, nothing was paid.
         sales.retain_mut(leave_out_own_shares);

@@ -320,6 +320,7 @@ impl Evidence<'_> {
         let Some(price) = sale.price else {
             return "no available record shows it".to_owned();
         };
+        // Before any log is searched: a part of a bundle may equal some unrelated amount.
         if sale.allocation == PriceAllocation::SplitEqual {
             return format!(
                 "an equal part of what the {} lines of the bundle cost together",
@@ -337,6 +338,7 @@ impl Evidence<'_> {
             .into_iter()
             .filter(|(_, of, _)| *of == sale.currency)
             .collect();
+        // Checked, because amounts of tokens can be anything; a sum that overflows explains nothing.
         let total = paid
             .iter()
             .try_fold(U256::ZERO, |total, (_, _, amount)| total.checked_add(*amount));
@@ -424,6 +426,8 @@ impl Evidence<'_> {
             return Some("sent along with the transaction".to_owned());
         }
         let words = input.get(4..)?.chunks_exact(WORD_BYTES);
+        // Aligned words are ABI data; the search byte by byte comes last, for addresses alone, since small numbers are found
+        // anywhere.
         let aligned = words.enumerate().find(|(_, word)| U256::from_be_slice(word) == value);
         if let Some((place, _)) = aligned {
             return Some(format!("calldata, word {place}"));

@@ -43,6 +43,8 @@ pub fn decode_pieces(span: &Span, most: usize) -> impl Iterator<Item = Facts> {
     std::iter::from_fn(move || {
         let (first, logs) = rest.take()?;
         let (events, undecoded) = decode_blocks(span.chain, logs, &span.context, most);
+        // A piece ends with a block that made facts; blocks without logs behind it belong to the next, and the last piece takes
+        // the rest.
         let last = match (logs.len() - undecoded.len(), undecoded) {
             (_, []) => *span.range.end(),
             (decoded, _) => logs[decoded - 1].block_number,
@@ -89,6 +91,7 @@ pub fn wants(span: &Span) -> Wants {
             wants.envelopes.push(tx_hash);
         }
         if claiming & ASKING != 0 {
+            // Decoded to be asked, not for its facts: only the decoder knows which question the answer before leads to.
             transaction.decode(span.chain, &span.context, &mut claims, &mut asking);
             asking.drop_facts();
         }
@@ -115,6 +118,7 @@ fn decode_blocks<'a>(chain: ChainId, logs: &'a [Log], context: &Context, most: u
             transaction.decode(chain, context, &mut claims, &mut events);
         }
         decoded += block.len();
+        // Between blocks alone: a block is committed whole.
         if events.facts().count() >= most {
             break;
         }
@@ -180,6 +184,7 @@ fn decode_transaction(transaction: Transaction<'_>, events: &mut Events) {
     let (logs, behind) = transaction.logs.split_at(placed);
     let (claims, claims_behind) = transaction.claims.split_at(placed);
     let mut waiting = transaction.decoder;
+    // From the lowest bit up, which is the order of the list: tokens stand before markets, which look for what was moved.
     while waiting != 0 {
         let index = waiting.trailing_zeros();
         waiting &= waiting - 1;
@@ -301,6 +306,7 @@ impl Slot {
 
     fn claims_at(&self, chain: ChainId, address: &Address) -> DecoderSet {
         let at = |chain| self.at.binary_search_by_key(&(chain, *address), |(at, _)| *at);
+        // A claim on a single contract replaces the claim on any: that contract is read by its own rules alone.
         match at(chain.0).or_else(|_| at(chains::EVERY)) {
             Ok(index) => self.at[index].1,
             Err(_) => self.anywhere,

@@ -107,12 +107,14 @@ pub async fn fill(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let missing = retry::persist(cancel, "planning a backfill", || async {
+        // Contracts that share a row of coverage do so before the plan is made, or their gaps would be counted one by one.
         pipeline.gather().await?;
         missing(pipeline, &wanted).await
     })
     .await?;
     progress.blocks_planned.fetch_add(count(&missing), Ordering::Relaxed);
     let plan = Arc::new(Plan::of(missing));
+    // A child, so that one worker's error stops the others and not what runs beside the backfill.
     let stop = cancel.child_token();
     let mut tasks = JoinSet::new();
     for _ in 0..workers.max(1) {

@@ -98,6 +98,7 @@ impl Pipeline {
         if intents::is_open(&self.store, self.chain, range).await? {
             return Ok(pipeline);
         }
+        // One more contract on a chain with hundreds costs its own logs and receipts alone.
         let missing = coverage::uncovered(&self.store, self.chain, &self.wanted, range).await?;
         let missing: FxHashSet<Address> = missing.iter().filter_map(|source| source.parse().ok()).collect();
         let mut contracts = self.filter.addresses.clone();
@@ -160,10 +161,12 @@ impl Pipeline {
     /// Whatever the archive or the store answers.
     #[instrument(name = "apply", skip_all, fields(from = span.range.start(), to = span.range.end()))]
     pub async fn write(&self, span: &Span, step: Move<'_>) -> Result<Applied, Error> {
+        // Read before the archive is written: upgrades and readings of this span are refused if a rewind comes in between.
         let branch = match step {
             Move::Backfill { branch } => branch,
             Move::Head { .. } => self.branch().await?,
         };
+        // Raw events first, so that a crash leaves an archive that holds more than the tables name and never less.
         let intent = intents::begin(&self.store, self.chain, span.range.clone(), &step).await?;
         let archived = self
             .archive
@@ -171,12 +174,14 @@ impl Pipeline {
             .await?;
         self.metrics.archive_writes.inc_by(archived);
         let (mut applied, mut step) = (Applied::default(), step);
+        // Decoded piece by piece and each committed before the next, so that no more than one piece of facts is in memory.
         for facts in facts_of(span, &self.filter.addresses, self.span_rows) {
             let _holding = self.held.hold(facts.count());
             applied += self.commit(&facts, step, &intent).await?;
             step = step.after(&facts);
         }
         debug!(logs = span.logs.len(), archived, "written");
+        // Behind the commit: facts do not wait for stored ABIs, and what fails here stays a gap of their contracts.
         self.interpret(span, &self.stored.contracts(), Origin::Committed, branch)
             .await?;
         Ok(applied)
@@ -238,6 +243,7 @@ impl Pipeline {
         // A kind of which there were none yet is shown as zero.
         let names = KINDS.iter().flat_map(|kind| kind.names);
         let mut events: BTreeMap<&str, u64> = names.map(|name| (*name, 0)).collect();
+        // Counted after the commit, or a span that is tried again would be counted twice.
         let named = facts.iter().filter_map(|fact| fact.name());
         named.for_each(|name| *events.entry(name).or_default() += 1);
         for (name, count) in events {
@@ -269,6 +275,7 @@ pub struct Completed {
 pub async fn complete(endpoints: &Pool, span: &mut Span) -> Result<Completed, Error> {
     let mut completed = Completed::default();
     let (mut hashes, mut questions) = (FxHashSet::default(), FxHashSet::default());
+    // An answer may raise another question. What is missing after the last round is done without, and the fact is flagged.
     for _ in 0..ROUNDS {
         let mut wants = decoders::wants(span);
         // What no endpoint had is not asked for again.
@@ -279,6 +286,7 @@ pub async fn complete(endpoints: &Pool, span: &mut Span) -> Result<Completed, Er
         }
         let read = async { endpoints.envelopes(&wants.envelopes).await };
         let asked = async { endpoints.answers(&wants.calls).await };
+        // Side by side: neither needs the other.
         let (envelopes, (answers, calls)) = tokio::try_join!(read, asked)?;
         completed.transactions += envelopes.len() as u64;
         completed.calls += calls as u64;
@@ -318,6 +326,7 @@ pub async fn rewrite(
     contracts: &[Address],
     endpoints: Option<&Pool>,
 ) -> Result<Rewritten, Error> {
+    // Before the archive is read: what is replaced at the end is then refused if any of it changed meanwhile.
     let mut basis = Basis::read(store, chain, range.clone()).await?;
     let is_archived = basis.covers(ARCHIVE_SOURCE) || !contracts.is_empty();
     if !basis.is_final() || !is_archived {
@@ -335,10 +344,12 @@ pub async fn rewrite(
         )));
     }
     let mut span = archive.read(chain, range.clone()).await?;
+    // An empty archive under stored facts is most likely another one, and a replay from it would retract everything.
     if span.logs.is_empty() && !basis.is_empty() && commit::holds_facts(store, chain, &range).await? {
         return Err(ArchiveError::Foreign { chain, range }.into());
     }
     if let Some(endpoints) = endpoints {
+        // What was read beside the archive is archived before it is decoded, so that the next replay needs no endpoint.
         let held = span.logs.len();
         endpoints
             .add_siblings(&mut span, &filter_of(contracts.to_vec()))
@@ -350,9 +361,11 @@ pub async fn rewrite(
             basis = basis.with(intent);
         }
     }
+    // Counted and reported only: a sale without them is decoded and flagged.
     let missing = decoders::wants(&span);
     let missing = missing.envelopes.len() + missing.calls.len();
     let mut replaced = Replaced::default();
+    // Piece by piece, each a transaction of whole blocks: a span may hold more facts than memory should.
     for mut facts in archived_facts(&span, REPLACED_FACTS) {
         facts.contracts = contracts.to_vec();
         replaced += commit::replace(store, &facts, &basis).await?;

@@ -49,6 +49,7 @@ impl Board {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(status.clone());
             Ok(status)
         };
+        // The wait for another reader counts as well, so that an answer comes soon while the database does not.
         let (error, stale) = match timeout(PATIENCE, read).await {
             Ok(Ok(status)) => return Ok(status),
             Ok(Err(error)) => (error, "the database cannot be read"),

@@ -10,6 +10,7 @@ pub async fn known(pool: &PgPool) -> Result<Vec<String>, QueryError> {
     Ok(sqlx::query_scalar(KNOWN).fetch_all(pool).await?)
 }
 
+// A chain that left the registry keeps its tables. By length first, so that eip155:9 comes before eip155:10.
 const KNOWN: &str = "select k.name from (
         select caip2::text as name from chain_registry_service.chains
         union

@@ -71,6 +71,7 @@ pub(crate) async fn busiest_of(
 }
 
 // Items and owners are counted, so the page is chosen first.
+// Materialized, or the planner may count for all collections before it applies the limit.
 const BUSIEST: &str = "with page as materialized (
         select c.id, c.chain_id, c.contract_address, coalesce(k.name, c.name) as name, c.collection_type,
                n.transfers, n.mints, n.burns

@@ -68,12 +68,14 @@ const COVERAGE: &str = "
         select chain_id::text as chain_id, source, range_agg(covered) as covered
         from indexer_service.source_coverage group by chain_id, source
     ), known as (
+        -- full, so that what is covered and no longer wanted is shown as well
         select chain_id, source, coalesce(v.covered, '{}'::int8multirange) as covered
         from wanted w full join covered v using (chain_id, source)
     ), starts as (
         select c.caip2::text as chain_id, p.prefix || k.address as source, k.start_block
         from chain_registry_service.chains c
         join chain_registry_service.chain_contracts k on k.chain_id = c.id
+        -- the first block wanted of a contract is that of all its sources, those of its stored abi too
         cross join (values (''), ('logs:'), ('abi:')) as p (prefix)
     ), sources as (
         select w.chain_id, w.source, w.covered, greatest(c.start_block, k.start_block) as first_block,
@@ -82,6 +84,7 @@ const COVERAGE: &str = "
         join chain_registry_service.chains c on c.caip2 = w.chain_id
         left join starts k on k.chain_id = w.chain_id and k.source = w.source
         left join indexer_service.indexer_checkpoints p on p.chain_id = w.chain_id
+        -- a finalized height that the caller knows and no daemon has stored yet
         left join unnest($2::text[], $3::int8[]) as f (chain_id, finalized) on f.chain_id = w.chain_id
     )
     select s.chain_id, s.source, missing.blocks as missing_blocks, missing.gaps_from, missing.gaps_to,
@@ -89,6 +92,7 @@ const COVERAGE: &str = "
     from sources s
     left join lateral (
         select coalesce(sum(upper(r) - lower(r)), 0)::bigint as blocks,
+               -- the first gaps are enough to show, their number is not bounded
                coalesce((array_agg(lower(r) order by r))[:$4], '{}') as gaps_from,
                coalesce((array_agg(upper(r) - 1 order by r))[:$4], '{}') as gaps_to
         from unnest(int8multirange(int8range(s.first_block, greatest(s.first_block, s.last_block + 1))) - s.covered) r

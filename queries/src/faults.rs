@@ -117,6 +117,7 @@ pub async fn page(
     Ok(Page::of(rows, page.limit))
 }
 
+// The whole key is the cursor, compared as a row: faults of one log differ in their source alone.
 const PAGE: &str = "select chain_id::text, id, source, block_number, log_index, tx_hash::text, contract::text, topic0::text, reason,
            recorded_at, attempts, next_attempt_at
     from indexer_service.decode_faults

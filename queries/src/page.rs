@@ -92,6 +92,7 @@ pub struct Page<Row: Keyed> {
 impl<Row: Keyed> Page<Row> {
     /// The page that `rows` are when at most `limit` were asked for.
     pub(crate) fn of(rows: Vec<Row>, limit: i64) -> Self {
+        // A full page may be the last one: the next is then empty, which costs less than asking for a row more each time.
         let full = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
         let next = rows.last().filter(|_| full).map(|last| Cursor(last.key()));
         Page { rows, next }

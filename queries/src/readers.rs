@@ -59,6 +59,7 @@ impl Readers {
     /// # Errors
     /// [`QueryError::Busy`] where there are too many requests already, and where this one took too long.
     pub async fn admit<T>(&self, request: impl Future<Output = T>) -> Result<T, QueryError> {
+        // Refused at once where too many wait already: who would be answered after the time is over need not wait for it.
         let Ok(_admitted) = self.admitted.try_acquire() else {
             return Err(QueryError::Busy);
         };

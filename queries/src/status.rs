@@ -86,6 +86,7 @@ pub async fn read(pool: &PgPool, finalized: &BTreeMap<String, i64>) -> Result<St
     Ok(Status { as_of, stale, chains })
 }
 
+// Outer joins throughout: a chain is shown from its registration on, before anything was read of it.
 const CHAINS: &str = "
     select c.caip2, c.name, c.enabled, c.start_block, p.last_block, p.last_block_hash, p.updated_at,
            b.block_time, p.head_block, p.safe_block, p.finalized_block, p.observed_at,

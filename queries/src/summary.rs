@@ -113,6 +113,7 @@ async fn sampled_tokens(
     Ok(tokens)
 }
 
+// Blocks that are in the archive alone were not decoded, so they are not counted.
 const TOTALS: &str = "
     with covered as (
         select coalesce(range_agg(covered), '{}'::int8multirange) as covered

@@ -80,6 +80,7 @@ const FIND: &str = "select t.chain_id, t.contract_address, t.token_number, t.tok
     where t.id = $1";
 
 // A token with one owner names it in its row; one in parts has a balance for each.
+// Balances of zero are dead rows that equal none.
 const OWNERS: &str = "select owner, quantity::text as quantity from (
         select owner_address as owner, 1::numeric as quantity
         from catalog_service.tokens where id = $1 and owner_address is not null

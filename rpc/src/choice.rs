@@ -34,7 +34,6 @@ impl Inner {
             // Last known heads may be old, so one that seems to be behind is asked last and not left out.
             let stale = ask.block.zip(health.head).is_some_and(|(block, head)| block > head);
             let narrow = ask.span.is_some_and(|blocks| blocks > health.log_range.blocks());
-            // Not held while ranks are compared: `turn` takes it again.
             drop(health);
             // What makes an answer unlikely to be usable stands before what the operator prefers.
             let rank = (shunned, failing, stale, endpoint.priority(), narrow);

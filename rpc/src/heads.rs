@@ -75,7 +75,6 @@ impl Inner {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Err(EndpointError::Cancelled),
-                // Asked anew when endpoints are exchanged, or a head would wait for the timeouts of endpoints that are gone.
                 sightings = Box::pin(self.sightings(&ask)) => break sightings,
                 // Those that are asked may be gone, and others have come. The sender lives as long as the pool.
                 _ = edits.changed() => {}

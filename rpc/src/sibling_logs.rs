@@ -215,7 +215,7 @@ fn read(drawn: &Drawn, reply: &Reply<'_>) -> Result<Reported<Vec<Log>>, Unread> 
     if reaches_down || reaches_up {
         return lie("takes the place of other transactions");
     }
-    // Logs of a transaction are numbered without a gap: a hole shows that some were left out, which the bloom cannot.
+    // Logs of a transaction are numbered without a gap: a hole shows that some were left out, which the bloom cannot show.
     let is_dense = logs.windows(2).all(|pair| pair[0].log_index + 1 == pair[1].log_index);
     let logs = drawn.want.wanted(logs);
     let committed = *proven && drawn.want.uncommitted(&header.reference()) != Some(drawn.tx_hash);

@@ -129,6 +129,7 @@ export class Chain {
     const block = await this.call("eth_getBlockByNumber", number, false);
     const receipts = await this.call("eth_getBlockReceipts", number);
     const hashes = this.waiting.map((sent) => sent.hash);
+    // Block hashes are the same in every run only while the order is the one sent.
     if (block.transactions.join() !== hashes.join()) throw new Error(`block ${this.number} holds other transactions than sent`);
     this.waiting.forEach((sent, index) => {
       const receipt = receipts[index];

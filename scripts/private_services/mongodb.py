@@ -72,6 +72,7 @@ def is_primary(port: int) -> bool:
             call(port, {"replSetInitiate": config, "$db": "admin"})
         if hello.get("info") or hello.get("isreplicaset"):
             current = call(port, {"replSetGetConfig": 1, "$db": "admin"}).get("config")
+            # A folder keeps its set from run to run, its port only while that is free.
             if current and current["members"]["0"]["host"] != member["host"]:
                 config = {"_id": "rs0", "version": current["version"] + 1, "members": [member]}
                 call(port, {"replSetReconfig": config, "force": True, "$db": "admin"})

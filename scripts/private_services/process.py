@@ -88,6 +88,7 @@ class Ground:
     def start(self, name: str, command: list[str], **popen) -> None:
         """Starts a detached process whose output goes to its log."""
         with open(self.log(name), "ab") as log:
+            # A session of its own: the server outlives this script, and signals of its terminal do not reach it.
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **popen
             )
@@ -122,6 +123,7 @@ class Ground:
         return self._state.setdefault(name, {})
 
     def _save(self) -> None:
+        # Replaced in one step, so that a call that is killed leaves the record of what runs as it was.
         draft = self._path.with_suffix(".new")
         draft.write_text(json.dumps(self._state, indent=1))
         draft.replace(self._path)

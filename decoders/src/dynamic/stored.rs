@@ -151,6 +151,7 @@ impl Abi {
         let entries = Vec::<Value>::deserialize(json).map_err(malformed)?;
         let is_event = |entry: &&Value| entry.get("type").is_some_and(|kind| kind == "event");
         let all = entries.iter().filter(is_event).count();
+        // Counted before any is read: an ABI comes from outside and may be of any size.
         if all > MOST_EVENTS {
             return Err(AbiError::TooMany(all));
         }
@@ -158,6 +159,7 @@ impl Abi {
         for entry in entries.iter().filter(is_event) {
             let entry = Entry::deserialize(entry).map_err(malformed)?;
             debug_assert_eq!(entry.kind, "event");
+            // It has no signature in its topics by which a log could be distinguished from others.
             if entry.anonymous {
                 continue;
             }
@@ -166,6 +168,8 @@ impl Abi {
                 cause,
             })?;
             let same = events.entry(keccak256(&event.signature)).or_default();
+            // One signature may be indexed in several ways, which differ in the number of topics; of two with one number the
+            // first counts.
             if same.iter().all(|other| other.topics != event.topics) {
                 same.push(event);
             }
@@ -208,6 +212,7 @@ impl Event {
             });
         }
         let topics = 1 + parameters.iter().filter(|parameter| parameter.indexed).count();
+        // The machine has no more than four topics, of which the first is the signature.
         if topics > 4 {
             return Err("more than three indexed parameters".to_owned());
         }
@@ -245,6 +250,7 @@ impl Event {
                 at += WORD * parameter.field.kind.head();
                 value
             };
+            // Fields without a name are filed under their place, so that none replaces another.
             put(&mut values, &parameter.field.name, place, value);
         }
         Ok(Reading {
@@ -490,6 +496,7 @@ impl<'a> Data<'a> {
             Kind::FixedArray(inner, count) => self.elements(inner, *count, at),
             Kind::Tuple(fields) => {
                 let mut values = Map::new();
+                // Offsets inside a tuple count from its own start.
                 let mut head = at;
                 for (place, field) in fields.iter().enumerate() {
                     let value = self.value(&field.kind, at, head)?;
@@ -512,6 +519,7 @@ impl<'a> Data<'a> {
         let heads = count
             .checked_mul(step.max(1))
             .ok_or(DecodeError(reason::DATA_TOO_SHORT))?;
+        // Checked before anything is decoded: the claimed number of elements reserves no memory.
         if heads > self.bytes.len().saturating_sub(start) {
             return Err(DecodeError(reason::DATA_TOO_SHORT));
         }
@@ -530,6 +538,7 @@ impl<'a> Data<'a> {
         let start = at + WORD;
         let end = start.checked_add(size).ok_or(too_short)?;
         let bytes = self.bytes.get(start..end).ok_or(too_short)?;
+        // Offsets may overlap, so each value is charged for its bytes again: what a log can grow to stays bounded.
         self.spend(WORD + size)?;
         self.needed = self.needed.max(start + size.next_multiple_of(WORD));
         Ok(bytes)

@@ -186,6 +186,7 @@ fn sale(
 fn share_out(trade: &mut Trade, price: U256, payments: &[Payment]) {
     let line = trade.lines[0];
     let in_coin = |payment: &&Payment| payment.currency == trade.currency;
+    // All shares are paid by one party, which shows by the payment to the seller.
     let payer = payments
         .iter()
         .rev()
@@ -209,6 +210,7 @@ fn share_out(trade: &mut Trade, price: U256, payments: &[Payment]) {
         missing = left;
         shares.push(*payment);
     }
+    // Shares that do not add up are someone else's payments: none of them is recorded.
     if !missing.is_zero() {
         trade.flags.push(flag::FEES_UNKNOWN);
         return;

@@ -204,12 +204,15 @@ fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(LogOutcome, Optio
     let [sell_at, sell_hash, buy_at, buy_hash] = reader.head()?;
     let sell = Order::read(&mut reader, sell_at)?;
     let buy = Order::read(&mut reader, buy_at)?;
+    // The topics follow listing times and do not name the side; the policy of the sell order does (decoding specification,
+    // section 4.6).
     let listed =
         LISTING_POLICIES.contains(&sell.policy) || sell.policy != BID_POLICY && sell.listed_at <= buy.listed_at;
     let side = if listed { Side::Listing } else { Side::Offer };
     let repaid = context.repaid(sell.trader, log);
     let seller = repaid.as_ref().map_or(sell.trader, |repaid| repaid.borrower);
     let buyer = context.behind_buyer(buy.trader, sell.contract, sell.token);
+    // From the sell order, because a bid on a collection carries the token zero.
     let line = LineItem::of(sell.contract, sell.token, sell.quantity).between(seller, buyer);
     let market = market("v1");
     let mut price = sell.price;
@@ -282,6 +285,7 @@ fn packed(log: &Log) -> Result<(Execution<'_>, Option<&'static str>), DecodeErro
         contract: low_address(contract_and_price),
         token: uint(token_and_trader) >> 168,
         quantity: U256::ONE,
+        // 88 bits: the order type stands above the price and is no part of it.
         price: (uint(contract_and_price) >> 160) & U256::MAX >> 168,
         is_bid: is_bid(contract_and_price[0].into())?,
         maker_fee: NO_FEE,
@@ -345,6 +349,7 @@ impl Execution<'_> {
     fn trade(&self, context: &Context<'_>) -> Result<Trade, DecodeError> {
         let mut flags = Flags::new();
         let taker = self.taker(context, &mut flags);
+        // A seller that is the lending protocol stands for the borrower, whose debt is taken out of the price.
         let repaid = context.repaid(taker, self.log).filter(|_| self.is_bid);
         let (side, seller, buyer) = if self.is_bid {
             let seller = repaid.as_ref().map_or(taker, |repaid| repaid.borrower);

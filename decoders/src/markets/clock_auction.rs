@@ -199,10 +199,12 @@ fn successful<'a>(
         )
     };
     let (price, winner) = (uint(price), reader.address(winner));
+    // Houses that share the code are matched anywhere, so what they emit is proven only where the house is known.
     let is_listed = KITTIES
         .iter()
         .chain(AXIES)
         .any(|listed| *listed == (transaction.chain.0, log.address));
+    // An unlisted house is trusted only as far as it handed the token to the winner.
     let handed = transfers.movements(0..u32::MAX).iter().find(|moved| {
         let is_lot = moved.token == lot.token && lot.contract.is_none_or(|contract| contract == moved.contract);
         is_lot && (moved.from, moved.to) == (log.address, winner)
@@ -241,6 +243,7 @@ fn settle(
     events: &mut Events,
 ) -> Result<(), DecodeError> {
     let cut = events.view(transaction, log.address, OWNER_CUT);
+    // An error is an answer that no endpoint gave and may still come; an empty one is the house's own.
     if seller.is_err() || cut.is_err() {
         trade.flags.push(flag::NO_ANSWER);
     }

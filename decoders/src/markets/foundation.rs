@@ -98,9 +98,11 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
     let transfers = events.transfer_index(transaction);
     let mut created = Latest::new(Auction::number_of);
     let mut referral = None;
+    // What moved before an earlier sale of the transaction belongs to that sale.
     let mut since = 0;
     for log in transaction.claimed() {
         let decoded = match log.topic0() {
+            // The referral is emitted before its sale and divides the market's share.
             Some(&BUY_REFERRAL_PAID) => {
                 let verdict = Referral::read(log).map(|(paid, warning)| {
                     referral = Some(paid);
@@ -316,6 +318,7 @@ fn finalized<'a>(
     let shares = reader.head::<3>()?;
     let (number, seller, winner) = (reader.topic_uint(1), reader.topic_address(2), reader.topic_address(3));
     let mut deliveries = moved.iter().rev();
+    // The log has the auction's number alone; the token is the one that leaves for the winner.
     let delivered = deliveries.find(|moved| moved.to == winner && (moved.from == log.address || moved.from == seller));
     let line = match delivered {
         Some(moved) => LineItem::of(moved.contract, moved.token, moved.quantity),

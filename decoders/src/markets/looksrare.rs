@@ -101,6 +101,7 @@ pub(crate) fn decode_as(name: &'static str, transaction: &Transaction<'_>, event
                     first_version(first, log, &transfers, since..log.log_index, &royalties),
                 );
                 since = log.log_index + 1;
+                // A royalty belongs to the next fill and to no later one.
                 royalties.clear();
             }
             Some(&TAKER_BID_V2 | &TAKER_ASK_V2) => events.emit(log, second_version(second, log)),
@@ -198,6 +199,7 @@ fn first_version(
         currency,
         ..Trade::of(market, side, line, price)
     };
+    // The nearest one before the fill: orders of one transaction may pay for the same token twice.
     let royalty = royalties.iter().rev().find(|royalty| {
         royalty.contract == contract && Some(royalty.token) == line.token && royalty.currency == currency
     });

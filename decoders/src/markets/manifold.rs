@@ -254,6 +254,7 @@ impl Listing {
         let [token, contract, standard, lazy] = Reader::new(details).head().ok()?;
         let (contract, token, is_lazy) = (log_reader::address(contract), uint(token), !uint(lazy).is_zero());
         let moves = transfers.transfers_of(contract, token).map(|(_, movement)| movement);
+        // The log of the listing does not name the seller: the market holds what is listed, so it is who handed the token over.
         let escrow = moves
             .rev()
             .find(|movement| movement.to == log.address && movement.log_index < log.log_index);
@@ -297,6 +298,7 @@ impl Listing {
             .movements(window.clone())
             .iter()
             .rfind(|movement| movement.to == buyer && (movement.from.is_zero() || movement.from == log.address))?;
+        // From the delivery on: earlier payments of the buyer may be for something else.
         let mut payments = transfers.payments(handed.log_index..window.end).iter();
         let paid = payments.find(|payment| payment.from == payer);
         Some(Listing {
@@ -428,6 +430,7 @@ fn sale(
         _ => (Side::Auction, listing.bid),
     };
     let is_auction = side == Side::Auction;
+    // Finalizing also ends what was never sold, and gives back what is left of a listing.
     if is_auction && (listing.kind != U256::from(INDIVIDUAL_AUCTION) || buyer.is_zero()) {
         return Ok((invalidated(MARKET, log, listed(log)).into(), reader.warning()));
     }
@@ -456,6 +459,7 @@ fn sale(
         trade.flags.extend([flag::NO_ANSWER, flag::SELLER_UNKNOWN]);
     }
     let lines = listing.lines(count, buyer, transfers, window)?;
+    // Without the listing the sale stands all the same, of a token that is not named.
     if lines.is_empty() {
         trade.flags.push(flag::TOKEN_UNKNOWN);
     } else {

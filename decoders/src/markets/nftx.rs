@@ -201,6 +201,7 @@ impl Exchange<'_, '_> {
             return Ok(None);
         };
         let call = Call::of(factory, VAULT, &[(*number).into()]);
+        // Anyone can deploy a contract that answers like a vault, so the factory has the last word.
         let listed = events.ask::<1>(self.transaction, call)?;
         if listed.is_none_or(|[word]| log_reader::address(word) != address) {
             return Ok(None);
@@ -406,6 +407,7 @@ impl Exchange<'_, '_> {
             trade.flags.push(flag::BUYER_UNKNOWN);
         }
         trade.lines = lines.into();
+        // Amounts are emitted without their receivers.
         trade.fee(Address::ZERO, price.royalty, FeeKind::Royalty);
         trade.fee(Address::ZERO, price.vault_fee, FeeKind::Marketplace);
         trade

@@ -325,6 +325,7 @@ fn second_version(log: &Log, paid: Paid<'_>, terms: &Terms) -> Result<Trades, De
         (Standard::Erc721, U256::ONE, next)
     };
     let (first, second) = (reader.topic_address(1), reader.topic_address(2));
+    // The two events swap buyer and seller in their topics.
     let (side, seller) = match log.topic0() {
         Some(&OFFER_721 | &OFFER_1155) => (Side::Offer, first),
         _ => (Side::Listing, second),

@@ -114,6 +114,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             }
             (outcome, warning)
         });
+        // Legs are emitted before the match they belong to.
         legs.clear();
         events.emit(log, decoded);
     }
@@ -217,6 +218,7 @@ fn share_out(trade: &mut Trade, legs: &[Leg]) {
     let (Some(price), Ok(all), Ok(inside)) = (trade.price, all, inside) else {
         return trade.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
     };
+    // Legs that cannot be this price's are not used at all: a part of them would be as wrong.
     if all < price || inside > price || price.is_zero() {
         return trade.flags.extend([flag::FEES_UNKNOWN, flag::FEES_ON_TOP_UNKNOWN]);
     }
@@ -418,6 +420,7 @@ fn without_assets(
     let direct = asked.direct();
     let mut moves = transfers.movements(window.clone()).iter().rev();
     let is_left = |quantity| direct.is_none() && quantity == left_fill;
+    // The log has two amounts and neither token nor price: what moved shows which amount is the tokens'.
     let Some(moved) = moves.find(|moved| is_left(moved.quantity) || moved.quantity == right_fill) else {
         return Ok((LogOutcome::default(), reader.warning()));
     };
@@ -433,6 +436,7 @@ fn without_assets(
     } else {
         left_hash
     };
+    // With two equal amounts either could be the price, so none is claimed.
     let (price, allocation) = match direct {
         Some(_) => (Some(left_fill), PriceAllocation::Exact),
         None if left_fill == right_fill => (None, PriceAllocation::Unknown),

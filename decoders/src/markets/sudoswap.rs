@@ -110,6 +110,7 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 fn decode(transaction: &Transaction<'_>, events: &mut Events) {
+    // Changes of a spot price alone sell nothing, so the transfer index is not built for them.
     if transaction.claimed().all(is_update) {
         return;
     }
@@ -122,6 +123,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             past.updates.push(log);
             continue;
         }
+        // What a pair emitted before a trade belongs to it: the spot price shows what the trade cost.
         let updates = mem::take(&mut past.updates);
         let swap = Swap {
             transaction,
@@ -249,6 +251,7 @@ impl Swap<'_, '_> {
             return Ok(None);
         };
         let arguments = [address.into_word(), B256::with_last_byte(variant)];
+        // Asked together, so that one round of questions is enough where all are answered.
         let proof = events.ask::<1>(self.transaction, Call::of(factory, IS_PAIR, &arguments));
         let nft = events.view(self.transaction, address, NFT);
         let recipient = Call::of(address, ASSET_RECIPIENT, &[]).before_block(self.log.block_number);
@@ -317,6 +320,7 @@ impl Swap<'_, '_> {
             self.log.topic0(),
             Some(&OUT_COUNT | &OUT_COUNT_ROYALTY | &IN_COUNT | &IN_COUNT_ROYALTY)
         );
+        // Without an answer: what moved shows a pair that gives and takes, but not that its factory made it.
         let traded = self.transfers.movements(self.window.clone()).iter().rfind(|movement| {
             let holder = if self.is_out() { movement.from } else { movement.to };
             holder == address && is_counted != movement.standard.single_owner()
@@ -422,6 +426,7 @@ impl Swap<'_, '_> {
             let line = self.line(pair, movement.token, movement.quantity, trader);
             trade.lines.push(line);
         }
+        // The trade is emitted without its tokens; where none moved either, it stands with what is known.
         if trade.lines.is_empty() {
             let nothing = LineItem::of(Address::ZERO, U256::ZERO, U256::ONE);
             let line = LineItem { token: None, ..nothing };
@@ -576,6 +581,7 @@ impl Swap<'_, '_> {
         );
         let selector = V2_QUOTES[usize::from(!self.is_out())];
         let quote = Call::of(self.log.address, selector, &[token.into(), count.into()]);
+        // As of the block before: after the trade the pair quotes another price.
         let quote = quote.before_block(self.log.block_number);
         let quote = pair.is_proven.then(|| events.ask(self.transaction, quote));
         let quote = quote.and_then(|answer| answer.ok().flatten()).map(SecondQuote::of);
@@ -610,6 +616,7 @@ impl Swap<'_, '_> {
             .filter(|payment| (payment.from == self.log.address) != self.is_out())
             .collect();
         let total = sum_of(paid.iter().map(|payment| payment.amount))?;
+        // Payments of the pair's currency may be of other trades: they count only where they make up the amount that was emitted.
         let adds_up = if self.is_out() {
             total == amount
         } else {

@@ -132,6 +132,7 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(LogOutcome, Option<&'sta
     let (seller, buyer) = if bid { (taker, maker) } else { (maker, taker) };
     let price = uint(price);
     let side = if bid { Side::Offer } else { Side::Listing };
+    // The log names neither token nor currency: both are what moved since the match before (decoding specification, section 4.2).
     let mut sold = sold(log, context, seller, buyer);
     // Some contracts emit the same movement by both standards.
     sold.dedup_by(|next, one| {
@@ -143,6 +144,7 @@ fn matched(log: &Log, context: &Context<'_>) -> Result<(LogOutcome, Option<&'sta
         lines: sold.iter().map(|movement| line(movement, seller, buyer)).collect(),
         ..Trade::of(market(log), side, unknown().between(seller, buyer), price)
     };
+    // A match that moved nothing visible was still paid: the sale stands without its token.
     if trade.lines.is_empty() {
         trade.lines.push(unknown().between(seller, buyer));
         trade.flags.push(flag::TOKEN_UNKNOWN);

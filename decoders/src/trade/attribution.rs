@@ -72,6 +72,8 @@ impl<'a> Handovers<'a> {
                 // No one buys for the zero address.
                 let moves = transfers.transfers_of(contract, token);
                 for (index, Movement { from, to, .. }) in moves.filter(|(_, movement)| !movement.to.is_zero()) {
+                    // Queued under each pair a sale may ask for: a transaction with many sales costs their sum with its
+                    // movements, not the product.
                     for hops in [[Some(*from), Some(*to)], [Some(*from), None], [None, Some(*to)]] {
                         queues.entry(hops).or_default().places.push(index);
                     }
@@ -88,8 +90,10 @@ impl<'a> Handovers<'a> {
         let queues = self.transfers_of.get_mut(&(sale.contract, sale.token?))?;
         let [seller, buyer] = [sale.seller, sale.buyer].map(|party| (!party.is_zero()).then_some(party));
         let minted = [Some(Address::ZERO), None];
+        // From the strictest to the loosest, so that a sale does not take what fits another one better.
         let mut fits = [[seller, buyer], [seller, None], [None, buyer], minted].into_iter();
         let found = fits.find_map(|hops| queues.get_mut(&hops)?.first(sale.quantity, &self.left))?;
+        // Units are taken, because one transfer serves one sale; of ERC-1155 it may serve several.
         self.left[found] = self.left[found].saturating_sub(sale.quantity);
         Some(found)
     }
@@ -112,6 +116,7 @@ impl<'a> Handovers<'a> {
 impl Queue {
     /// The first place with as much as `quantity` left, else the first with anything.
     fn first(&mut self, quantity: U256, left: &[U256]) -> Option<usize> {
+        // What is used up is passed once and never again.
         while self.places.get(self.spent).is_some_and(|place| left[*place].is_zero()) {
             self.spent += 1;
         }
@@ -133,10 +138,12 @@ impl Chain<'_, '_> {
     fn follow(&mut self, delivery: usize) {
         if self.buyer_takes() {
             let mut holder = self.handovers.movements[delivery].to;
+            // The decoder knew more than the logs show: a lending protocol holds the token for its borrower.
             if self.transaction.roster.is_holder(&holder) && self.sale.buyer != self.sale.taker_raw {
                 return;
             }
             let mut at = delivery;
+            // Bounded, because contracts can pass a token around in one transaction as often as they like.
             for _ in 0..MAX_ROUTERS {
                 let Some(next) = self.next(at, holder) else { break };
                 holder = self.handovers.movements[next].to;
@@ -182,6 +189,7 @@ impl Chain<'_, '_> {
         }
         let places = self.handovers.places(self.sale, [None, Some(holder)]);
         let mut earlier = places[..places.partition_point(|place| *place < at)].iter().rev();
+        // What a mint or an escrow handed over was not sold by it: the hop before belongs to no seller.
         let found = earlier.find(|place| {
             !self.is_end(self.handovers.movements[**place].from) && self.handovers.is_free(**place, self.sale)
         });
@@ -216,8 +224,10 @@ fn router(transaction: &Transaction<'_>, transfers: &TransferIndex, sales: &[Sal
     let takers = sales.iter().filter(|sale| stands_between(transaction, sale));
     let mut takers = takers.map(|sale| sale.taker_raw);
     let envelope = transaction.envelope;
+    // The contract that was called is the router even where a module of it did the work.
     if let Some(called) = envelope.and_then(|envelope| envelope.to) {
         let is_payer = envelope.is_some_and(|envelope| !envelope.value.is_zero()) && takers.clone().next().is_some();
+        // A called contract that merely happens to be there is no aggregator: value, tokens or payments must pass through it.
         let works =
             || is_payer || takers.clone().any(|taker| taker == called) || hops(transfers).any(|hand| hand == called);
         if transaction.roster.is_router(&called) || may_route(transaction, sales, called) && works() {
@@ -227,6 +237,7 @@ fn router(transaction: &Transaction<'_>, transfers: &TransferIndex, sales: &[Sal
     let is_known = |hand: &Address| transaction.roster.is_router(hand);
     takers
         .clone()
+        // Without the envelope a known router is still recognised by what it moved.
         .find(is_known)
         .or_else(|| hops(transfers).find(is_known))
         .or_else(|| takers.next())

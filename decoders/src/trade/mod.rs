@@ -170,6 +170,7 @@ impl Trade {
 
     /// The sale of `line` without its part of the price.
     fn sale(&self, source: &'static str, log: &Log, line: &LineItem) -> Sale {
+        // Where the log names no taker it is the party that is not the maker.
         let taker = if self.maker == line.buyer && self.maker != line.seller {
             line.seller
         } else {
@@ -294,6 +295,7 @@ fn split_fees(fees: &[Fee], prices: &[U256], lines: usize) -> Vec<Fees> {
     let Some((last_price, prices_before)) = prices.split_last() else {
         return split_fees;
     };
+    // Each remainder goes to the last item, as the price's does, and several of them may add up to more than its price.
     let mut over = total(last).saturating_sub(*last_price);
     for (line, price) in before.iter_mut().zip(prices_before) {
         let mut room = *price - total(line);
@@ -306,6 +308,7 @@ fn split_fees(fees: &[Fee], prices: &[U256], lines: usize) -> Vec<Fees> {
         }
     }
     for line in &mut split_fees {
+        // A share that came to nothing is no fee of that item.
         line.retain(|fee| !fee.amount.is_zero());
     }
     split_fees

@@ -61,10 +61,12 @@ impl TransferIndex {
         let mut transfers_of: FxHashMap<(Address, U256), SmallVec<[usize; 2]>> = FxHashMap::default();
         for (index, movement) in movements.iter().enumerate() {
             let places = transfers_of.entry((movement.contract, movement.token)).or_default();
+            // Beyond that only this token loses its evidence; the others keep theirs.
             if places.len() < MAX_MOVEMENTS {
                 places.push(index);
             }
         }
+        // A contract whose tokens moved in this transaction is no currency, though an early token emits the log of one.
         let tokens: FxHashSet<Address> = movements.iter().map(|movement| movement.contract).collect();
         let payments = logs
             .iter()
@@ -109,6 +111,7 @@ impl TransferIndex {
             .rposition(|payment| (payment.currency, payment.to) == (currency, seller))?;
         let payer = payments[last].from;
         let by_payer = |payment: &&Payment| (payment.currency, payment.from) == (currency, payer);
+        // Backwards from the seller's part: fees are paid before it, and where they begin is known by the sum alone.
         let mut missing = price;
         let mut shares = Vec::new();
         for payment in payments[..=last].iter().rev().filter(by_payer) {

@@ -103,6 +103,7 @@ pub(super) fn decode(document: &RawDocument) -> Option<Record> {
         topics: Default::default(),
         data: Bytes::new(),
     };
+    // One walk over the fields: looking each one up by its name would walk a document nine times.
     let mut seen = 0;
     for element in document {
         let (name, value) = element.ok()?;
@@ -125,6 +126,7 @@ pub(super) fn decode(document: &RawDocument) -> Option<Record> {
         }
     }
     log.block_number = block.number;
+    // Fields of later releases are passed over, missing ones are not: a record is read whole or the archive is called corrupt.
     (seen == 9).then_some(Record { block, log })
 }
 

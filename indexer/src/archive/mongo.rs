@@ -55,6 +55,7 @@ impl MongoArchive {
     pub async fn connect(url: &str, database: &str, store: &Store) -> Result<Self, ArchiveError> {
         let mut options = ClientOptions::parse(url).await.map_err(|error| unread(url, &error))?;
         options.app_name.get_or_insert_with(|| "nft-indexer".into());
+        // Values in the address stand above these: an operator may know the network better.
         options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
         options.connect_timeout.get_or_insert(SELECTION_TIMEOUT);
         options.write_concern.get_or_insert_with(durable);
@@ -72,6 +73,7 @@ impl MongoArchive {
             parts: Parts::new(&database),
             store: store.clone(),
         };
+        // The driver connects when first used; a wrong address should end the start and not the first block.
         archive.ping().await.map_err(|error| ArchiveError::Unreachable {
             hosts,
             reason: match &error {
@@ -119,10 +121,13 @@ impl MongoArchive {
         intent: &Intent,
     ) -> Result<u64, ArchiveError> {
         let mut written = 0;
+        // Every record that is marked is safe from the earlier writer, so the rounds end unless a later one is at work too.
         for _ in 0..FENCE_ROUNDS {
             let change = self.compare(span, ids, asked).await?;
             self.mark(span.chain, &change.held, intent.number).await?;
             self.context.mark(span.chain, &change.held, intent.number).await?;
+            // Marking is not one step: the earlier writer may have deleted between the look and the mark, so it is looked at once
+            // more.
             let again = self.compare(span, ids, asked).await?;
             if again.missing.is_empty() && again.held.len() == change.held.len() {
                 return Ok(written);
@@ -138,6 +143,7 @@ impl MongoArchive {
     async fn mark(&self, chain: ChainId, held: &[Uuid], writer: i64) -> Result<(), ArchiveError> {
         for run in held.chunks(BATCH_LOGS) {
             let keys: Vec<_> = run.iter().map(|id| document::key_value(chain, *id)).collect();
+            // Records of later writers stay theirs.
             let earlier = doc! { "_id": { "$in": keys }, "writer": document::not_later(writer) };
             in_time(self.events.update_many(earlier, doc! { "$set": { "writer": writer } })).await?;
         }
@@ -156,6 +162,7 @@ impl MongoArchive {
         while in_time(cursor.advance()).await? {
             let stored = cursor.current();
             let block = document::id_of(stored).map_or(0, decoders::id::block_number_of);
+            // Records of writers that were overtaken may stand here until their blocks are written again; they are not read.
             if !passes(&fences, block, document::writer_of(stored)) {
                 continue;
             }
@@ -185,6 +192,7 @@ impl MongoArchive {
     pub(super) async fn answers(&self, chain: ChainId, calls: &[Call]) -> Result<Answers, ArchiveError> {
         let heights = calls.iter().filter_map(|call| call.at);
         let range = heights.clone().min().unwrap_or(0)..=heights.max().unwrap_or(0);
+        // Fences are of blocks: one look covers all heights that are asked about.
         let fences = intents::fences(&self.store, chain, &range).await?;
         self.context.answers(chain, calls, &fences).await
     }
@@ -271,6 +279,7 @@ pub(super) async fn update_each<T: Send + Sync>(
     updates: Vec<Document>,
 ) -> Result<(), ArchiveError> {
     let mut command = doc! { "update": collection.name(), "updates": updates, "ordered": true };
+    // A plain command does not inherit the collection's write concern, and without it what is reported as written could be lost.
     if let Some(concern) = collection.write_concern() {
         let concern = serialize_to_bson(concern).map_err(|error| ArchiveError::Refused(error.to_string()))?;
         command.insert("writeConcern", concern);
@@ -278,6 +287,7 @@ pub(super) async fn update_each<T: Send + Sync>(
     let database = collection.client().database(&collection.namespace().db);
     let answer = in_time(database.run_command(command)).await?;
     if let Some(errors) = answer.get("writeErrors") {
+        // Bounded: the server names every update that failed.
         let text = errors.to_string().chars().take(500).collect();
         let codes = errors.as_array().into_iter().flatten();
         let mut codes = codes.filter_map(|error| error.as_document()?.get_i32("code").ok());

@@ -148,6 +148,7 @@ impl MongoContext {
         fences: &[Fence],
     ) -> Result<Answers, ArchiveError> {
         let mut answers = Answers::default();
+        // In parts, because the list of keys is one document and MongoDB bounds its size.
         for run in calls.chunks(BATCH_LOGS) {
             let by_key: FxHashMap<_, &Call> = run.iter().map(|call| (answer_key(chain, call), call)).collect();
             let keys: Vec<Binary> = by_key.keys().map(|key| key_value(key.to_vec())).collect();
@@ -159,6 +160,7 @@ impl MongoContext {
                 let call = key.and_then(|key: [u8; ANSWER_KEY]| by_key.get(&key));
                 let passed = |call: &&&Call| {
                     let writer = document::writer_of(stored);
+                    // An answer that is of no block never changes, so no branch and no writer can make it wrong.
                     call.at.is_none_or(|height| passes(fences, height, writer))
                 };
                 if let Some((call, answer)) = call.filter(passed).zip(read_answer(stored)) {

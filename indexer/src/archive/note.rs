@@ -76,6 +76,7 @@ impl PostgresArchive {
     }
 }
 
+// An edition that was overtaken writes nothing over a later one's, and an event that is read as before is not written again.
 const ANNOTATE: &str =
     "update indexer_service.raw_events r set event_type = s.event_type, event_data = s.event_data::jsonb, abi_edition = $5
     from unnest($2::uuid[], $3::text[], $4::text[]) as s (id, event_type, event_data)

@@ -98,6 +98,7 @@ impl PostgresArchive {
     /// One transaction: see that no later writer has begun, compare, delete what is stale, copy what is missing.
     async fn replace(&self, span: &Span, ids: &[Uuid], asked: Asked<'_>, intent: &Intent) -> Result<u64, Failed> {
         let mut transaction = self.store.pool.begin().await?;
+        // The row of the intent stays locked: a writer that would overtake waits until this range is written or left as it was.
         intents::check(&mut transaction, intent)
             .await
             .map_err(|error| Failed::Archive(error.into()))?;
@@ -202,6 +203,7 @@ async fn copy(
              from stdin",
         )
         .await?;
+    // In parts, so that memory is bounded by a part and not by a span.
     for run in batches(span, missing, usize::MAX, CHUNK_BYTES) {
         let mut text = String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         for index in run {

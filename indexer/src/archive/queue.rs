@@ -192,6 +192,7 @@ const CLEAR: &str = "delete from indexer_service.processing_queue where chain_id
 
 const REMOVE: &str = "delete from indexer_service.processing_queue where chain_id = $1 and event_id = any($2)";
 
+// Made to equal what the faults state, which decide: this table only shows them, whatever is written into it.
 const SHOW: &str = "insert into indexer_service.processing_queue
         (chain_id, event_id, block_number, reason, retry_count, status, next_attempt_at, last_error)
     select $1, s.id, s.block, s.reason, s.attempts, s.status, coalesce(s.next, now()), case when s.attempts > 0 then s.reason end

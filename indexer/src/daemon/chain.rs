@@ -57,11 +57,13 @@ impl ChainTask {
     /// Only what no further attempt would mend.
     pub async fn run(&self, cancel: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
+        // A bulk load that was cut short left the chain without the indexes that reorgs and readers need.
         retry::persist(cancel, "building indexes", || async {
             pipeline.store.build_indexes(pipeline.chain).await?;
             pipeline.gather().await
         })
         .await?;
+        // The follower alone knows when a finite run is over; the others go on until nothing is missing below its last block.
         let followed = CancellationToken::new();
         let follow = async {
             let outcome = self.follower.follow(cancel).await;
@@ -82,6 +84,7 @@ impl ChainTask {
         };
         let store_metadata = async { unless_cancelled(self.learn_currencies(cancel, &filled).await) };
         let tasks = tokio::try_join!(
+            // Boxed, so that the future of a chain does not hold the six in place.
             Box::pin(follow),
             Box::pin(fill),
             Box::pin(read),
@@ -149,10 +152,12 @@ impl ChainTask {
         loop {
             let ended = filled.is_cancelled();
             let leads = *leading.borrow_and_update();
+            // What another leader did meanwhile is not known here.
             if leads && !led {
                 stored::refill_queue(&bench).await;
             }
             led = leads;
+            // The leader alone, as with gaps: two daemons would ask endpoints for the same blocks.
             if ended || leads {
                 if self.fill_contracts(cancel).await? > 0 {
                     // What was read may have reported upgrades.
@@ -194,10 +199,14 @@ impl ChainTask {
         let mut leading = self.leading.clone();
         loop {
             let ended = followed.is_cancelled();
+            // One daemon at a time, or two would read the same gaps; a run that has ended fills them without the lease, final as
+            // they are.
             if ended || *leading.borrow_and_update() {
                 let gap = retry::persist(cancel, "looking for gaps", || self.gap()).await?;
                 if let Some(gap) = gap {
                     info!(from = gap.start(), to = gap.end(), "filling gaps");
+                    // One gap after the other, looked for anew each time: registrations and rewinds change what is missing
+                    // meanwhile.
                     let fill = backfill::fill(pipeline, gap, self.gap_proof, self.gap_workers, &self.progress, cancel);
                     match self.watched(fill).await {
                         // The follower, which holds the lease, finds out on which branch the chain is.

@@ -151,6 +151,7 @@ impl Daemon<'_> {
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
         let publishing = self.publisher_options()?;
+        // Before the registry is acted on: an edit in between is then noticed and not missed.
         let mut watch = Watch::start(&self.stores.database).await?;
         let mut crew = Crew::new(cancel.child_token(), &assignments);
         let finite = !assignments.is_empty() && assignments.iter().all(|assignment| assignment.until.is_some());

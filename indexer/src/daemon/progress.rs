@@ -74,12 +74,14 @@ impl ChainTask {
         }
         let block = stored.as_ref().map(|stored| stored.block);
         let head = self.head(stored.as_ref());
+        // A rewind is a move as well: only a chain that neither advances nor goes back stands still.
         let stands = progress.block == block;
         progress.block = block;
         if !stands || head <= block.map(|block| block.number) {
             progress.moved = Instant::now();
         }
         let silent = progress.moved.elapsed();
+        // Several leases long, so that a takeover by another daemon is not reported as a failure.
         let (Some(head), true) = (head, silent > lease * LEASES) else {
             return self.head_health.ok();
         };
@@ -124,6 +126,7 @@ impl ChainTask {
             }
         }
         let never = endpoints.iter().all(|endpoint| !endpoint.answered);
+        // Whether something is held up is the follower's and the head's to report; here only the cause is added.
         let waits = self.follower.health.cause().is_some() || self.head_health.cause().is_some();
         let silent: Vec<String> = endpoints
             .iter()

@@ -42,6 +42,7 @@ impl Daemon<'_> {
         }
         crew.refused.retain(|chain, _| known.contains(chain));
         let enabled = chains.iter().filter(|chain| chain.enabled).map(|chain| chain.chain);
+        // Series of a chain that is stopping stay until it has ended: it still counts.
         let kept = enabled.chain(crew.running.keys().copied()).collect();
         self.health.metrics.keep_chains(&kept);
     }
@@ -69,8 +70,10 @@ impl Daemon<'_> {
             task.cancel.cancel();
             return Ok(());
         }
+        // Before anything else, and without a restart: endpoints are exchanged under the work that uses them.
         self.change_endpoints(&entry, task)?;
         let before = &task.assignment.entry;
+        // Where all contracts are followed, the list only names them, and an edit is no reason to restart.
         let contracts_matter = entry.chain.scope == Scope::Contracts;
         if entry.chain != before.chain
             || (contracts_matter && entry.contracts != before.contracts)

@@ -32,9 +32,11 @@ pub async fn find(pipeline: &Pipeline, lowest: u64, highest: u64) -> Result<Bloc
         return Ok(ancestor);
     }
     let mut above = kept.first().map_or(highest.saturating_add(1), |block| block.number);
+    // Seams before the archive: they are few and in the database, and bound how far down the archive has to be read.
     let seams = seams::read(store, chain, lowest, above.saturating_sub(1)).await?;
     let seam = highest_shared(pipeline, &seams, true).await?;
     let floor = seam.map_or(lowest, |seam| seam.number + 1);
+    // From the top down, in windows: the archive holds every block with logs, so it finds a higher ancestor than the seam alone.
     while let Some(window) = window_below(above, floor) {
         above = *window.start();
         let archived = pipeline.archive.read_logs(chain, window).await?;
@@ -46,6 +48,7 @@ pub async fn find(pipeline: &Pipeline, lowest: u64, highest: u64) -> Result<Bloc
     if let Some(seam) = seam {
         return Ok(seam);
     }
+    // Nothing stored is on the chain: everything goes, and the checkpoint stands below the first block wanted.
     let below = lowest.saturating_sub(1);
     let header = pipeline.endpoints.header_at(below).await?;
     header

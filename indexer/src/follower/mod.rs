@@ -138,6 +138,8 @@ impl Follower {
             lease.clone(),
             self.settings.lease_ttl,
         ));
+        // A step may take longer than the lease lasts. When the lease is lost the step is dropped where it stands: its commit
+        // would be refused.
         tokio::select! {
             ended = self.follow_with(lease.clone(), cancel) => ended,
             Some(lost) = renewal.join_next() => Err(match lost {
@@ -169,9 +171,11 @@ impl Follower {
                 info!("another daemon holds the chain; standing by");
                 is_logged = true;
             }
+            // Standing by is what a second daemon is for: it is ready.
             self.health.ok();
             tokio::select! {
                 () = cancel.cancelled() => return Ok(None),
+                // Often enough to take over soon after a lease ran out.
                 () = tokio::time::sleep(self.settings.lease_ttl / 3) => {}
             }
         }
@@ -196,6 +200,7 @@ impl Follower {
         let mut pauses = retry::pauses();
         let mut edits = self.pipeline.endpoints.edits();
         loop {
+            // Between steps and not within one: the first signal lets the block under way be finished.
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -211,6 +216,8 @@ impl Follower {
                     tokio::select! {
                         () = cancel.cancelled() => {}
                         () = tokio::time::sleep(pauses.next().unwrap_or(self.settings.lease_ttl / 3)) => {}
+                        // The operator may have exchanged the endpoint that failed; there is no reason to wait for the old one's
+                        // pause.
                         () = retry::exchanged(Some(&mut edits)) => pauses = retry::pauses(),
                     }
                 }
@@ -252,6 +259,7 @@ impl Follower {
         let finalized = self.finalized(&heads).await?;
         self.health
             .begins(WaitsFor::Stores, "looking up where the tables stand");
+        // Before the step, so that other writers know what is final even while this one cannot go on.
         self.observe(&heads, finalized, memory).await?;
         let outcome = self.step(&heads, finalized, &memory.lease).await?;
         self.assess(&outcome, memory);
@@ -315,6 +323,7 @@ impl Follower {
     }
 
     async fn step(&self, heads: &Heads, finalized: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
+        // Before any step: what stands below may be of another branch, and every block put on it would be too.
         if let Some(suspect) = checkpoint::suspect(&self.pipeline.store, self.pipeline.chain).await? {
             ancestor::mend(&self.pipeline, suspect, self.settings.start_block, lease).await?;
             return Ok(Outcome::Moved);
@@ -322,6 +331,7 @@ impl Follower {
         let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain)
             .await?
             .map(|stored| stored.block);
+        // Read anew with every look and not remembered: another process may have moved the checkpoint.
         match (decide(stored, heads.latest.block_ref(), finalized), stored) {
             (Step::Wait, _) => Ok(Outcome::AtHead),
             (Step::Begin(finalized), _) => match self.standing_point(finalized, heads.latest.number).await? {
@@ -354,6 +364,7 @@ impl Follower {
         if number == finalized.number || number > latest {
             return Ok((number <= latest).then_some(finalized));
         }
+        // The hash is that of the chain as it is served now; the checkpoint is moved to it under the lease like to any other.
         let header = self.pipeline.endpoints.header_at(number).await?;
         header
             .map(|header| Some(header.block.block_ref()))
@@ -362,6 +373,7 @@ impl Follower {
 
     /// Stands at `block`, jumping over what gap filling will take.
     async fn begin(&self, from: Option<BlockRef>, block: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
+        // A jump leaves blocks out, so no parent links the two: the old checkpoint is looked up on the chain instead.
         if let Some(from) = from
             && !ancestor::is_canonical(&self.pipeline, from, false).await?
         {
@@ -382,15 +394,18 @@ impl Follower {
         self.reads(&range);
         let one_block = *range.start() == heads.latest.number;
         let span = if one_block {
+            // The head itself shows that it does not follow: its block need not be read to find that out.
             if heads.latest_parent != from.hash {
                 return self.rewind(from, lease).await;
             }
             self.pipeline
+                // By hash, so that a chain that moves meanwhile cannot put another block at its height.
                 .read_block(heads.latest.block_ref(), self.settings.proof)
                 .await?
         } else {
             self.pipeline.read_range(range, self.settings.proof).await?
         };
+        // A range is read by height: only its parent shows on which branch it was.
         if span.parent_hash != Some(from.hash) {
             return self.rewind(from, lease).await;
         }
@@ -408,6 +423,8 @@ impl Follower {
         let what = format!("writing blocks {first} to {last} to the archive and the tables");
         self.health.begins(WaitsFor::Stores, what);
         let applied = match self.pipeline.write(span, Move::Head { from, lease }).await {
+            // A backfill was ahead, going by its own endpoints. The holder of the lease decides, so those blocks are taken back
+            // and read again.
             Err(Error::Sink(SinkError::CoveredAhead { .. })) => {
                 return self.disown(from, *span.range.start(), lease).await;
             }
@@ -437,12 +454,14 @@ impl Follower {
     async fn compare(&self, from: BlockRef, latest: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
         let kept = checkpoint::kept(&self.pipeline.store, self.pipeline.chain).await?;
         match kept.iter().find(|block| block.number == latest.number) {
+            // An ancestor of the checkpoint: the endpoints lag, and nothing has to be undone.
             Some(block) if block.hash == latest.hash => Ok(Outcome::Below {
                 head: latest.number,
                 checkpoint: from.number,
             }),
             Some(_) => self.rewind(from, lease).await,
             None if latest.number == from.number => self.rewind(from, lease).await,
+            // Below everything that is kept: the archive shows whether the chain became shorter or an endpoint is far behind.
             None if ancestor::left_below(&self.pipeline, latest.number, self.settings.start_block).await? => {
                 self.rewind(from, lease).await
             }
@@ -456,6 +475,7 @@ impl Follower {
         let what = format!("looking for the block below {from} that is still on the chain");
         self.health.begins(WaitsFor::Endpoints, what);
         let ancestor = ancestor::find(&self.pipeline, self.settings.start_block, from.number).await?;
+        // The checkpoint is still on the chain, so there is nothing to undo: waiting lets the endpoints settle what follows it.
         if ancestor == from {
             return Err(Error::Stalled(format!(
                 "endpoints disagree about what follows block {from}"

@@ -69,6 +69,7 @@ pub async fn fill(
         return Ok(0);
     }
     info!(blocks, "reading logs of contracts by their abis");
+    // What endpoints answer at once bounds a span; the other bound keeps what a retry repeats small.
     let longest = pipeline.endpoints.suggested_range().clamp(1, LONGEST_SPAN);
     let spans = pieces.iter().flat_map(|piece| spans(piece, longest));
     let work: Vec<BoxFuture<'_, Result<(), Error>>> = spans
@@ -92,8 +93,10 @@ async fn persist(pipeline: &Pipeline, piece: Piece, proof: Proof, cancel: &Cance
 async fn plan(pipeline: &Pipeline, range: &RangeInclusive<u64>, applied: u64) -> Result<Vec<Piece>, Error> {
     let (store, chain) = (&pipeline.store, pipeline.chain);
     let last_final = *range.end();
+    // Above the final blocks only what is archived is read again, which needs no endpoint.
     let range = *range.start()..=applied.max(last_final);
     pipeline.stored.refresh().await?;
+    // After the refresh: contracts with an ABI that came meanwhile join a row before their gaps are counted.
     pipeline.gather().await?;
     let unread = coverage::missing(store, chain, &pipeline.wanted, range.clone()).await?;
     let followed = pipeline.stored.followed();
@@ -132,6 +135,7 @@ fn pieces(gaps: &[Gap], elsewhere: &[RangeInclusive<u64>], last_final: u64) -> V
     let within = |ranges: &[RangeInclusive<u64>], block: u64| ranges.iter().any(|range| range.contains(&block));
     let piece = |cut: &[u64]| {
         let (first, last) = (*cut.first()?, cut.last()? - 1);
+        // Who reads these blocks for the whole chain reads the contracts' logs with them.
         if within(elsewhere, first) {
             return None;
         }
@@ -169,6 +173,7 @@ fn spans(piece: &Piece, longest: u64) -> Vec<Piece> {
 }
 
 async fn take(pipeline: &Pipeline, piece: &Piece, proof: Proof) -> Result<(), Error> {
+    // Before anything is read: a rewind from here on refuses the commit.
     let branch = checkpoint::branch(&pipeline.store, pipeline.chain).await?;
     if !piece.unread.is_empty() {
         let filter = Filter::whole_only(&piece.unread);
@@ -177,10 +182,12 @@ async fn take(pipeline: &Pipeline, piece: &Piece, proof: Proof) -> Result<(), Er
             let longest = pipeline.endpoints.suggested_range().clamp(1, LONGEST_SPAN);
             let next = *rest.start()..=*rest.end().min(&(rest.start() + longest - 1));
             let mut span = pipeline.endpoints.range_span(next, &filter, proof).await?;
+            // By what the span turned out to hold; the rest is the next turn's, and memory stays bounded.
             span.shorten(pipeline.span_rows);
             let _holding = pipeline.held.hold(span.rows());
             let step = Move::Backfill { branch };
             let intent = intents::begin(&pipeline.store, pipeline.chain, span.range.clone(), &step).await?;
+            // These are some contracts' logs alone, which cannot make good what an earlier writer left half written.
             let intent = intent.for_some_logs();
             let asked = |log: &Log| filter.matches(log);
             let written = pipeline.archive.put_asked(&span, &asked, &intent).await?;
@@ -191,6 +198,7 @@ async fn take(pipeline: &Pipeline, piece: &Piece, proof: Proof) -> Result<(), Er
             rest = span.range.end() + 1..=*rest.end();
         }
     }
+    // No endpoint is asked again for what the archive has: another ABI costs a read of the archive.
     if !piece.held.is_empty() {
         let span = pipeline
             .archive

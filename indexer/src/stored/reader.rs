@@ -97,11 +97,13 @@ impl Interpreter {
             .filter_map(|log| Some((log_id(self.chain, span.block(log.block_number)?, log), log)))
             .collect();
         let upgrades: Vec<Upgrade> = logs.iter().filter_map(|(id, log)| upgrade(*id, log)).collect();
+        // Upgrades first: the logs behind one in this span are read by the ABI it brings.
         if !upgrades.is_empty() {
             abis::record(&self.store, self.chain, branch, &upgrades).await?;
         }
         let InForce { edition, timelines } = self.refresh().await?;
         let read = self.read_all(&logs, &timelines).await?;
+        // Before coverage: a crash in between leaves a gap, and writing the same again changes nothing.
         self.archive.annotate(self.chain, edition, &notes(&read)).await?;
         let mut facts = Facts::of(span);
         let faulty = |((_, read), (_, log)): (&Read, &(Uuid, &Log))| fault(log, read);
@@ -154,6 +156,7 @@ impl Interpreter {
                 _ => reason::ABI_UNKNOWN,
             });
             let mut found = None;
+            // The implementation's ABI before the proxy's own, which knows only its own events.
             for key in segment.iter().flat_map(|segment| &segment.abis) {
                 if !usable.contains_key(key.as_str()) {
                     usable.insert(key, self.abi(key).await?);
@@ -169,6 +172,7 @@ impl Interpreter {
                     Err(better) => refused = better,
                 }
             }
+            // Events of the proxy standards are read although no ABI in force names them: proxies seldom declare them.
             let reading = found.or_else(|| proxy::abi().read(log).ok());
             read.push((*id, reading.ok_or(refused)));
         }

@@ -67,12 +67,15 @@ pub async fn drain(bench: &Bench) -> Result<Retried, Error> {
     ids.dedup();
     let Tried { left_out, error } = try_each(bench, &ids).await?;
     let mut tried = taken;
+    // No attempt counts where the archive or the store failed: the fault would use up its attempts in an outage.
     tried.retain(|taken| !left_out.iter().any(|range| range.contains(&block_number_of(taken.id))));
     faults::settle(&bench.store, bench.chain, &tried).await?;
     let left = faults::remaining(&bench.store, bench.chain, &ids).await?;
+    // The queue only shows the faults, which are settled: failing here must not undo that.
     if let Err(error) = bench.archive.queue(&bench.store).update(bench.chain, &ids, &left).await {
         warn!(%error, chain = %bench.chain, "failed to show what became of faults in the processing queue");
     }
+    // After the rest was settled: one range that cannot be read does not keep the others waiting.
     if let Some(error) = error {
         return Err(error);
     }
@@ -141,6 +144,7 @@ impl Tried {
 
 async fn try_each(bench: &Bench, ids: &[Uuid]) -> Result<Tried, Error> {
     let mut tried = Tried::default();
+    // Faults that were mended meanwhile, or left with a rewind, need no attempt.
     let at_fault = faults::remaining(&bench.store, bench.chain, ids).await?;
     let blocks = |of_abi: bool| {
         let faults = at_fault
@@ -166,6 +170,7 @@ async fn try_each(bench: &Bench, ids: &[Uuid]) -> Result<Tried, Error> {
         source: ARCHIVE_SOURCE.to_owned(),
         from: 0,
     }];
+    // Asked again: reading the contracts may have taken long. Facts are replaced in final blocks only.
     let last_final = checkpoint::last_final(&bench.store, bench.chain).await?;
     for range in blocks(false).into_iter().filter(|range| *range.end() <= last_final) {
         let gaps = coverage::missing(&bench.store, bench.chain, &archived, range.clone()).await?;

@@ -18,6 +18,7 @@ pub(super) fn resolve(followed: &[Followed], contracts: &[Contract], upgrades: &
     let contracts: BTreeMap<Address, &Contract> =
         contracts.iter().map(|contract| (contract.address, contract)).collect();
     let mut changes: BTreeMap<Address, Vec<(Uuid, Change)>> = BTreeMap::new();
+    // What the registry names counts from the beginning; an upgrade that the chain emitted counts from its position.
     for contract in contracts.values() {
         if let Some(implementation) = contract.impl_address {
             let change = (BEGINNING, Change::Implementation(implementation));
@@ -36,6 +37,7 @@ pub(super) fn resolve(followed: &[Followed], contracts: &[Contract], upgrades: &
     let none = Vec::new();
     let abi_of = |address: &Address| contracts.get(address).and_then(|contract| contract.abi_sha256.clone());
     let timeline = |followed: &Followed| {
+        // A proxy emits events of its own beside those of the code it runs, so its ABI stands behind the implementation's.
         let own = abi_of(&followed.address);
         let segment = |from: Uuid, behind: Option<Option<Address>>| match behind {
             None => Segment {
@@ -56,6 +58,7 @@ pub(super) fn resolve(followed: &[Followed], contracts: &[Contract], upgrades: &
             let next = segment(from, Some(implementation));
             match segments.last_mut() {
                 Some(last) if last.from == from => *last = next,
+                // Segments that read alike are one: where none differs, no coverage is taken back.
                 Some(last) if last.abis == next.abis && last.known == next.known => {}
                 _ => segments.push(next),
             }
@@ -90,6 +93,7 @@ fn implementations(
                 Change::Beacon(_) => None,
             });
         let named: Vec<(Uuid, Address)> = named.collect();
+        // A beacon may have announced its implementation long before the proxy turned to it.
         let before = named
             .iter()
             .rev()

@@ -168,7 +168,7 @@ impl Endpoint {
                 progress.put_back(open);
                 return Err(refused);
             }
-            // Every call of the batch has the same filter, so one is enough to look for the width.
+            // One call is enough to find the width, which then holds for the others.
             if matches!(refused.rejection, Rejection::FilterTooLarge(_)) {
                 let first = open.remove(0);
                 progress.put_back(open);

@@ -191,6 +191,7 @@ impl Receipts {
                 return Proven::Root;
             }
         }
+        // A root that does not recompute is a lie only where nothing else explains it.
         let ethereum = |receipt: &Receipt| receipt.kind <= LAST_ETHEREUM_TYPE;
         if self
             .receipts

@@ -54,6 +54,7 @@ pub(super) async fn rows(
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&store.pool)
         .await?;
+    // A retraction carries what it states, because its fact is gone; the others are looked up, one statement for each kind.
     let announcing = rows.iter().filter(|row| row.body.is_none());
     let announced: Vec<(&str, Uuid)> = announcing.map(|row| (row.kind.as_str(), row.fact_id)).collect();
     let messages = facts::messages(&store.pool, chain, &announced).await?;

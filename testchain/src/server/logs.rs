@@ -112,6 +112,7 @@ pub(crate) fn answer(
     out: &mut Vec<u8>,
 ) -> Result<usize, Refusal> {
     let blocks = blocks(view, settings, query)?;
+    // Refused before anything is searched, as providers do: a client that asks for too much should see it at once.
     within_limits(settings, query)?;
     if lies && view.happens_empty(settings) {
         out.extend_from_slice(b"[]");
@@ -132,6 +133,8 @@ pub(crate) fn answer(
         }
         let block = view.with_log_faults(block.clone(), settings, lies);
         writer.write(&block, &filter);
+        // After each block, so that the limit on an answer is met where a provider would meet it, and the hint names a block that
+        // fits.
         if let Some(refusal) = writer.refusal(&blocks, block.number.saturating_sub(1)) {
             return Err(refusal);
         }

@@ -62,10 +62,12 @@ impl Service {
     pub(crate) async fn turn(&self, body: &[u8]) -> Turn {
         let settings = self.faults.settings();
         let delay = self.faults.delay(&settings);
+        // The delay comes before the failure: a slow endpoint fails slowly.
         if !delay.is_zero() && self.stopped_within(delay).await {
             return Turn::Failed(Failure::Timeout);
         }
         let parsed = Body::parse(body);
+        // A batch counts as its calls, as the rate limits of providers count it.
         let calls = parsed.as_ref().map_or(1, Body::calls);
         let failure = self.faults.failure(&settings, calls);
         if failure.is_some() {
@@ -73,6 +75,7 @@ impl Service {
         }
         match failure {
             Some(Failure::Timeout) => {
+                // Never answered until the server stops: the client has to give up on its own.
                 self.cancel.cancelled().await;
                 Turn::Failed(Failure::Timeout)
             }
@@ -106,6 +109,7 @@ impl Service {
             return Turn::Refused(status, out);
         }
         let mut out = Vec::new();
+        // Providers refuse batches in these ways, each of which a client has to notice.
         if way == BatchRefusal::FirstAlone {
             calls.truncate(1);
             calls
@@ -179,6 +183,7 @@ impl Service {
             settings,
             lies: self.faults.lies_now(settings),
         };
+        // Written in place: an answer may be large, and only an endpoint with quirks takes it apart again.
         let result = out.len();
         let mut answer = asked.answer(call, out);
         let quirks = settings.quirks.iter().filter(|quirk| quirk.concerns(&call.method));
@@ -200,6 +205,7 @@ impl Service {
                 }
                 Reply::Error { code, message } => Err(Refusal::new(code, message)),
                 Reply::Nothing => {
+                    // What was written of the result is taken back: an error stands alone.
                     out.truncate(start);
                     open(out, call.id.get());
                     out.pop();
@@ -260,6 +266,7 @@ impl Question<'_> {
         if self.settings.missing_methods.iter().any(|missing| missing == method) {
             return Err(Refusal::unknown_method(method));
         }
+        // After the method is known to exist: a missing method is missing always, not at random.
         if self.service.faults.call_fails(self.settings, method) {
             return Err(Refusal::internal());
         }

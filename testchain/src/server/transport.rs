@@ -41,6 +41,7 @@ pub(crate) async fn receive(
 
 async fn answer(service: &Service, body: &Bytes) -> Response {
     add(&service.counters.requests, 1);
+    // Counted before limits and faults: tests measure what a client sent, whatever comes back.
     add(&service.counters.bytes_in, body.len());
     let settings = service.faults.settings();
     if settings.limits.body_bytes.is_some_and(|limit| body.len() > limit) {

@@ -182,6 +182,7 @@ pub(crate) fn trade<'a>(
         return Ok(None);
     };
     let currency = first.currency();
+    // In more than one currency the parts cannot be added to a price.
     if given
         .iter()
         .chain(shares)
@@ -189,6 +190,7 @@ pub(crate) fn trade<'a>(
     {
         return Ok(None);
     }
+    // What was given and what was shared out differ when the caller keeps the rest, or adds to it.
     let price = sum_of(given.iter().map(|item| item.amount))?.max(sum_of(shares.iter().map(|item| item.amount))?);
     let is_seller = sellers(&lines);
     let mut trade = Trade {
@@ -205,6 +207,8 @@ pub(crate) fn trade<'a>(
     };
     let to_sellers = shares.iter().any(|item| is_seller(item.recipient));
     let is_buyer = |address| lines.iter().any(|line| line.buyer == address);
+    // A listing may pay out to another account of the seller: the first payment to no known fee wallet is then taken for the
+    // proceeds.
     let may_be_redirected = !to_sellers && side == Side::Listing;
     let is_proceeds =
         |item: &Item| may_be_redirected && !OPENSEA.contains(&item.recipient) && !is_buyer(item.recipient);

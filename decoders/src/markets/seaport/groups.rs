@@ -74,7 +74,9 @@ pub(crate) fn parts<'g, 'a>(group: &'g [Order<'a>]) -> Vec<Vec<&'g Order<'a>>> {
             .map(Item::token)
             .collect()
     };
+    // Orders exchange a token only where one gives what another wants; a payment in common joins none.
     let (given, wanted) = (tokens(|order| &order.offer), tokens(|order| &order.consideration));
+    // Disjoint sets: a group may hold as many orders as fit a transaction, and joining each with its token's first is enough.
     let mut sets = Sets((0..group.len()).collect());
     let mut firsts = FxHashMap::default();
     for (index, order) in group.iter().enumerate() {

@@ -88,6 +88,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
         }
     }
     validated_unseen(transaction, &unseen, events);
+    // Only now: which orders were matched with each other shows at the end of the transaction.
     let (alone, groups) = groups.finish();
     for order in &alone {
         let decoded = single(order).map(|trade| trade.into_iter().collect());

@@ -133,6 +133,7 @@ fn sale(log: &Log) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
         ..Trade::of(market, terms.side, line, terms.amount)
     };
     trade.flags.push(flag::FEES_UNKNOWN);
+    // The 3% that the buyer adds on top stands in no event (decoding specification, section 4.11).
     trade.flags.push(if terms.version == "v1" {
         flag::UNCONFIRMED
     } else {

@@ -299,6 +299,7 @@ fn first_bid(
     });
     let mut before = transaction.before(log).iter().rev();
     let created = before.find(|other| other.address == log.address);
+    // An owner may make an auction of an offer: the auction's creation then stands directly before its first bid.
     let is_converted = created.is_some_and(|created| {
         created.topic0() == Some(&NEW_AUCTION) && created.topics.get(1..3) == Some(&[log.topics[1], log.topics[3]])
     });

@@ -298,10 +298,12 @@ fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(LogOutcome, Option
         currency: terms.currency,
         ..Trade::of(market("v3"), terms.side, line, terms.price)
     };
+    // Each module pays royalties for what it sells; those of another token of the transaction are not this one's.
     let is_meant =
         |royalty: &&Royalty| royalty.module == log.address && royalty.contract == contract && royalty.token == token;
     let mut rest = terms.price;
     for royalty in royalties.iter().filter(is_meant) {
+        // The finder's share is taken of what royalties leave.
         rest = rest.saturating_sub(royalty.amount);
         if royalty.recipient != terms.seller {
             trade.fee(royalty.recipient, royalty.amount, FeeKind::Royalty);

@@ -213,6 +213,7 @@ fn ask_removed(
     if uint(amount).is_zero() {
         return Ok(None);
     }
+    // An ask is removed before the log that shows why, so the transaction is read on from here.
     let mut later = transaction.after(log).iter().filter(|other| {
         other.address == log.address
             && other.topics.get(1) == log.topics.get(1)
@@ -227,6 +228,7 @@ fn ask_removed(
             bid.is_ok_and(|bid| uint(bid.amount) >= uint(amount) && reader.address(bid.currency) == currency)
         });
     let mut moves = transfers.transfers_of(media(transaction), token);
+    // A token that moves takes its ask away without anyone's wish to cancel it.
     let moved = moves
         .next_back()
         .is_some_and(|(_, last)| last.log_index > log.log_index);
