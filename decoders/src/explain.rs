@@ -37,7 +37,7 @@ impl Explanation {
     }
 }
 
-/// One log as the registry sees it.
+/// One log as the list of decoders sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Index of the log within its block.

@@ -26,4 +26,4 @@ mod markets;
 mod tokens;
 mod trade;
 
-pub use pass::{Wants, decode, decode_pieces, intermediaries, is_claimed, sources, topics, wants};
+pub use pass::{ROUNDS, Wants, decode, decode_pieces, intermediaries, is_claimed, sources, topics, wants};

@@ -76,8 +76,11 @@ impl Wants {
     }
 }
 
+/// How often what a span [`wants`] is asked for: an answer may raise another question, but not without end.
+pub const ROUNDS: usize = 4;
+
 /// What decoding `span` wants and its context misses: what is worth fetching before [`decode`]. An answer may raise another
-/// question, so ask until nothing is wanted that was not asked before.
+/// question, so ask until nothing is wanted that was not asked before, in [`ROUNDS`] rounds at most.
 ///
 /// Every log is looked up once. Only transactions with a claim that asks are decoded, and what they decode to is dropped.
 pub fn wants(span: &Span) -> Wants {

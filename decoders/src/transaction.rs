@@ -7,7 +7,7 @@ use crate::block::{Answers, ChainId, Envelope, Log};
 use crate::chains;
 use crate::roster::Roster;
 
-/// A set of decoders, one bit each, in the order of the registry.
+/// A set of decoders, one bit each, in the order of the list of decoders.
 pub(crate) type DecoderSet = u64;
 
 /// The logs of one transaction, in order.

@@ -8,6 +8,7 @@ pub mod currencies;
 pub mod daemon;
 pub mod database;
 pub mod error;
+pub mod faults;
 pub mod follower;
 pub mod health;
 pub mod held;

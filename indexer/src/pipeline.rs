@@ -22,7 +22,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::error::Error;
 use crate::health::ChainMetrics;
 use crate::held::{Held, HeldSpan};
-use crate::stored::{Bench, Interpreter, Origin};
+use crate::stored::{Interpreter, Origin};
 use rpc::{Filter, Pool};
 
 /// The coverage source that states which ranges the archive holds.
@@ -226,18 +226,6 @@ impl Pipeline {
         Ok(())
     }
 
-    /// What a retry of faults needs.
-    pub fn bench(&self) -> Bench {
-        Bench {
-            chain: self.chain,
-            store: self.store.clone(),
-            archive: Arc::clone(&self.archive),
-            contracts: self.filter.addresses.clone(),
-            endpoints: Some(Arc::clone(&self.endpoints)),
-            stored: Arc::clone(&self.stored),
-        }
-    }
-
     fn count(&self, facts: &Facts) {
         self.metrics.blocks.inc_by(facts.range.end() - facts.range.start() + 1);
         // A kind of which there were none yet is shown as zero.
@@ -254,9 +242,6 @@ impl Pipeline {
         }
     }
 }
-
-/// Rounds of questions about one span: an answer may raise another question, but not without end.
-pub(crate) const ROUNDS: usize = 4;
 
 /// What completing a span took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -276,7 +261,7 @@ pub async fn complete(endpoints: &Pool, span: &mut Span) -> Result<Completed, Er
     let mut completed = Completed::default();
     let (mut hashes, mut questions) = (FxHashSet::default(), FxHashSet::default());
     // An answer may raise another question. What is missing after the last round is done without, and the fact is flagged.
-    for _ in 0..ROUNDS {
+    for _ in 0..decoders::ROUNDS {
         let mut wants = decoders::wants(span);
         // What no endpoint had is not asked for again.
         wants.envelopes.retain(|hash| hashes.insert(*hash));

@@ -107,13 +107,10 @@ fn the_decoders_say_what_the_books_say() {
     }
 }
 
-/// Rounds of asking what the answers of the last one made wanted.
-const ROUNDS: usize = 4;
-
 /// The span, with what decoding wants to know beside its logs.
 fn answered(simulation: &Simulation, blocks: &[testchain::block::Block]) -> Span {
     let mut span = span(simulation.settings().chain_id, blocks);
-    for _ in 0..ROUNDS {
+    for _ in 0..decoders::ROUNDS {
         let wants = decoders::wants(&span);
         for hash in wants.envelopes {
             let transactions = blocks.iter().flat_map(|block| &block.transactions);

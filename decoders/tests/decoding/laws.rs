@@ -146,7 +146,7 @@ pub(crate) fn answer_all(span: &mut Span, answers: &[Answer]) {
             return;
         }
         assert!(
-            round < logs::ROUNDS,
+            round < decoders::ROUNDS,
             "an answer raises another question too often: {asked:?}"
         );
         for (call, answer) in asked.into_iter().zip(answers.iter().cycle().skip(round * 7)) {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use decoders::block::{Answer, Answers, Block, Call, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
 use decoders::fact::Facts;
-use decoders::{decode, topics, wants};
+use decoders::{ROUNDS, decode, topics, wants};
 use serde_json::Value;
 
 /// A span over blocks that hold `logs`, which are in chain order.
@@ -42,9 +42,6 @@ pub(crate) fn decode_with(span: &Span, envelopes: &Envelopes) -> Facts {
     span.context.envelopes = envelopes.clone();
     decode(&span)
 }
-
-/// How often the questions of a span may be answered before nothing new is asked.
-pub(crate) const ROUNDS: usize = 4;
 
 /// Answers what decoding `span` asks and `answers` hold, round by round, as the pipeline does; the rest stays unanswered.
 pub(crate) fn answer(span: &mut Span, answers: &Answers) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use decoders::block::{Log, Span};
 use uuid::Uuid;
 
-use super::Record;
+use super::record::Record;
 
 /// The difference between what is stored of a range and what its span holds.
 #[derive(Debug, Default, PartialEq, Eq)]

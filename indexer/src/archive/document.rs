@@ -10,7 +10,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, RawArrayBuf, RawBinaryRef, RawBsonRef, RawDocument, RawDocumentBuf};
 use uuid::Uuid;
 
-use super::{Bounds, Record};
+use super::record::{Bounds, Record};
 
 /// Length of `_id` in bytes.
 const ID_LENGTH: usize = 24;

@@ -6,31 +6,31 @@
 mod change;
 mod context;
 mod document;
+mod error;
 mod mongo;
 mod mongo_context;
+mod mongo_error;
+mod mongo_operation;
 mod note;
 mod parts;
 mod postgres;
 mod postgres_context;
 pub mod queue;
+mod record;
 
 use std::ops::RangeInclusive;
 
 use alloy_primitives::Address;
-use decoders::block::{Answers, Block, Call, ChainId, Context, Log, Proof, Span};
-use decoders::failure::Class;
-use decoders::id::{MAX_BLOCK, Position, RecordKind};
-use sinks::error::SinkError;
-use sinks::progress::intents::{Fence, Intent};
+use decoders::block::{Answers, Call, ChainId, Span};
+use sinks::progress::intents::Intent;
 use sinks::store::Store;
-use uuid::Uuid;
-
-use crate::pipeline::ROUNDS;
 
 pub use change::Asked;
+pub use error::ArchiveError;
 pub use mongo::{MongoArchive, reads};
 pub use note::Note;
 pub use postgres::PostgresArchive;
+pub use record::log_id;
 
 /// Where raw events are kept.
 #[derive(Clone, Debug)]
@@ -39,88 +39,6 @@ pub enum Archive {
     Mongo(MongoArchive),
     /// The PostgreSQL table `indexer_service.raw_events`, when no MongoDB is configured.
     Postgres(PostgresArchive),
-}
-
-/// Why the archive could not be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// The address is not one of a MongoDB.
-    #[error("archive.url is not a MongoDB address such as mongodb://host:27017: {0}")]
-    Address(String),
-    /// MongoDB did not answer when it was first asked.
-    #[error(
-        "mongodb at {hosts} cannot be used: {reason}; start it or correct archive.url (leave it empty to keep raw events in PostgreSQL)"
-    )]
-    Unreachable {
-        /// Host names and ports, without user or password.
-        hosts: String,
-        /// What the driver reported.
-        reason: String,
-    },
-    /// MongoDB took an operation and did not answer.
-    #[error("mongodb did not answer within {seconds} s")]
-    Silent {
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// A MongoDB operation failed.
-    #[error("raw events in mongodb: {}", mongo::reason(.0))]
-    Mongo(#[from] mongodb::error::Error),
-    /// MongoDB carried an operation out and did not confirm it as asked: it may still stand.
-    #[error("mongodb did not confirm what it wrote: {0}")]
-    Unconfirmed(String),
-    /// A PostgreSQL operation failed.
-    #[error("raw events in postgresql: {0}")]
-    Postgres(#[from] SinkError),
-    /// MongoDB cannot write for now.
-    #[error("mongodb cannot write now: {0}")]
-    Busy(String),
-    /// MongoDB took a command and did not carry it out.
-    #[error("mongodb refused to write: {0}")]
-    Refused(String),
-    /// A span that breaks its own rules was given: a fault of the caller.
-    #[error("the span given to the archive {0}")]
-    Span(String),
-    /// The archive holds nothing of a range that the tables have facts of.
-    #[error(
-        "the archive holds nothing of blocks {} to {} of {chain}, but the tables do: see that archive.url and archive.database name the archive they were written from",
-        range.start(), range.end()
-    )]
-    Foreign {
-        /// The chain.
-        chain: ChainId,
-        /// The range.
-        range: RangeInclusive<u64>,
-    },
-    /// Stored raw events cannot be what `put` wrote.
-    #[error("raw events of {chain} at block {block}: {reason}; fetch the range again with `indexer backfill`")]
-    Corrupt {
-        /// The chain.
-        chain: ChainId,
-        /// Height of the first suspect block.
-        block: u64,
-        /// What is wrong.
-        reason: String,
-    },
-}
-
-impl ArchiveError {
-    /// What a caller should do about it.
-    pub fn class(&self) -> Class {
-        match self {
-            ArchiveError::Unreachable { .. }
-            | ArchiveError::Silent { .. }
-            | ArchiveError::Busy(_)
-            | ArchiveError::Unconfirmed(_) => Class::Transient,
-            ArchiveError::Mongo(error) => mongo::class(error),
-            ArchiveError::Postgres(error) => error.class(),
-            ArchiveError::Address(_)
-            | ArchiveError::Refused(_)
-            | ArchiveError::Span(_)
-            | ArchiveError::Foreign { .. }
-            | ArchiveError::Corrupt { .. } => Class::Fatal,
-        }
-    }
 }
 
 impl Archive {
@@ -182,7 +100,7 @@ impl Archive {
             Archive::Postgres(archive) => archive.envelopes(chain, &span.range).await?,
         };
         // Which answers belong to the span only its decoders know.
-        for _ in 0..ROUNDS {
+        for _ in 0..decoders::ROUNDS {
             let mut calls = decoders::wants(&span).calls;
             calls.retain(|call| !span.context.answers.contains_key(call));
             let answers = self.answers(chain, &calls).await?;
@@ -238,121 +156,5 @@ impl Archive {
             Archive::Mongo(archive) => archive.ping().await,
             Archive::Postgres(archive) => archive.ping().await,
         }
-    }
-}
-
-/// Whether `fences` let a record of `block` through that was written under the intent `number`.
-fn passes(fences: &[Fence], block: u64, number: i64) -> bool {
-    fences
-        .iter()
-        .all(|fence| number >= fence.number || !fence.range.contains(&block))
-}
-
-/// One stored raw event with the block it stands in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Record {
-    block: Block,
-    log: Log,
-}
-
-/// Ids of every log in `range`, as the half-open interval of position ids that holds them.
-#[derive(Clone, Copy, Debug)]
-struct Bounds {
-    low: Uuid,
-    high: Uuid,
-}
-
-impl Bounds {
-    fn of(range: &RangeInclusive<u64>) -> Self {
-        let low = Position::floor(*range.start());
-        let high = if *range.end() >= MAX_BLOCK {
-            Uuid::max()
-        } else {
-            Position::floor(range.end() + 1)
-        };
-        Bounds { low, high }
-    }
-}
-
-/// The id of each log of `span`, ascending; fails when the logs are out of order, repeated, or in no block of the span.
-fn ids(span: &Span) -> Result<Vec<Uuid>, ArchiveError> {
-    let mut ids: Vec<Uuid> = Vec::with_capacity(span.logs.len());
-    for log in &span.logs {
-        let block = block_of(span, log)?;
-        if log.block_number > MAX_BLOCK {
-            return Err(ArchiveError::Span(format!(
-                "has a log beyond what ids can hold in block {}",
-                log.block_number
-            )));
-        }
-        let id = log_id(span.chain, block, log);
-        if ids.last().is_some_and(|last| *last >= id) {
-            return Err(ArchiveError::Span(format!(
-                "has logs out of order in block {}",
-                log.block_number
-            )));
-        }
-        ids.push(id);
-    }
-    Ok(ids)
-}
-
-/// The id of a log: its position.
-pub fn log_id(chain: ChainId, block: &Block, log: &Log) -> Uuid {
-    let position = Position {
-        chain,
-        block_number: log.block_number,
-        block_hash: block.hash,
-        log_index: log.log_index,
-        item: 0,
-        kind: RecordKind::LOG,
-    };
-    position.id()
-}
-
-/// The block that holds `log`.
-fn block_of<'a>(span: &'a Span, log: &Log) -> Result<&'a Block, ArchiveError> {
-    let number = log.block_number;
-    span.block(number)
-        .filter(|_| span.range.contains(&number))
-        .ok_or_else(|| ArchiveError::Span(format!("has a log of block {number}, which it does not hold")))
-}
-
-/// Gathers stored records, in id order, into a span.
-struct Gatherer {
-    span: Span,
-}
-
-impl Gatherer {
-    fn new(chain: ChainId, range: RangeInclusive<u64>) -> Self {
-        let (blocks, logs) = (Vec::new(), Vec::new());
-        Gatherer {
-            span: Span {
-                chain,
-                range,
-                parent_hash: None,
-                blocks,
-                logs,
-                proof: Proof::Chained,
-                context: Context::default(),
-            },
-        }
-    }
-
-    fn push(&mut self, record: Record) -> Result<(), ArchiveError> {
-        match self.span.blocks.last() {
-            Some(last) if *last == record.block => {}
-            Some(last) if last.number >= record.block.number => {
-                let reason = format!("blocks {} and {} are both held", last.hash, record.block.hash);
-                return Err(ArchiveError::Corrupt {
-                    chain: self.span.chain,
-                    block: record.block.number,
-                    reason,
-                });
-            }
-            _ => self.span.blocks.push(record.block),
-        }
-        self.span.logs.push(record.log);
-        Ok(())
     }
 }

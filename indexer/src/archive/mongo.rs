@@ -1,13 +1,11 @@
 //! Raw events in MongoDB: unordered bulk inserts, two in flight, keyed in chain order.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use alloy_primitives::Address;
 use decoders::block::{Answers, Call, ChainId, Envelopes, Span};
-use decoders::failure::Class;
-use mongodb::bson::{Document, RawDocumentBuf, doc, serialize_to_bson};
-use mongodb::error::{Error, ErrorKind, WriteFailure};
+use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{Acknowledgment, ClientOptions, ConnectionString, WriteConcern};
 use mongodb::{Client, Collection, Cursor};
 use sinks::error::SinkError;
@@ -16,26 +14,20 @@ use sinks::store::Store;
 use uuid::Uuid;
 
 use super::change::{Asked, Change, Merge, batches};
+use super::document;
+use super::error::ArchiveError;
 use super::mongo_context::MongoContext;
+use super::mongo_error::{SELECTION_TIMEOUT, duplicates, reason};
+use super::mongo_operation::{BATCH_BYTES, BATCH_LOGS, in_time};
 use super::parts::Parts;
-use super::{ArchiveError, Bounds, Gatherer, block_of, document, ids, passes};
+use super::record::{Bounds, Gatherer, block_of, ids, passes};
 
 /// The collection's name.
 const COLLECTION: &str = "raw_events";
-/// Logs in one insert or delete: large enough that round trips do not count.
-pub(super) const BATCH_LOGS: usize = 5_000;
-/// Bytes in one insert, well below the 48 MB a message may have.
-pub(super) const BATCH_BYTES: usize = 8 << 20;
-/// How long to look for a usable server before an operation fails.
-const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one operation may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Documents asked for at a time.
 const BATCH_READ: u32 = 10_000;
 /// Times a range is marked again because an earlier writer still deleted from it.
 const FENCE_ROUNDS: usize = 3;
-/// Code of MongoDB's duplicate key error.
-const DUPLICATE_KEY: i32 = 11_000;
 
 /// Raw events in MongoDB.
 #[derive(Clone, Debug)]
@@ -273,135 +265,11 @@ impl MongoArchive {
     }
 }
 
-/// One `update` command of many single updates: the driver's own bulk write needs MongoDB 8.
-pub(super) async fn update_each<T: Send + Sync>(
-    collection: &Collection<T>,
-    updates: Vec<Document>,
-) -> Result<(), ArchiveError> {
-    let mut command = doc! { "update": collection.name(), "updates": updates, "ordered": true };
-    // A plain command does not inherit the collection's write concern, and without it what is reported as written could be lost.
-    if let Some(concern) = collection.write_concern() {
-        let concern = serialize_to_bson(concern).map_err(|error| ArchiveError::Refused(error.to_string()))?;
-        command.insert("writeConcern", concern);
-    }
-    let database = collection.client().database(&collection.namespace().db);
-    let answer = in_time(database.run_command(command)).await?;
-    if let Some(errors) = answer.get("writeErrors") {
-        // Bounded: the server names every update that failed.
-        let text = errors.to_string().chars().take(500).collect();
-        let codes = errors.as_array().into_iter().flatten();
-        let mut codes = codes.filter_map(|error| error.as_document()?.get_i32("code").ok());
-        return Err(if codes.any(is_passing) {
-            ArchiveError::Busy(text)
-        } else {
-            ArchiveError::Refused(text)
-        });
-    }
-    if let Some(error) = answer.get("writeConcernError") {
-        // It may still stand; writing it again is harmless.
-        let message = error.as_document().and_then(|error| error.get_str("errmsg").ok());
-        return Err(ArchiveError::Unconfirmed(
-            message.unwrap_or("no cause was named").to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-/// The driver's answer, unless the server keeps silent: the driver itself waits without end on a connection that went dead.
-pub(super) async fn in_time<T>(operation: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, ArchiveError> {
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, operation.into_future()).await;
-    Ok(answer.map_err(|_| ArchiveError::Silent {
-        seconds: ANSWER_TIMEOUT.as_secs(),
-    })??)
-}
-
 /// Acknowledged by a majority (of one, on a single server) and in the journal.
 fn durable() -> WriteConcern {
     let mut concern = WriteConcern::from(Acknowledgment::Majority);
     concern.journal = Some(true);
     concern
-}
-
-/// How many documents were there already, when that is all `error` reports: another writer put the same log.
-pub(super) fn duplicates(error: &Error) -> Option<usize> {
-    let ErrorKind::InsertMany(failure) = error.kind.as_ref() else {
-        return None;
-    };
-    let errors = failure
-        .write_errors
-        .as_ref()
-        .filter(|_| failure.write_concern_error.is_none())?;
-    errors
-        .iter()
-        .all(|error| error.code == DUPLICATE_KEY)
-        .then_some(errors.len())
-}
-
-/// What a caller should do about a driver error.
-pub(super) fn class(error: &Error) -> Class {
-    match error.kind.as_ref() {
-        ErrorKind::Io(_)
-        | ErrorKind::ServerSelection { .. }
-        | ErrorKind::ConnectionPoolCleared { .. }
-        | ErrorKind::DnsResolve { .. }
-        // A login that worked when the archive was opened: an operator is about to change it.
-        | ErrorKind::Authentication { .. }
-        | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => Class::Transient,
-        ErrorKind::Write(WriteFailure::WriteError(failure)) if is_passing(failure.code) => Class::Transient,
-        // A write that a majority did not confirm in time may still stand; putting it again is harmless.
-        ErrorKind::InsertMany(failure) if failure.write_concern_error.is_some() => Class::Transient,
-        _ if [
-            "RetryableWriteError",
-            "RetryableError",
-            "NetworkError",
-            "TransientTransactionError",
-        ]
-        .iter()
-        .any(|label| error.contains_label(label)) =>
-        {
-            Class::Transient
-        }
-        ErrorKind::InsertMany(failure) if failure.write_errors.iter().flatten().any(|error| is_passing(error.code)) => Class::Transient,
-        ErrorKind::Command(failure) if is_passing(failure.code) => Class::Transient,
-        _ => Class::Fatal,
-    }
-}
-
-/// Whether an error of this code passes: of a server that steps down, recovers, is interrupted or overloaded, or waits for an operator,
-/// because its disk or memory is full.
-fn is_passing(code: i32) -> bool {
-    PASSING_CODES.contains(&code)
-}
-
-const PASSING_CODES: [i32; 29] = [
-    6, 7, 18, 24, 43, 46, 50, 64, 89, 91, 112, 133, 134, 146, 175, 189, 202, 237, 262, 9001, 10058, 10107, 11600,
-    11601, 11602, 13388, 13435, 13436, 14031,
-];
-
-/// What the driver reported, in one line.
-pub(super) fn reason(error: &Error) -> String {
-    match error.kind.as_ref() {
-        ErrorKind::ServerSelection { message, .. } => no_server(message),
-        ErrorKind::Authentication { .. } => "the login was refused".into(),
-        ErrorKind::Io(error) => format!("the connection broke: {error}"),
-        kind => kind.to_string().replace('\n', " "),
-    }
-}
-
-/// Why no server could be used: of the driver's picture of them all, each server's address and the error it was last left with.
-fn no_server(picture: &str) -> String {
-    let servers = picture.split("Address: ").skip(1).filter_map(|server| {
-        let address = server.split(',').next()?;
-        let (_, error) = server.split_once("Error: ")?;
-        let error = error.split(", labels:").next()?.trim_start_matches("Kind: ");
-        Some(format!("{address}: {error}"))
-    });
-    let causes: Vec<String> = servers.collect();
-    let seconds = SELECTION_TIMEOUT.as_secs();
-    if causes.is_empty() {
-        return format!("no server that can be used was found within {seconds} s");
-    }
-    format!("no server can be used ({})", causes.join("; "))
 }
 
 /// Whether `url` is one of a MongoDB that the driver can read, wherever it leads.

@@ -13,9 +13,12 @@ use sinks::progress::intents::Fence;
 use uuid::Uuid;
 
 use super::context::{self, Kept};
-use super::mongo::{BATCH_BYTES, BATCH_LOGS, duplicates, in_time};
+use super::document;
+use super::error::ArchiveError;
+use super::mongo_error::duplicates;
+use super::mongo_operation::{BATCH_BYTES, BATCH_LOGS, in_time};
 use super::parts::Parts;
-use super::{ArchiveError, Bounds, document, passes};
+use super::record::{Bounds, passes};
 
 /// Name of the collection of transactions; `_id` is that of the transaction's first log.
 const TRANSACTIONS: &str = "raw_transactions";

@@ -6,8 +6,11 @@ use serde_json::Value;
 use sinks::error::SinkError;
 use uuid::Uuid;
 
-use super::mongo::update_each;
-use super::{ArchiveError, MongoArchive, PostgresArchive, document};
+use super::document;
+use super::error::ArchiveError;
+use super::mongo::MongoArchive;
+use super::mongo_operation::update_each;
+use super::postgres::PostgresArchive;
 
 /// Notes written with one command.
 const BATCH_NOTES: usize = 1_000;

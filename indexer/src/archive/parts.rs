@@ -9,8 +9,9 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Database};
 
-use super::ArchiveError;
-use super::mongo::{duplicates, in_time};
+use super::error::ArchiveError;
+use super::mongo_error::duplicates;
+use super::mongo_operation::in_time;
 
 /// The collection's name.
 const COLLECTION: &str = "raw_parts";

@@ -14,7 +14,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::change::{Asked, Change, Merge, batches};
-use super::{ArchiveError, Bounds, Gatherer, Record, block_of, ids, postgres_context};
+use super::error::ArchiveError;
+use super::postgres_context;
+use super::record::{Bounds, Gatherer, Record, block_of, ids};
 
 /// Bytes sent to the server at a time while copying.
 const CHUNK_BYTES: usize = 1 << 20;

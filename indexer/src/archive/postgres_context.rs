@@ -11,7 +11,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::context::{self, Kept};
-use super::{ArchiveError, Bounds};
+use super::error::ArchiveError;
+use super::record::Bounds;
 
 /// Bytes in one insert, about.
 const BATCH_BYTES: usize = 4 << 20;

@@ -1,7 +1,7 @@
 //! What waits for another try, shown beside the raw events: the collection `processing_queue` of the archive's MongoDB, or a
 //! PostgreSQL table of the same shape.
 //!
-//! It is a cache of `decode_faults`, which decides what is tried and when (`sinks/src/faults.rs`): made anew when a daemon begins
+//! It is a cache of `decode_faults`, which decides what is tried and when (`sinks/src/facts/faults.rs`): made anew when a daemon begins
 //! to lead a chain, brought up to date with every attempt, and compared page by page meanwhile, because faults are mended by other
 //! ways too. Nothing is lost with it, and nothing waits for it.
 
@@ -15,8 +15,9 @@ use sinks::facts::faults::{self, ATTEMPTS, AtFault};
 use sinks::store::Store;
 use uuid::Uuid;
 
-use super::mongo::{in_time, update_each};
-use super::{Archive, ArchiveError, document};
+use super::error::ArchiveError;
+use super::mongo_operation::{in_time, update_each};
+use super::{Archive, document};
 
 /// The collection's name.
 const COLLECTION: &str = "processing_queue";

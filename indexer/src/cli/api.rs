@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::Context;
+use super::context::Context;
+use crate::database;
 use crate::error::Failure;
-use crate::health::{Health, server};
-use crate::{database, health};
+use crate::health::{Health, server, watch};
 
 pub(super) const EXAMPLES: &str = "\
 Serves /v1/status, /v1/collections, /v1/tokens and /v1/transfers from the tables, with /healthz,
@@ -39,7 +39,7 @@ pub async fn execute(args: &ApiArgs, context: &Context) -> Result<(), Failure> {
     let router = server::router(&health, Some(api::router(readers.clone())));
     tokio::join!(
         server::serve(listener, router, context.cancel.clone()),
-        health::watch_database(readers.board(), &diagnosis, probe, &context.cancel)
+        watch::database(readers.board(), &diagnosis, probe, &context.cancel)
     );
     database.close().await;
     Ok(())

@@ -10,8 +10,9 @@ use decoders::block::ChainId;
 use sinks::progress::{checkpoint, lease};
 use tracing::warn;
 
-use super::{BlockRange, Context};
-use crate::backfill::{self, Progress};
+use super::arguments::{BlockRange, EndpointUrlParser};
+use super::context::Context;
+use crate::backfill::{self, Progress, contracts};
 use crate::config::EndpointUrl;
 use crate::currencies;
 use crate::daemon;
@@ -21,7 +22,6 @@ use crate::follower::{FollowerSettings, ancestor};
 use crate::health::Metrics;
 use crate::pipeline::Pipeline;
 use crate::registry;
-use crate::stored;
 use crate::stores::Stores;
 use decoders::failure::Class;
 
@@ -47,7 +47,7 @@ pub struct BackfillArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub workers: Option<u32>,
     /// Read from this endpoint instead of the registry's (repeatable)
-    #[arg(long = "rpc", value_name = "URL", value_parser = super::EndpointUrlParser)]
+    #[arg(long = "rpc", value_name = "URL", value_parser = EndpointUrlParser)]
     pub endpoints: Vec<EndpointUrl>,
 }
 
@@ -100,7 +100,7 @@ async fn backfill(
     };
     let filled = context.terminal.shown(&progress, fill).await;
     filled.map_err(|error| stopped(error, &progress))?;
-    stored::fill(&pipeline, range.clone(), *range.end(), proof, workers, &context.cancel).await?;
+    contracts::fill(&pipeline, range.clone(), *range.end(), proof, workers, &context.cancel).await?;
     let took = began.elapsed();
     currencies::store_metadata(&pipeline).await?;
     context.writer.line(summary(&progress, &range, took))

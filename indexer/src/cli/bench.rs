@@ -15,7 +15,7 @@ use testchain::simulation::{Settings, Simulation};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::Context;
+use super::context::Context;
 use crate::backfill::{self, Progress};
 use crate::config::{Config, EndpointUrl};
 use crate::daemon::assembly::Assignment;

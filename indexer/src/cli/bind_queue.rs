@@ -4,7 +4,7 @@ use clap::Args;
 use sinks::publisher::queue;
 use sinks::publisher::tail::Filter;
 
-use super::Context;
+use super::context::Context;
 use super::tail::{self, FilterArgs};
 use crate::error::{Exit, Failure};
 

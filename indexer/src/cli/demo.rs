@@ -12,9 +12,10 @@ use testchain::ledger::Finality;
 use testchain::recording::{self, Recorded};
 use tokio_util::sync::CancellationToken;
 
+use super::context::Context;
 use super::output::Writer;
 use super::progress::Terminal;
-use super::{Context, summary};
+use super::summary;
 use crate::config::{Config, EndpointUrl};
 use crate::daemon::assembly::Assignment;
 use crate::daemon::{self, Daemon};

@@ -10,11 +10,11 @@ use serde_json::json;
 use sinks::facts::faults;
 use uuid::Uuid;
 
-use super::Context;
+use super::context::Context;
 use crate::daemon::assembly::Assignment;
 use crate::database;
 use crate::error::{Error, Exit, Failure};
-use crate::stored::{self, Bench};
+use crate::faults::{Retried, RetryContext};
 use crate::stores::Stores;
 use crate::{registry, retry};
 
@@ -198,7 +198,7 @@ async fn retry_all(which: &Which, context: &Context, stores: &Stores) -> Result<
             endpoints: Vec::new(),
             until: None,
         };
-        let bench = Bench {
+        let retries = RetryContext {
             chain,
             store: store.clone(),
             archive: std::sync::Arc::clone(&stores.archive),
@@ -216,7 +216,7 @@ async fn retry_all(which: &Which, context: &Context, stores: &Stores) -> Result<
             if page.rows.is_empty() {
                 break;
             }
-            remaining += try_page(&bench, &page.rows, context).await?;
+            remaining += try_page(&retries, &page.rows, context).await?;
             tried += page.rows.len() as u64;
             let Some(next) = page.next else { break };
             request.after = Some(next);
@@ -229,10 +229,10 @@ async fn retry_all(which: &Which, context: &Context, stores: &Stores) -> Result<
 }
 
 /// Tries one page and returns how many of its faults remain.
-async fn try_page(bench: &Bench, page: &[Fault], context: &Context) -> Result<u64, Failure> {
+async fn try_page(retries: &RetryContext, page: &[Fault], context: &Context) -> Result<u64, Failure> {
     let mut ids: Vec<Uuid> = page.iter().map(|fault| fault.id).collect();
     ids.dedup();
-    faults::urge(&bench.store, bench.chain, &ids)
+    faults::urge(&retries.store, retries.chain, &ids)
         .await
         .map_err(Error::from)?;
     loop {
@@ -242,14 +242,14 @@ async fn try_page(bench: &Bench, page: &[Fault], context: &Context) -> Result<u6
                 "stopped: what was not tried yet is tried by the daemon",
             ));
         }
-        let tried = retry::persist(&context.cancel, "a retry of faults", || stored::drain(bench)).await?;
-        if tried == stored::Retried::default() {
+        let tried = retry::persist(&context.cancel, "a retry of faults", || retries.drain()).await?;
+        if tried == Retried::default() {
             break;
         }
     }
     // What a daemon took meanwhile it tries too; tried twice is tried.
-    stored::retry(bench, &ids).await?;
-    let left = faults::remaining(&bench.store, bench.chain, &ids)
+    retries.retry(&ids).await?;
+    let left = faults::remaining(&retries.store, retries.chain, &ids)
         .await
         .map_err(Error::from)?;
     let still = |fault: &&Fault| {

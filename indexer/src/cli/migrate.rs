@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Context;
+use super::context::Context;
 use crate::database;
 use crate::error::Failure;
 

@@ -1,10 +1,12 @@
 //! The command line: what every command takes, and where its body is.
 
 pub mod api;
+pub mod arguments;
 pub mod backfill;
 pub mod bench;
 pub mod bind_queue;
 pub mod check_config;
+pub mod context;
 pub mod decode;
 pub mod demo;
 pub mod faults;
@@ -21,17 +23,17 @@ pub mod status;
 mod summary;
 pub mod tail;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::builder::TypedValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Id, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, EndpointUrl, Environment, LogFormat};
+use crate::config::{Config, Environment, LogFormat};
 use crate::error::{Exit, Failure};
+use context::Context;
 use interrupt::Signals;
 use output::Writer;
 use progress::Terminal;
@@ -113,19 +115,6 @@ pub enum Command {
     /// Serve the read-only API, health and metrics without indexing
     #[command(after_long_help = api::EXAMPLES)]
     Api(api::ApiArgs),
-}
-
-/// What a command's body is given.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// The configuration with the environment laid over it.
-    pub config: Config,
-    /// Standard output.
-    pub writer: Writer,
-    /// Standard error, where progress is shown.
-    pub terminal: Terminal,
-    /// Cancelled by the first signal.
-    pub cancel: CancellationToken,
 }
 
 /// The command line. What every command takes is explained by the first page of help alone; the others name it in one line.
@@ -320,62 +309,5 @@ async fn short(context: &Context, body: impl Future<Output = Result<(), Failure>
     tokio::select! {
         outcome = body => outcome,
         () = context.cancel.cancelled() => Err(Failure::new(Exit::Interrupted, "interrupted")),
-    }
-}
-
-impl Context {
-    /// What `opening` opens, or the end of a command that was stopped before it began: a server that is waited for must not keep a
-    /// process from stopping.
-    async fn opened<T>(&self, opening: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        tokio::select! {
-            opened = opening => opened,
-            () = self.cancel.cancelled() => Err(Failure::new(Exit::Interrupted, "stopped on request before anything was begun")),
-        }
-    }
-}
-
-/// Reads an endpoint's URL. Clap would repeat a refused value, secret and all; this shows only what may be shown.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EndpointUrlParser;
-
-impl TypedValueParser for EndpointUrlParser {
-    type Value = EndpointUrl;
-
-    fn parse_ref(&self, _: &clap::Command, argument: Option<&Arg>, value: &OsStr) -> Result<EndpointUrl, clap::Error> {
-        let argument = argument.map_or_else(String::new, |argument| format!("{argument}: "));
-        let url = EndpointUrl::parse(&value.to_string_lossy());
-        url.map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, format!("{argument}{error}")))
-    }
-}
-
-/// `--from` and `--to`.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct BlockRange {
-    /// Lowest block
-    #[arg(long, value_name = "BLOCK")]
-    pub from: u64,
-    /// Highest block, included
-    #[arg(long, value_name = "BLOCK")]
-    pub to: u64,
-}
-
-impl BlockRange {
-    /// The range, unless it is backwards or higher than any block can be.
-    pub fn checked(self) -> Result<std::ops::RangeInclusive<u64>, Failure> {
-        let BlockRange { from, to } = self;
-        if from > to {
-            return Err(Failure::new(
-                Exit::BadRange,
-                format!("--from {from} is above --to {to}: swap them"),
-            ));
-        }
-        if to > decoders::id::MAX_BLOCK {
-            let highest = decoders::id::MAX_BLOCK;
-            return Err(Failure::new(
-                Exit::BadRange,
-                format!("--to {to} is above the highest block number, {highest}"),
-            ));
-        }
-        Ok(from..=to)
     }
 }

@@ -40,6 +40,11 @@ impl Writer {
     }
 }
 
+/// A cell that may be empty.
+pub(super) fn cell<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 fn write(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     stdout

@@ -8,8 +8,9 @@ use sinks::progress::{checkpoint, coverage};
 use sinks::store::Store;
 use tracing::info;
 
+use super::arguments::{BlockRange, EndpointUrlParser};
+use super::context::Context;
 use super::output::Writer;
-use super::{BlockRange, Context, EndpointUrlParser};
 use crate::config::EndpointUrl;
 use crate::daemon::assembly::Assignment;
 use crate::error::{Error, Exit, Failure};

@@ -8,12 +8,13 @@ use queries::Readers;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
+use super::arguments::EndpointUrlParser;
+use super::context::Context;
 use crate::config::EndpointUrl;
 use crate::daemon::assembly::Assignment;
 use crate::daemon::{self, Daemon};
 use crate::error::{Exit, Failure};
-use crate::health::{self, Health, server};
+use crate::health::{Health, server, watch};
 use crate::registry;
 use crate::stores::Stores;
 
@@ -37,7 +38,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "BLOCK")]
     pub until: Option<u64>,
     /// Read from this endpoint instead of the registry's (repeatable; needs exactly one --chain)
-    #[arg(long = "rpc", value_name = "URL", value_parser = super::EndpointUrlParser, requires = "chains")]
+    #[arg(long = "rpc", value_name = "URL", value_parser = EndpointUrlParser, requires = "chains")]
     pub endpoints: Vec<EndpointUrl>,
 }
 
@@ -89,8 +90,8 @@ async fn watch_stores(stores: &Stores, readers: &Readers, health: &Health, ended
     let (database, archive) = (health.readiness.task("database"), health.readiness.task("archive"));
     let diagnosis = stores.database.diagnosis();
     tokio::join!(
-        health::watch_database(readers.board(), &diagnosis, database, ended),
-        health::watch_archive(&stores.archive, archive, ended)
+        watch::database(readers.board(), &diagnosis, database, ended),
+        watch::archive(&stores.archive, archive, ended)
     );
 }
 

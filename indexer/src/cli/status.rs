@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use sinks::store::Store;
 
-use super::Context;
+use super::context::Context;
 use super::output::Writer;
 use crate::daemon::assembly::Assignment;
 use crate::error::{Exit, Failure};

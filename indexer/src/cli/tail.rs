@@ -13,7 +13,7 @@ use sinks::publisher::{self, PublisherError};
 use sinks::store::Store;
 use tracing::warn;
 
-use super::Context;
+use super::context::Context;
 use crate::config::DatabaseUrl;
 use crate::error::{Exit, Failure};
 use crate::{database, registry};

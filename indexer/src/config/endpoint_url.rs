@@ -7,7 +7,6 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-use super::AuthType;
 use super::value::{BLANK, has_blank, without_login};
 
 /// Stays as it is in user, password and query values: RFC 3986's unreserved characters.
@@ -88,6 +87,19 @@ pub enum EndpointUrlError {
         /// What is wrong with its value, which is not shown.
         reason: &'static str,
     },
+}
+
+/// Where an endpoint's URL keeps its secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthType {
+    /// It has none.
+    #[default]
+    None,
+    /// A key in the path or query.
+    Url,
+    /// User and password before the host.
+    Basic,
 }
 
 /// The part of a URL a variable stands in, which decides how its value is written there.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::chain::ChainConfig;
+use super::settings::Config;
 use super::value::{DatabaseUrl, MONGODB, RABBITMQ, optional};
-use super::{ChainConfig, Config};
 use crate::error::{Exit, Failure};
 
 /// Overrides `database.url`.

@@ -314,9 +314,23 @@ pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     Ok(text)
 }
 
+/// Refuses what cannot name a standard. The registry takes any such name, so that a new standard needs no migration.
+pub fn check_standard(text: &str) -> Result<(), String> {
+    let clean = text
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if clean && (1..=32).contains(&text.len()) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is no name of a standard, write such as erc721, erc1155, erc20, cryptopunks, proxy or custom"
+        ))
+    }
+}
+
 pub(super) fn standard<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    crate::registry::check_standard(&text).map_err(D::Error::custom)?;
+    check_standard(&text).map_err(D::Error::custom)?;
     Ok(text)
 }
 

@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, instrument, warn};
 use uuid::Uuid;
 
-use crate::backfill::{self, Progress};
+use crate::backfill::{self, Progress, contracts};
 use crate::error::Error;
+use crate::faults::RetryContext;
 use crate::follower::Follower;
 use crate::health::TaskHealth;
-use crate::{currencies, retry, stored};
+use crate::{currencies, retry};
 use decoders::failure::Class;
 
 /// How often coverage is looked at for gaps while there are none: a few short statements each time, and what the follower leaves
@@ -146,7 +147,7 @@ impl ChainTask {
         if self.gap_workers == 0 {
             return Ok(());
         }
-        let bench = pipeline.bench();
+        let faults = RetryContext::of(pipeline);
         let mut leading = self.leading.clone();
         let (mut led, mut compared, mut due) = (false, Uuid::nil(), Instant::now());
         loop {
@@ -154,7 +155,7 @@ impl ChainTask {
             let leads = *leading.borrow_and_update();
             // What another leader did meanwhile is not known here.
             if leads && !led {
-                stored::refill_queue(&bench).await;
+                faults.refill_queue().await;
             }
             led = leads;
             // The leader alone, as with gaps: two daemons would ask endpoints for the same blocks.
@@ -163,10 +164,10 @@ impl ChainTask {
                     // What was read may have reported upgrades.
                     continue;
                 }
-                let drain = || stored::drain(&bench);
+                let drain = || faults.drain();
                 retry::persist_with(&pipeline.endpoints, cancel, "trying faults again", drain).await?;
                 if due <= Instant::now() {
-                    compared = stored::compare_queue(&bench, compared).await;
+                    compared = faults.compare_queue(compared).await;
                     due = Instant::now() + QUEUE_PAUSE;
                 }
             }
@@ -185,7 +186,7 @@ impl ChainTask {
             return Ok(0);
         };
         let applied = retry::persist(cancel, what, || self.applied()).await?;
-        stored::fill(pipeline, range, applied, self.gap_proof, self.gap_workers, cancel).await
+        contracts::fill(pipeline, range, applied, self.gap_proof, self.gap_workers, cancel).await
     }
 
     /// Fills gaps until there are none and the follower has ended.

@@ -2,12 +2,12 @@
 
 pub mod assembly;
 pub mod chain;
+mod crew;
 mod progress;
 mod reconcile;
 mod refused;
 mod services;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,22 +15,20 @@ use axum::Router;
 use decoders::block::ChainId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 use uuid::Uuid;
 
 use crate::backfill::Progress;
-use crate::config::{Config, EndpointUrl};
-use crate::error::{Error, Exit, Failure};
+use crate::config::Config;
+use crate::error::Failure;
 use crate::follower::Follower;
 use crate::health::Health;
 use crate::registry::Watch;
 use crate::stores::Stores;
 use assembly::Assignment;
 use chain::ChainTask;
-use refused::Refused;
-use rpc::Pool;
+use crew::{Crew, Ended, Running};
 
 /// How often the registry is read even if nothing notified of an edit, so that a chain that could not be started is tried again.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
@@ -54,86 +52,6 @@ pub fn holder() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "indexer" } else { host.trim() };
     format!("{host}-{}-{}", std::process::id(), Uuid::new_v4().simple())
-}
-
-/// Everything that runs, under one token.
-struct Crew {
-    stop: CancellationToken,
-    tasks: JoinSet<Ended>,
-    running: BTreeMap<ChainId, Running>,
-    /// Endpoints given on the command line, which stand in for the registry's however often a chain is started again.
-    given: BTreeMap<ChainId, Vec<EndpointUrl>>,
-    /// What cannot take effect.
-    refused: BTreeMap<ChainId, Refused>,
-}
-
-/// A chain that runs, and the handles to change it.
-struct Running {
-    cancel: CancellationToken,
-    endpoints: Arc<Pool>,
-    assignment: Assignment,
-}
-
-/// What a task of the daemon was.
-enum Ended {
-    Chain(ChainId, Result<(), Error>),
-    Service(Result<(), Failure>),
-}
-
-impl Crew {
-    fn new(stop: CancellationToken, assignments: &[Assignment]) -> Self {
-        let given = assignments
-            .iter()
-            .map(|assignment| (assignment.entry.chain.chain, assignment.endpoints.clone()));
-        Crew {
-            stop,
-            tasks: JoinSet::new(),
-            running: BTreeMap::new(),
-            given: given.collect(),
-            refused: BTreeMap::new(),
-        }
-    }
-
-    /// Notes the end of a task; an error is the end of the daemon.
-    ///
-    /// Unless the run is `finite`, a chain that fails beside others is only reported: the next review starts it again.
-    fn ended(&mut self, ended: Result<Ended, JoinError>, finite: bool) -> Result<(), Failure> {
-        match ended.map_err(|error| Failure::new(Exit::Internal, format!("a task ended unexpectedly: {error}")))? {
-            Ended::Chain(chain, result) => {
-                self.running.remove(&chain);
-                match result {
-                    Ok(()) | Err(Error::Cancelled) => Ok(()),
-                    Err(error) if !finite && !self.running.is_empty() => {
-                        error!(%chain, %error, "following ended, starting again soon");
-                        Ok(())
-                    }
-                    Err(error) => Err(Failure::new(error.exit(), format!("{chain}: {error}"))),
-                }
-            }
-            Ended::Service(result) => result,
-        }
-    }
-
-    /// Stops every task and waits until it has ended what it began, but not longer than `deadline`: what is left behind then is
-    /// what a kill would leave, which is nothing that counts.
-    async fn finish(mut self, deadline: Duration) -> Result<(), Failure> {
-        self.stop.cancel();
-        let all = async {
-            let mut outcome = Ok(());
-            while let Some(ended) = self.tasks.join_next().await {
-                outcome = outcome.and(self.ended(ended, true));
-            }
-            outcome
-        };
-        tokio::time::timeout(deadline, all).await.unwrap_or_else(|_| {
-            let seconds = deadline.as_secs();
-            warn!(
-                seconds,
-                "tasks did not end in time, leaving them: what was not committed will be done again"
-            );
-            Ok(())
-        })
-    }
 }
 
 impl Daemon<'_> {

@@ -3,8 +3,9 @@
 use decoders::block::ChainId;
 use tracing::{info, warn};
 
+use super::Daemon;
 use super::assembly::Assignment;
-use super::{Crew, Daemon, Running};
+use super::crew::{Crew, Running};
 use crate::config::Scope;
 use crate::error::Failure;
 use crate::registry::{self, ChainEntry};

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use decoders::block::ChainId;
 use tracing::warn;
 
-use super::Crew;
 use crate::error::Failure;
 use crate::health::{Readiness, TaskHealth};
 
@@ -20,21 +19,21 @@ pub(super) struct Refused {
     health: Option<TaskHealth>,
 }
 
-impl Crew {
-    /// Everything that the registry states of the chain is in effect.
-    pub(super) fn took_effect(&mut self, chain: ChainId) {
-        self.refused.remove(&chain);
-    }
-
-    /// Notes why something cannot take effect; it is tried again later.
-    pub(super) fn refuses(&mut self, chain: ChainId, failure: &Failure, readiness: &Readiness) {
+impl Refused {
+    /// What cannot take effect because of `failure`, and could not `before`. A chain that does not run because of it has a line in
+    /// `readiness`.
+    pub(super) fn noted(
+        before: Option<Refused>,
+        chain: ChainId,
+        failure: &Failure,
+        readiness: Option<&Readiness>,
+    ) -> Refused {
         let cause = failure.to_string();
-        let before = self.refused.remove(&chain);
         let logged = before
             .as_ref()
             .filter(|before| before.cause == cause && before.logged.elapsed() < REPEATED)
             .map(|before| before.logged);
-        let health = (!self.running.contains_key(&chain)).then(|| {
+        let health = readiness.map(|readiness| {
             let health = before.and_then(|before| before.health);
             let health = health.unwrap_or_else(|| readiness.task(format!("start {chain}")));
             health.failing(&cause);
@@ -44,6 +43,6 @@ impl Crew {
             warn!(%chain, %failure, "what the registry states cannot take effect yet; trying again");
             Instant::now()
         });
-        self.refused.insert(chain, Refused { cause, logged, health });
+        Refused { cause, logged, health }
     }
 }

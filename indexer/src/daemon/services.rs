@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::{Crew, Daemon, Ended};
+use super::Daemon;
+use super::crew::{Crew, Ended};
 use crate::error::{Exit, Failure};
 use crate::health::{self, EndpointSample, Health, TaskHealth};
 use rpc::EndpointHealth;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::RegistryError;
+use super::error::RegistryError;
 
 /// No known contract's ABI comes near; a larger file is not an ABI.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;

@@ -7,7 +7,10 @@ use sqlx::error::ErrorKind;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{Abi, Chain, Contract, Endpoint, RegistryError, row};
+use super::abi::Abi;
+use super::entry::{Chain, Contract, Endpoint};
+use super::error::RegistryError;
+use super::row;
 
 /// Adds a chain; its `id` is given by the database.
 pub async fn add_chain(store: &Store, chain: &Chain) -> Result<(), RegistryError> {

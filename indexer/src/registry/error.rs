@@ -4,7 +4,7 @@ use alloy_primitives::Address;
 use decoders::block::ChainId;
 use sinks::error::SinkError;
 
-use super::Chain;
+use super::entry::Chain;
 use crate::config::EndpointUrlError;
 use crate::error::{Error, Exit, Failure};
 

@@ -8,7 +8,8 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor, Row};
 
-use super::{AbiBlob, Chain, ChainSettings, Contract, Endpoint, GasPolicy, RegistryError};
+use super::entry::{AbiBlob, Chain, ChainSettings, Contract, Endpoint, GasPolicy};
+use super::error::RegistryError;
 use crate::config::{AuthType, EndpointUrl, Scope};
 
 pub(super) async fn chains(executor: impl PgExecutor<'_>, chain: Option<ChainId>) -> Result<Vec<Chain>, RegistryError> {

@@ -5,7 +5,10 @@ use decoders::block::ChainId;
 use sinks::currencies::{self, Currency};
 use sinks::store::Store;
 
-use super::{Abi, Chain, ChainSettings, Contract, Endpoint, RegistryError, edit};
+use super::abi::Abi;
+use super::edit;
+use super::entry::{Chain, ChainSettings, Contract, Endpoint};
+use super::error::RegistryError;
 use crate::config::{ChainConfig, Config, ContractConfig, CurrencyConfig, EndpointConfig, EndpointUrl};
 
 /// What a seeding added.

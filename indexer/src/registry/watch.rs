@@ -6,7 +6,7 @@ use sinks::store::Store;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tracing::warn;
 
-use super::RegistryError;
+use super::error::RegistryError;
 use crate::database::Database;
 
 /// Channel the registry's triggers notify.

@@ -11,14 +11,26 @@ use decoders::fact::{Facts, Fault, reason};
 use decoders::log_reader::DecodeError;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sinks::abis::{self, Finished, SOURCE, Timeline, Timelines, Upgrade};
+use sinks::progress::intents::Intent;
 use sinks::store::Store;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Followed, Origin, timeline};
+use super::timeline;
 use crate::archive::{Archive, Note, log_id};
 use crate::error::Error;
-use crate::registry;
+use crate::registry::{self, Followed};
+
+/// Where the logs of a reading come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// The archive, as it is.
+    Archive,
+    /// They were put into the archive under this intent, which the reading takes out.
+    Put(&'a Intent),
+    /// They were put into the archive, and committed with what the decoders made of them.
+    Committed,
+}
 
 /// Reads the logs of one chain's followed contracts.
 #[derive(Debug)]
@@ -35,7 +47,7 @@ pub struct Interpreter {
 
 /// By which ABIs logs are read.
 #[derive(Clone, Debug)]
-pub(super) struct InForce {
+struct InForce {
     /// Of what the timelines follow from.
     edition: i64,
     timelines: Arc<Timelines>,
@@ -101,7 +113,7 @@ impl Interpreter {
         if !upgrades.is_empty() {
             abis::record(&self.store, self.chain, branch, &upgrades).await?;
         }
-        let InForce { edition, timelines } = self.refresh().await?;
+        let InForce { edition, timelines } = self.current().await?;
         let read = self.read_all(&logs, &timelines).await?;
         // Before coverage: a crash in between leaves a gap, and writing the same again changes nothing.
         self.archive.annotate(self.chain, edition, &notes(&read)).await?;
@@ -127,8 +139,15 @@ impl Interpreter {
     }
 
     /// Brings what is in force up to date with the registry and the upgrades known; coverage goes where that changes anything.
-    /// Where neither changed since the last time, one row is read.
-    pub(super) async fn refresh(&self) -> Result<InForce, Error> {
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        self.current().await.map(drop)
+    }
+
+    /// What is in force, brought up to date. Where neither the registry nor the upgrades changed since the last time, one row is read.
+    async fn current(&self) -> Result<InForce, Error> {
         let edition = abis::edition(&self.store).await?;
         let known = self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known.filter(|known| known.edition == edition) {

@@ -7,8 +7,7 @@ use decoders::dynamic::proxy::Change;
 use sinks::abis::{Segment, Timeline, Timelines, Upgrade};
 use uuid::Uuid;
 
-use super::Followed;
-use crate::registry::Contract;
+use crate::registry::{Contract, Followed};
 
 /// The position before every log.
 const BEGINNING: Uuid = Uuid::nil();

@@ -6,9 +6,6 @@ use decoders::fact::Facts;
 use indexer::pipeline::ARCHIVE_SOURCE;
 use testchain::simulation::Answers;
 
-/// Rounds of asking what the answers of the last one made wanted.
-const ROUNDS: usize = 4;
-
 /// The span that a faultless endpoint would serve for these blocks, which follow each other.
 pub(crate) fn span(chain: ChainId, blocks: &[&testchain::block::Block]) -> Span {
     let (first, last) = (
@@ -29,7 +26,7 @@ pub(crate) fn span(chain: ChainId, blocks: &[&testchain::block::Block]) -> Span 
 /// What the pipeline makes of these blocks, whose contracts answer with `answers`.
 pub(crate) fn facts(chain: ChainId, blocks: &[&testchain::block::Block], answers: &Answers) -> Facts {
     let mut span = span(chain, blocks);
-    for _ in 0..ROUNDS {
+    for _ in 0..decoders::ROUNDS {
         let wants = decoders::wants(&span);
         for hash in wants.envelopes {
             span.context.envelopes.insert(hash, envelope(blocks, hash));

@@ -10,62 +10,6 @@ use crate::{EDGES, blanked, root, rust_files};
 /// Two files that import each other, and why they are one thing in two parts.
 const TWO_PARTS: [(&str, &str, &str); 0] = [];
 
-/// Files in circles that are still to be broken. The list only shrinks: a file that is in no circle any more must leave it.
-const UNBROKEN: &[&str] = &[
-    "indexer/src/archive/change.rs",
-    "indexer/src/archive/document.rs",
-    "indexer/src/archive/mod.rs",
-    "indexer/src/archive/mongo.rs",
-    "indexer/src/archive/mongo_context.rs",
-    "indexer/src/archive/note.rs",
-    "indexer/src/archive/parts.rs",
-    "indexer/src/archive/postgres.rs",
-    "indexer/src/archive/postgres_context.rs",
-    "indexer/src/backfill.rs",
-    "indexer/src/cli/api.rs",
-    "indexer/src/cli/backfill.rs",
-    "indexer/src/cli/bench.rs",
-    "indexer/src/cli/bind_queue.rs",
-    "indexer/src/cli/check_config.rs",
-    "indexer/src/cli/decode/file.rs",
-    "indexer/src/cli/decode/mod.rs",
-    "indexer/src/cli/demo.rs",
-    "indexer/src/cli/faults.rs",
-    "indexer/src/cli/migrate.rs",
-    "indexer/src/cli/mod.rs",
-    "indexer/src/cli/registry/abis.rs",
-    "indexer/src/cli/registry/chains.rs",
-    "indexer/src/cli/registry/contracts.rs",
-    "indexer/src/cli/registry/currencies.rs",
-    "indexer/src/cli/registry/endpoints.rs",
-    "indexer/src/cli/registry/mod.rs",
-    "indexer/src/cli/replay.rs",
-    "indexer/src/cli/run.rs",
-    "indexer/src/cli/status.rs",
-    "indexer/src/cli/tail.rs",
-    "indexer/src/config/endpoint_url.rs",
-    "indexer/src/config/load.rs",
-    "indexer/src/config/mod.rs",
-    "indexer/src/config/value.rs",
-    "indexer/src/database.rs",
-    "indexer/src/error.rs",
-    "indexer/src/health/mod.rs",
-    "indexer/src/pipeline.rs",
-    "indexer/src/registry/abi.rs",
-    "indexer/src/registry/edit.rs",
-    "indexer/src/registry/error.rs",
-    "indexer/src/registry/mod.rs",
-    "indexer/src/registry/row.rs",
-    "indexer/src/registry/seed.rs",
-    "indexer/src/registry/watch.rs",
-    "indexer/src/retry.rs",
-    "indexer/src/stored/fill.rs",
-    "indexer/src/stored/mod.rs",
-    "indexer/src/stored/reader.rs",
-    "indexer/src/stored/retry.rs",
-    "indexer/src/stored/timeline.rs",
-];
-
 /// A module by its path within its crate; the root has none.
 type Module = Vec<String>;
 
@@ -432,7 +376,7 @@ fn circles_of_folders(graph: &Graph) -> Vec<String> {
 
 #[test]
 fn files_import_each_other_in_no_circle() {
-    let (mut astray, mut together, mut unbroken) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut astray, mut together) = (Vec::new(), BTreeSet::new());
     for graph in crates().iter().map(graph) {
         for circle in circles(&graph) {
             let of = |pair: &&(&str, &str, &str)| circle.iter().eq([pair.0, pair.1]);
@@ -440,10 +384,7 @@ fn files_import_each_other_in_no_circle() {
                 together.insert(pair);
                 continue;
             }
-            if circle.iter().any(|file| !UNBROKEN.contains(&file.as_str())) {
-                astray.push(shown(&graph, &circle));
-            }
-            unbroken.extend(circle);
+            astray.push(shown(&graph, &circle));
         }
     }
     assert!(
@@ -456,23 +397,12 @@ fn files_import_each_other_in_no_circle() {
         TWO_PARTS.len(),
         "pairs that are no circle any more must leave TWO_PARTS"
     );
-    let left: Vec<&&str> = UNBROKEN.iter().filter(|file| !unbroken.contains(**file)).collect();
-    assert!(
-        left.is_empty(),
-        "in no circle any more, so strike them from UNBROKEN: {left:#?}"
-    );
 }
 
 #[test]
 fn folders_import_each_other_in_no_circle() {
     let mut astray = Vec::new();
-    for mut graph in crates().iter().map(graph) {
-        // Where files are still in circles, so are their folders.
-        graph.retain(|file, _| !UNBROKEN.contains(&file.as_str()));
-        let known: BTreeSet<String> = graph.keys().cloned().collect();
-        graph
-            .values_mut()
-            .for_each(|imports| imports.retain(|file| known.contains(file)));
+    for graph in crates().iter().map(graph) {
         astray.extend(circles_of_folders(&graph));
     }
     assert!(astray.is_empty(), "arrows run back up:\n{}", astray.join("\n"));

@@ -10,7 +10,7 @@ use flate2::bufread::GzDecoder;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Found;
+use super::found::Found;
 use crate::error::{Exit, Failure};
 
 /// First bytes of a gzipped file.

@@ -1,19 +1,22 @@
 //! `indexer decode`: what decoders see in one transaction, and why.
 
 mod file;
+mod found;
 mod report;
 
 use std::path::PathBuf;
 
 use alloy_primitives::B256;
 use clap::Args;
-use decoders::block::{ChainId, Proof, Span};
+use decoders::block::{ChainId, Proof};
 
-use super::{Context, EndpointUrlParser};
+use super::arguments::EndpointUrlParser;
+use super::context::Context;
 use crate::config::EndpointUrl;
 use crate::daemon::assembly;
 use crate::error::{Error, Exit, Failure};
 use crate::pipeline;
+use found::Found;
 use rpc::{Filter, Pool, PoolOptions};
 
 pub(super) const EXAMPLES: &str = "\
@@ -49,13 +52,6 @@ pub struct DecodeArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Where a transaction was found: its block, with every log it has.
-#[derive(Debug)]
-struct Found {
-    span: Span,
-    tx_hash: B256,
 }
 
 /// Runs the command.

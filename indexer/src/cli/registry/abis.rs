@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use sinks::store::Store;
 
-use super::{ListArgs, cell};
-use crate::cli::Context;
+use super::arguments::{self, ListArgs};
+use crate::cli::context::Context;
+use crate::cli::output::cell;
 use crate::error::Failure;
 use crate::registry::{self, Abi};
 
@@ -44,10 +45,10 @@ pub struct AddArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Contract it was made for
-    #[arg(long, value_parser = super::name)]
+    #[arg(long, value_parser = arguments::name)]
     pub name: Option<String>,
     /// Standard it describes
-    #[arg(long, value_parser = super::standard)]
+    #[arg(long, value_parser = arguments::standard)]
     pub standard: Option<String>,
 }
 

@@ -4,8 +4,9 @@ use clap::{Args, Subcommand};
 use decoders::block::{ChainId, Proof};
 use sinks::store::Store;
 
-use super::{ListArgs, OrNone, cell, set};
-use crate::cli::Context;
+use super::arguments::{self, ListArgs, OrNone, set};
+use crate::cli::context::Context;
+use crate::cli::output::cell;
 use crate::config::{HeaderHash, Scope};
 use crate::error::{Exit, Failure};
 use crate::registry::{self, Chain, ChainSettings};
@@ -46,10 +47,10 @@ pub struct AddArgs {
     #[command(flatten)]
     pub chain: ChainArg,
     /// Display name
-    #[arg(long, value_parser = super::name)]
+    #[arg(long, value_parser = arguments::name)]
     pub name: String,
     /// Symbol of the native currency
-    #[arg(long, value_name = "SYMBOL", default_value = "ETH", value_parser = super::name)]
+    #[arg(long, value_name = "SYMBOL", default_value = "ETH", value_parser = arguments::name)]
     pub native_symbol: String,
     /// Its settings.
     #[command(flatten)]
@@ -63,10 +64,10 @@ pub struct SetArgs {
     #[command(flatten)]
     pub chain: ChainArg,
     /// Display name
-    #[arg(long, value_parser = super::name)]
+    #[arg(long, value_parser = arguments::name)]
     pub name: Option<String>,
     /// Symbol of the native currency
-    #[arg(long, value_name = "SYMBOL", value_parser = super::name)]
+    #[arg(long, value_name = "SYMBOL", value_parser = arguments::name)]
     pub native_symbol: Option<String>,
     /// Its settings.
     #[command(flatten)]
@@ -95,10 +96,10 @@ pub struct SettingArgs {
     #[arg(long, value_name = "BLOCKS")]
     pub finality_depth: Option<OrNone<u64>>,
     /// Check at the head instead of pipeline.integrity_head: chained, bloom, receipts or none
-    #[arg(long, value_name = "PROOF", value_parser = super::proof)]
+    #[arg(long, value_name = "PROOF", value_parser = arguments::proof)]
     pub integrity_head: Option<OrNone<Proof>>,
     /// Check of final blocks instead of pipeline.integrity_backfill: chained, bloom, receipts or none
-    #[arg(long, value_name = "PROOF", value_parser = super::proof)]
+    #[arg(long, value_name = "PROOF", value_parser = arguments::proof)]
     pub integrity_backfill: Option<OrNone<Proof>>,
     /// Whether header hashes can be recomputed
     #[arg(long)]

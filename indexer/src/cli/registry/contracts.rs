@@ -8,8 +8,9 @@ use decoders::block::ChainId;
 use sinks::abis;
 use sinks::store::Store;
 
-use super::{OrNone, cell, set};
-use crate::cli::Context;
+use super::arguments::{self, ChainListArgs, OrNone, set};
+use crate::cli::context::Context;
+use crate::cli::output::cell;
 use crate::error::{Error, Exit, Failure};
 use crate::registry::{self, Abi, Contract};
 
@@ -18,7 +19,7 @@ use crate::registry::{self, Abi, Contract};
 pub enum ContractsCommand {
     /// Show contracts
     #[command(after_long_help = "Example:\n  indexer registry contracts list --chain eip155:1")]
-    List(super::endpoints::ListArgs),
+    List(ChainListArgs),
     /// Add a contract
     #[command(
         after_long_help = "Example:\n  indexer registry contracts add --chain eip155:1 \\\n    \
@@ -57,10 +58,10 @@ pub struct AddArgs {
     #[command(flatten)]
     pub key: Key,
     /// Display name
-    #[arg(long, value_parser = super::name)]
+    #[arg(long, value_parser = arguments::name)]
     pub name: String,
     /// Standard it follows: erc721, erc1155, erc20, cryptopunks, proxy, custom, or another lower-case name
-    #[arg(long, value_parser = super::standard)]
+    #[arg(long, value_parser = arguments::standard)]
     pub standard: String,
     /// Its settings.
     #[command(flatten)]
@@ -74,10 +75,10 @@ pub struct SetArgs {
     #[command(flatten)]
     pub key: Key,
     /// Display name
-    #[arg(long, value_parser = super::name)]
+    #[arg(long, value_parser = arguments::name)]
     pub name: Option<String>,
     /// Standard it follows
-    #[arg(long, value_parser = super::standard)]
+    #[arg(long, value_parser = arguments::standard)]
     pub standard: Option<String>,
     /// Its settings.
     #[command(flatten)]
@@ -188,7 +189,7 @@ async fn remove(key: Key, context: &Context, store: &Store) -> Result<(), Failur
     ))
 }
 
-async fn list(args: super::endpoints::ListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
+async fn list(args: ChainListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
     if let Some(chain) = args.chain {
         registry::chain(store, chain).await?;
     }

@@ -6,8 +6,9 @@ use decoders::block::ChainId;
 use sinks::currencies::{self, Currency};
 use sinks::store::Store;
 
-use super::cell;
-use crate::cli::Context;
+use super::arguments::{self, ChainListArgs};
+use crate::cli::context::Context;
+use crate::cli::output::cell;
 use crate::error::{Error, Failure};
 
 /// What to do with currencies.
@@ -15,7 +16,7 @@ use crate::error::{Error, Failure};
 pub enum CurrenciesCommand {
     /// Show currencies
     #[command(after_long_help = "Example:\n  indexer registry currencies list --chain eip155:1")]
-    List(super::endpoints::ListArgs),
+    List(ChainListArgs),
     /// Add a currency or change it: prices stated in it are shown with its decimals from then on
     #[command(
         after_long_help = "Example:\n  indexer registry currencies set --chain eip155:1 \\\n    \
@@ -34,7 +35,7 @@ pub struct SetArgs {
     #[arg(long)]
     pub address: Address,
     /// Symbol
-    #[arg(long, value_parser = super::name)]
+    #[arg(long, value_parser = arguments::name)]
     pub symbol: String,
     /// Digits after the point of one whole unit
     #[arg(long, value_parser = clap::value_parser!(u8).range(..=77))]
@@ -67,7 +68,7 @@ async fn set(args: &SetArgs, context: &Context, store: &Store) -> Result<(), Fai
         .line(format_args!("{} on {} is {:#x}", args.symbol, args.chain, args.address))
 }
 
-async fn list(args: &super::endpoints::ListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
+async fn list(args: &ChainListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
     if let Some(chain) = args.chain {
         crate::registry::chain(store, chain).await?;
     }

@@ -4,8 +4,10 @@ use clap::{Args, Subcommand};
 use decoders::block::ChainId;
 use sinks::store::Store;
 
-use super::{OrNone, cell, set};
-use crate::cli::{Context, EndpointUrlParser};
+use super::arguments::{ChainListArgs, OrNone, set};
+use crate::cli::arguments::EndpointUrlParser;
+use crate::cli::context::Context;
+use crate::cli::output::cell;
 use crate::config::{AuthType, EndpointUrl};
 use crate::error::{Exit, Failure};
 use crate::registry::{self, Endpoint, RegistryError};
@@ -15,7 +17,7 @@ use crate::registry::{self, Endpoint, RegistryError};
 pub enum EndpointsCommand {
     /// Show endpoints, without the secrets in their URLs
     #[command(after_long_help = "Example:\n  indexer registry endpoints list --chain eip155:1")]
-    List(ListArgs),
+    List(ChainListArgs),
     /// Add an endpoint
     #[command(
         after_long_help = "Example:\n  indexer registry endpoints add --chain eip155:1 --url wss://node.example --priority 1"
@@ -27,17 +29,6 @@ pub enum EndpointsCommand {
     /// Remove an endpoint
     #[command(after_long_help = "Example:\n  indexer registry endpoints remove 3")]
     Remove(IdArg),
-}
-
-/// Arguments of `endpoints list`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct ListArgs {
-    /// Only this chain's
-    #[arg(long, value_name = "CAIP2")]
-    pub chain: Option<ChainId>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// The endpoint an edit is about.
@@ -174,7 +165,7 @@ async fn remove(id: i32, context: &Context, store: &Store) -> Result<(), Failure
         .line(format_args!("removed endpoint {id}: {} of {}", found.url, found.chain))
 }
 
-async fn list(args: ListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
+async fn list(args: ChainListArgs, context: &Context, store: &Store) -> Result<(), Failure> {
     if let Some(chain) = args.chain {
         registry::chain(store, chain).await?;
     }

@@ -1,16 +1,15 @@
 //! `indexer registry`: list and edit chains, endpoints, contracts, ABIs and currencies.
 
 mod abis;
+mod arguments;
 mod chains;
 mod contracts;
 mod currencies;
 mod endpoints;
 
-use std::str::FromStr;
-
 use clap::{Args, Subcommand};
 
-use super::Context;
+use super::context::Context;
 use crate::database::{self, Database};
 use crate::error::Failure;
 use crate::registry;
@@ -81,60 +80,4 @@ async fn edit(args: &RegistryArgs, context: &Context, database: &Database) -> Re
         Part::Abis(command) => abis::execute(command, context, store).await,
         Part::Currencies(command) => currencies::execute(command, context, store).await,
     }
-}
-
-/// `--json` of every list.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct ListArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// A new value, or `none` for the absence of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OrNone<T>(pub Option<T>);
-
-impl<T: FromStr> FromStr for OrNone<T> {
-    type Err = T::Err;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "none" {
-            Ok(OrNone(None))
-        } else {
-            text.parse().map(|value| OrNone(Some(value)))
-        }
-    }
-}
-
-/// Puts `new` where one was given.
-fn set<T>(place: &mut T, new: Option<T>) {
-    if let Some(new) = new {
-        *place = new;
-    }
-}
-
-/// A cell that may be empty.
-fn cell<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-/// Text of 1 to 128 printable characters.
-fn name(text: &str) -> Result<String, String> {
-    crate::config::check_name(text).map(|()| text.to_owned())
-}
-
-/// A proof level, or `none`.
-fn proof(text: &str) -> Result<OrNone<decoders::block::Proof>, String> {
-    if text == "none" {
-        return Ok(OrNone(None));
-    }
-    let parsed = serde_json::from_value(serde_json::Value::String(text.to_owned()));
-    parsed
-        .map(|proof| OrNone(Some(proof)))
-        .map_err(|_| "write chained, bloom, receipts or none".to_owned())
-}
-
-fn standard(text: &str) -> Result<String, String> {
-    registry::check_standard(text).map(|()| text.to_owned())
 }

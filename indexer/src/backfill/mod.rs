@@ -1,5 +1,7 @@
 //! Final blocks in any order: plan what coverage misses, cut it into spans, let workers write them.
 
+pub mod contracts;
+
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +20,7 @@ use crate::pipeline::Pipeline;
 use crate::retry;
 
 /// Blocks one backfill span holds at most, however empty they are.
-pub(crate) const LONGEST_SPAN: u64 = 2_000;
+const LONGEST_SPAN: u64 = 2_000;
 
 /// How far a backfill is: read by progress bars and metrics while workers add to it.
 #[derive(Debug, Default)]

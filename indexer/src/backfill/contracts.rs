@@ -13,7 +13,7 @@ use sinks::progress::{checkpoint, intents};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::backfill::LONGEST_SPAN;
+use super::LONGEST_SPAN;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::retry;
