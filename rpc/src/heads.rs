@@ -189,7 +189,7 @@ impl Inner {
         while chosen.len() < WITNESSES {
             let Some(endpoint) = self.pick(ask, &tried) else { break };
             tried.push(endpoint.id);
-            // One that is shunned has no say beside others; alone it is better than none.
+            // One that is shunned has no vote beside others; alone it is better than none.
             if !chosen.is_empty() && endpoint.health().is_shunned(Instant::now()) {
                 break;
             }

@@ -280,7 +280,7 @@ impl Inner {
             Finding::Inconclusive(_) => Proof::Bloom,
             Finding::Wrong(reason) => return Err(lied(&by, reason)),
         };
-        // A bloom has false positives, so an empty answer is right now and then; with one endpoint there is no telling which.
+        // A bloom has false positives, so an empty answer is right now and then; with one endpoint there is no way to know which.
         let alone = first.is_none_or(|(_, first)| first.id == by.id);
         if logs.is_empty() && alone && proof == Proof::Bloom && want.may_match(&checked.header) {
             warn!(chain = %self.chain, endpoint = %by.name, block = %checked.header.reference(), "no second witness that a block has no matching logs");

@@ -107,7 +107,7 @@ fn settled(
     if winner.is_zero() || amount.is_zero() {
         return Ok((LogOutcome::default(), reader.warning()));
     }
-    // Before the log, because the house hands over and then emits.
+    // Before the log, because the house delivers and then emits.
     let mut handed = transfers.movements(0..log.log_index).iter().rev();
     let handed = handed.find(|moved| (moved.token, moved.from, moved.to) == (token, log.address, winner));
     let Some(contract) = listed.or(handed.map(|moved| moved.contract)) else {

@@ -136,7 +136,7 @@ fn sale(
     };
     trade.flags.push(flag::UNCONFIRMED);
     let kinds = [FeeKind::Marketplace, FeeKind::Royalty];
-    // The market pays itself first, then the creator: their place is all that distinguishes them.
+    // The market takes its share first, then the creator gets one: their place is all that distinguishes them.
     trade.fees_of_payments(transfers, window, |place, _| kinds[place.min(1)]);
     let outcome = LogOutcome::from(trade).and(filled_by(MARKET, log, filled, quantity));
     Ok((outcome, reader.warning()))

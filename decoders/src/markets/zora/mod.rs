@@ -298,7 +298,7 @@ fn third_version(log: &Log, royalties: &[Royalty]) -> Result<(LogOutcome, Option
         currency: terms.currency,
         ..Trade::of(market("v3"), terms.side, line, terms.price)
     };
-    // Each module pays royalties for what it sells; those of another token of the transaction are not this one's.
+    // Each module takes royalties out of what it sells; those of another token of the transaction are not this one's.
     let is_meant =
         |royalty: &&Royalty| royalty.module == log.address && royalty.contract == contract && royalty.token == token;
     let mut rest = terms.price;
