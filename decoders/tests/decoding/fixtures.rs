@@ -403,7 +403,10 @@ fn expect_fault(decoder: &str, wanted: &Value) -> Value {
 #[test]
 fn the_protocols_page_names_everything() {
     let page = fs::read_to_string(folder().join("../../docs/PROTOCOLS.md")).unwrap();
-    let source = fs::read_to_string(folder().join("../src/fact.rs")).unwrap();
+    let files = fs::read_dir(folder().join("../src/fact")).unwrap();
+    let source: String = files
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
     let reasons = source
         .lines()
         .filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));

@@ -44,8 +44,13 @@ impl Scan {
     }
 
     fn note_patterns<'a>(&mut self, what: &str, patterns: impl IntoIterator<Item = &'a Pat>) {
-        let parts = patterns.into_iter().filter(|pattern| !matches!(pattern, Pat::Rest(_)));
-        self.note(what, parts.count());
+        let is_part = |pattern: &&Pat| match pattern {
+            Pat::Rest(_) => false,
+            // `()` holds nothing that could have a name.
+            Pat::Tuple(tuple) => !tuple.elems.is_empty(),
+            _ => true,
+        };
+        self.note(what, patterns.into_iter().filter(is_part).count());
     }
 }
 
@@ -104,7 +109,7 @@ fn the_search_for_places_finds_them() {
     let text = "
         fn five() { let [a, _, c, d, e] = words; let (a, b, c, d, e) = row; Some((a, b, c, d)) }
         impl A { fn row(&self) { rows.map(|(a, _, _, d, e)| a); let rows: Vec<(A, B, C, D, E)> = read(); } }
-        fn four() { let [.., b, c, d, e] = words; match words { [a @ .., b, c, d] => words[3], _ => words[4] } }
+        fn four() { tasks.map(|((), (), (), (), ())| ()); let [.., b, c, d, e] = words; match words { [a @ .., b, c, d] => words[3], _ => words[4] } }
     ";
     let expected = [
         "fn five: pattern of 5",
