@@ -28,7 +28,7 @@ impl OrderKind {
 
 /// A listing or an offer that the chain shows, at the position of the log that opens it (decoding specification, section 5).
 ///
-/// It stays open until a [`Closing`] above it reaches it, or another order with its key replaces it.
+/// It stays open until a [`Closing`](super::Closing) above it reaches it, or another order with its key replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// Decoder that saw it: the coverage source, such as `seaport`.

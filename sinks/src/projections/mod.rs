@@ -1,6 +1,6 @@
 //! What follows from facts: each file shows its `apply` beside its `revert`.
 //!
-//! A projection is a file here and a line in [`PROJECTIONS`].
+//! A projection is a file here and a line in `PROJECTIONS`.
 
 pub mod wash;
 
