@@ -192,7 +192,7 @@ impl Pipeline {
         let timer = self.metrics.commit_seconds.start_timer();
         let applied = commit::apply_archived(&self.store, facts, step, Some(intent)).await?;
         timer.stop_and_record();
-        debug!(to = facts.range.end(), facts = %applied.facts, "committed");
+        debug!(to = facts.range.end(), facts = applied.facts.to_string(), "committed");
         self.committed.notify_one();
         self.count(facts);
         Ok(applied)

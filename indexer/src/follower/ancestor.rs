@@ -78,7 +78,7 @@ pub async fn mend(pipeline: &Pipeline, suspect: u64, lowest: u64, lease: &Lease)
     };
     seams::settle(store, lease, suspect, ancestor).await?;
     pipeline.metrics.reorgs.inc();
-    warn!(block = suspect, %ancestor, facts = %undone, "blocks of two branches were stored; rewound");
+    warn!(block = suspect, %ancestor, facts = undone.to_string(), "blocks of two branches were stored; rewound");
     Ok(())
 }
 

@@ -433,7 +433,7 @@ impl Follower {
         info!(
             block = *span.range.end(),
             blocks = span.blocks.len(),
-            facts = %applied.facts,
+            facts = applied.facts.to_string(),
             proof = span.proof.as_str(),
             "applied"
         );
@@ -445,7 +445,7 @@ impl Follower {
         let undone = commit::disown(&self.pipeline.store, from, first, lease).await?;
         warn!(
             first,
-            facts = %undone,
+            facts = undone.to_string(),
             "blocks above the checkpoint were covered; taken back"
         );
         Ok(Outcome::Moved)
@@ -487,7 +487,7 @@ impl Follower {
             .metrics
             .rewound_blocks
             .inc_by(from.number - ancestor.number);
-        warn!(%from, %ancestor, facts = %rewound, "the chain left the stored branch; rewound");
+        warn!(%from, %ancestor, facts = rewound.to_string(), "the chain left the stored branch; rewound");
         Ok(Outcome::Moved)
     }
 }
