@@ -20,7 +20,7 @@ use super::header_rules::Rules;
 use super::inner::Inner;
 use super::pieces::cut;
 use super::question::{Ask, Trouble};
-use super::reach::Reach;
+use super::reach::Horizon;
 use super::wire::call::Call;
 use super::wire::header;
 use super::wire::{Body, Reply, Unread, replies};
@@ -75,7 +75,7 @@ impl Inner {
         &self,
         range: &RangeInclusive<u64>,
         shun: &[i32],
-        reach: &Reach,
+        reach: &Horizon,
     ) -> Result<Vec<CheckedHeader>, Broken> {
         let mut runs = self.runs(range, shun, reach).await?;
         runs.sort_by_key(|run| run.headers.first().map(|checked| checked.header.block.number));
@@ -102,7 +102,7 @@ impl Inner {
     }
 
     /// The headers in as many answers as it takes. What is missing of an answer is asked for again on its own.
-    async fn runs(&self, range: &RangeInclusive<u64>, shun: &[i32], reach: &Reach) -> Result<Vec<Run>, Trouble> {
+    async fn runs(&self, range: &RangeInclusive<u64>, shun: &[i32], reach: &Horizon) -> Result<Vec<Run>, Trouble> {
         let size = u64::try_from(self.options.batch.max(1)).unwrap_or(1);
         let mut queue: VecDeque<RangeInclusive<u64>> = VecDeque::from([range.clone()]);
         let mut under_way = FuturesUnordered::new();

@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use super::error::{EndpointError, Wanted};
 use super::inner::Inner;
-use super::lookup::{Kind, Reported};
+use super::lookup::{Lookup, Reported};
 use super::question::{Ask, Trouble};
 use super::wire::call::Call;
 use super::wire::{Body, Quantity, Reply, Unread, Word, replies};
@@ -90,7 +90,7 @@ impl<K: Clone + Eq + Hash, V> Gathered<K, V> {
 impl Inner {
     /// The envelopes of these transactions, as far as any endpoint has them.
     pub(super) async fn envelopes(&self, hashes: &[B256]) -> Result<Envelopes, EndpointError> {
-        let kind = Kind {
+        let kind = Lookup {
             what: "transactions",
             call: |hash: &B256| Call::transaction(*hash),
             height: |_| None,
@@ -112,7 +112,7 @@ impl Inner {
             .filter(|call| !answers.contains_key(*call))
             .cloned()
             .collect();
-        let kind = Kind {
+        let kind = Lookup {
             what: "contract calls",
             call: Call::contract,
             height: |call: &Question| call.at,
@@ -154,7 +154,7 @@ impl Inner {
     }
 
     /// Asks for `keys`, once more elsewhere for those that were not had, and a last time where that may help.
-    pub(super) async fn look<K, V>(&self, keys: &[K], kind: Kind<K, V>) -> Result<FxHashMap<K, V>, EndpointError>
+    pub(super) async fn look<K, V>(&self, keys: &[K], kind: Lookup<K, V>) -> Result<FxHashMap<K, V>, EndpointError>
     where
         K: Clone + Eq + Hash + Send + Sync + 'static,
         V: Send + 'static,
@@ -205,7 +205,7 @@ impl Inner {
     async fn pass<K, V>(
         &self,
         keys: &[K],
-        kind: Kind<K, V>,
+        kind: Lookup<K, V>,
         shun: &mut Vec<i32>,
         gathered: &mut Gathered<K, V>,
     ) -> Result<Vec<K>, EndpointError>
@@ -245,7 +245,7 @@ impl Inner {
     fn batch<'a, K, V>(
         &'a self,
         keys: &'a [K],
-        kind: Kind<K, V>,
+        kind: Lookup<K, V>,
         shun: Vec<i32>,
     ) -> BoxFuture<'a, Result<Vec<Batch<K, V>>, Trouble>>
     where
@@ -275,7 +275,7 @@ impl Inner {
         halved.boxed()
     }
 
-    async fn ask_batch<K, V>(&self, keys: &[K], kind: Kind<K, V>, shun: Vec<i32>) -> Result<Batch<K, V>, Trouble>
+    async fn ask_batch<K, V>(&self, keys: &[K], kind: Lookup<K, V>, shun: Vec<i32>) -> Result<Batch<K, V>, Trouble>
     where
         K: Clone + Send + Sync + 'static,
         V: Send + 'static,

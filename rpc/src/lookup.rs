@@ -19,7 +19,7 @@ pub(super) enum Reported<V> {
 }
 
 /// One kind of question.
-pub(super) struct Kind<K, V> {
+pub(super) struct Lookup<K, V> {
     /// In words, for messages.
     pub(super) what: &'static str,
     pub(super) call: fn(&K) -> Call,
@@ -32,10 +32,10 @@ pub(super) struct Kind<K, V> {
     pub(super) may_come: bool,
 }
 
-impl<K, V> Clone for Kind<K, V> {
+impl<K, V> Clone for Lookup<K, V> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<K, V> Copy for Kind<K, V> {}
+impl<K, V> Copy for Lookup<K, V> {}

@@ -19,7 +19,7 @@ use super::error::Wanted;
 use super::inner::Inner;
 use super::proof::{Finding, Want, inspect, place_behind};
 use super::question::{Ask, Trouble};
-use super::reach::Reach;
+use super::reach::Horizon;
 use super::report::count;
 use super::wire::call::Call;
 use super::wire::log::Logs;
@@ -90,7 +90,7 @@ impl Inner {
         range: &RangeInclusive<u64>,
         want: &Arc<Want>,
         shun: &[i32],
-        reach: &Reach,
+        reach: &Horizon,
     ) -> Result<Vec<Piece>, Trouble> {
         let mut queue = VecDeque::from([range.clone()]);
         let mut under_way = FuturesUnordered::new();

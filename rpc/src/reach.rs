@@ -6,9 +6,9 @@ use super::question::Trouble;
 
 /// The lowest block that could not be read, and why.
 #[derive(Default)]
-pub(super) struct Reach(Mutex<Option<(u64, Trouble)>>);
+pub(super) struct Horizon(Mutex<Option<(u64, Trouble)>>);
 
-impl Reach {
+impl Horizon {
     /// Whether everything up to this block can still be read.
     pub(super) fn holds(&self, number: u64) -> bool {
         self.lock().as_ref().is_none_or(|(end, _)| number < *end)
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_lowest_block_ends_the_span() {
-        let reach = Reach::default();
+        let reach = Horizon::default();
         let trouble = |cause: &str| Trouble::Unreachable(cause.to_owned());
         assert!(reach.holds(u64::MAX));
         assert_eq!(reach.end(9, trouble("first")), Ok(()));

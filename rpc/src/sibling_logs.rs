@@ -17,9 +17,9 @@ use super::branch::Broken;
 use super::checked_header::CheckedHeader;
 use super::error::{EndpointError, Wanted};
 use super::inner::Inner;
-use super::lookup::{Kind, Reported};
+use super::lookup::{Lookup, Reported};
 use super::proof::Want;
-use super::reach::Reach;
+use super::reach::Horizon;
 use super::settings::Filter;
 use super::wire::call::Call;
 use super::wire::log::check_order;
@@ -60,7 +60,7 @@ impl Inner {
         if want.filter.draws.is_none() || span.logs.is_empty() {
             return Ok(());
         }
-        let reach = Reach::default();
+        let reach = Horizon::default();
         let mut headers = match self.headers(&span.range, &[], &reach).await {
             Ok(headers) => headers,
             Err(Broken::Trouble(trouble)) => return Err(self.error(trouble, &Wanted::Range(span.range.clone()))),
@@ -118,7 +118,7 @@ impl Inner {
         if asked.is_empty() {
             return Ok(complete);
         }
-        let kind = Kind {
+        let kind = Lookup {
             what: "receipts",
             call: |drawn: &Drawn| Call::receipt(drawn.tx_hash),
             height: |drawn| Some(drawn.block.header.block.number),

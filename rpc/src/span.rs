@@ -23,7 +23,7 @@ use super::inner::Inner;
 use super::pieces::{Compared, Piece, Sifted, Suspect, sift, sift_blooms};
 use super::proof::{Corrected, Finding, Settled, Want, inspect, logs_of_block, read_receipts};
 use super::question::{Ask, Trouble};
-use super::reach::Reach;
+use super::reach::Horizon;
 use super::report::count;
 use super::settings::Filter;
 use super::wire::call::Call;
@@ -259,7 +259,7 @@ impl Inner {
         wanted: Proof,
         shun: &[i32],
     ) -> Result<Ranged, Broken> {
-        let reach = Reach::default();
+        let reach = Horizon::default();
         let by_receipts = wanted == Proof::Receipts && !self.rules.opaque() && self.receipts_known();
         let (mut headers, pieces) = if by_receipts {
             (self.headers(range, shun, &reach).await?, None)
@@ -314,7 +314,7 @@ impl Inner {
         &self,
         range: &RangeInclusive<u64>,
         (mut headers, (settled, mut whole)): (Arc<Vec<CheckedHeader>>, (Settled, FxHashSet<u64>)),
-        reach: &Reach,
+        reach: &Horizon,
         wanted: Proof,
     ) -> Result<Ranged, Broken> {
         let Settled { mut logs, proof, .. } = settled;
@@ -417,7 +417,7 @@ impl Inner {
         headers: &[CheckedHeader],
         sifted: Sifted,
         want: &Arc<Want>,
-        reach: &Reach,
+        reach: &Horizon,
     ) -> Result<(Settled, FxHashSet<u64>), Trouble> {
         let Sifted {
             mut logs,
@@ -459,7 +459,7 @@ impl Inner {
         headers: &[CheckedHeader],
         suspects: Vec<Suspect>,
         want: &Arc<Want>,
-        reach: &Reach,
+        reach: &Horizon,
     ) -> Result<Vec<(usize, Option<Arc<Endpoint>>, Settled)>, Trouble> {
         let settling = suspects.into_iter().map(|suspect| {
             let checked = &headers[suspect.place];

@@ -166,7 +166,7 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError>
 }
 
 /// An order of v1.
-struct Order<'a> {
+struct MatchedOrder<'a> {
     trader: Address,
     policy: Address,
     contract: Address,
@@ -179,13 +179,13 @@ struct Order<'a> {
     fees: &'a [[Word; 2]],
 }
 
-impl<'a> Order<'a> {
+impl<'a> MatchedOrder<'a> {
     fn read(reader: &mut Reader<'a>, at: &Word) -> Result<Self, DecodeError> {
         let order = reader.tuple(Tuple::ROOT, at)?;
         let words = OrderWords::of(reader.words(order)?);
         let fees = reader.records(order, words.fees_at)?;
         let _extra = reader.bytes(order, words.extra_params_at)?;
-        Ok(Order {
+        Ok(MatchedOrder {
             trader: reader.address(words.trader),
             policy: reader.address(words.matching_policy),
             contract: reader.address(words.collection),
@@ -202,8 +202,8 @@ impl<'a> Order<'a> {
 fn orders_matched(log: &Log, context: &Context<'_>) -> Result<(LogOutcome, Option<&'static str>), DecodeError> {
     let mut reader = Reader::new(log);
     let [sell_at, sell_hash, buy_at, buy_hash] = reader.head()?;
-    let sell = Order::read(&mut reader, sell_at)?;
-    let buy = Order::read(&mut reader, buy_at)?;
+    let sell = MatchedOrder::read(&mut reader, sell_at)?;
+    let buy = MatchedOrder::read(&mut reader, buy_at)?;
     // The topics follow listing times and do not name the side; the policy of the sell order does (decoding specification,
     // section 4.6).
     let listed =

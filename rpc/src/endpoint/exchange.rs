@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Endpoint, Failed, Refused};
 use crate::question::Ask;
 use crate::wire::call::Call;
-use crate::wire::rejection::{Position, Rejection, classify};
+use crate::wire::rejection::{FilterPosition, Rejection, classify};
 use crate::wire::{Body, RpcError};
 
 /// Single calls in a row that may fail before the others are not asked either.
@@ -377,8 +377,8 @@ fn narrower(full: (usize, usize), rejection: Rejection) -> Vec<(usize, usize)> {
     let both = halves(longest).map(|half| (half.min(addresses), half.min(topics)));
     let both = both.filter(|_| addresses > 1 && topics > 1);
     match rejection {
-        Rejection::FilterTooLarge(Position::Addresses) => fewer_addresses.chain(both).collect(),
-        Rejection::FilterTooLarge(Position::Topics) => fewer_topics.chain(both).collect(),
+        Rejection::FilterTooLarge(FilterPosition::Addresses) => fewer_addresses.chain(both).collect(),
+        Rejection::FilterTooLarge(FilterPosition::Topics) => fewer_topics.chain(both).collect(),
         _ => fewer_addresses.chain(fewer_topics).chain(both).collect(),
     }
 }

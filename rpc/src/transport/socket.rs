@@ -221,7 +221,7 @@ async fn carry(
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct Frame<'a> {
     #[serde(default)]
     id: Id,
     #[serde(borrow, default)]
@@ -232,14 +232,14 @@ struct Envelope<'a> {
 
 /// Passes a message to the request it answers. What answers nothing is dropped.
 fn deliver(bytes: &[u8], pending: &mut Pending, announcements: &Announcements) {
-    let id = if let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(bytes) {
+    let id = if let Ok(envelope) = serde_json::from_slice::<Frame<'_>>(bytes) {
         if envelope.method.as_deref() == Some("eth_subscription") {
             announcements.count.fetch_add(1, Ordering::Relaxed);
             announcements.bell.notify_one();
             return;
         }
         envelope.id.0
-    } else if let Ok(batch) = serde_json::from_slice::<Vec<Envelope<'_>>>(bytes) {
+    } else if let Ok(batch) = serde_json::from_slice::<Vec<Frame<'_>>>(bytes) {
         batch.iter().filter_map(|envelope| envelope.id.0).min()
     } else {
         return;

@@ -21,7 +21,7 @@ pub(crate) enum Rejection {
     /// Too many calls in one batch.
     BatchTooLarge,
     /// Too many values at some position of a filter: ask for fewer of them.
-    FilterTooLarge(Position),
+    FilterTooLarge(FilterPosition),
     /// Too many requests: wait, or ask elsewhere.
     RateLimited(Option<Duration>),
     /// The contract called refused; every endpoint would report so.
@@ -64,7 +64,7 @@ impl Rejection {
 
 /// Where a filter holds too many values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Position {
+pub(crate) enum FilterPosition {
     Addresses,
     Topics,
     /// It does not state it.
@@ -287,17 +287,17 @@ const TOO_MUCH: &[&str] = &[
 ];
 
 /// The position of a filter that a refusal is about; `None` where it may be about blocks or logs.
-fn filter_position(text: &str) -> Option<Position> {
+fn filter_position(text: &str) -> Option<FilterPosition> {
     let mentions = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     let (addresses, topics) = (mentions(&["address"]), mentions(&["topic"]));
     if !mentions(FILTER_TOO_LARGE) || mentions(&["range", "block", "results"]) {
         return None;
     }
     match (addresses, topics) {
-        (true, false) => Some(Position::Addresses),
-        (false, true) => Some(Position::Topics),
-        (true, true) => Some(Position::Any),
-        (false, false) => mentions(&["filter"]).then_some(Position::Any),
+        (true, false) => Some(FilterPosition::Addresses),
+        (false, true) => Some(FilterPosition::Topics),
+        (true, true) => Some(FilterPosition::Any),
+        (false, false) => mentions(&["filter"]).then_some(FilterPosition::Any),
     }
 }
 

@@ -37,7 +37,7 @@ words! {
 
 /// Something an order gives or asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Item {
+pub(crate) struct OrderItem {
     /// 0 native, 1 ERC-20, 2 ERC-721, 3 ERC-1155, 4 and 5 the latter by criteria.
     pub(crate) kind: u8,
     pub(crate) contract: Address,
@@ -47,7 +47,7 @@ pub(crate) struct Item {
     pub(crate) recipient: Address,
 }
 
-impl Item {
+impl OrderItem {
     pub(crate) fn read(
         transaction: &Transaction<'_>,
         reader: &mut Reader<'_>,
@@ -55,7 +55,7 @@ impl Item {
     ) -> Result<Self, DecodeError> {
         let kind = u8::try_from(uint(words.item_type)).ok().filter(|kind| *kind <= 5);
         let contract = reader.address(words.token);
-        Ok(Item {
+        Ok(OrderItem {
             kind: kind.ok_or(DecodeError(reason::UNKNOWN_VARIANT))?,
             contract: if contract == ADAPTER && transaction.chain.0 == chains::ETHEREUM {
                 STOREFRONT
@@ -77,7 +77,7 @@ impl Item {
         if self.kind == 0 { Address::ZERO } else { self.contract }
     }
 
-    pub(crate) fn is_same_token(&self, other: &Item) -> bool {
+    pub(crate) fn is_same_token(&self, other: &OrderItem) -> bool {
         !self.is_payment() && !other.is_payment() && self.contract == other.contract && self.token == other.token
     }
 
@@ -100,16 +100,16 @@ impl Item {
 }
 
 /// One `OrderFulfilled`.
-pub(crate) struct Order<'a> {
+pub(crate) struct FilledOrder<'a> {
     pub(crate) log: &'a Log,
     pub(crate) hash: B256,
     pub(crate) offerer: Address,
     pub(crate) recipient: Address,
-    pub(crate) offer: Vec<Item>,
-    pub(crate) consideration: Vec<Item>,
+    pub(crate) offer: Vec<OrderItem>,
+    pub(crate) consideration: Vec<OrderItem>,
 }
 
-impl<'a> Order<'a> {
+impl<'a> FilledOrder<'a> {
     pub(crate) fn read(
         transaction: &Transaction<'_>,
         log: &'a Log,
@@ -118,15 +118,15 @@ impl<'a> Order<'a> {
         let [hash, recipient, offer_at, consideration_at] = reader.head()?;
         let mut offer = Vec::new();
         for words in reader.records::<4>(Tuple::ROOT, offer_at)? {
-            offer.push(Item::read(transaction, &mut reader, ItemWords::of(words))?);
+            offer.push(OrderItem::read(transaction, &mut reader, ItemWords::of(words))?);
         }
         let mut consideration = Vec::new();
         for [item @ .., recipient] in reader.records::<5>(Tuple::ROOT, consideration_at)? {
-            let item = Item::read(transaction, &mut reader, ItemWords::of(item))?;
+            let item = OrderItem::read(transaction, &mut reader, ItemWords::of(item))?;
             let recipient = reader.address(recipient);
-            consideration.push(Item { recipient, ..item });
+            consideration.push(OrderItem { recipient, ..item });
         }
-        let order = Order {
+        let order = FilledOrder {
             log,
             hash: B256::from(*hash),
             offerer: reader.topic_address(1),
@@ -145,38 +145,41 @@ impl<'a> Order<'a> {
         } else {
             &self.consideration
         };
-        match Order::tokens(side).map(|item| item.amount).reduce(U256::saturating_add) {
+        match FilledOrder::tokens(side)
+            .map(|item| item.amount)
+            .reduce(U256::saturating_add)
+        {
             Some(units) => filled_by(market(self.log), self.log, key, units),
             None => filled(market(self.log), self.log, key),
         }
     }
 
     pub(crate) fn gives_payment(&self) -> bool {
-        self.offer.iter().any(Item::is_payment)
+        self.offer.iter().any(OrderItem::is_payment)
     }
 
     /// Whether it gives tokens and asks for others.
     pub(crate) fn is_swap(&self) -> bool {
-        let given: FxHashSet<_> = Order::tokens(&self.offer).map(Item::token).collect();
-        !given.is_empty() && Order::tokens(&self.consideration).any(|wanted| !given.contains(&wanted.token()))
+        let given: FxHashSet<_> = FilledOrder::tokens(&self.offer).map(OrderItem::token).collect();
+        !given.is_empty() && FilledOrder::tokens(&self.consideration).any(|wanted| !given.contains(&wanted.token()))
     }
 
-    pub(crate) fn tokens(items: &[Item]) -> impl Iterator<Item = &Item> {
+    pub(crate) fn tokens(items: &[OrderItem]) -> impl Iterator<Item = &OrderItem> {
         items.iter().filter(|item| !item.is_payment())
     }
 
-    pub(crate) fn payments(items: &[Item]) -> impl Iterator<Item = &Item> {
+    pub(crate) fn payments(items: &[OrderItem]) -> impl Iterator<Item = &OrderItem> {
         items.iter().filter(|item| item.is_payment())
     }
 }
 
 /// The trade of `lines` for what was `given`, of which `shares` state who got what; none if it is not a sale in one currency.
 pub(crate) fn trade<'a>(
-    maker: &Order<'a>,
+    maker: &FilledOrder<'a>,
     side: Side,
     lines: Vec<LineItem>,
-    given: &[&Item],
-    shares: &[&Item],
+    given: &[&OrderItem],
+    shares: &[&OrderItem],
 ) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
     let (Some(first), Some(line)) = (given.first(), lines.first()) else {
         return Ok(None);
@@ -211,7 +214,7 @@ pub(crate) fn trade<'a>(
     // proceeds.
     let may_be_redirected = !to_sellers && side == Side::Listing;
     let is_proceeds =
-        |item: &Item| may_be_redirected && !OPENSEA.contains(&item.recipient) && !is_buyer(item.recipient);
+        |item: &OrderItem| may_be_redirected && !OPENSEA.contains(&item.recipient) && !is_buyer(item.recipient);
     let proceeds = shares.iter().position(|item| is_proceeds(item));
     for (index, item) in shares.iter().enumerate() {
         if proceeds == Some(index) {

@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::block::Log;
 use crate::fact::{FeeKind, Side, flag};
 use crate::log_reader::{DecodeError, Reader, Tuple};
-use crate::markets::seaport::fulfillment::{Item, Order, V1_1, sellers, trade};
+use crate::markets::seaport::fulfillment::{FilledOrder, OrderItem, V1_1, sellers, trade};
 use crate::trade::{LineItem, Trade, total};
 use crate::transaction::Transaction;
 
@@ -21,14 +21,14 @@ use crate::transaction::Transaction;
 #[derive(Default)]
 pub(crate) struct Groups<'a> {
     /// Absent once a group has it.
-    orders: Vec<Option<Order<'a>>>,
+    orders: Vec<Option<FilledOrder<'a>>>,
     /// Where the orders of each contract and hash stand.
     places: FxHashMap<(Address, B256), Vec<usize>>,
-    groups: Vec<Vec<Order<'a>>>,
+    groups: Vec<Vec<FilledOrder<'a>>>,
 }
 
 impl<'a> Groups<'a> {
-    pub(crate) fn push(&mut self, order: Order<'a>) {
+    pub(crate) fn push(&mut self, order: FilledOrder<'a>) {
         let places = self.places.entry((order.log.address, order.hash)).or_default();
         places.push(self.orders.len());
         self.orders.push(Some(order));
@@ -49,7 +49,7 @@ impl<'a> Groups<'a> {
     }
 
     /// The orders filled on their own, and the groups. Those of 1.1 have no recipient, and their logs stand back to back.
-    pub(crate) fn finish(mut self) -> (Vec<Order<'a>>, Vec<Vec<Order<'a>>>) {
+    pub(crate) fn finish(mut self) -> (Vec<FilledOrder<'a>>, Vec<Vec<FilledOrder<'a>>>) {
         let (unnamed, alone): (Vec<_>, Vec<_>) = (self.orders.into_iter().flatten())
             .partition(|order| order.log.address == V1_1 && order.recipient.is_zero());
         let mut last = None;
@@ -66,12 +66,12 @@ impl<'a> Groups<'a> {
 }
 
 /// The orders of a group that exchange tokens with each other, one list per exchange; orders of payments only belong to none.
-pub(crate) fn parts<'g, 'a>(group: &'g [Order<'a>]) -> Vec<Vec<&'g Order<'a>>> {
-    let tokens = |items: fn(&'g Order<'a>) -> &'g [Item]| -> FxHashSet<(Address, U256)> {
+pub(crate) fn parts<'g, 'a>(group: &'g [FilledOrder<'a>]) -> Vec<Vec<&'g FilledOrder<'a>>> {
+    let tokens = |items: fn(&'g FilledOrder<'a>) -> &'g [OrderItem]| -> FxHashSet<(Address, U256)> {
         group
             .iter()
-            .flat_map(|order| Order::tokens(items(order)))
-            .map(Item::token)
+            .flat_map(|order| FilledOrder::tokens(items(order)))
+            .map(OrderItem::token)
             .collect()
     };
     // Orders exchange a token only where one gives what another wants; a payment in common joins none.
@@ -80,9 +80,9 @@ pub(crate) fn parts<'g, 'a>(group: &'g [Order<'a>]) -> Vec<Vec<&'g Order<'a>>> {
     let mut sets = Sets((0..group.len()).collect());
     let mut firsts = FxHashMap::default();
     for (index, order) in group.iter().enumerate() {
-        let tokens = Order::tokens(&order.offer)
-            .chain(Order::tokens(&order.consideration))
-            .map(Item::token);
+        let tokens = FilledOrder::tokens(&order.offer)
+            .chain(FilledOrder::tokens(&order.consideration))
+            .map(OrderItem::token);
         for token in tokens.filter(|token| given.contains(token) && wanted.contains(token)) {
             sets.join(index, *firsts.entry(token).or_insert(index));
         }
@@ -91,7 +91,10 @@ pub(crate) fn parts<'g, 'a>(group: &'g [Order<'a>]) -> Vec<Vec<&'g Order<'a>>> {
     for (index, order) in group.iter().enumerate() {
         parts[sets.least(index)].push(order);
     }
-    parts.retain(|part| part.iter().any(|order| Order::tokens(&order.offer).next().is_some()));
+    parts.retain(|part| {
+        part.iter()
+            .any(|order| FilledOrder::tokens(&order.offer).next().is_some())
+    });
     parts
 }
 
@@ -116,7 +119,7 @@ impl Sets {
 /// The trades of orders filled against each other; none if tokens went both ways.
 pub(crate) fn solve<'a>(
     transaction: &Transaction<'_>,
-    part: &[&Order<'a>],
+    part: &[&FilledOrder<'a>],
 ) -> Result<Vec<(&'a Log, Trade)>, DecodeError> {
     if part.iter().any(|order| order.is_swap()) {
         return Ok(Vec::new());
@@ -132,18 +135,18 @@ pub(crate) fn solve<'a>(
 
 /// What orders exchange for one price.
 struct Exchange<'g, 'a> {
-    orders: Vec<&'g Order<'a>>,
+    orders: Vec<&'g FilledOrder<'a>>,
     lines: Vec<LineItem>,
-    bids: Vec<&'g Item>,
-    asked: Vec<&'g Item>,
+    bids: Vec<&'g OrderItem>,
+    asked: Vec<&'g OrderItem>,
     /// Whether the orders exchange nothing besides.
     is_whole: bool,
 }
 
 impl<'g, 'a> Exchange<'g, 'a> {
-    fn whole(orders: Vec<&'g Order<'a>>) -> Self {
-        let payments = |items: fn(&'g Order<'a>) -> &'g [Item]| {
-            let all = orders.iter().flat_map(move |order| Order::payments(items(order)));
+    fn whole(orders: Vec<&'g FilledOrder<'a>>) -> Self {
+        let payments = |items: fn(&'g FilledOrder<'a>) -> &'g [OrderItem]| {
+            let all = orders.iter().flat_map(move |order| FilledOrder::payments(items(order)));
             all.collect()
         };
         Exchange {
@@ -178,7 +181,7 @@ impl<'g, 'a> Exchange<'g, 'a> {
 }
 
 /// The exchanges of a part: bids for one token each have prices of their own, everything else one price together.
-fn apart<'g, 'a>(part: &[&'g Order<'a>], caller: Address) -> Vec<Exchange<'g, 'a>> {
+fn apart<'g, 'a>(part: &[&'g FilledOrder<'a>], caller: Address) -> Vec<Exchange<'g, 'a>> {
     let (bids, givers): (Vec<_>, Vec<_>) = part.iter().partition(|order| order.gives_payment());
     let apart = if part.len() > 2 {
         accepted(&bids, &givers, caller).or_else(|| paired(&bids, &givers))
@@ -190,25 +193,25 @@ fn apart<'g, 'a>(part: &[&'g Order<'a>], caller: Address) -> Vec<Exchange<'g, 'a
 
 /// Bids that one seller accepts with one order, which asks for nothing but the proceeds: each is what one token was sold for.
 fn accepted<'g, 'a>(
-    bids: &[&'g Order<'a>],
-    givers: &[&'g Order<'a>],
+    bids: &[&'g FilledOrder<'a>],
+    givers: &[&'g FilledOrder<'a>],
     caller: Address,
 ) -> Option<Vec<Exchange<'g, 'a>>> {
     let [giver] = givers else { return None };
-    let given: FxHashSet<_> = Order::tokens(&giver.offer).map(Item::token).collect();
+    let given: FxHashSet<_> = FilledOrder::tokens(&giver.offer).map(OrderItem::token).collect();
     let is_his = |address: Address| address == giver.offerer;
-    if !Order::payments(&giver.consideration).all(|item| is_his(item.recipient)) {
+    if !FilledOrder::payments(&giver.consideration).all(|item| is_his(item.recipient)) {
         return None;
     }
-    let exchange = |bid: &&'g Order<'a>| {
+    let exchange = |bid: &&'g FilledOrder<'a>| {
         let wanted = wanted_by(bid).filter(|item| given.contains(&item.token()))?;
         let by_him = is_his(bid.recipient) || bid.recipient.is_zero() && is_his(caller);
         let is_accepted = by_him && bid.offerer != caller;
         is_accepted.then(|| Exchange {
             orders: vec![*bid, *giver],
             lines: vec![wanted.line(giver.offerer, wanted.recipient)],
-            bids: Order::payments(&bid.offer).collect(),
-            asked: Order::payments(&bid.consideration).collect(),
+            bids: FilledOrder::payments(&bid.offer).collect(),
+            asked: FilledOrder::payments(&bid.consideration).collect(),
             is_whole: false,
         })
     };
@@ -216,8 +219,8 @@ fn accepted<'g, 'a>(
 }
 
 /// Bids and orders that each give what one bid asks for, in pairs as they stand.
-fn paired<'g, 'a>(bids: &[&'g Order<'a>], givers: &[&'g Order<'a>]) -> Option<Vec<Exchange<'g, 'a>>> {
-    let mut giving: FxHashMap<_, VecDeque<&'g Order<'a>>> = FxHashMap::default();
+fn paired<'g, 'a>(bids: &[&'g FilledOrder<'a>], givers: &[&'g FilledOrder<'a>]) -> Option<Vec<Exchange<'g, 'a>>> {
+    let mut giving: FxHashMap<_, VecDeque<&'g FilledOrder<'a>>> = FxHashMap::default();
     for giver in givers {
         let given = lone(&giver.offer)?;
         giving
@@ -225,7 +228,7 @@ fn paired<'g, 'a>(bids: &[&'g Order<'a>], givers: &[&'g Order<'a>]) -> Option<Ve
             .or_default()
             .push_back(giver);
     }
-    let pair = |bid: &&'g Order<'a>| {
+    let pair = |bid: &&'g FilledOrder<'a>| {
         let wanted = wanted_by(bid)?;
         let giver = giving.get_mut(&(wanted.token(), wanted.amount))?.pop_front()?;
         let mut pair = vec![*bid, giver];
@@ -237,22 +240,22 @@ fn paired<'g, 'a>(bids: &[&'g Order<'a>], givers: &[&'g Order<'a>]) -> Option<Ve
 }
 
 /// The token a bid asks for, if it is but one and money is all it gives.
-fn wanted_by<'g>(bid: &'g Order<'_>) -> Option<&'g Item> {
-    lone(&bid.consideration).filter(|_| Order::tokens(&bid.offer).next().is_none())
+fn wanted_by<'g>(bid: &'g FilledOrder<'_>) -> Option<&'g OrderItem> {
+    lone(&bid.consideration).filter(|_| FilledOrder::tokens(&bid.offer).next().is_none())
 }
 
 /// The token among `items`, if it is but one.
-fn lone(items: &[Item]) -> Option<&Item> {
-    let mut tokens = Order::tokens(items);
+fn lone(items: &[OrderItem]) -> Option<&OrderItem> {
+    let mut tokens = FilledOrder::tokens(items);
     tokens.next().filter(|_| tokens.next().is_none())
 }
 
 /// Each token given, with who asked for it.
-fn lines_of(part: &[&Order<'_>]) -> Vec<LineItem> {
+fn lines_of(part: &[&FilledOrder<'_>]) -> Vec<LineItem> {
     let mut wanted = Wanted::by(part.iter().copied());
     let mut lines = Vec::new();
     for order in part {
-        for item in Order::tokens(&order.offer) {
+        for item in FilledOrder::tokens(&order.offer) {
             let asking = wanted.take(item, order.log);
             let buyer = asking.map_or(order.recipient, |item| item.recipient);
             lines.push(item.line(order.offerer, buyer));
@@ -262,13 +265,13 @@ fn lines_of(part: &[&Order<'_>]) -> Vec<LineItem> {
 }
 
 /// The tokens that orders ask for, each where it is asked for, in order.
-pub(crate) struct Wanted<'o>(FxHashMap<(Address, U256), VecDeque<(u32, &'o Item)>>);
+pub(crate) struct Wanted<'o>(FxHashMap<(Address, U256), VecDeque<(u32, &'o OrderItem)>>);
 
 impl<'o> Wanted<'o> {
-    pub(crate) fn by<'a: 'o>(orders: impl Iterator<Item = &'o Order<'a>>) -> Self {
+    pub(crate) fn by<'a: 'o>(orders: impl Iterator<Item = &'o FilledOrder<'a>>) -> Self {
         let mut wanted: FxHashMap<_, VecDeque<_>> = FxHashMap::default();
         for order in orders {
-            for item in Order::tokens(&order.consideration) {
+            for item in FilledOrder::tokens(&order.consideration) {
                 let asking = wanted.entry(item.token()).or_default();
                 asking.push_back((order.log.log_index, item));
             }
@@ -277,7 +280,7 @@ impl<'o> Wanted<'o> {
     }
 
     /// Takes out what asks for the token that `log` gives: in another order if there is one, else in its own.
-    pub(crate) fn take(&mut self, given: &Item, log: &Log) -> Option<&'o Item> {
+    pub(crate) fn take(&mut self, given: &OrderItem, log: &Log) -> Option<&'o OrderItem> {
         let asking = self.0.get_mut(&given.token())?;
         let abroad = asking.iter().position(|(log_index, _)| *log_index != log.log_index);
         asking.remove(abroad.unwrap_or_default()).map(|(_, item)| item)
@@ -290,7 +293,7 @@ impl<'o> Wanted<'o> {
 }
 
 /// What was offered and no order asked for goes to the caller: to the seller if that is the caller, else it is a fee.
-fn keep_the_rest(trade: &mut Trade, part: &[&Order<'_>], asked: &[&Item]) {
+fn keep_the_rest(trade: &mut Trade, part: &[&FilledOrder<'_>], asked: &[&OrderItem]) {
     let is_seller = sellers(&trade.lines);
     let to_sellers = asked.iter().filter(|item| is_seller(item.recipient));
     let kept = to_sellers.fold(total(&trade.fees), |kept, item| kept.saturating_add(item.amount));

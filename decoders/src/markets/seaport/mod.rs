@@ -21,7 +21,7 @@ use crate::decoder::{Claim, Decoder};
 use crate::events::Events;
 use crate::fact::{Closing, Nonces, Side};
 use crate::log_reader::{DecodeError, Reader};
-use crate::markets::seaport::fulfillment::{Item, Order, V1_1, V1_2, V1_3, V1_4, V1_5, V1_6, market, trade};
+use crate::markets::seaport::fulfillment::{FilledOrder, OrderItem, V1_1, V1_2, V1_3, V1_4, V1_5, V1_6, market, trade};
 use crate::markets::seaport::groups::{Groups, Wanted, parts, solve};
 use crate::markets::seaport::orders::{validated, validated_unseen};
 use crate::trade::orders::{Key, canceled, revoked};
@@ -78,7 +78,7 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
             Some(&ORDER_VALIDATED_UNSEEN) => unseen.push(log),
             Some(&ORDER_CANCELLED | &COUNTER_INCREMENTED) => events.emit(log, taken_back(log)),
             _ => {
-                let decoded = Order::read(transaction, log).map(|(order, warning)| {
+                let decoded = FilledOrder::read(transaction, log).map(|(order, warning)| {
                     let fill = order.fill();
                     groups.push(order);
                     (fill, warning)
@@ -122,8 +122,8 @@ fn taken_back(log: &Log) -> Result<(Closing, Option<&'static str>), DecodeError>
 }
 
 /// An order filled on its own, if it was a sale.
-fn single<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
-    let gives_tokens = Order::tokens(&order.offer).next().is_some();
+fn single<'a>(order: &FilledOrder<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
+    let gives_tokens = FilledOrder::tokens(&order.offer).next().is_some();
     match (gives_tokens, order.gives_payment()) {
         (true, false) => listing(order),
         (false, true) => offer(order),
@@ -131,9 +131,9 @@ fn single<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError
     }
 }
 
-fn listing<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
+fn listing<'a>(order: &FilledOrder<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
     let mut returned = Wanted::by(iter::once(order));
-    let lines: Vec<LineItem> = Order::tokens(&order.offer)
+    let lines: Vec<LineItem> = FilledOrder::tokens(&order.offer)
         .map(|item| {
             let private = returned.take(item, order.log);
             item.line(order.offerer, private.map_or(order.recipient, |item| item.recipient))
@@ -142,15 +142,15 @@ fn listing<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeErro
     if !returned.is_empty() {
         return Ok(None);
     }
-    let paid: Vec<&Item> = Order::payments(&order.consideration).collect();
+    let paid: Vec<&OrderItem> = FilledOrder::payments(&order.consideration).collect();
     trade(order, Side::Listing, lines, &paid, &paid)
 }
 
-fn offer<'a>(order: &Order<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
-    let lines = Order::tokens(&order.consideration)
+fn offer<'a>(order: &FilledOrder<'a>) -> Result<Option<(&'a Log, Trade)>, DecodeError> {
+    let lines = FilledOrder::tokens(&order.consideration)
         .map(|item| item.line(order.recipient, item.recipient))
         .collect();
-    let given: Vec<&Item> = order.offer.iter().collect();
-    let fees: Vec<&Item> = Order::payments(&order.consideration).collect();
+    let given: Vec<&OrderItem> = order.offer.iter().collect();
+    let fees: Vec<&OrderItem> = FilledOrder::payments(&order.consideration).collect();
     trade(order, Side::Offer, lines, &given, &fees)
 }

@@ -9,7 +9,7 @@ use crate::block::{Envelope, Log};
 use crate::events::Events;
 use crate::fact::{Order, OrderKind};
 use crate::log_reader::{DecodeError, Reader, Tuple, Word, uint, words};
-use crate::markets::seaport::fulfillment::{Item, ItemWords, market};
+use crate::markets::seaport::fulfillment::{ItemWords, OrderItem, market};
 use crate::trade::orders::{Key, from, order, until};
 use crate::trade::{LineItem, sum_of};
 use crate::transaction::Transaction;
@@ -96,7 +96,7 @@ struct Terms {
 
 /// An item whose amount may change while the order stands; `item.amount` is the first.
 struct Priced {
-    item: Item,
+    item: OrderItem,
     last: U256,
 }
 
@@ -104,7 +104,7 @@ impl Priced {
     /// The first five words of an `OfferItem` or a `ConsiderationItem`.
     fn read(transaction: &Transaction<'_>, reader: &mut Reader<'_>, words: &[Word; 5]) -> Result<Self, DecodeError> {
         let [item @ .., end_amount] = words;
-        let item = Item::read(transaction, reader, ItemWords::of(item))?;
+        let item = OrderItem::read(transaction, reader, ItemWords::of(item))?;
         Ok(Priced {
             item,
             last: uint(end_amount),
@@ -123,7 +123,7 @@ impl Terms {
         for [words @ .., recipient] in reader.records::<6>(at, parameters.consideration_at)? {
             let priced = Priced::read(transaction, reader, words)?;
             let recipient = reader.address(recipient);
-            let item = Item {
+            let item = OrderItem {
                 recipient,
                 ..priced.item
             };
@@ -182,6 +182,6 @@ fn split(items: &[Priced]) -> (Vec<&Priced>, Vec<&Priced>) {
 }
 
 /// Whether two items stand for the same token, or for the same choice of tokens.
-fn is_same(one: &Item, other: &Item) -> bool {
+fn is_same(one: &OrderItem, other: &OrderItem) -> bool {
     one.is_same_token(other) && one.kind == other.kind
 }
