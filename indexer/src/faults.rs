@@ -10,13 +10,14 @@ use sinks::abis::SOURCE;
 use sinks::facts::faults;
 use sinks::progress::checkpoint;
 use sinks::progress::coverage::{self, Wanted};
+use sinks::progress::lease::Lease;
 use sinks::store::Store;
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::archive::Archive;
 use crate::error::Error;
-use crate::pipeline::{self, ARCHIVE_SOURCE, Pipeline};
+use crate::pipeline::{ARCHIVE_SOURCE, Pipeline, Rewriter};
 use crate::stored::{Interpreter, Origin};
 use decoders::failure::Class;
 use rpc::Pool;
@@ -65,20 +66,21 @@ impl RetryContext {
         }
     }
 
-    /// Tries once more what is due, and decides when what remains is tried next; nothing at all where nothing was due.
+    /// Tries once more what is due, and decides when what remains is tried next; nothing at all where nothing was due. With the
+    /// chain's `lease` blocks are tried up to its checkpoint, without it final ones alone.
     ///
     /// # Errors
     /// Whatever the archive or the store answers; what was taken is taken again later.
-    pub async fn drain(&self) -> Result<Retried, Error> {
-        let last_final = checkpoint::last_final(&self.store, self.chain).await?;
-        let taken = faults::take(&self.store, self.chain, last_final, BATCH).await?;
+    pub async fn drain(&self, lease: Option<&Lease>) -> Result<Retried, Error> {
+        let last = self.last(lease).await?;
+        let taken = faults::take(&self.store, self.chain, last, BATCH).await?;
         if taken.is_empty() {
             return Ok(Retried::default());
         }
         let mut ids: Vec<Uuid> = taken.iter().map(|taken| taken.id).collect();
         ids.sort_unstable();
         ids.dedup();
-        let Tried { left_out, error } = self.try_each(&ids).await?;
+        let Tried { left_out, error } = self.try_each(&ids, lease).await?;
         let mut tried = taken;
         // No attempt counts where the archive or the store failed: the fault would use up its attempts in an outage.
         tried.retain(|taken| !left_out.iter().any(|range| range.contains(&block_number_of(taken.id))));
@@ -117,15 +119,26 @@ impl RetryContext {
         })
     }
 
-    /// Decodes the blocks of these logs once more, as far as the archive covers them; facts only of final blocks, which none undoes.
+    /// Decodes the blocks of these logs once more, as far as the archive covers them; facts only of final
+    /// blocks.
     ///
     /// # Errors
     /// Whatever the archive or the store answers.
     pub async fn retry(&self, ids: &[Uuid]) -> Result<(), Error> {
-        self.try_each(ids).await?.error.map_or(Ok(()), Err)
+        self.try_each(ids, None).await?.error.map_or(Ok(()), Err)
     }
 
-    async fn try_each(&self, ids: &[Uuid]) -> Result<Tried, Error> {
+    /// The last block that may be rewritten.
+    async fn last(&self, lease: Option<&Lease>) -> Result<u64, Error> {
+        if lease.is_some()
+            && let Some(stored) = checkpoint::read(&self.store, self.chain).await?
+        {
+            return Ok(stored.block.number);
+        }
+        Ok(checkpoint::last_final(&self.store, self.chain).await?)
+    }
+
+    async fn try_each(&self, ids: &[Uuid], lease: Option<&Lease>) -> Result<Tried, Error> {
         let mut tried = Tried::default();
         // Faults that were mended meanwhile, or left with a rewind, need no attempt.
         let at_fault = faults::remaining(&self.store, self.chain, ids).await?;
@@ -152,19 +165,19 @@ impl RetryContext {
             source: ARCHIVE_SOURCE.to_owned(),
             from: 0,
         }];
-        let last_final = checkpoint::last_final(&self.store, self.chain).await?;
-        for range in blocks(false).into_iter().filter(|range| *range.end() <= last_final) {
+        let rewriter = Rewriter {
+            store: &self.store,
+            archive: &self.archive,
+            chain: self.chain,
+            contracts: &self.contracts,
+            endpoints: self.endpoints.as_deref(),
+            lease,
+        };
+        let last = self.last(lease).await?;
+        for range in blocks(false).into_iter().filter(|range| *range.end() <= last) {
             let gaps = coverage::missing(&self.store, self.chain, &archived, range.clone()).await?;
             if gaps.is_empty() || !self.contracts.is_empty() {
-                let rewritten = pipeline::rewrite(
-                    &self.store,
-                    &self.archive,
-                    self.chain,
-                    range.clone(),
-                    &self.contracts,
-                    self.endpoints.as_deref(),
-                );
-                let outcome = rewritten.await.map(drop);
+                let outcome = rewriter.rewrite(range.clone()).await.map(drop);
                 tried.note(range, outcome)?;
             }
         }

@@ -12,6 +12,7 @@ use sinks::commit::{self, Applied, Move, Replaced};
 use sinks::progress::basis::Basis;
 use sinks::progress::coverage::{self, Wanted};
 use sinks::progress::intents::{self, Intent};
+use sinks::progress::lease::Lease;
 use sinks::progress::members::Family;
 use sinks::progress::{checkpoint, cohorts};
 use sinks::store::Store;
@@ -294,68 +295,83 @@ pub struct Rewritten {
     pub missing: usize,
 }
 
-/// Decodes what the archive holds of `range`, for registered `contracts` or for all, and replaces what the tables hold of it.
-///
-/// Block by block, a decoder or contract that the range was not covered for has no logs there and is left out: its gap is filled by
-/// reading the chain. What today's decoders want beside the logs and the archive misses is read from `endpoints`, where they are
-/// given, and archived; for `contracts`, the rest of transactions of which it holds their logs alone.
-///
-/// # Errors
-/// Whatever the archive or the store answers, blocks that are not final, and an archive that cannot be the one the tables were
-/// written from; the range is then as it was.
-pub async fn rewrite(
-    store: &Store,
-    archive: &Archive,
-    chain: ChainId,
-    range: RangeInclusive<u64>,
-    contracts: &[Address],
-    endpoints: Option<&Pool>,
-) -> Result<Rewritten, Error> {
-    // Before the archive is read: what is replaced at the end is then refused if any of it changed meanwhile.
-    let mut basis = Basis::read(store, chain, range.clone()).await?;
-    let is_archived = basis.covers(ARCHIVE_SOURCE) || !contracts.is_empty();
-    if !basis.is_final() || !is_archived {
-        let why = if is_archived { "final" } else { "archived" };
-        let (first, last) = (range.start(), range.end());
-        return Err(Error::Stalled(format!(
-            "blocks {first} to {last} of {chain} are not all {why}"
-        )));
-    }
-    if basis.is_written() {
-        let (first, last) = (range.start(), range.end());
-        let advice = "it is finished by the writer, or by `indexer run` and `indexer backfill` a minute after it began";
-        return Err(Error::Stalled(format!(
-            "the archive is being written in blocks {first} to {last} of {chain}: {advice}"
-        )));
-    }
-    let mut span = archive.read(chain, range.clone()).await?;
-    // An empty archive under stored facts is most likely another one, and a replay from it would retract everything.
-    if span.logs.is_empty() && !basis.is_empty() && commit::holds_facts(store, chain, &range).await? {
-        return Err(ArchiveError::Foreign { chain, range }.into());
-    }
-    if let Some(endpoints) = endpoints {
-        // What was read beside the archive is archived before it is decoded, so that the next replay needs no endpoint.
-        let held = span.logs.len();
-        endpoints
-            .add_siblings(&mut span, &filter_of(contracts.to_vec()))
-            .await?;
-        if complete(endpoints, &mut span).await? != Completed::default() || span.logs.len() > held {
-            let step = Move::Backfill { branch: basis.branch() };
-            let intent = intents::begin(store, chain, range, &step).await?;
-            archive.put(&span, &intent).await?;
-            basis = basis.with(intent);
+/// What decodes archived blocks once more: a replay, or another try for logs at fault.
+pub struct Rewriter<'a> {
+    /// The tables.
+    pub store: &'a Store,
+    /// Raw events.
+    pub archive: &'a Archive,
+    /// The chain.
+    pub chain: ChainId,
+    /// Contracts the chain is read for; empty where it is read for all.
+    pub contracts: &'a [Address],
+    /// Where what decoders want beside logs, and the archive misses, is read; nowhere, where absent.
+    pub endpoints: Option<&'a Pool>,
+    /// The chain's lease, by whose holder also blocks that are not final are rewritten.
+    pub lease: Option<&'a Lease>,
+}
+
+impl Rewriter<'_> {
+    /// Decodes what the archive holds of `range`, and replaces what the tables hold of it.
+    ///
+    /// Block by block, a decoder or contract that the range was not covered for has no logs there and is left out: its gap is
+    /// filled by reading the chain. What is read beside the logs is archived; where the chain is read for contracts, that is also
+    /// the rest of transactions of which the archive holds their logs alone.
+    ///
+    /// # Errors
+    /// Whatever the archive or the store answers, blocks that are not final where there is no lease, and an archive that cannot be
+    /// the one the tables were written from; the range is then as it was.
+    pub async fn rewrite(&self, range: RangeInclusive<u64>) -> Result<Rewritten, Error> {
+        let (store, chain) = (self.store, self.chain);
+        // Before the archive is read: what is replaced at the end is then refused if any of it changed meanwhile.
+        let mut basis = Basis::read(store, chain, range.clone(), self.lease).await?;
+        self.check(&basis, &range)?;
+        let mut span = self.archive.read(chain, range.clone()).await?;
+        // An empty archive under stored facts is most likely another one, and a replay from it would retract everything.
+        if span.logs.is_empty() && !basis.is_empty() && commit::holds_facts(store, chain, &range).await? {
+            return Err(ArchiveError::Foreign { chain, range }.into());
         }
+        if let Some(endpoints) = self.endpoints {
+            // What was read beside the archive is archived before it is decoded, so that the next replay needs no endpoint.
+            let held = span.logs.len();
+            endpoints
+                .add_siblings(&mut span, &filter_of(self.contracts.to_vec()))
+                .await?;
+            if complete(endpoints, &mut span).await? != Completed::default() || span.logs.len() > held {
+                self.archive.put(&span, basis.register(store).await?).await?;
+            }
+        }
+        // Counted and reported only: a sale without them is decoded and flagged.
+        let missing = decoders::wants(&span);
+        let missing = missing.envelopes.len() + missing.calls.len();
+        let mut replaced = Replaced::default();
+        // Piece by piece, each a transaction of whole blocks: a span may hold more facts than memory should.
+        for mut facts in archived_facts(&span, REPLACED_FACTS) {
+            facts.contracts = self.contracts.to_vec();
+            replaced += commit::replace(store, &facts, &basis).await?;
+        }
+        Ok(Rewritten { replaced, missing })
     }
-    // Counted and reported only: a sale without them is decoded and flagged.
-    let missing = decoders::wants(&span);
-    let missing = missing.envelopes.len() + missing.calls.len();
-    let mut replaced = Replaced::default();
-    // Piece by piece, each a transaction of whole blocks: a span may hold more facts than memory should.
-    for mut facts in archived_facts(&span, REPLACED_FACTS) {
-        facts.contracts = contracts.to_vec();
-        replaced += commit::replace(store, &facts, &basis).await?;
+
+    /// Whether the range may be rewritten at all.
+    fn check(&self, basis: &Basis, range: &RangeInclusive<u64>) -> Result<(), Error> {
+        let (chain, first, last) = (self.chain, range.start(), range.end());
+        let is_archived = basis.covers(ARCHIVE_SOURCE) || !self.contracts.is_empty();
+        if !basis.is_within_reach() || !is_archived {
+            let why = if is_archived { "final" } else { "archived" };
+            return Err(Error::Stalled(format!(
+                "blocks {first} to {last} of {chain} are not all {why}"
+            )));
+        }
+        if basis.is_written() {
+            let advice =
+                "it is finished by the writer, or by `indexer run` and `indexer backfill` a minute after it began";
+            return Err(Error::Stalled(format!(
+                "the archive is being written in blocks {first} to {last} of {chain}: {advice}"
+            )));
+        }
+        Ok(())
     }
-    Ok(Rewritten { replaced, missing })
 }
 
 /// What an archived span holds of the `contracts` it was read for, or of all: in pieces of about `most` facts.

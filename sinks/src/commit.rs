@@ -285,7 +285,7 @@ async fn revert_from(db: &mut PgConnection, chain: &str, first: u64) -> Result<P
 /// retracted, new ones announced, changed ones both. What a source was not applied for stays its gap, block by block. Fails with
 /// class `Transient` unless what was in force when `basis` was read still is, or where a block is not final.
 pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Replaced, SinkError> {
-    check(facts, &Move::Backfill { branch: basis.branch() })?;
+    check_range(facts)?;
     store.build_indexes(facts.chain).await?;
     store.ensure_marketplaces(facts).await?;
     currencies::ensure(store, facts).await?;
@@ -364,23 +364,30 @@ async fn cover(db: &mut PgConnection, store: &Store, sources: &Sources<'_>, seen
     coverage::cover(db, facts.chain, facts.proof, &facts.range, &covered, &known).await
 }
 
+fn check_range(facts: &Facts) -> Result<(), SinkError> {
+    // An id has no room for a higher block, see docs/decisions/0003-ids.md.
+    if facts.range.is_empty() || *facts.range.end() > MAX_BLOCK {
+        return Err(inconsistent(facts, "the range is empty or too high"));
+    }
+    Ok(())
+}
+
+fn inconsistent(facts: &Facts, reason: &'static str) -> SinkError {
+    SinkError::Inconsistent {
+        chain: facts.chain,
+        range: facts.range.clone(),
+        reason,
+    }
+}
+
 /// Whether the span can be applied by `step` at all.
 fn check(facts: &Facts, step: &Move<'_>) -> Result<(), SinkError> {
-    let refuse = |reason| {
-        Err(SinkError::Inconsistent {
-            chain: facts.chain,
-            range: facts.range.clone(),
-            reason,
-        })
-    };
-    let range: &RangeInclusive<u64> = &facts.range;
-    // An id has no room for a higher block, see docs/decisions/0003-ids.md.
-    if range.is_empty() || *range.end() > MAX_BLOCK {
-        return refuse("the range is empty or too high");
-    }
+    check_range(facts)?;
     let Move::Head { from, lease } = step else {
         return Ok(());
     };
+    let refuse = |reason| Err(inconsistent(facts, reason));
+    let range: &RangeInclusive<u64> = &facts.range;
     if lease.chain != facts.chain {
         return refuse("the lease is another chain's");
     }

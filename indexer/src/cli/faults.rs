@@ -242,7 +242,7 @@ async fn try_page(retries: &RetryContext, page: &[Fault], context: &Context) -> 
                 "stopped: what was not tried yet is tried by the daemon",
             ));
         }
-        let tried = retry::persist(&context.cancel, "a retry of faults", || retries.drain()).await?;
+        let tried = retry::persist(&context.cancel, "a retry of faults", || retries.drain(None)).await?;
         if tried == Retried::default() {
             break;
         }

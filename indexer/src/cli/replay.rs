@@ -14,7 +14,7 @@ use super::output::Writer;
 use crate::config::EndpointUrl;
 use crate::daemon::assembly::Assignment;
 use crate::error::{Error, Exit, Failure};
-use crate::pipeline::{self, ARCHIVE_SOURCE};
+use crate::pipeline::{ARCHIVE_SOURCE, Rewriter};
 use crate::stores::Stores;
 use crate::{registry, retry};
 
@@ -97,6 +97,14 @@ async fn replay(
         );
         return Err(Failure::new(Exit::BadRange, message));
     }
+    let rewriter = Rewriter {
+        store,
+        archive: &stores.archive,
+        chain,
+        contracts: &contracts,
+        endpoints: endpoints.as_ref(),
+        lease: None,
+    };
     let mut total = Replayed::default();
     for span in held.iter().flat_map(spans) {
         if context.cancel.is_cancelled() {
@@ -105,17 +113,7 @@ async fn replay(
                 format!("stopped before block {}: start it again from there", span.start()),
             ));
         }
-        let rewritten = retry::persist(&context.cancel, "a replay span", || {
-            pipeline::rewrite(
-                store,
-                &stores.archive,
-                chain,
-                span.clone(),
-                &contracts,
-                endpoints.as_ref(),
-            )
-        })
-        .await?;
+        let rewritten = retry::persist(&context.cancel, "a replay span", || rewriter.rewrite(span.clone())).await?;
         let replaced = rewritten.replaced;
         total.blocks += span.end() - span.start() + 1;
         total.missing += rewritten.missing;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use decoders::block::Proof;
+use sinks::error::SinkError;
 use sinks::progress::checkpoint;
+use sinks::progress::lease::Lease;
 use sinks::projections::wash;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,8 +37,8 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 pub struct ChainTask {
     /// The head.
     pub follower: Follower,
-    /// Whether this daemon leads the chain; gaps are filled by the leader alone.
-    pub leading: watch::Receiver<bool>,
+    /// The chain's lease while this daemon holds it; gaps are filled by the leader alone.
+    pub leading: watch::Receiver<Option<Lease>>,
     /// What has to be proven of final blocks.
     pub gap_proof: Proof,
     /// Spans under way at once while filling gaps; zero leaves gaps to `indexer backfill`.
@@ -107,7 +109,7 @@ impl ChainTask {
                 edits.mark_unchanged();
                 due = Instant::now();
             }
-            if ended || (*leading.borrow_and_update() && due <= Instant::now()) {
+            if ended || (leading.borrow_and_update().is_some() && due <= Instant::now()) {
                 let all = currencies::store_metadata(&self.follower.pipeline).await?;
                 due = Instant::now() + if all { Duration::ZERO } else { CURRENCY_PAUSE };
             }
@@ -122,7 +124,7 @@ impl ChainTask {
     async fn recompute_flags(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
         let mut leading = self.leading.clone();
-        while !*leading.borrow_and_update() && !followed.is_cancelled() {
+        while leading.borrow_and_update().is_none() && !followed.is_cancelled() {
             idle(cancel, followed, &mut leading).await?;
         }
         let mut recomputed = 0;
@@ -152,7 +154,8 @@ impl ChainTask {
         let (mut led, mut compared, mut due) = (false, Uuid::nil(), Instant::now());
         loop {
             let ended = filled.is_cancelled();
-            let leads = *leading.borrow_and_update();
+            let lease = leading.borrow_and_update().clone();
+            let leads = lease.is_some();
             // What another leader did meanwhile is not known here.
             if leads && !led {
                 faults.refill_queue().await;
@@ -164,8 +167,12 @@ impl ChainTask {
                     // What was read may have reported upgrades.
                     continue;
                 }
-                let drain = || faults.drain();
-                retry::persist_with(&pipeline.endpoints, cancel, "trying faults again", drain).await?;
+                let drain = || faults.drain(lease.as_ref());
+                match retry::persist_with(&pipeline.endpoints, cancel, "trying faults again", drain).await {
+                    // What was taken comes due again, for whoever leads now.
+                    Err(Error::Sink(SinkError::LeaseLost { .. })) => {}
+                    outcome => drop(outcome?),
+                }
                 if due <= Instant::now() {
                     compared = faults.compare_queue(compared).await;
                     due = Instant::now() + QUEUE_PAUSE;
@@ -202,7 +209,7 @@ impl ChainTask {
             let ended = followed.is_cancelled();
             // One daemon at a time, or two would read the same gaps; a run that has ended fills them without the lease, final as
             // they are.
-            if ended || *leading.borrow_and_update() {
+            if ended || leading.borrow_and_update().is_some() {
                 let gap = retry::persist(cancel, "looking for gaps", || self.gap()).await?;
                 if let Some(gap) = gap {
                     info!(from = gap.start(), to = gap.end(), "filling gaps");
@@ -302,7 +309,7 @@ fn unless_cancelled(outcome: Result<(), Error>) -> Result<(), Error> {
 async fn idle(
     cancel: &CancellationToken,
     ended: &CancellationToken,
-    leading: &mut watch::Receiver<bool>,
+    leading: &mut watch::Receiver<Option<Lease>>,
 ) -> Result<(), Error> {
     tokio::select! {
         () = cancel.cancelled() => Err(Error::Cancelled),
@@ -313,7 +320,7 @@ async fn idle(
 
 /// Returns when there may be something to do: at once when the chain was taken over or lost since `leading` was last looked at,
 /// else after a while.
-async fn begun(leading: &mut watch::Receiver<bool>) {
+async fn begun(leading: &mut watch::Receiver<Option<Lease>>) {
     tokio::select! {
         // The sender lives as long as the follower, which outlives this call.
         _ = leading.changed() => {}
@@ -327,10 +334,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_is_told_of_once_and_then_there_is_a_pause() {
-        let (follower, leading) = watch::channel(false);
-        follower.send_replace(true);
+        let (follower, leading) = watch::channel(None);
+        let lease = Lease {
+            chain: decoders::block::ChainId(1),
+            holder: "here".to_owned(),
+            token: 1,
+        };
+        follower.send_replace(Some(lease));
         let mut leading = leading.clone();
-        assert!(*leading.borrow_and_update());
+        assert!(leading.borrow_and_update().is_some());
         let before = Instant::now();
         begun(&mut leading).await;
         assert!(
@@ -338,7 +350,7 @@ mod tests {
             "nothing changed since it was looked at"
         );
 
-        follower.send_replace(false);
+        follower.send_replace(None);
         let before = Instant::now();
         begun(&mut leading).await;
         assert!(before.elapsed() < GAP_INTERVAL, "the chain was lost");

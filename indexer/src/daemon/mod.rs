@@ -132,7 +132,7 @@ impl Daemon<'_> {
             .pipeline(self.config, self.stores, &self.health.metrics, &cancel)
             .await?;
         let endpoints = Arc::clone(&pipeline.endpoints);
-        let (leading, watched) = watch::channel(false);
+        let (leading, watched) = watch::channel(None);
         let settings = &self.config.pipeline;
         let task = ChainTask {
             follower: Follower {

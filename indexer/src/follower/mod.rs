@@ -57,8 +57,8 @@ pub struct Follower {
     pub settings: FollowerSettings,
     /// Name of this daemon in the lease table.
     pub holder: String,
-    /// Whether this daemon holds the chain's lease at present.
-    pub leading: watch::Sender<bool>,
+    /// The chain's lease while this daemon holds it.
+    pub leading: watch::Sender<Option<Lease>>,
     /// Where `/readyz` hears of this chain.
     pub health: TaskHealth,
 }
@@ -110,9 +110,9 @@ impl Follower {
             let Some(lease) = self.acquire(cancel).await? else {
                 return Ok(());
             };
-            self.leading.send_replace(true);
+            self.leading.send_replace(Some(lease.clone()));
             let ended = self.while_held(&lease, cancel).await;
-            self.leading.send_replace(false);
+            self.leading.send_replace(None);
             match ended {
                 Err(Error::Sink(SinkError::LeaseLost { .. })) => {
                     warn!("another daemon took the chain over; standing by")

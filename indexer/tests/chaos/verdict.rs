@@ -6,12 +6,15 @@ use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use chrono::{TimeDelta, Utc};
 use sinks::digest::{TableDigest, digest};
 use sinks::error::SinkError;
+use sinks::facts::faults;
 use sinks::progress::{checkpoint, coverage};
 use testkit::database::Database;
 use testkit::outbox;
 use testkit::tables::Tables;
+use uuid::Uuid;
 
 use crate::harness::chain::clean_digest;
 use crate::report::Outcome;
@@ -21,6 +24,10 @@ use crate::stage::Stage;
 const RECOVERY: Duration = Duration::from_secs(240);
 /// How often it is looked whether it is.
 const GLANCE: Duration = Duration::from_millis(200);
+/// Logs that may wait for another try at once.
+const MANY: i64 = 10_000;
+/// An attempt that comes sooner is waited for.
+const GRACE: TimeDelta = TimeDelta::seconds(2);
 /// Examples shown of what differs.
 const SHOWN: usize = 5;
 
@@ -85,7 +92,25 @@ impl Stage {
         let messages: i64 = sqlx::query_scalar("select count(*) from indexer_service.outbox")
             .fetch_one(&store.pool)
             .await?;
-        Ok((messages > 0).then(|| format!("{messages} messages are pending")))
+        if messages > 0 {
+            return Ok(Some(format!("{messages} messages are pending")));
+        }
+        let waiting = self.urged().await?;
+        Ok((waiting > 0).then(|| format!("{waiting} logs wait for another try")))
+    }
+
+    /// Makes due what waits for another try, as an operator would after an outage instead of waiting for hours; returns how much does.
+    async fn urged(&self) -> Result<usize, SinkError> {
+        let store = &self.database.store;
+        let waiting = faults::waiting(store, self.chain(), Uuid::nil(), MANY).await?;
+        let resting = waiting
+            .iter()
+            .filter(|fault| fault.next_attempt_at.is_none_or(|at| at > Utc::now() + GRACE));
+        let ids: Vec<Uuid> = resting.map(|fault| fault.id).collect();
+        if !ids.is_empty() {
+            faults::urge(store, self.chain(), &ids).await?;
+        }
+        Ok(waiting.len())
     }
 
     /// The digests of the surviving chain, indexed once and in order.

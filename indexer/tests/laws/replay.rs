@@ -10,6 +10,7 @@ use testchain::simulation::{Settings, Step};
 use testkit::database::Database;
 use testkit::mongo::MongoDatabase;
 use testkit::outbox;
+use testkit::patience::eventually;
 
 use crate::harness::chain::Chain;
 use crate::harness::daemon::Running;
@@ -18,6 +19,8 @@ use crate::harness::{spans, traffic};
 
 /// Blocks between head and finalized block.
 const FINALIZED_DEPTH: u64 = 8;
+/// The same, of a chain of which nearly nothing is final.
+const DEEP: u64 = 500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_5_replaying_everything_from_mongodb_changes_nothing() {
@@ -42,7 +45,7 @@ async fn law_5_replaying_a_range_that_other_decoders_wrote_restores_what_live_wr
     let blocks: Vec<_> = blocks.iter().map(AsRef::as_ref).collect();
     let mut facts = spans::facts(chain.id(), &blocks, &chain.simulation.answers());
     distort(&mut facts, chain.id());
-    let basis = Basis::read(&database.store, chain.id(), 20..=45).await.unwrap();
+    let basis = Basis::read(&database.store, chain.id(), 20..=45, None).await.unwrap();
     let replaced = commit::replace(&database.store, &facts, &basis).await.unwrap();
     assert!(
         replaced.retracted > 0 && replaced.announced > 0 && replaced.kept > 0,
@@ -56,6 +59,58 @@ async fn law_5_replaying_a_range_that_other_decoders_wrote_restores_what_live_wr
     let facts = outbox::fact_ids(&database.store, chain.id()).await;
     let pending = outbox::pending(&database.store, chain.id()).await;
     outbox::assert_tells(&pending, &facts, "replayed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_endpoint_answered_is_asked_again_long_before_its_block_is_final() {
+    let (mongo, database) = (MongoDatabase::new(), Database::new().await);
+    let mut chain = Chain::start(Settings::market(95), 120, DEEP).await;
+    chain
+        .faults
+        .change(|settings| settings.missing_methods = vec!["eth_call".to_owned()]);
+    let program = Program::new(&Setup::new(&database, chain.id(), &[chain.server.http_url()]).archived_in(&mongo));
+    let daemon = Running::start(&program, None).await;
+    chain.indexed(&database.store, 0, "without eth_call").await;
+    let without = unanswered(&database, chain.id()).await;
+    assert!(without > 0, "the chain was chosen for its questions");
+    assert!(chain.head().number < DEEP, "nothing but the first block is final");
+    chain.grow(1);
+    chain.play(Step::Reorg {
+        depth: 2,
+        blocks: 3,
+        branch: 1,
+    });
+    chain.faults.change(|settings| settings.missing_methods.clear());
+    eventually("every question is answered", async || {
+        make_due(&database).await;
+        (unanswered(&database, chain.id()).await == 0).then_some(())
+    })
+    .await;
+    chain.indexed(&database.store, 0, "answered").await;
+    daemon.stop().await;
+    chain.assert_true(&database.store, 0, "answered").await;
+    let facts = outbox::fact_ids(&database.store, chain.id()).await;
+    let pending = outbox::pending(&database.store, chain.id()).await;
+    outbox::assert_tells(&pending, &facts, "answered");
+}
+
+/// Logs whose questions wait for an endpoint that answers.
+async fn unanswered(database: &Database, chain: ChainId) -> i64 {
+    sqlx::query_scalar(
+        "select count(*) from indexer_service.decode_faults where chain_id = $1 and reason = 'unanswered'",
+    )
+    .bind(chain.to_string())
+    .fetch_one(&database.store.pool)
+    .await
+    .unwrap()
+}
+
+/// Ends the pauses between attempts, which are long.
+async fn make_due(database: &Database) {
+    sqlx::query("update indexer_service.decode_faults set next_attempt_at = now() where next_attempt_at > now()")
+        .execute(&database.store.pool)
+        .await
+        .unwrap();
 }
 
 /// Follows a chain through reorgs, replays it whole, and compares.

@@ -41,7 +41,7 @@ async fn law_5_a_replay_leaves_alone_what_a_decoder_is_covered_for_in_part() {
     facts
         .transfers
         .retain(|fact| fact.source != "erc721" || fact.block_number <= 20);
-    let basis = Basis::read(&database.store, chain.id(), 0..=40).await.unwrap();
+    let basis = Basis::read(&database.store, chain.id(), 0..=40, None).await.unwrap();
     commit::replace(&database.store, &facts, &basis).await.unwrap();
     uncover(&database.store, chain.id(), "erc721", 21).await;
     let half = digest(&database.store, chain.id()).await.unwrap();

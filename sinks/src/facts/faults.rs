@@ -75,13 +75,13 @@ pub struct Taken {
 }
 
 /// Takes at most `most` faults of `chain` whose time has come, those an operator asked for first. Facts of blocks above
-/// `last_final` are left alone; what stored ABIs decode is no fact.
+/// `last` are left alone; what stored ABIs decode is no fact.
 ///
 /// What is not settled is taken again later, and no attempt is counted.
-pub async fn take(store: &Store, chain: ChainId, last_final: u64, most: i64) -> Result<Vec<Taken>, SinkError> {
+pub async fn take(store: &Store, chain: ChainId, last: u64, most: i64) -> Result<Vec<Taken>, SinkError> {
     let rows = sqlx::query_as(TAKE)
         .bind(chain.to_string())
-        .bind(i64::try_from(last_final).unwrap_or(i64::MAX))
+        .bind(i64::try_from(last).unwrap_or(i64::MAX))
         .bind(most)
         .bind(ABANDONED.as_secs_f64())
         .bind(ABI_SOURCE)
@@ -282,8 +282,8 @@ const WAITING: &str = "select id, min(reason) as reason, array_agg(source order 
     where chain_id = $1 and id > $2 and (next_attempt_at is not null or attempts > 0) group by id order by id limit $3";
 
 // Two daemons that look at one moment get different faults.
-// Taking moves the next attempt ahead, so what a killed process took comes due again. Facts are replaced in final blocks only;
-// what a stored ABI could not read hangs on no fact and may be tried above them.
+// Taking moves the next attempt ahead, so what a killed process took comes due again. Facts are replaced as far as the caller may;
+// what a stored ABI could not read hangs on no fact and may be tried above that.
 const TAKE: &str = "update indexer_service.decode_faults f set next_attempt_at = now() + make_interval(secs => $4)
     from (select id, source from indexer_service.decode_faults
            where chain_id = $1 and next_attempt_at <= now() and (block_number <= $2 or source = $5)

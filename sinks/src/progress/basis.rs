@@ -1,4 +1,5 @@
-//! What a replay stands on: the branch, the finalized block and the coverage that were in force before the archive was read.
+//! What a replay stands on: the branch, the finalized block and the coverage that were in force before the archive was read, and the
+//! lease where its holder replays.
 
 use std::ops::RangeInclusive;
 
@@ -11,6 +12,7 @@ use crate::error::SinkError;
 use crate::progress::checkpoint::{self, Standing};
 use crate::progress::coverage::Known;
 use crate::progress::intents::{self, Intent};
+use crate::progress::lease::{self, Lease};
 use crate::store::Store;
 
 /// Read before the archive, checked again in the transaction that replaces facts: what was read is then still what the tables
@@ -19,14 +21,21 @@ pub struct Basis {
     chain: ChainId,
     range: RangeInclusive<u64>,
     standing: Standing,
+    lease: Option<Lease>,
     known: Known,
     is_written: bool,
     intent: Option<Intent>,
 }
 
 impl Basis {
-    /// What is in force of the blocks `range` of `chain`.
-    pub async fn read(store: &Store, chain: ChainId, range: RangeInclusive<u64>) -> Result<Self, SinkError> {
+    /// What is in force of the blocks `range` of `chain`; with its `lease`, blocks up to the checkpoint may be replaced, without it
+    /// only final ones.
+    pub async fn read(
+        store: &Store,
+        chain: ChainId,
+        range: RangeInclusive<u64>,
+        lease: Option<&Lease>,
+    ) -> Result<Self, SinkError> {
         let mut db = store.pool.acquire().await?;
         // Coverage last: what a rewind between the two takes away is noticed by the branch.
         let standing = checkpoint::standing(&mut db, chain).await?;
@@ -36,15 +45,11 @@ impl Basis {
             chain,
             range,
             standing,
+            lease: lease.cloned(),
             known,
             is_written,
             intent: None,
         })
-    }
-
-    /// The branch to name when what is missing in the archive is added to it.
-    pub fn branch(&self) -> i64 {
-        self.standing.branch
     }
 
     /// Whether the archive is being written there, or a write was cut short.
@@ -52,21 +57,47 @@ impl Basis {
         self.is_written
     }
 
-    /// With what was added to the archive since, under `intent`.
-    pub fn with(self, intent: Intent) -> Self {
-        Basis {
-            intent: Some(intent),
-            ..self
-        }
+    /// Registers that the archive is completed there, and returns what to write it under.
+    ///
+    /// Fails with [`SinkError::Raced`] where the chain was rewound since, and with [`SinkError::LeaseLost`] without the lease.
+    pub async fn register(&mut self, store: &Store) -> Result<&Intent, SinkError> {
+        let mut tx = intents::ordered(store, self.chain).await?;
+        let standing = checkpoint::standing(&mut tx, self.chain).await?;
+        self.check_right(&mut tx, standing).await?;
+        let intent = intents::register(tx, self.chain, self.range.clone()).await?;
+        Ok(self.intent.insert(intent))
     }
 
     pub(crate) fn intent(&self) -> Option<&Intent> {
         self.intent.as_ref()
     }
 
-    /// Whether every block is final: only those may be replaced without the chain's lease.
-    pub fn is_final(&self) -> bool {
-        *self.range.end() <= self.standing.last_final
+    /// Whether every block may be replaced: final ones, and with the chain's lease those up to its checkpoint.
+    pub fn is_within_reach(&self) -> bool {
+        self.reaches(self.standing)
+    }
+
+    fn reaches(&self, standing: Standing) -> bool {
+        let last = *self.range.end();
+        last <= standing.last_final || (self.lease.is_some() && standing.last_block.is_some_and(|block| last <= block))
+    }
+
+    /// Fails unless the branch is still the same, and the lease in force where only its holder may replace these blocks.
+    async fn check_right(&self, db: &mut PgConnection, standing: Standing) -> Result<(), SinkError> {
+        if standing.branch != self.standing.branch || !self.reaches(standing) {
+            return Err(self.raced());
+        }
+        match &self.lease {
+            Some(lease) if standing.last_final < *self.range.end() => lease::check(db, lease).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn raced(&self) -> SinkError {
+        SinkError::Raced {
+            chain: self.chain,
+            range: self.range.clone(),
+        }
     }
 
     /// Whether `source` was applied for every block.
@@ -84,15 +115,12 @@ impl Basis {
         let standing = checkpoint::standing(&mut *db, self.chain).await?;
         let known = Known::all(&mut *db, store, self.chain, &self.range).await?;
         let is_written = intents::is_written(db, self.chain, &self.range, self.intent()).await?;
-        let same = !is_written && standing.branch == self.standing.branch && known.same(&self.known);
+        let same = !is_written && known.same(&self.known);
         let within = self.range.contains(facts.range.start()) && self.range.contains(facts.range.end());
-        if same && facts.chain == self.chain && within && *self.range.end() <= standing.last_final {
-            return Ok(());
+        if same && facts.chain == self.chain && within {
+            return self.check_right(db, standing).await;
         }
-        Err(SinkError::Raced {
-            chain: self.chain,
-            range: self.range.clone(),
-        })
+        Err(self.raced())
     }
 
     /// Whether what `decoder` emitted of `contracts` in `block` is among what the tables were to hold: its source was applied for

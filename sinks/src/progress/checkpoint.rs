@@ -141,6 +141,8 @@ pub(crate) struct Standing {
     pub(crate) branch: i64,
     /// The highest block that is final. All of a chain whose head was never followed: what was backfilled was final by then.
     pub(crate) last_final: u64,
+    /// The checkpoint; `None` on a chain whose head was never followed.
+    pub(crate) last_block: Option<u64>,
 }
 
 /// The highest final block of `chain`: only up to there may be written without the lease.
@@ -158,7 +160,11 @@ pub(crate) async fn standing(db: &mut PgConnection, chain: ChainId) -> Result<St
     // A checkpoint without a finalized height means that nothing is known to be final; no checkpoint means that the chain was
     // only ever backfilled.
     let last_final = last_block.map_or(u64::MAX, |_| height(finalized).unwrap_or(0));
-    Ok(Standing { branch, last_final })
+    Ok(Standing {
+        branch,
+        last_final,
+        last_block: height(last_block),
+    })
 }
 
 /// Notes a rewind.

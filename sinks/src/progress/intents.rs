@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use decoders::block::ChainId;
 use decoders::id::MAX_BLOCK;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::error::SinkError;
 use crate::progress::checkpoint;
@@ -60,10 +60,7 @@ pub async fn begin(
     range: RangeInclusive<u64>,
     step: &Move<'_>,
 ) -> Result<Intent, SinkError> {
-    let name = chain.to_string();
-    let mut tx = store.pool.begin().await?;
-    // One at a time, so that each sees those with lower numbers.
-    sqlx::query(ORDER).bind(&name).execute(&mut *tx).await?;
+    let mut tx = ordered(store, chain).await?;
     // A late writer is refused here already: its intent would overtake that of the writer that is in force.
     match step {
         Move::Head { from, lease } => checkpoint::stay(&mut tx, *from, lease).await?,
@@ -74,8 +71,24 @@ pub async fn begin(
             }
         }
     }
+    register(tx, chain, range).await
+}
+
+/// A transaction that registers a write: one at a time, so that each sees those with lower numbers.
+pub(crate) async fn ordered(store: &Store, chain: ChainId) -> Result<Transaction<'static, Postgres>, SinkError> {
+    let mut tx = store.pool.begin().await?;
+    sqlx::query(ORDER).bind(chain.to_string()).execute(&mut *tx).await?;
+    Ok(tx)
+}
+
+/// Registers a write of `range` by whoever has shown the right to it in `tx`, which is [`ordered`], and commits.
+pub(crate) async fn register(
+    mut tx: Transaction<'static, Postgres>,
+    chain: ChainId,
+    range: RangeInclusive<u64>,
+) -> Result<Intent, SinkError> {
     let (number, contested): (i64, bool) = sqlx::query_as(BEGIN)
-        .bind(&name)
+        .bind(chain.to_string())
         .bind(range.start().cast_signed())
         .bind(range.end().cast_signed())
         .fetch_one(&mut *tx)

@@ -52,7 +52,7 @@ async fn a_currency_waits_for_its_contract_and_the_operator_has_the_last_word() 
         }
         // Another daemon, which remembers nothing.
         let other = Store::new(store.pool.clone());
-        let basis = Basis::read(&other, CHAIN, facts.range.clone()).await.unwrap();
+        let basis = Basis::read(&other, CHAIN, facts.range.clone(), None).await.unwrap();
         let again = commit::replace(&other, &facts, &basis).await.unwrap();
         assert_eq!(again.announced, 0);
         assert_eq!(unknown(&store, None).await, named[3..]);

@@ -50,7 +50,7 @@ async fn the_depth_is_what_counting_would_say() {
             finalized: Some(15),
         };
         checkpoint::observe(&store, &lease, &observation).await.unwrap();
-        let basis = Basis::read(&store, CHAIN, 10..=15).await.unwrap();
+        let basis = Basis::read(&store, CHAIN, 10..=15, None).await.unwrap();
         assert!(replace(&store, &fewer, &basis).await.unwrap().retracted > 0);
         assert_eq!(depth(&store).await.unwrap(), counted(&store).await);
         // What an operator deletes is gone.

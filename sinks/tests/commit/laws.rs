@@ -317,7 +317,7 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
             span.orders.retain(|fact| within(fact.block_number));
             span.closings = stated.closings.clone();
             span.closings.retain(|fact| within(fact.block_number));
-            let basis = Basis::read(&store, CHAIN, low..=high).await.unwrap();
+            let basis = Basis::read(&store, CHAIN, low..=high, None).await.unwrap();
             replace(&store, &span, &basis).await.unwrap();
             assert_eq!(digest(&store, CHAIN).await.unwrap(), expected, "seed {seed}");
             let again = replace(&store, &span, &basis).await.unwrap();
@@ -326,7 +326,7 @@ async fn replacing_a_range_ends_as_if_it_had_been_applied_so() {
             // A range never covered stays a gap.
             clear(&store).await;
             let empty = digest(&store, CHAIN).await.unwrap();
-            let basis = Basis::read(&store, CHAIN, stated.range.clone()).await.unwrap();
+            let basis = Basis::read(&store, CHAIN, stated.range.clone(), None).await.unwrap();
             replace(&store, &stated, &basis).await.unwrap();
             assert_eq!(digest(&store, CHAIN).await.unwrap(), empty, "seed {seed}");
         }

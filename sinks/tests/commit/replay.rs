@@ -35,7 +35,7 @@ async fn law_5_a_replay_leaves_alone_what_a_source_is_covered_for_in_part() {
                 .await
                 .unwrap();
 
-            let basis = Basis::read(&store, CHAIN, 0..=11).await.unwrap();
+            let basis = Basis::read(&store, CHAIN, 0..=11, None).await.unwrap();
             let replaced = replace(&store, &world.facts(0..=11), &basis).await.unwrap();
             assert_eq!((replaced.retracted, replaced.announced), (0, 0), "seed {seed}");
             assert_eq!(digest(&store, CHAIN).await.unwrap(), before, "seed {seed}");
@@ -64,14 +64,14 @@ async fn a_replay_that_read_before_a_rewind_or_before_another_writer_is_refused(
         let mut world = World::new(21, 12);
         let lease = stand(&store, &world, 9, 9).await;
         let orphaned = world.facts(6..=9);
-        let read_before = Basis::read(&store, CHAIN, 6..=9).await.unwrap();
+        let read_before = Basis::read(&store, CHAIN, 6..=9, None).await.unwrap();
         rewind(&store, CHAIN, world.block(9), world.block(5), &lease)
             .await
             .unwrap();
         assert_refused(&store, &orphaned, &read_before).await;
 
         // The archive still holds the old branch of blocks that the follower is about to cover.
-        let read_between = Basis::read(&store, CHAIN, 6..=9).await.unwrap();
+        let read_between = Basis::read(&store, CHAIN, 6..=9, None).await.unwrap();
         let ancestor = world.block(5);
         world.reorg(6, 6, 1);
         let head = Move::Head {
@@ -83,7 +83,7 @@ async fn a_replay_that_read_before_a_rewind_or_before_another_writer_is_refused(
         assert_refused(&store, &orphaned, &read_between).await;
         assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
 
-        let basis = Basis::read(&store, CHAIN, 6..=9).await.unwrap();
+        let basis = Basis::read(&store, CHAIN, 6..=9, None).await.unwrap();
         let replaced = replace(&store, &world.facts(6..=9), &basis).await.unwrap();
         assert_eq!((replaced.retracted, replaced.announced), (0, 0));
     })
@@ -96,11 +96,57 @@ async fn blocks_that_are_not_final_are_not_replaced() {
         let world = World::new(22, 12);
         stand(&store, &world, 9, 6).await;
         assert_eq!(checkpoint::last_final(&store, CHAIN).await.unwrap(), 6);
-        let basis = Basis::read(&store, CHAIN, 3..=7).await.unwrap();
-        assert!(!basis.is_final());
+        let basis = Basis::read(&store, CHAIN, 3..=7, None).await.unwrap();
+        assert!(!basis.is_within_reach());
         assert_refused(&store, &world.facts(3..=7), &basis).await;
-        let basis = Basis::read(&store, CHAIN, 3..=6).await.unwrap();
-        assert!(basis.is_final());
+        let basis = Basis::read(&store, CHAIN, 3..=6, None).await.unwrap();
+        assert!(basis.is_within_reach());
+        replace(&store, &world.facts(3..=6), &basis).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_holder_of_the_lease_replaces_up_to_its_checkpoint() {
+    with_store(1, |store| async move {
+        let world = World::new(26, 12);
+        let lease = stand(&store, &world, 9, 6).await;
+        let all = world.facts(3..=9);
+        let basis = Basis::read(&store, CHAIN, 3..=9, Some(&lease)).await.unwrap();
+        assert!(basis.is_within_reach());
+        let before = digest(&store, CHAIN).await.unwrap();
+        let mut fewer = all.clone();
+        fewer.sales.clear();
+        let replaced = replace(&store, &fewer, &basis).await.unwrap();
+        assert!(replaced.retracted > 0 && replaced.announced == 0, "{replaced:?}");
+        assert_ne!(digest(&store, CHAIN).await.unwrap(), before);
+        replace(&store, &all, &basis).await.unwrap();
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
+        let above = Basis::read(&store, CHAIN, 3..=10, Some(&lease)).await.unwrap();
+        assert!(!above.is_within_reach(), "block 10 is above the checkpoint");
+
+        // Its archive may be completed under the same right, and under no other.
+        let mut archived = Basis::read(&store, CHAIN, 7..=9, Some(&lease)).await.unwrap();
+        archived.register(&store).await.unwrap();
+        replace(&store, &world.facts(7..=9), &archived).await.unwrap();
+        let mut without = Basis::read(&store, CHAIN, 7..=9, None).await.unwrap();
+        let refused = without.register(&store).await;
+        assert!(matches!(refused, Err(SinkError::Raced { .. })), "{refused:?}");
+
+        // Another daemon took the chain over meanwhile.
+        let mut late = Basis::read(&store, CHAIN, 3..=9, Some(&lease)).await.unwrap();
+        sinks::progress::lease::release(&store, &lease).await.unwrap();
+        acquire(&store, CHAIN, "there", Duration::from_secs(600))
+            .await
+            .unwrap()
+            .unwrap();
+        let refused = replace(&store, &fewer, &late).await.unwrap_err();
+        assert!(matches!(refused, SinkError::LeaseLost { .. }), "{refused}");
+        let refused = late.register(&store).await;
+        assert!(matches!(refused, Err(SinkError::LeaseLost { .. })), "{refused:?}");
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
+        // Final blocks need none.
+        let basis = Basis::read(&store, CHAIN, 3..=6, Some(&lease)).await.unwrap();
         replace(&store, &world.facts(3..=6), &basis).await.unwrap();
     })
     .await;

@@ -39,7 +39,7 @@ async fn taken(store: &Store, last_final: u64) -> Vec<Taken> {
 }
 
 async fn replace(store: &Store, facts: &Facts) {
-    let basis = Basis::read(store, CHAIN, BLOCKS).await.unwrap();
+    let basis = Basis::read(store, CHAIN, BLOCKS, None).await.unwrap();
     commit::replace(store, facts, &basis).await.unwrap();
 }
 
