@@ -146,10 +146,10 @@ const OF_TOKEN: &str = "select *, price_native::text as price, price_raw::text a
 // The page is chosen from both sides first, each off the end of its index.
 // A sale to oneself is found from both sides, which is why the union is not `union all`.
 const OF_ACCOUNT: &str = "with page as materialized (
-        (select id from catalog_service.sale_facts
+        (select id from catalog_service.sales
          where chain_id = $1 and seller = $2 and id < $3 order by id desc limit $4)
         union
-        (select id from catalog_service.sale_facts
+        (select id from catalog_service.sales
          where chain_id = $1 and buyer = $2 and id < $3 order by id desc limit $4)
         order by id desc limit $4
     )

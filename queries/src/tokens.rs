@@ -81,13 +81,9 @@ const FIND: &str = "select t.chain_id, t.contract_address, t.token_number, t.tok
 
 // A token with one owner names it in its row; one in parts has a balance for each.
 // Balances of zero are dead rows that equal none.
-const OWNERS: &str = "select owner, quantity::text as quantity from (
-        select owner_address as owner, 1::numeric as quantity
-        from catalog_service.tokens where id = $1 and owner_address is not null
-        union all
-        select owner, quantity from catalog_service.erc1155_balances where token = $1 and quantity <> 0
-    ) holdings
-    order by holdings.quantity desc, owner
+const OWNERS: &str = "select h.owner, h.quantity::text as quantity from catalog_service.token_balances h
+    where h.token = $1
+    order by h.quantity desc, h.owner
     limit $2";
 
 /// Without owners, which stand in rows of their own.

@@ -1,7 +1,5 @@
 //! Rows in PostgreSQL's binary COPY format: a quarter cheaper for the server than text (docs/decisions/0004).
 
-use std::io::Write as _;
-
 use alloy_primitives::U256;
 use chrono::{DateTime, Utc};
 use decoders::block::LATEST_TIME;
@@ -16,12 +14,12 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Microseconds from the Unix epoch to PostgreSQL's, 2000-01-01.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
-/// Type of the elements of a `text[]` (pg_type.dat).
+/// Type of the elements of a `bytea[]` (pg_type.dat).
+pub(crate) const BYTEA: i32 = 17;
+/// Type of the elements of a `text[]`.
 pub(crate) const TEXT: i32 = 25;
 /// Type of the elements of a `numeric[]`.
 pub(crate) const NUMERIC: i32 = 1700;
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Bytes of rows that are held before they are sent.
 const CHUNK_BYTES: usize = 1 << 18;
@@ -79,23 +77,9 @@ impl Rows {
         self.field(value.as_bytes())
     }
 
-    /// A number as decimal text.
-    pub(crate) fn decimal(&mut self, value: U256) -> &mut Self {
-        let start = self.buffer.len();
-        self.length(0);
-        write!(self.buffer, "{value}").expect("writing to memory cannot fail");
-        self.measure(start)
-    }
-
-    /// Bytes as lower-case `0x` text.
-    pub(crate) fn hex(&mut self, bytes: &[u8]) -> &mut Self {
-        self.length(2 + 2 * bytes.len());
-        self.buffer.extend_from_slice(b"0x");
-        for byte in bytes {
-            self.buffer
-                .extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
-        self
+    /// A `bytea`: an address or a hash.
+    pub(crate) fn bytes(&mut self, value: &[u8]) -> &mut Self {
+        self.field(value)
     }
 
     /// A `boolean`.
@@ -132,7 +116,7 @@ impl Rows {
         }
     }
 
-    /// An array of [`TEXT`] or [`NUMERIC`], each element written by `write`.
+    /// An array of [`BYTEA`], [`TEXT`] or [`NUMERIC`], each element written by `write`.
     pub(crate) fn array<T>(
         &mut self,
         element: i32,

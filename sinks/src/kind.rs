@@ -170,8 +170,8 @@ macro_rules! table {
             ),
             analyze: concat!("analyze ", $undone),
             retract: concat!(
-                "insert into undone (id, block_number, body)
-                 select f.id, f.block_number, to_jsonb(stated) from ",
+                "insert into undone (id, body)
+                 select f.id, to_jsonb(stated) from ",
                 $undone,
                 " f ",
                 $join,
@@ -209,17 +209,19 @@ macro_rules! table {
     };
 }
 
-/// The columns of a fact's place.
+/// The columns of a fact's place; block, log and item are parts of its id.
 macro_rules! place {
     () => {
-        "chain_id, id, tx_hash, block_number, block_hash, block_time, log_index, item"
+        "chain_id, id, tx_hash, block_hash, block_time"
     };
 }
 
 /// The fields of a fact's place that its messages state, of the row `f`.
 macro_rules! message_place {
     () => {
-        "f.id as fact_id, f.tx_hash::text, f.log_index, f.item, f.block_number, f.block_hash::text, f.block_time"
+        "f.id as fact_id, catalog_service.hex(f.tx_hash) as tx_hash, catalog_service.log_index_of(f.id) as log_index,
+         catalog_service.item_of(f.id) as item, catalog_service.block_of(f.id) as block_number,
+         catalog_service.hex(f.block_hash) as block_hash, f.block_time"
     };
 }
 
@@ -288,16 +290,12 @@ pub(crate) async fn apply<F: Stored>(
 }
 
 fn write<F: Stored>(fact: &Row<'_, F>, chain: &str, rows: &mut Rows) {
-    let (place, block) = (fact.fact.place(), fact.block);
     rows.row()
         .text(chain)
         .uuid(fact.id)
-        .hex(place.tx_hash.as_slice())
-        .bigint(place.block_number.cast_signed())
-        .hex(block.hash.as_slice())
-        .time(timestamp(block.time))
-        .integer(place.log_index.cast_signed())
-        .integer(place.item.cast_signed());
+        .bytes(fact.fact.place().tx_hash.as_slice())
+        .bytes(fact.block.hash.as_slice())
+        .time(timestamp(fact.block.time));
     F::write(fact, rows);
 }
 
@@ -406,7 +404,6 @@ pub(crate) async fn count<F: Stored>(db: &mut PgConnection, chain: &str) -> Resu
 /// A fact with a message.
 pub(crate) struct Announced {
     pub(crate) id: Uuid,
-    pub(crate) block_number: u64,
     /// What the message calls it.
     pub(crate) name: &'static str,
 }
@@ -416,7 +413,6 @@ pub(crate) fn announced<F: Stored>(rows: &[Row<'_, F>]) -> impl Iterator<Item = 
     rows.iter().filter_map(|row| {
         Some(Announced {
             id: row.id,
-            block_number: row.block.number,
             name: row.fact.name()?,
         })
     })

@@ -16,12 +16,9 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     // Each kind is in order already, which makes this a merge.
     announced.sort_by_key(|fact| fact.id);
     let write = |fact: Announced, rows: &mut Rows| {
-        rows.row()
-            .text(&batch.chain_name)
-            .bigint(fact.block_number.cast_signed());
-        rows.text(fact.name).uuid(fact.id);
+        rows.row().text(&batch.chain_name).text(fact.name).uuid(fact.id);
     };
-    copy(db, COPY, 4, announced.into_iter(), write).await
+    copy(db, COPY, 3, announced.into_iter(), write).await
 }
 
 /// Makes room for what [`revert`] retracts: every kind of fact writes to `undone` what it stated.
@@ -152,14 +149,13 @@ const NOTE_EXPIRED: &str = "update indexer_service.outbox_totals set expired = e
 
 const FORGET_MARKS: &str = "delete from indexer_service.outbox_marks where seq < $1";
 
-const COPY: &str = "copy indexer_service.outbox (chain_id, block_number, kind, fact_id) from stdin (format binary)";
+const COPY: &str = "copy indexer_service.outbox (chain_id, kind, fact_id) from stdin (format binary)";
 
-const MAKE_UNDONE: &str =
-    "create temp table if not exists undone (id uuid, block_number bigint, body jsonb) on commit delete rows";
+const MAKE_UNDONE: &str = "create temp table if not exists undone (id uuid, body jsonb) on commit delete rows";
 
 // The id is decoders::id::retraction_of: what separates the facts of a log, the second digit of the last group, is sixteen less that
 // of the fact, whichever of the seven it is.
-const RETRACT: &str = "insert into indexer_service.outbox (chain_id, block_number, kind, fact_id, body)
-    select $1, block_number, 'retraction',
+const RETRACT: &str = "insert into indexer_service.outbox (chain_id, kind, fact_id, body)
+    select $1, 'retraction',
            overlay(id::text placing translate(substr(id::text, 26, 1), '1234567', 'fedcba9') from 26 for 1)::uuid, body
     from undone order by id desc";

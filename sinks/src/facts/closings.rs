@@ -24,12 +24,13 @@ impl Stored for Closing {
         undone: "undone_closings",
         columns: "marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity",
         computed: "",
-        message: "'cancel' as kind, m.name as marketplace, f.market::text, f.reason, f.key::text as order_key, f.maker::text, f.nonces,
-                  f.nonce::text",
+        message: "'cancel' as kind, m.name as marketplace, catalog_service.hex(f.market) as market, f.reason,
+                  catalog_service.hex(f.key) as order_key, catalog_service.hex(f.maker) as maker, f.nonces, f.nonce::text",
         join: "left join catalog_service.marketplaces m on m.id = f.marketplace_id",
         announced: "f.reason <> 'filled'",
-        digest: "id, marketplace_id, market, slot, key, maker, nonces, nonce, reason, quantity, tx_hash, block_number, block_hash,
-                 extract(epoch from block_time)::bigint, log_index, item",
+        digest: "id, marketplace_id, catalog_service.hex(market), slot, catalog_service.hex(key), catalog_service.hex(maker), nonces,
+                 nonce, reason, quantity, catalog_service.hex(tx_hash), catalog_service.block_of(id), catalog_service.hex(block_hash),
+                 extract(epoch from block_time)::bigint, catalog_service.log_index_of(id), catalog_service.item_of(id)",
     };
 
     fn key(&self, _: &Block, keys: &mut Keys) -> Option<Uuid> {
@@ -41,10 +42,11 @@ impl Stored for Closing {
 
     fn write(row: &Row<'_, Closing>, rows: &mut Rows) {
         let (fact, of_maker) = (row.fact, OfMaker::of(row.fact));
-        rows.uuid(marketplace_id(fact.marketplace)).hex(fact.market.as_slice());
+        rows.uuid(marketplace_id(fact.marketplace))
+            .bytes(fact.market.as_slice());
         rows.optional(row.key, Rows::uuid);
-        rows.optional(announced_key(fact), |rows, key| rows.hex(key.as_slice()));
-        rows.optional(of_maker.maker, |rows, maker| rows.hex(maker.as_slice()));
+        rows.optional(announced_key(fact), |rows, key| rows.bytes(key.as_slice()));
+        rows.optional(of_maker.maker, |rows, maker| rows.bytes(maker.as_slice()));
         rows.optional(of_maker.nonces, Rows::text);
         rows.optional(of_maker.nonce, Rows::amount);
         rows.text(fact.reason.as_str()).optional(taken(fact), Rows::amount);

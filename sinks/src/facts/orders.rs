@@ -33,15 +33,20 @@ impl Stored for Order {
         columns: "kind, marketplace_id, version, market, key, hashed, slot, maker, collection, contract, token_number, token, standard,
                   quantity, currency_address, price_raw, starts_at, expires_at, taker, nonce, escrowed, auction",
         computed: "",
-        message: "f.kind, f.contract::text, f.token_number, f.standard, f.quantity::text, m.name as marketplace, f.version,
-                  f.market::text, f.key::text as order_key, f.hashed, f.maker::text, f.taker::text, f.currency_address::text,
-                  f.price_raw::text, f.starts_at, f.expires_at, f.nonce::text, f.escrowed, f.auction",
+        message: "f.kind, catalog_service.hex(f.contract) as contract, f.token_number::text as token_number, f.standard, f.quantity::text,
+                  m.name as marketplace, f.version, catalog_service.hex(f.market) as market, catalog_service.hex(f.key) as order_key,
+                  f.hashed, catalog_service.hex(f.maker) as maker, catalog_service.hex(f.taker) as taker,
+                  catalog_service.hex(f.currency_address) as currency_address, f.price_raw::text, f.starts_at, f.expires_at,
+                  f.nonce::text, f.escrowed, f.auction",
         join: "left join catalog_service.marketplaces m on m.id = f.marketplace_id",
         announced: "true",
-        digest: "id, kind, marketplace_id, version, market, key, hashed, slot, maker, collection, contract, token_number, token, standard,
-                 quantity, currency_address, price_raw, unit_price_raw, extract(epoch from starts_at)::bigint,
-                 extract(epoch from expires_at)::bigint, taker, nonce, escrowed, auction, tx_hash, block_number, block_hash,
-                 extract(epoch from block_time)::bigint, log_index, item, closed_by, closed_reason, filled",
+        digest: "id, kind, marketplace_id, version, catalog_service.hex(market), catalog_service.hex(key), hashed, slot,
+                 catalog_service.hex(maker), collection, catalog_service.hex(contract), token_number, token, standard, quantity,
+                 catalog_service.hex(currency_address), price_raw, unit_price_raw, extract(epoch from starts_at)::bigint,
+                 extract(epoch from expires_at)::bigint, catalog_service.hex(taker), nonce, escrowed, auction,
+                 catalog_service.hex(tx_hash), catalog_service.block_of(id), catalog_service.hex(block_hash),
+                 extract(epoch from block_time)::bigint, catalog_service.log_index_of(id), catalog_service.item_of(id), closed_by,
+                 closed_reason, filled",
     };
 
     fn key(&self, _: &Block, keys: &mut Keys) -> OrderKey {
@@ -56,16 +61,16 @@ impl Stored for Order {
         let (fact, key) = (row.fact, &row.key);
         rows.text(fact.kind.as_str());
         rows.uuid(marketplace_id(fact.marketplace)).text(fact.version);
-        rows.hex(fact.market.as_slice()).hex(fact.key.as_slice());
-        rows.boolean(fact.hashed).uuid(key.slot).hex(fact.maker.as_slice());
-        rows.uuid(key.collection).hex(fact.contract.as_slice());
-        rows.optional(fact.token, Rows::decimal);
+        rows.bytes(fact.market.as_slice()).bytes(fact.key.as_slice());
+        rows.boolean(fact.hashed).uuid(key.slot).bytes(fact.maker.as_slice());
+        rows.uuid(key.collection).bytes(fact.contract.as_slice());
+        rows.optional(fact.token, Rows::amount);
         rows.optional(key.token, Rows::uuid).text(fact.standard.as_str());
-        rows.amount(fact.quantity).hex(fact.currency.as_slice());
+        rows.amount(fact.quantity).bytes(fact.currency.as_slice());
         rows.optional(fact.price, Rows::amount);
         rows.optional(fact.starts_at.map(timestamp), Rows::time);
         rows.optional(fact.expires_at.map(timestamp), Rows::time);
-        rows.optional(fact.taker, |rows, taker| rows.hex(taker.as_slice()));
+        rows.optional(fact.taker, |rows, taker| rows.bytes(taker.as_slice()));
         rows.optional(fact.nonce, Rows::amount);
         rows.boolean(fact.escrowed).boolean(fact.auction);
     }

@@ -6,7 +6,7 @@ use decoders::id::marketplace_id;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::copy::{NUMERIC, Rows, TEXT};
+use crate::copy::{BYTEA, NUMERIC, Rows, TEXT};
 use crate::keys::{Keys, TokenKey};
 use crate::kind::{Row, Stored, Table, table};
 use crate::message::{Stated, optional_version};
@@ -39,16 +39,23 @@ impl Stored for Sale {
                   order_hash, bundle_id, bundle_size, flags",
         // The version of the rules that classify it.
         computed: ", wash_version",
-        message: "'sale' as kind, f.contract::text, f.token_number, f.standard, f.quantity::text, m.name as marketplace, f.version,
-                  f.side, f.seller::text, f.buyer::text, f.maker::text, f.taker_raw::text, f.aggregator::text,
-                  f.currency_address::text, f.price_raw::text, f.price_allocation, f.seller_net_raw::text, f.fee_recipients,
-                  f.fee_amounts::text[] as fee_amounts, f.fee_kinds, f.order_hash::text, f.bundle_id, f.bundle_size, f.flags",
+        message: "'sale' as kind, catalog_service.hex(f.contract) as contract, f.token_number::text as token_number, f.standard,
+                  f.quantity::text, m.name as marketplace, f.version, f.side, catalog_service.hex(f.seller) as seller,
+                  catalog_service.hex(f.buyer) as buyer, catalog_service.hex(f.maker) as maker,
+                  catalog_service.hex(f.taker_raw) as taker_raw, catalog_service.hex(f.aggregator) as aggregator,
+                  catalog_service.hex(f.currency_address) as currency_address, f.price_raw::text, f.price_allocation,
+                  f.seller_net_raw::text, catalog_service.hex_each(f.fee_recipients) as fee_recipients,
+                  f.fee_amounts::text[] as fee_amounts, f.fee_kinds, catalog_service.hex(f.order_hash) as order_hash, f.bundle_id,
+                  f.bundle_size, f.flags",
         join: "left join catalog_service.marketplaces m on m.id = f.marketplace_id",
         announced: "true",
-        digest: "id, contract, token_number, token, standard, quantity, marketplace_id, version, side, seller, buyer, maker, taker_raw,
-                 aggregator, currency_address, price_raw, price_allocation, seller_net_raw, fee_recipients, fee_amounts, fee_kinds,
-                 order_hash, bundle_id, bundle_size, flags, wash_flags, wash_version, tx_hash, block_number, block_hash,
-                 extract(epoch from block_time)::bigint, log_index, item",
+        digest: "id, catalog_service.hex(contract), token_number, token, standard, quantity, marketplace_id, version, side,
+                 catalog_service.hex(seller), catalog_service.hex(buyer), catalog_service.hex(maker), catalog_service.hex(taker_raw),
+                 catalog_service.hex(aggregator), catalog_service.hex(currency_address), price_raw, price_allocation,
+                 seller_net_raw, catalog_service.hex_each(fee_recipients), fee_amounts, fee_kinds,
+                 catalog_service.hex(order_hash), bundle_id, bundle_size, flags, wash_flags, wash_version,
+                 catalog_service.hex(tx_hash), catalog_service.block_of(id), catalog_service.hex(block_hash),
+                 extract(epoch from block_time)::bigint, catalog_service.log_index_of(id), catalog_service.item_of(id)",
     };
 
     fn key(&self, block: &Block, keys: &mut Keys) -> SaleKey {
@@ -75,8 +82,8 @@ impl Stored for Sale {
 /// What was sold.
 fn add_thing(row: &Sold<'_>, rows: &mut Rows) {
     let fact = row.fact;
-    rows.hex(fact.contract.as_slice())
-        .optional(fact.token, Rows::decimal)
+    rows.bytes(fact.contract.as_slice())
+        .optional(fact.token, Rows::amount)
         .optional(row.key.token, |rows, key| rows.uuid(key.token));
     rows.text(fact.standard.as_str()).amount(fact.quantity);
 }
@@ -86,21 +93,21 @@ fn add_trade(fact: &Sale, rows: &mut Rows) {
     rows.uuid(marketplace_id(fact.marketplace))
         .text(fact.version)
         .text(fact.side.as_str());
-    rows.hex(fact.seller.as_slice())
-        .hex(fact.buyer.as_slice())
-        .hex(fact.maker.as_slice());
-    rows.hex(fact.taker_raw.as_slice())
-        .optional(fact.aggregator, |rows, router| rows.hex(router.as_slice()));
+    rows.bytes(fact.seller.as_slice())
+        .bytes(fact.buyer.as_slice())
+        .bytes(fact.maker.as_slice());
+    rows.bytes(fact.taker_raw.as_slice())
+        .optional(fact.aggregator, |rows, router| rows.bytes(router.as_slice()));
 }
 
 /// Its price, who received it, by which order.
 fn add_payment(fact: &Sale, rows: &mut Rows) {
-    rows.hex(fact.currency.as_slice())
+    rows.bytes(fact.currency.as_slice())
         .optional(fact.price, Rows::amount)
         .text(fact.allocation.as_str())
         .optional(fact.seller_net, Rows::amount);
-    rows.array(TEXT, fact.fees.iter(), |rows, fee| {
-        rows.hex(fee.recipient.as_slice());
+    rows.array(BYTEA, fact.fees.iter(), |rows, fee| {
+        rows.bytes(fee.recipient.as_slice());
     });
     rows.array(NUMERIC, fact.fees.iter(), |rows, fee| {
         rows.amount(fee.amount);
@@ -108,7 +115,7 @@ fn add_payment(fact: &Sale, rows: &mut Rows) {
     rows.array(TEXT, fact.fees.iter(), |rows, fee| {
         rows.text(fee.kind.as_str());
     });
-    rows.optional(fact.order_hash, |rows, hash| rows.hex(hash.as_slice()));
+    rows.optional(fact.order_hash, |rows, hash| rows.bytes(hash.as_slice()));
 }
 
 /// What a sale states, as the table holds it.

@@ -1,4 +1,4 @@
-//! Transfers, the facts of `ownership_transfers`, and their messages. Documented in docs/MESSAGES.md.
+//! Transfers, the facts of `transfer_facts`, and their messages. Documented in docs/MESSAGES.md.
 
 use decoders::block::Block;
 use decoders::fact::Transfer;
@@ -25,16 +25,19 @@ impl Stored for Transfer {
     type Message = TransferMessage;
 
     const TABLE: Table = table! {
-        table: "catalog_service.ownership_transfers",
+        table: "catalog_service.transfer_facts",
         undone: "undone_transfers",
-        columns: "contract, token_id, token, from_addr, to_addr, quantity, standard, kind",
+        columns: "contract, token_number, token, from_addr, to_addr, quantity, standard",
         computed: "",
-        message: "f.kind, f.contract::text, f.token_id, f.from_addr::text as \"from\", f.to_addr::text as \"to\", f.quantity::text,
-                  f.standard",
+        message: "catalog_service.transfer_kind(f.from_addr, f.to_addr) as kind, catalog_service.hex(f.contract) as contract,
+                  f.token_number::text as token_id, catalog_service.hex(f.from_addr) as \"from\",
+                  catalog_service.hex(f.to_addr) as \"to\", f.quantity::text, f.standard",
         join: "",
         announced: "true",
-        digest: "id, contract, token_id, token, from_addr, to_addr, quantity, standard, kind, tx_hash, block_number, block_hash,
-                 extract(epoch from block_time)::bigint, log_index, item",
+        digest: "id, catalog_service.hex(contract), token_number, token, catalog_service.hex(from_addr), catalog_service.hex(to_addr),
+                 quantity, standard, catalog_service.transfer_kind(from_addr, to_addr), catalog_service.hex(tx_hash),
+                 catalog_service.block_of(id), catalog_service.hex(block_hash), extract(epoch from block_time)::bigint,
+                 catalog_service.log_index_of(id), catalog_service.item_of(id)",
     };
 
     fn key(&self, _: &Block, keys: &mut Keys) -> TokenKey {
@@ -43,13 +46,11 @@ impl Stored for Transfer {
 
     fn write(row: &Moved<'_>, rows: &mut Rows) {
         let fact = row.fact;
-        rows.hex(fact.contract.as_slice())
-            .decimal(fact.token)
+        rows.bytes(fact.contract.as_slice())
+            .amount(fact.token)
             .uuid(row.key.token);
-        rows.hex(fact.from.as_slice()).hex(fact.to.as_slice());
-        rows.amount(fact.quantity)
-            .text(fact.standard.as_str())
-            .text(fact.kind.as_str());
+        rows.bytes(fact.from.as_slice()).bytes(fact.to.as_slice());
+        rows.amount(fact.quantity).text(fact.standard.as_str());
     }
 }
 

@@ -1,4 +1,4 @@
-//! ERC-1155 holdings: sums per token and owner. ERC-721 holdings are read from `tokens`.
+//! ERC-1155 holdings: sums per token and owner. ERC-721 holdings are read from `token_states`.
 //!
 //! A row of zero is dead and equals no row. Mints have no sender and burns have no recipient, so the zero address holds nothing.
 
@@ -11,7 +11,7 @@ use crate::error::SinkError;
 use crate::facts::Batch;
 use crate::facts::transfers::Moved;
 use crate::projection::Projection;
-use crate::projections::tokens::{address_text, difference};
+use crate::projections::tokens::difference;
 
 /// What [`apply`] and [`revert`] keep.
 pub(super) const PROJECTION: Projection = Projection {
@@ -30,7 +30,7 @@ async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError
         return Ok(());
     }
     let tokens: Vec<Uuid> = changes.iter().map(|change| change.token).collect();
-    let owners: Vec<String> = changes.iter().map(|change| address_text(&change.owner)).collect();
+    let owners: Vec<&[u8]> = changes.iter().map(|change| change.owner.as_slice()).collect();
     let quantities: Vec<String> = changes
         .iter()
         .map(|change| difference(change.gained, change.lost))
@@ -53,15 +53,16 @@ async fn revert(db: &mut PgConnection) -> Result<(), SinkError> {
 
 // The chain of a balance is that of its token. A balance without one is a leftover of some chain, dead or not, and counts on every one.
 const DIGEST: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select b.token, b.owner, b.quantity from catalog_service.erc1155_balances b
-        left join catalog_service.tokens k on k.id = b.token
-        where (k.chain_id = $1 and b.quantity <> 0) or k.id is null
+        select b.token, catalog_service.hex(b.owner), b.quantity from catalog_service.erc1155_balances b
+        left join catalog_service.token_states k on k.id = b.token
+        left join catalog_service.collections c on c.id = k.collection_id
+        where (c.chain_id = $1 and b.quantity <> 0) or c.id is null
     ) t";
 
 // Sorted by key, so that two writers lock the balances they share in one order.
 const ADD: &str = "insert into catalog_service.erc1155_balances as b (token, owner, quantity)
-    select s.token, s.owner, s.quantity::numeric from unnest($1::uuid[], $2::text[], $3::text[]) as s (token, owner, quantity)
-    order by s.token, s.owner collate \"C\"
+    select s.token, s.owner, s.quantity::numeric from unnest($1::uuid[], $2::bytea[], $3::text[]) as s (token, owner, quantity)
+    order by s.token, s.owner
     on conflict (token, owner) do update set quantity = b.quantity + excluded.quantity";
 
 // The mirror of `fold`. An upsert, because an earlier rewind may have removed the row when it stood at zero.
@@ -69,11 +70,11 @@ const SUBTRACT: &str = "insert into catalog_service.erc1155_balances as b (token
     select token, owner, sum(change) from (
         select token, to_addr as owner, -quantity as change from undone_transfers
         where standard = 'erc1155' and quantity > 0 and from_addr <> to_addr
-          and to_addr <> '0x0000000000000000000000000000000000000000'
+          and to_addr <> '\\x0000000000000000000000000000000000000000'
         union all
         select token, from_addr, quantity from undone_transfers
         where standard = 'erc1155' and quantity > 0 and from_addr <> to_addr
-          and from_addr <> '0x0000000000000000000000000000000000000000'
+          and from_addr <> '\\x0000000000000000000000000000000000000000'
     ) moved
     group by token, owner order by token, owner
     on conflict (token, owner) do update set quantity = b.quantity + excluded.quantity";

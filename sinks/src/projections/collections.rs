@@ -71,20 +71,20 @@ const MERGE: &str = "insert into catalog_service.collections as c
     where c.first_position > excluded.first_position";
 
 const REMOVE: &str = "delete from catalog_service.collections c
-    using (select distinct contract from undone_transfers) u
+    using (select distinct catalog_service.hex(contract) as contract from undone_transfers) u
     where c.chain_id = $1 and c.contract_address = u.contract
-      and not exists (select from catalog_service.tokens t where t.collection_id = c.id)";
+      and not exists (select from catalog_service.token_states t where t.collection_id = c.id)";
 
 // Through its tokens, because transfers are indexed by token and not by contract.
 const RESTORE: &str = "update catalog_service.collections c set
         first_position = first.id, collection_type = first.standard, updated_at = now()
     from (select k.id as collection from undone_transfers u
           join catalog_service.collections k
-            on k.chain_id = $1 and k.contract_address = u.contract and k.first_position = u.id) lost
+            on k.chain_id = $1 and k.contract_address = catalog_service.hex(u.contract) and k.first_position = u.id) lost
     cross join lateral (
-        select f.id, f.standard from catalog_service.tokens t
+        select f.id, f.standard from catalog_service.token_states t
         cross join lateral (
-            select o.id, o.standard from catalog_service.ownership_transfers o
+            select o.id, o.standard from catalog_service.transfer_facts o
             where o.chain_id = $1 and o.token = t.id and o.quantity > 0 order by o.id limit 1
         ) f
         where t.collection_id = lost.collection order by f.id limit 1

@@ -61,13 +61,14 @@ const ADD: &str = "insert into catalog_service.collection_counters as c (chain_i
 // A plain update: a contract that has facts has a row.
 const SUBTRACT: &str = "update catalog_service.collection_counters c set
         transfers = c.transfers - u.transfers, mints = c.mints - u.mints, burns = c.burns - u.burns
-    from (select contract, count(*) filter (where kind = 'transfer') as transfers,
+    from (select catalog_service.hex(contract) as contract, count(*) filter (where kind = 'transfer') as transfers,
                  count(*) filter (where kind = 'mint') as mints, count(*) filter (where kind = 'burn') as burns
-          from undone_transfers group by contract) u
+          from (select contract, catalog_service.transfer_kind(from_addr, to_addr) as kind from undone_transfers) undone
+          group by undone.contract) u
     where c.chain_id = $1 and c.contract = u.contract";
 
 const REMOVE: &str = "delete from catalog_service.collection_counters c
-    using (select distinct contract from undone_transfers) u
+    using (select distinct catalog_service.hex(contract) as contract from undone_transfers) u
     where c.chain_id = $1 and c.contract = u.contract and c.transfers = 0 and c.mints = 0 and c.burns = 0";
 
 #[derive(Default)]

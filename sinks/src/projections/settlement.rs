@@ -12,7 +12,6 @@ use crate::error::SinkError;
 use crate::facts::Batch;
 use crate::facts::closings::OfMaker;
 use crate::projection::Projection;
-use crate::projections::tokens::address_text;
 
 /// What [`apply`] and [`revert`] keep.
 pub(super) const PROJECTION: Projection = Projection {
@@ -81,8 +80,8 @@ struct Changes {
     order_slots: Vec<Uuid>,
     closings: Vec<Uuid>,
     slots: Vec<Option<Uuid>>,
-    markets: Vec<String>,
-    makers: Vec<Option<String>>,
+    markets: Vec<Vec<u8>>,
+    makers: Vec<Option<Vec<u8>>>,
     nonces: Vec<Option<String>>,
     nonce: Vec<Option<String>>,
     reasons: Vec<String>,
@@ -99,8 +98,8 @@ impl Changes {
             let of_maker = OfMaker::of(row.fact);
             changes.closings.push(row.id);
             changes.slots.push(row.key);
-            changes.markets.push(address_text(&row.fact.market));
-            changes.makers.push(of_maker.maker.as_ref().map(address_text));
+            changes.markets.push(row.fact.market.to_vec());
+            changes.makers.push(of_maker.maker.map(|maker| maker.to_vec()));
             changes.nonces.push(of_maker.nonces.map(str::to_owned));
             changes.nonce.push(of_maker.nonce.map(|nonce| nonce.to_string()));
             changes.reasons.push(row.fact.reason.as_str().to_owned());
@@ -113,8 +112,8 @@ impl Changes {
 struct UndoneClosing {
     id: Uuid,
     slot: Option<Uuid>,
-    market: String,
-    maker: Option<String>,
+    market: Vec<u8>,
+    maker: Option<Vec<u8>>,
     nonces: Option<String>,
     nonce: Option<String>,
     reason: String,
@@ -131,7 +130,7 @@ const REACHED: &str = "with opened as (
         select * from unnest($2::uuid[], $3::uuid[]) as s (id, slot)
     ), ended as (
         select s.id, s.slot, s.market, s.maker, s.nonces, s.nonce::numeric as nonce, s.reason
-        from unnest($4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+        from unnest($4::uuid[], $5::uuid[], $6::bytea[], $7::bytea[], $8::text[], $9::text[], $10::text[])
             as s (id, slot, market, maker, nonces, nonce, reason)
     )
     select id from opened

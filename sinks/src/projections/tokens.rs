@@ -20,8 +20,8 @@ use crate::projection::Projection;
 pub(super) const PROJECTION: Projection = Projection {
     reads: |facts| facts.transfers > 0,
     alone: false,
-    added_by_two: true,
-    digests: &[("catalog_service.tokens", DIGEST)],
+    added_by_two: false,
+    digests: &[("catalog_service.token_states", DIGEST)],
     apply: |db, batch| Box::pin(apply(db, batch)),
     revert: |db, chain| Box::pin(revert(db, chain)),
 };
@@ -34,10 +34,8 @@ async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError
     }
     let columns = Columns::of(&changes);
     sqlx::query(MERGE)
-        .bind(&batch.chain_name)
         .bind(&columns.ids)
         .bind(&columns.collections)
-        .bind(&columns.contracts)
         .bind(&columns.numbers)
         .bind(&columns.standards)
         .bind(&columns.owners)
@@ -56,29 +54,30 @@ async fn revert(db: &mut PgConnection, chain: &str) -> Result<(), SinkError> {
     Ok(())
 }
 
+// The chain of a token is that of its collection. A token without one is a leftover of some chain, and counts on every one.
 const DIGEST: &str = "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select id, collection_id, contract_address, token_number, token_standard, owner_address, owner_position, burned,
-               extract(epoch from minted_at)::bigint, supply
-        from catalog_service.tokens where chain_id = $1
+        select t.id, t.collection_id, c.contract_address, t.number, t.standard, catalog_service.hex(t.owner), t.owner_position, t.burned,
+               extract(epoch from t.minted_at)::bigint, t.supply
+        from catalog_service.token_states t left join catalog_service.collections c on c.id = t.collection_id
+        where c.chain_id = $1 or c.id is null
     ) t";
 
 // Rows arrive sorted by id, so that two writers lock the tokens they share in one order. A token known already and merely
 // passed on (an ERC-1155 transfer between holders) is left alone. A writer that would delete it waits for this commit.
 // The comparisons are null while the stored side has no position or mint yet; `coalesce` then takes whatever comes.
-const MERGE: &str = "insert into catalog_service.tokens as t
-        (id, collection_id, chain_id, contract_address, token_number, token_standard,
-         owner_address, owner_position, minted_at, supply)
-    select s.id, s.collection_id, $1, s.contract, s.number, s.standard, s.owner, s.position, s.minted_at, s.supply::numeric
-    from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::timestamptz[], $10::text[])
-        as s (id, collection_id, contract, number, standard, owner, position, minted_at, supply)
+const MERGE: &str = "insert into catalog_service.token_states as t
+        (id, collection_id, number, standard, owner, owner_position, minted_at, supply)
+    select s.id, s.collection_id, s.number::numeric, s.standard, s.owner, s.position, s.minted_at, s.supply::numeric
+    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::uuid[], $7::timestamptz[], $8::text[])
+        as s (id, collection_id, number, standard, owner, position, minted_at, supply)
     where s.position is not null or s.minted_at is not null or s.supply <> '0'
-       or not exists (select from catalog_service.tokens known where known.id = s.id)
+       or not exists (select from catalog_service.token_states known where known.id = s.id)
     order by s.id
     on conflict (id) do update set
-        token_standard = case when coalesce(excluded.owner_position > t.owner_position, excluded.owner_position is not null)
-                              then excluded.token_standard else t.token_standard end,
-        owner_address = case when coalesce(excluded.owner_position > t.owner_position, excluded.owner_position is not null)
-                             then excluded.owner_address else t.owner_address end,
+        standard = case when coalesce(excluded.owner_position > t.owner_position, excluded.owner_position is not null)
+                        then excluded.standard else t.standard end,
+        owner = case when coalesce(excluded.owner_position > t.owner_position, excluded.owner_position is not null)
+                     then excluded.owner else t.owner end,
         owner_position = greatest(t.owner_position, excluded.owner_position),
         minted_at = least(t.minted_at, excluded.minted_at),
         supply = t.supply + excluded.supply
@@ -86,36 +85,38 @@ const MERGE: &str = "insert into catalog_service.tokens as t
        or coalesce(excluded.minted_at < t.minted_at, excluded.minted_at is not null)
        or excluded.supply <> 0";
 
-const REMOVE: &str = "delete from catalog_service.tokens t
+const REMOVE: &str = "delete from catalog_service.token_states t
     using (select distinct token from undone_transfers where quantity > 0) u
     where t.id = u.token
-      and not exists (select from catalog_service.ownership_transfers f
+      and not exists (select from catalog_service.transfer_facts f
                       where f.chain_id = $1 and f.token = t.id and f.quantity > 0)";
 
 // Looks for a new owner or mint only where one was taken away; both lookups read the (token, id) index from one end.
 // Supply is subtracted rather than summed again, as in `balances`: it does not depend on how much history a token has.
-const RESTORE: &str = "update catalog_service.tokens t set
-        token_standard = case when u.owned then coalesce(newest.standard, 'erc1155') else t.token_standard end,
-        owner_address = case when u.owned then newest.owner else t.owner_address end,
+const RESTORE: &str = "update catalog_service.token_states t set
+        standard = case when u.owned then coalesce(newest.standard, 'erc1155') else t.standard end,
+        owner = case when u.owned then newest.owner else t.owner end,
         owner_position = case when u.owned then newest.id else t.owner_position end,
         minted_at = case when u.minted <= t.minted_at then first_mint.block_time else t.minted_at end,
         supply = t.supply - u.supply
     from (
-        select token, bool_or(standard <> 'erc1155') as owned, min(block_time) filter (where kind = 'mint') as minted,
-               coalesce(sum(case when from_addr = '0x0000000000000000000000000000000000000000' then quantity else 0 end
-                          - case when to_addr = '0x0000000000000000000000000000000000000000' then quantity else 0 end)
+        select token, bool_or(standard <> 'erc1155') as owned, 
+               min(block_time) filter (where from_addr = '\\x0000000000000000000000000000000000000000') as minted,
+               coalesce(sum(case when from_addr = '\\x0000000000000000000000000000000000000000' then quantity else 0 end
+                          - case when to_addr = '\\x0000000000000000000000000000000000000000' then quantity else 0 end)
                         filter (where standard = 'erc1155'), 0) as supply
         from undone_transfers where quantity > 0 group by token
     ) u
     left join lateral (
-        select f.id, f.standard, nullif(f.to_addr, '0x0000000000000000000000000000000000000000') as owner
-        from catalog_service.ownership_transfers f
+        select f.id, f.standard, nullif(f.to_addr, '\\x0000000000000000000000000000000000000000') as owner
+        from catalog_service.transfer_facts f
         where u.owned and f.chain_id = $1 and f.token = u.token and f.quantity > 0 and f.standard <> 'erc1155'
         order by f.id desc limit 1
     ) newest on true
     left join lateral (
-        select f.block_time from catalog_service.ownership_transfers f
-        where u.minted is not null and f.chain_id = $1 and f.token = u.token and f.quantity > 0 and f.kind = 'mint'
+        select f.block_time from catalog_service.transfer_facts f
+        where u.minted is not null and f.chain_id = $1 and f.token = u.token and f.quantity > 0
+          and f.from_addr = '\\x0000000000000000000000000000000000000000'
         order by f.id limit 1
     ) first_mint on true
     where t.id = u.token";
@@ -175,27 +176,25 @@ impl<'a> Change<'a> {
 
 /// The changes as the arrays [`MERGE`] takes.
 #[derive(Default)]
-struct Columns {
+struct Columns<'a> {
     ids: Vec<Uuid>,
     collections: Vec<Uuid>,
-    contracts: Vec<String>,
     numbers: Vec<String>,
     standards: Vec<&'static str>,
-    owners: Vec<Option<String>>,
+    owners: Vec<Option<&'a [u8]>>,
     positions: Vec<Option<Uuid>>,
     minted: Vec<Option<DateTime<Utc>>>,
     supplies: Vec<String>,
 }
 
-impl Columns {
-    fn of(changes: &[Change<'_>]) -> Self {
+impl<'a> Columns<'a> {
+    fn of(changes: &[Change<'a>]) -> Self {
         let mut columns = Columns::default();
         for change in changes {
             let fact = change.row.fact;
-            let owner = change.newest.map(|row| row.fact.to).filter(|to| !to.is_zero());
+            let owner = change.newest.map(|row| &row.fact.to).filter(|to| !to.is_zero());
             columns.ids.push(change.row.key.token);
             columns.collections.push(change.row.key.collection);
-            columns.contracts.push(address_text(&fact.contract));
             columns.numbers.push(fact.token.to_string());
             columns.standards.push(
                 change
@@ -203,7 +202,7 @@ impl Columns {
                     .map_or(Standard::Erc1155, |row| row.fact.standard)
                     .as_str(),
             );
-            columns.owners.push(owner.as_ref().map(address_text));
+            columns.owners.push(owner.map(|owner| owner.as_slice()));
             columns.positions.push(change.newest.map(|row| row.id));
             columns.minted.push(change.minted.map(timestamp));
             columns.supplies.push(difference(change.gained, change.lost));

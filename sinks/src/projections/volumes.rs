@@ -44,11 +44,7 @@ async fn apply_to_tokens(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(),
     sqlx::query(ADD_TO_TOKENS)
         .bind(&batch.chain_name)
         .bind(sums.keys().map(|(token, _)| *token).collect::<Vec<Uuid>>())
-        .bind(
-            sums.keys()
-                .map(|(_, currency)| address_text(currency))
-                .collect::<Vec<_>>(),
-        )
+        .bind(sums.keys().map(|(_, currency)| currency.as_slice()).collect::<Vec<_>>())
         .bind(sums.values().map(|sum| sum.sales).collect::<Vec<i64>>())
         .bind(sums.values().map(|sum| sum.volume.to_string()).collect::<Vec<_>>())
         .bind(sums.values().map(|sum| sum.last).collect::<Vec<Option<Uuid>>>())
@@ -100,14 +96,14 @@ const COLLECTION_DIGEST: &str =
 
 const TOKEN_DIGEST: &str =
     "select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text from (
-        select token, currency, sales, volume_raw, last_sale from catalog_service.token_sales where chain_id = $1
+        select token, catalog_service.hex(currency), sales, volume_raw, last_sale from catalog_service.token_sales where chain_id = $1
     ) t";
 
 // Sorted by key, so that two writers lock the rows they share in one order.
 const ADD_TO_TOKENS: &str = "insert into catalog_service.token_sales as n (chain_id, token, currency, sales, volume_raw, last_sale)
     select $1, s.token, s.currency, s.sales, s.volume::numeric, s.last_sale
-    from unnest($2::uuid[], $3::text[], $4::int8[], $5::text[], $6::uuid[]) as s (token, currency, sales, volume, last_sale)
-    order by s.token, s.currency collate \"C\"
+    from unnest($2::uuid[], $3::bytea[], $4::int8[], $5::text[], $6::uuid[]) as s (token, currency, sales, volume, last_sale)
+    order by s.token, s.currency
     on conflict (token, currency) do update set
         sales = n.sales + excluded.sales, volume_raw = n.volume_raw + excluded.volume_raw,
         last_sale = greatest(n.last_sale, excluded.last_sale)";
@@ -122,12 +118,13 @@ const ADD_TO_COLLECTIONS: &str =
 
 const SUBTRACT_FROM_COLLECTIONS: &str = "update catalog_service.collection_sales n set
         sales = n.sales - u.sales, volume_raw = n.volume_raw - u.volume
-    from (select contract, currency_address as currency, count(*) as sales, coalesce(sum(price_raw), 0) as volume
-          from undone_sales where token is not null and not 'unproven' = any(flags) group by contract, currency_address) u
+    from (select catalog_service.hex(contract) as contract, catalog_service.hex(currency_address) as currency, count(*) as sales, coalesce(sum(price_raw), 0) as volume
+          from undone_sales sold where token is not null and not 'unproven' = any(flags) group by sold.contract, sold.currency_address) u
     where n.chain_id = $1 and n.contract = u.contract and n.currency = u.currency";
 
 const REMOVE_COLLECTIONS: &str = "delete from catalog_service.collection_sales n
-    using (select distinct contract, currency_address as currency from undone_sales) u
+    using (select distinct catalog_service.hex(contract) as contract, catalog_service.hex(currency_address) as currency
+           from undone_sales) u
     where n.chain_id = $1 and n.contract = u.contract and n.currency = u.currency and n.sales = 0";
 
 // Looks for another last sale only where it was taken away, from the high end of the (token, id) index.

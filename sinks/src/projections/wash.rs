@@ -22,7 +22,6 @@ use crate::facts::Batch;
 use crate::facts::sales::Sold;
 use crate::progress::coverage;
 use crate::projection::Projection;
-use crate::projections::tokens::address_text;
 use crate::store::Store;
 
 pub use crate::facts::sales::WASH_VERSION;
@@ -104,7 +103,7 @@ pub async fn recompute(store: &Store, chain: ChainId) -> Result<Option<u64>, Sin
 }
 
 async fn flag_sales(db: &mut PgConnection, chain: &str, sales: &[Uuid]) -> Result<(), SinkError> {
-    let intermediaries: Vec<String> = decoders::intermediaries().map(address_text).collect();
+    let intermediaries: Vec<&[u8]> = decoders::intermediaries().map(|address| address.as_slice()).collect();
     sqlx::query(FLAG)
         .bind(chain)
         .bind(sales)
@@ -121,10 +120,10 @@ struct Trade {
     id: Uuid,
     token: Option<Uuid>,
     standard: String,
-    contract: String,
-    currency: String,
-    seller: String,
-    buyer: String,
+    contract: Vec<u8>,
+    currency: Vec<u8>,
+    seller: Vec<u8>,
+    buyer: Vec<u8>,
     /// Whether it is one of those a median is taken of.
     single: bool,
 }
@@ -132,15 +131,15 @@ struct Trade {
 impl Trade {
     fn of(row: &Sold<'_>) -> Self {
         let fact = row.fact;
-        let text = |address: &Address| address_text(address);
+        let bytes = |address: &Address| address.to_vec();
         Trade {
             id: row.id,
             token: row.key.token.map(|key| key.token),
             standard: fact.standard.as_str().to_owned(),
-            contract: text(&fact.contract),
-            currency: text(&fact.currency),
-            seller: text(&fact.seller),
-            buyer: text(&fact.buyer),
+            contract: bytes(&fact.contract),
+            currency: bytes(&fact.currency),
+            seller: bytes(&fact.seller),
+            buyer: bytes(&fact.buyer),
             single: fact.bundle_size == 1 && fact.price.is_some(),
         }
     }
@@ -151,9 +150,9 @@ impl Trade {
 struct Changes {
     sales: Vec<Uuid>,
     /// Token, seller, buyer, and whether the token has a single owner.
-    parties: BTreeSet<(Uuid, String, String, bool)>,
+    parties: BTreeSet<(Uuid, Vec<u8>, Vec<u8>, bool)>,
     /// First and last of them per contract and currency.
-    courses: BTreeMap<(String, String), (Uuid, Uuid)>,
+    courses: BTreeMap<(Vec<u8>, Vec<u8>), (Uuid, Uuid)>,
 }
 
 impl Changes {
@@ -181,17 +180,17 @@ impl Changes {
             .bind(chain)
             .bind(&self.sales)
             .bind(parties().map(|(token, ..)| *token).collect::<Vec<_>>())
-            .bind(parties().map(|(_, seller, ..)| seller.as_str()).collect::<Vec<_>>())
-            .bind(parties().map(|(_, _, buyer, _)| buyer.as_str()).collect::<Vec<_>>())
+            .bind(parties().map(|(_, seller, ..)| seller.as_slice()).collect::<Vec<_>>())
+            .bind(parties().map(|(_, _, buyer, _)| buyer.as_slice()).collect::<Vec<_>>())
             .bind(parties().map(|(.., single_owner)| *single_owner).collect::<Vec<_>>())
             .bind(
                 courses()
-                    .map(|((contract, _), _)| contract.as_str())
+                    .map(|((contract, _), _)| contract.as_slice())
                     .collect::<Vec<_>>(),
             )
             .bind(
                 courses()
-                    .map(|((_, currency), _)| currency.as_str())
+                    .map(|((_, currency), _)| currency.as_slice())
                     .collect::<Vec<_>>(),
             )
             .bind(courses().map(|(_, (first, _))| *first).collect::<Vec<_>>())
@@ -220,9 +219,9 @@ const ADVANCE: &str = "insert into indexer_service.wash_progress (chain_id, vers
 
 // Without the offset the planner, which knows nothing of how near the first is to the last, would read every sale there is.
 const TOUCHED: &str = "with parties as (
-        select * from unnest($3::uuid[], $4::text[], $5::text[], $6::boolean[]) as s (token, seller, buyer, single_owner)
+        select * from unnest($3::uuid[], $4::bytea[], $5::bytea[], $6::boolean[]) as s (token, seller, buyer, single_owner)
     ), courses as (
-        select * from unnest($7::text[], $8::text[], $9::uuid[], $10::uuid[]) as s (contract, currency, first, last)
+        select * from unnest($7::bytea[], $8::bytea[], $9::uuid[], $10::uuid[]) as s (contract, currency, first, last)
     )
     select unnest($2::uuid[])
     union
@@ -291,8 +290,8 @@ const FLAG: &str = "with other_rules as (
         ], null) as flags
         from catalog_service.sale_facts s
         cross join lateral (
-            select s.seller <> '0x0000000000000000000000000000000000000000' as seller,
-                   s.buyer <> '0x0000000000000000000000000000000000000000' as buyer
+            select s.seller <> '\\x0000000000000000000000000000000000000000' as seller,
+                   s.buyer <> '\\x0000000000000000000000000000000000000000' as buyer
         ) known
         cross join lateral (
             select s.seller = any($4) or s.buyer = any($4) as trades
