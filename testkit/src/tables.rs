@@ -323,7 +323,7 @@ async fn burned(store: &Store, chain: ChainId) -> BTreeSet<Token> {
 
 async fn balances(store: &Store, chain: ChainId) -> BTreeMap<(Token, Address), Quantity> {
     let rows: Vec<(String, String, String, String)> = sqlx::query_as(
-        "select t.contract_address::text, t.token_number, b.owner::text, b.quantity::text
+        "select t.contract_address::text, t.token_number, catalog_service.hex(b.owner), b.quantity::text
          from catalog_service.erc1155_balances b join catalog_service.tokens t on t.id = b.token
          where t.chain_id = $1 and b.quantity <> 0",
     )

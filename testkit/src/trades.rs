@@ -165,7 +165,7 @@ async fn stored_sales(store: &Store, chain: ChainId) -> BTreeSet<Sale> {
         "select s.block_number, s.log_index, s.item, m.name as marketplace, s.side, s.contract::text, s.token_number,
                 s.quantity::text, s.seller::text, s.buyer::text, s.currency_address::text, s.price_raw::text,
                 s.seller_net_raw::text, s.bundle_size
-         from catalog_service.sale_facts s join catalog_service.marketplaces m on m.id = s.marketplace_id
+         from catalog_service.sales s join catalog_service.marketplaces m on m.id = s.marketplace_id
          where s.chain_id = $1",
     )
     .bind(chain.to_string())

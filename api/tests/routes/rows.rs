@@ -33,7 +33,7 @@ pub(crate) async fn fill(pool: &PgPool) {
         "insert into catalog_service.collection_counters values
              ('eip155:1', '0x' || repeat('11', 20), 5, 3, 1), ('eip155:1', '0x' || repeat('22', 20), 1, 1, 0)",
         "select catalog_service.ensure_chain('eip155:1')",
-        "insert into indexer_service.outbox (chain_id, block_number, kind, fact_id) values ('eip155:1', 200, 'mint', gen_random_uuid())",
+        "insert into indexer_service.outbox (chain_id, kind, fact_id) values ('eip155:1', 'mint', gen_random_uuid())",
         "insert into indexer_service.outbox_totals (chain_id, written) values ('eip155:1', 1)",
     ];
     for statement in statements {
@@ -59,14 +59,13 @@ pub(crate) async fn fill(pool: &PgPool) {
         (MANY, 7, None),
     ] {
         sqlx::query(
-            "insert into catalog_service.tokens
-                 (id, collection_id, chain_id, contract_address, token_number, token_standard, owner_address, owner_position, minted_at, supply)
-             values ($1, $2, 'eip155:1', $3, $4, $5, '0x' || repeat($6, 20), $7, '2024-01-01T00:00:00Z', $8)",
+            "insert into catalog_service.token_states
+                 (id, collection_id, number, standard, owner, owner_position, minted_at, supply)
+             values ($1, $2, $3, $4, decode(repeat($5, 20), 'hex'), $6, '2024-01-01T00:00:00Z', $7)",
         )
         .bind(token_id(CHAIN, &address, &U256::from(number)))
         .bind(collection_id(CHAIN, &address))
-        .bind(format!("{address:#x}"))
-        .bind(number.to_string())
+        .bind(number)
         .bind(if address == ONE { "erc721" } else { "erc1155" })
         .bind(owner)
         .bind((address == ONE).then(|| Uuid::from_u128(number as u128)))
@@ -76,7 +75,7 @@ pub(crate) async fn fill(pool: &PgPool) {
         .unwrap();
     }
     for (owner, quantity) in [("bb", 4), ("cc", 6), ("dd", 0)] {
-        sqlx::query("insert into catalog_service.erc1155_balances values ($1, '0x' || repeat($2, 20), $3)")
+        sqlx::query("insert into catalog_service.erc1155_balances values ($1, decode(repeat($2, 20), 'hex'), $3)")
             .bind(token_id(CHAIN, &MANY, &U256::from(7)))
             .bind(owner)
             .bind(quantity)
@@ -84,17 +83,18 @@ pub(crate) async fn fill(pool: &PgPool) {
             .await
             .unwrap();
     }
-    for number in 0..5u128 {
+    for number in 0..5 {
         sqlx::query(
-            "insert into catalog_service.ownership_transfers values
-                 ('eip155:1', $1, $2, $3, $4, '0x' || repeat('00', 20), '0x' || repeat('aa', 20), 1, 'erc721', 'mint',
-                  '0x' || repeat('01', 32), $5, '0x' || repeat('02', 32), '2024-01-01T00:00:00Z', 0, 0)",
+            "insert into catalog_service.transfer_facts
+                 (chain_id, id, contract, token_number, token, from_addr, to_addr, quantity, standard, tx_hash, block_hash, block_time)
+             values ('eip155:1', catalog_service.first_id($1), $2, $3, $4, decode(repeat('00', 20), 'hex'),
+                     decode(repeat('aa', 20), 'hex'), 1, 'erc721', decode(repeat('01', 32), 'hex'), decode(repeat('02', 32), 'hex'),
+                     '2024-01-01T00:00:00Z')",
         )
-        .bind(Uuid::from_u128(number))
-        .bind(format!("{ONE:#x}"))
-        .bind((number % 2 + 1).to_string())
+        .bind(100_i64 + number)
+        .bind(ONE.as_slice())
+        .bind(number % 2 + 1)
         .bind(token_id(CHAIN, &ONE, &U256::from(number % 2 + 1)))
-        .bind(100 + number as i64)
         .execute(pool)
         .await
         .unwrap();
@@ -110,41 +110,41 @@ pub(crate) async fn fill_sales(pool: &PgPool) {
         .await
         .unwrap();
     for (block, token, number, bundle) in [
-        (101, Some(one), Some("1"), 1),
-        (102, Some(two), Some("2"), 1),
-        (103, Some(one), Some("1"), 2),
+        (101_i64, Some(one), Some(1), 1),
+        (102, Some(two), Some(2), 1),
+        (103, Some(one), Some(1), 2),
         (104, None, None, 1),
     ] {
         sqlx::query(
             "insert into catalog_service.sale_facts
                  (chain_id, id, contract, token_number, token, standard, quantity, marketplace_id, version, side, seller, buyer,
                   maker, taker_raw, currency_address, price_raw, price_allocation, fee_recipients, fee_amounts, fee_kinds,
-                  bundle_id, bundle_size, flags, tx_hash, block_number, block_hash, block_time, log_index, item)
-             values ('eip155:1', $1, $2, $3, $4, 'erc721', 1, $5, '', 'listing', '0x' || repeat('bb', 20), '0x' || repeat('cc', 20),
-                     '0x' || repeat('bb', 20), '0x' || repeat('cc', 20), '0x' || repeat('00', 20),
-                     case when $4 is null then null else 1500000000000000000 end, 'exact', array['0x' || repeat('22', 20)],
-                     array[7], array['royalty'], case when $6 > 1 then $1 end, $6, '{}',
-                     '0x' || repeat('01', 32), $7, '0x' || repeat('02', 32), '2024-01-01T00:00:00Z', 0, 0)",
+                  bundle_id, bundle_size, flags, tx_hash, block_hash, block_time)
+             values ('eip155:1', catalog_service.first_id($1), $2, $3, $4, 'erc721', 1, $5, '', 'listing',
+                     decode(repeat('bb', 20), 'hex'), decode(repeat('cc', 20), 'hex'), decode(repeat('bb', 20), 'hex'),
+                     decode(repeat('cc', 20), 'hex'), decode(repeat('00', 20), 'hex'),
+                     case when $4 is null then null else 1500000000000000000 end, 'exact', array[decode(repeat('22', 20), 'hex')],
+                     array[7], array['royalty'], case when $6 > 1 then catalog_service.first_id($1) end, $6, '{}',
+                     decode(repeat('01', 32), 'hex'), decode(repeat('02', 32), 'hex'), '2024-01-01T00:00:00Z')",
         )
-        .bind(Uuid::from_u128(block as u128))
-        .bind(if token.is_some() { format!("{ONE:#x}") } else { format!("{:#x}", Address::ZERO) })
+        .bind(block)
+        .bind(if token.is_some() { ONE.as_slice() } else { Address::ZERO.as_slice() })
         .bind(number)
         .bind(token)
         .bind(Uuid::from_u128(9))
         .bind(bundle)
-        .bind(block as i64)
         .execute(pool)
         .await
         .unwrap();
     }
-    for (token, sales, last) in [(one, 2, 101), (two, 1, 102)] {
+    for (token, sales, last) in [(one, 2, 101_i64), (two, 1, 102)] {
         sqlx::query(
-            "insert into catalog_service.token_sales values
-                 ('eip155:1', $1, '0x' || repeat('00', 20), $2, $2 * 1500000000000000000::numeric, $3)",
+            "insert into catalog_service.token_sales (chain_id, token, currency, sales, volume_raw, last_sale)
+             values ('eip155:1', $1, decode(repeat('00', 20), 'hex'), $2, $2 * 1500000000000000000::numeric, catalog_service.first_id($3))",
         )
         .bind(token)
         .bind(sales)
-        .bind(Uuid::from_u128(last))
+        .bind(last)
         .execute(pool)
         .await
         .unwrap();

@@ -134,7 +134,7 @@ async fn a_backfill_that_cannot_finish_ends_at_a_second_signal() {
 /// Keeps every commit from writing its facts.
 async fn lock(database: &Database) -> PgConnection {
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
-    sqlx::raw_sql("begin; lock table catalog_service.ownership_transfers in share mode")
+    sqlx::raw_sql("begin; lock table catalog_service.transfer_facts in share mode")
         .execute(&mut connection)
         .await
         .unwrap();
@@ -145,8 +145,8 @@ async fn lock(database: &Database) -> PgConnection {
 async fn silence(mut lock: PgConnection, wire: &Wire) {
     eventually("a commit waits", async || {
         let waiting: i64 = sqlx::query_scalar(
-            "select count(*) from pg_locks where not granted and relation = 'catalog_service.ownership_transfers'::regclass
-             or not granted and relation in (select inhrelid from pg_inherits where inhparent = 'catalog_service.ownership_transfers'::regclass)",
+            "select count(*) from pg_locks where not granted and relation = 'catalog_service.transfer_facts'::regclass
+             or not granted and relation in (select inhrelid from pg_inherits where inhparent = 'catalog_service.transfer_facts'::regclass)",
         )
         .fetch_one(&mut lock)
         .await

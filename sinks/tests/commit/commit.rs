@@ -530,7 +530,7 @@ async fn a_broken_span_is_refused_whole() {
 async fn a_first_backfill_may_go_without_indexes_until_someone_needs_them() {
     with_store(1, |store| async move {
         let indexed = async || {
-            let name = "catalog_service.ownership_transfers_eip155_1_token";
+            let name = "catalog_service.transfer_facts_eip155_1_token";
             let built: bool = sqlx::query_scalar("select to_regclass($1) is not null")
                 .bind(name)
                 .fetch_one(&store.pool)
@@ -551,7 +551,7 @@ async fn a_first_backfill_may_go_without_indexes_until_someone_needs_them() {
         assert!(indexed().await, "a refusal changes nothing");
 
         // A rewind builds them itself.
-        sqlx::query("drop index catalog_service.ownership_transfers_eip155_1_token")
+        sqlx::query("drop index catalog_service.transfer_facts_eip155_1_token")
             .execute(&store.pool)
             .await
             .unwrap();

@@ -16,11 +16,12 @@ use crate::world::{CHAIN, World};
 fn leftovers() -> Vec<(&'static str, Value)> {
     let id = || Uuid::new_v4().to_string();
     let unused = "0x00000000000000000000000000000000deadbeef";
+    let bytes = "\\x00000000000000000000000000000000deadbeef";
     vec![
-        ("catalog_service.ownership_transfers", json!({ "id": id() })),
+        ("catalog_service.transfer_facts", json!({ "id": id() })),
         (
-            "catalog_service.tokens",
-            json!({ "id": id(), "token_number": "987654321" }),
+            "catalog_service.token_states",
+            json!({ "id": id(), "number": 987_654_321 }),
         ),
         (
             "catalog_service.collections",
@@ -33,7 +34,7 @@ fn leftovers() -> Vec<(&'static str, Value)> {
         ),
         (
             "catalog_service.erc1155_balances",
-            json!({ "owner": unused, "quantity": 7 }),
+            json!({ "owner": bytes, "quantity": 7 }),
         ),
         (
             "catalog_service.erc1155_balances",
@@ -43,13 +44,13 @@ fn leftovers() -> Vec<(&'static str, Value)> {
         // A sale of a token and a collection that are gone.
         (
             "catalog_service.sale_facts",
-            json!({ "id": id(), "contract": unused, "token": id() }),
+            json!({ "id": id(), "contract": bytes, "token": id() }),
         ),
         ("catalog_service.collection_sales", json!({ "contract": unused })),
         ("catalog_service.token_sales", json!({ "token": id() })),
         (
             "catalog_service.order_facts",
-            json!({ "id": id(), "contract": unused, "token": id() }),
+            json!({ "id": id(), "contract": bytes, "token": id() }),
         ),
         ("catalog_service.order_closings", json!({ "id": id() })),
         ("indexer_service.decode_faults", json!({ "id": id() })),
@@ -58,9 +59,10 @@ fn leftovers() -> Vec<(&'static str, Value)> {
 }
 
 /// Tables of the catalogue that no fact decides, and which are not digested.
-const NOT_FROM_FACTS: [&str; 5] = [
+const NOT_FROM_FACTS: [&str; 6] = [
     "catalog_service.currencies",
     "catalog_service.marketplaces",
+    "catalog_service.token_metadata",
     "catalog_service.token_trait_links",
     "catalog_service.trait_values",
     "catalog_service.traits",

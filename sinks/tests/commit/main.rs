@@ -1,6 +1,7 @@
 //! The write path on a real PostgreSQL: the schema, what a commit does and refuses, and the laws that hold whatever it is given.
 #![cfg(test)]
 
+mod carry_over;
 mod cohorts;
 mod commit;
 mod currency;

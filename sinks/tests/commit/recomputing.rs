@@ -21,7 +21,7 @@ async fn run(store: &Store, statement: &'static str) -> u64 {
 async fn overrule(store: &Store) -> u64 {
     run(
         store,
-        "update catalog_service.sale_facts set wash_flags = '{overruled}', wash_version = 0 where log_index <> 81",
+        "update catalog_service.sale_facts set wash_flags = '{overruled}', wash_version = 0 where catalog_service.log_index_of(id) <> 81",
     )
     .await
 }
@@ -85,13 +85,10 @@ async fn more_sales_than_fit_one_transaction_are_recomputed_in_several_and_a_sto
         // Copies of one sale in blocks far above, each honest beside the others.
         let copies = run(
             &store,
-            "insert into catalog_service.sale_facts
-             select s.chain_id, ('01000000-0000-8000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, s.contract, null, null, s.standard,
-                    s.quantity, s.marketplace_id, s.version, s.side, s.seller,
-                    '0x00000000000000000000000000000000000000fe', s.maker, s.taker_raw, s.aggregator, s.currency_address,
-                    s.price_raw, s.price_allocation, s.seller_net_raw, s.fee_recipients, s.fee_amounts, s.fee_kinds, s.order_hash,
-                    s.bundle_id, s.bundle_size, s.flags, '{}', 1, s.tx_hash, s.block_number, s.block_hash, s.block_time,
-                    s.log_index, s.item
+            r"insert into catalog_service.sale_facts
+             select (jsonb_populate_record(s, jsonb_build_object(
+                        'id', '01000000-0000-8000-8000-' || lpad(to_hex(n), 12, '0'), 'token_number', null, 'token', null,
+                        'buyer', '\x00000000000000000000000000000000000000fe', 'wash_flags', '{}'::text[], 'wash_version', 1))).*
              from (select * from catalog_service.sale_facts order by id limit 1) s, generate_series(1, 4500) n",
         )
         .await;

@@ -292,7 +292,7 @@ async fn a_rewind_below_all_that_is_stored_leaves_no_hash_of_the_branch_that_was
 }
 
 /// Applies blocks 0 to `last` at the head, of which `finalized` is the last final one.
-async fn stand(store: &Store, world: &World, last: u64, finalized: u64) -> Lease {
+pub(crate) async fn stand(store: &Store, world: &World, last: u64, finalized: u64) -> Lease {
     let lease = acquire(store, CHAIN, "here", Duration::from_secs(600))
         .await
         .unwrap()

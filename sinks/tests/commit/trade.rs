@@ -127,7 +127,7 @@ impl Trade {
     /// What the tables and views show.
     pub(crate) async fn read(store: &Store) -> Self {
         let tokens: Vec<(Uuid, String, i64, String, Option<Uuid>)> = sqlx::query_as(
-            "select token, currency, sales, volume_raw::text, last_sale from catalog_service.token_sales",
+            "select token, catalog_service.hex(currency), sales, volume_raw::text, last_sale from catalog_service.token_sales",
         )
         .fetch_all(&store.pool)
         .await

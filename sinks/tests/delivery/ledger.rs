@@ -8,6 +8,8 @@ use sinks::store::Store;
 use uuid::Uuid;
 
 pub(crate) const CONTRACT: &str = "0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d";
+/// Sender of mints.
+const NOBODY: &str = "0x0000000000000000000000000000000000000000";
 pub(crate) const ALICE: &str = "0x00000000000000000000000000000000000a11ce";
 pub(crate) const BOB: &str = "0x0000000000000000000000000000000000000b0b";
 
@@ -73,31 +75,28 @@ async fn begin(store: &Store, chain: u64, number: u64, count: usize, kind: &str)
         .await
         .unwrap();
     sqlx::query(
-        "insert into catalog_service.ownership_transfers
-             (chain_id, id, contract, token_id, token, from_addr, to_addr, quantity, standard, kind, tx_hash, block_number,
-              block_hash, block_time, log_index, item)
-         select $1, id, $3, (n - 1)::text, gen_random_uuid(), $4, $5, 1, 'erc721', $6, $7, $8, $9,
-                to_timestamp(1700000000), n - 1, 0
+        "insert into catalog_service.transfer_facts
+             (chain_id, id, contract, token_number, token, from_addr, to_addr, quantity, standard, tx_hash, block_hash, block_time)
+         select $1, id, decode(substr($3, 3), 'hex'), n - 1, gen_random_uuid(), decode(substr($4, 3), 'hex'),
+                decode(substr($5, 3), 'hex'), 1, 'erc721', decode(substr($6, 3), 'hex'), decode(substr($7, 3), 'hex'),
+                to_timestamp(1700000000)
            from unnest($2::uuid[]) with ordinality as new (id, n)",
     )
     .bind(chain.to_string())
     .bind(&ids)
     .bind(CONTRACT)
-    .bind(ALICE)
+    .bind(if kind == "mint" { NOBODY } else { ALICE })
     .bind(BOB)
-    .bind(kind)
     .bind(hash(7))
-    .bind(number.cast_signed())
     .bind(hash(number))
     .execute(&mut *transaction)
     .await
     .unwrap();
     sqlx::query(
-        "insert into indexer_service.outbox (chain_id, block_number, kind, fact_id)
-         select $1, $2, $3, id from unnest($4::uuid[]) with ordinality as new (id, n) order by n",
+        "insert into indexer_service.outbox (chain_id, kind, fact_id)
+         select $1, $2, id from unnest($3::uuid[]) with ordinality as new (id, n) order by n",
     )
     .bind(chain.to_string())
-    .bind(number.cast_signed())
     .bind(kind)
     .bind(&ids)
     .execute(&mut *transaction)
@@ -110,14 +109,14 @@ async fn begin(store: &Store, chain: u64, number: u64, count: usize, kind: &str)
 pub(crate) async fn undo(store: &Store, chain: u64, ids: &[Uuid]) {
     for id in ids.iter().rev() {
         sqlx::query(
-            "with undone as (delete from catalog_service.ownership_transfers where chain_id = $1 and id = $2 returning *)
-             insert into indexer_service.outbox (chain_id, block_number, kind, fact_id, body)
-             select chain_id, block_number, 'retraction', $3, jsonb_build_object(
+            "with undone as (delete from catalog_service.transfer_facts where chain_id = $1 and id = $2 returning id)
+             insert into indexer_service.outbox (chain_id, kind, fact_id, body)
+             select chain_id, 'retraction', $3, jsonb_build_object(
                         'fact_id', id, 'kind', kind, 'contract', contract, 'token_id', token_id, 'from', from_addr,
                         'to', to_addr, 'quantity', quantity::text, 'standard', standard, 'tx_hash', tx_hash,
                         'log_index', log_index, 'block_number', block_number, 'block_hash', block_hash,
                         'block_time', block_time)
-               from undone",
+               from catalog_service.ownership_transfers where chain_id = $1 and id in (select id from undone)",
         )
         .bind(ChainId(chain).to_string())
         .bind(id)
