@@ -24,16 +24,16 @@ $$;
 -- The parts of an id that are a place in the chain (decoders/src/id.rs, docs/decisions/0003-ids.md): 36 bits of block, 22 of log, 20
 -- of item, around the version and the variant of the uuid.
 create or replace function catalog_service.block_of(id uuid) returns bigint language sql immutable parallel safe as $$
-    select get_byte(uuid_send(id), 0)::bigint << 28 | get_byte(uuid_send(id), 1)::bigint << 20
-         | (get_byte(uuid_send(id), 2) << 12 | get_byte(uuid_send(id), 3) << 4 | get_byte(uuid_send(id), 4) >> 4)
+    select (get_byte(uuid_send(id), 0)::bigint << 28) | (get_byte(uuid_send(id), 1)::bigint << 20)
+         | (get_byte(uuid_send(id), 2) << 12) | (get_byte(uuid_send(id), 3) << 4) | (get_byte(uuid_send(id), 4) >> 4)
 $$;
 create or replace function catalog_service.log_index_of(id uuid) returns integer language sql immutable parallel safe as $$
-    select (get_byte(uuid_send(id), 4) & 15) << 18 | get_byte(uuid_send(id), 5) << 10
-         | (get_byte(uuid_send(id), 6) & 15) << 6 | get_byte(uuid_send(id), 7) >> 2
+    select ((get_byte(uuid_send(id), 4) & 15) << 18) | (get_byte(uuid_send(id), 5) << 10)
+         | ((get_byte(uuid_send(id), 6) & 15) << 6) | (get_byte(uuid_send(id), 7) >> 2)
 $$;
 create or replace function catalog_service.item_of(id uuid) returns integer language sql immutable parallel safe as $$
-    select (get_byte(uuid_send(id), 7) & 3) << 18 | (get_byte(uuid_send(id), 8) & 63) << 12
-         | get_byte(uuid_send(id), 9) << 4 | get_byte(uuid_send(id), 10) >> 4
+    select ((get_byte(uuid_send(id), 7) & 3) << 18) | ((get_byte(uuid_send(id), 8) & 63) << 12)
+         | (get_byte(uuid_send(id), 9) << 4) | (get_byte(uuid_send(id), 10) >> 4)
 $$;
 -- The lowest id that anything in `block` or above can have: `id >= first_id(from) and id < first_id(to + 1)` is a range of blocks.
 create or replace function catalog_service.first_id(block bigint) returns uuid language sql immutable parallel safe as $$

@@ -14,17 +14,17 @@ async fn every_answer_is_written_the_same_to_the_letter() {
         for (path, expected) in [
             (
                 "/v1/transfers?chain=eip155:1&limit=1",
-                "{\"transfers\":[{\"id\":\"00000000-0000-0000-0000-000000000004\",\"chain\":\"eip155:1\",\"kind\":\"mint\",\
+                "{\"transfers\":[{\"id\":\"00000006-8000-8000-8000-000000000000\",\"chain\":\"eip155:1\",\"kind\":\"mint\",\
                 \"contract\":\"0x1111111111111111111111111111111111111111\",\"token\":\"1\",\"standard\":\"erc721\",\
                 \"from\":\"0x0000000000000000000000000000000000000000\",\
                 \"to\":\"0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"quantity\":\"1\",\"block_number\":104,\
                 \"block_time\":\"2024-01-01T00:00:00Z\",\
                 \"tx_hash\":\"0x0101010101010101010101010101010101010101010101010101010101010101\",\"log_index\":0}],\
-                \"next\":\"00000000-0000-0000-0000-000000000004\"}",
+                \"next\":\"00000006-8000-8000-8000-000000000000\"}",
             ),
             (
                 "/v1/sales?chain=eip155:1&limit=1&before=00000000-0000-0000-0000-000000000068",
-                "{\"sales\":[{\"id\":\"00000000-0000-0000-0000-000000000067\",\"chain\":\"eip155:1\",\
+                "{\"sales\":[{\"id\":\"00000006-7000-8000-8000-000000000000\",\"chain\":\"eip155:1\",\
                 \"marketplace\":\"seaport\",\"side\":\"listing\",\
                 \"contract\":\"0x1111111111111111111111111111111111111111\",\"token\":\"1\",\"standard\":\"erc721\",\
                 \"quantity\":\"1\",\"seller\":\"0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\",\
@@ -32,11 +32,11 @@ async fn every_answer_is_written_the_same_to_the_letter() {
                 \"currency\":\"0x0000000000000000000000000000000000000000\",\"currency_symbol\":\"ETH\",\
                 \"price_raw\":\"1500000000000000000\",\"price\":\"1.5\",\
                 \"fees\":[{\"recipient\":\"0x2222222222222222222222222222222222222222\",\"amount_raw\":\"7\",\
-                \"kind\":\"royalty\"}],\"seller_net_raw\":null,\"bundle\":{\"id\":\"00000000-0000-0000-0000-000000000067\",\
+                \"kind\":\"royalty\"}],\"seller_net_raw\":null,\"bundle\":{\"id\":\"00000006-7000-8000-8000-000000000000\",\
                 \"size\":2},\"flags\":[],\"wash_flags\":[],\"order_hash\":null,\"block_number\":103,\
                 \"block_time\":\"2024-01-01T00:00:00Z\",\
                 \"tx_hash\":\"0x0101010101010101010101010101010101010101010101010101010101010101\",\"log_index\":0,\
-                \"item\":0}],\"next\":\"00000000-0000-0000-0000-000000000067\"}",
+                \"item\":0}],\"next\":\"00000006-7000-8000-8000-000000000000\"}",
             ),
             (
                 "/v1/collections?chain=eip155:1&limit=1",

@@ -1,6 +1,5 @@
 //! A database that an older release wrote is carried over to narrow tables with all of its rows.
 
-use serde_json::Value;
 use sinks::commit::{Move, apply, rewind};
 use sinks::digest::digest;
 use sinks::store::{MIGRATOR, Store};
@@ -69,10 +68,10 @@ async fn migrate(store: &Store, versions: impl Fn(i64) -> bool) {
     }
 }
 
-/// The rows of `select`, each as an object.
-async fn rows(store: &Store, select: &str) -> Value {
+/// The rows of `select`, each as an object; as text, because amounts are longer than the numbers of JSON libraries.
+async fn rows(store: &Store, select: &str) -> String {
     // As jsonb, of two columns with one name the last is the one that counts.
-    let statement = format!("select coalesce(jsonb_agg(row_to_json(t)::jsonb), '[]') from ({select}) t");
+    let statement = format!("select coalesce(jsonb_agg(row_to_json(t)::jsonb), '[]')::text from ({select}) t");
     sqlx::query_scalar(AssertSqlSafe(statement))
         .fetch_one(&store.pool)
         .await
@@ -80,7 +79,7 @@ async fn rows(store: &Store, select: &str) -> Value {
 }
 
 /// Writes `rows` into `table`, as far as it has their columns.
-async fn write(store: &Store, table: &str, rows: &Value) -> u64 {
+async fn write(store: &Store, table: &str, rows: &str) -> u64 {
     let columns: Vec<String> = sqlx::query_scalar(
         "select quote_ident(attname) from pg_attribute
          where attrelid = $1::text::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum",
@@ -91,7 +90,7 @@ async fn write(store: &Store, table: &str, rows: &Value) -> u64 {
     .unwrap();
     let columns = columns.join(", ");
     let statement = format!(
-        "insert into {table} ({columns}) select {columns} from jsonb_populate_recordset(null::{table}, $1) as row"
+        "insert into {table} ({columns}) select {columns} from jsonb_populate_recordset(null::{table}, $1::jsonb) as row"
     );
     let written = sqlx::query(AssertSqlSafe(statement))
         .bind(rows)

@@ -158,7 +158,7 @@ async fn one_announcement_is_owed_per_fact() {
             apply(&store, &facts, Move::Backfill { branch: 0 }).await.unwrap();
         }
         let pending: Vec<(uuid::Uuid, String, i64, bool)> = sqlx::query_as(
-            "select fact_id, kind, block_number, body is null from indexer_service.outbox where chain_id = 'eip155:1' order by seq",
+            "select fact_id, kind, catalog_service.block_of(fact_id), body is null from indexer_service.outbox where chain_id = 'eip155:1' order by seq",
         )
         .fetch_all(&store.pool)
         .await
