@@ -23,7 +23,7 @@ async fn every_answer_is_written_the_same_to_the_letter() {
                 \"next\":\"00000006-8000-8000-8000-000000000000\"}",
             ),
             (
-                "/v1/sales?chain=eip155:1&limit=1&before=00000000-0000-0000-0000-000000000068",
+                "/v1/sales?chain=eip155:1&limit=1&before=00000006-8000-8000-8000-000000000000",
                 "{\"sales\":[{\"id\":\"00000006-7000-8000-8000-000000000000\",\"chain\":\"eip155:1\",\
                 \"marketplace\":\"seaport\",\"side\":\"listing\",\
                 \"contract\":\"0x1111111111111111111111111111111111111111\",\"token\":\"1\",\"standard\":\"erc721\",\
