@@ -49,11 +49,16 @@ language sql immutable as $$
     values ('transfer_facts'::name), ('sale_facts'), ('order_facts'), ('order_closings')
 $$;
 
--- What only readers and rewinds need, as named after the partition.
+-- What a bulk load goes without: what only readers and rewinds need, and what sales are classified by, which it leaves to its end.
+-- Named after the partition.
 create or replace function catalog_service.fact_indexes() returns table (fact_table name, suffix text, definition text)
 language sql immutable as $$
     values ('transfer_facts'::name, 'token', '(token, id)'),
            ('sale_facts', 'token', '(token, id) where token is not null'),
+           -- What a sale is classified by: who traded the token with whom, and the sales of the collection before it.
+           ('sale_facts', 'parties', '(token, seller, buyer) where token is not null'),
+           ('sale_facts', 'course', '(contract, currency_address, id)
+                where token is not null and bundle_size = 1 and price_raw is not null'),
            ('sale_facts', 'contract', '((catalog_service.hex(contract) collate "C"), id)'),
            ('sale_facts', 'seller', '((catalog_service.hex(seller) collate "C"), id)'),
            ('sale_facts', 'buyer', '((catalog_service.hex(buyer) collate "C"), id)'),
@@ -98,7 +103,8 @@ begin
 end
 $$;
 
--- Takes the indexes away from a chain without facts until build_indexes is called; false for a chain that has any.
+-- Takes the indexes away from a chain without facts until build_indexes is called; false for a chain that has both facts and indexes.
+-- True again for one whose load was cut short.
 create or replace function catalog_service.defer_indexes(chain text) returns boolean language plpgsql as $$
 declare
     partition_name name;
@@ -109,7 +115,11 @@ begin
         execute format('lock table catalog_service.%I in access exclusive mode', partition_name);
         execute format('select exists (select from catalog_service.%I)', partition_name) into filled;
         if filled then
-            return false;
+            return not exists (
+                select from catalog_service.fact_indexes() i
+                where to_regclass(format('catalog_service.%I', catalog_service.partition_of(i.fact_table, chain) || '_' || i.suffix))
+                      is not null
+            );
         end if;
     end loop;
     for index_name in
@@ -243,10 +253,6 @@ create table if not exists catalog_service.sale_facts (
     block_hash bytea not null,
     check (cardinality(fee_recipients) = cardinality(fee_amounts) and cardinality(fee_recipients) = cardinality(fee_kinds))
 ) partition by list (chain_id);
--- What a sale is classified by: who traded the token with whom, and the sales of the collection before it.
-create index if not exists sale_facts_parties on catalog_service.sale_facts (token, seller, buyer) where token is not null;
-create index if not exists sale_facts_course on catalog_service.sale_facts (contract, currency_address, id)
-    where token is not null and bundle_size = 1 and price_raw is not null;
 
 -- Listings and offers as the chain opened them; `closed_by`, `closed_reason` and `filled` follow from them and their closings.
 create table if not exists catalog_service.order_facts (

@@ -158,7 +158,7 @@ async fn commit(
         });
     }
     let uncovered = sources.uncovered(known);
-    let batch = Batch::of(facts, |place| {
+    let batch = Batch::of(facts, store.is_loaded_in_bulk(facts.chain), |place| {
         uncovered(place.source, &place.contracts, place.block_number)
     })?;
     write(&mut tx, &batch).await?;
@@ -297,7 +297,7 @@ pub async fn replace(store: &Store, facts: &Facts, basis: &Basis) -> Result<Repl
 
     outbox::prepare(&mut tx).await?;
     // What a source was not applied for stays its gap: a fact written there would be written again when the gap is filled.
-    let mut batch = Batch::of(facts, |place| {
+    let mut batch = Batch::of(facts, false, |place| {
         basis.holds(facts, place.source, &place.contracts, place.block_number)
     })?;
     let replaced = facts::replace(&mut tx, &facts.range, &mut batch).await?;

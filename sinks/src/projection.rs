@@ -14,6 +14,9 @@ pub(crate) struct Projection {
     /// Whether it follows from facts of other spans as much as from those of the span being written: then the other writers of the chain
     /// are waited for first, which could be adding such facts.
     pub(crate) alone: bool,
+    /// Whether a bulk load leaves it out and computes it at its end, once for all facts: what it follows from is looked up by indexes that
+    /// such a load goes without.
+    pub(crate) deferred: bool,
     /// Whether two writers may add the same row at one moment: `on conflict` names one of its keys, and another may be met first. The
     /// one who tries again finds the row.
     pub(crate) added_by_two: bool,

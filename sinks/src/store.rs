@@ -25,6 +25,8 @@ const ADD_MARKETPLACES: &str = "insert into catalog_service.marketplaces (id, na
 
 const DEFER_INDEXES: &str = "select catalog_service.defer_indexes($1)";
 
+const FORGET_CLASSIFIED: &str = "delete from indexer_service.wash_progress where chain_id = $1";
+
 const BUILD_INDEXES: &str = "select catalog_service.build_indexes($1)";
 
 /// Currencies remembered; more are asked for again.
@@ -46,6 +48,8 @@ pub struct Store {
     remembered: Arc<Mutex<Remembered>>,
     /// Currencies known to have a row, those of lately.
     currencies: Arc<Mutex<FxHashSet<(ChainId, Address)>>>,
+    /// Chains that this process loads in bulk.
+    bulk: Arc<Mutex<FxHashSet<ChainId>>>,
 }
 
 impl Store {
@@ -57,6 +61,7 @@ impl Store {
             remembered: Arc::default(),
             marketplaces: Arc::default(),
             currencies: Arc::default(),
+            bulk: Arc::default(),
         }
     }
 
@@ -139,19 +144,43 @@ impl Store {
         known.extend(currencies.into_iter().map(|currency| (chain, currency)));
     }
 
-    /// Makes the first backfill of `chain` a bulk load: rows go without the indexes that only readers and rewinds need, until
-    /// [`Store::build_indexes`]. False, and nothing changes, for a chain that has facts already.
+    /// Makes the first backfill of `chain` a bulk load: rows go without the indexes that only readers and rewinds need, and sales
+    /// unclassified, until [`Store::build_indexes`] and then [`wash::recompute`](crate::projections::wash::recompute) are called. False,
+    /// and nothing changes, for a chain that has facts already, unless its load was cut short.
     pub async fn defer_indexes(&self, chain: ChainId) -> Result<bool, SinkError> {
         self.ensure_chain(chain).await?;
-        Ok(sqlx::query_scalar(DEFER_INDEXES)
+        let deferred: bool = sqlx::query_scalar(DEFER_INDEXES)
             .bind(chain.to_string())
             .fetch_one(&self.pool)
-            .await?)
+            .await?;
+        if deferred {
+            self.bulk.lock().unwrap_or_else(PoisonError::into_inner).insert(chain);
+        }
+        Ok(deferred)
+    }
+
+    /// Whether `chain` is being loaded in bulk by this process.
+    pub(crate) fn is_loaded_in_bulk(&self, chain: ChainId) -> bool {
+        let bulk = self.bulk.lock().unwrap_or_else(PoisonError::into_inner);
+        bulk.contains(&chain)
     }
 
     /// Builds the indexes of `chain` unless they exist. A rewind calls it, so that forgetting to is slow once and never wrong.
+    ///
+    /// To be called once every commit of a bulk load has ended: those that follow classify their sales themselves.
     pub async fn build_indexes(&self, chain: ChainId) -> Result<(), SinkError> {
         self.ensure_chain(chain).await?;
+        let was_bulk = {
+            let mut bulk = self.bulk.lock().unwrap_or_else(PoisonError::into_inner);
+            bulk.remove(&chain)
+        };
+        if was_bulk {
+            // Another load of the chain may have ended before, and noted that all there was then is classified.
+            sqlx::query(FORGET_CLASSIFIED)
+                .bind(chain.to_string())
+                .execute(&self.pool)
+                .await?;
+        }
         sqlx::query(BUILD_INDEXES)
             .bind(chain.to_string())
             .execute(&self.pool)

@@ -11,6 +11,7 @@ use decoders::block::Proof;
 use decoders::fact::PerKind;
 use sinks::commit::Move;
 use sinks::progress::{checkpoint, coverage, intents};
+use sinks::projections::wash;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
@@ -141,9 +142,10 @@ pub async fn fill(
     outcome
 }
 
-/// Like [`fill`], but a chain without facts is loaded in bulk: indexes that only readers and rewinds need are built at the end.
+/// Like [`fill`], but a chain without facts is loaded in bulk: indexes that only readers and rewinds need are built at the end, and
+/// sales classified.
 ///
-/// After a load that was cut short the next one builds them, or the daemon when it starts.
+/// After a load that was cut short the next one does both, or the daemon when it starts.
 ///
 /// # Errors
 /// As for [`fill`].
@@ -164,7 +166,17 @@ pub async fn load(
     retry::persist(cancel, "building indexes", || async {
         Ok(store.build_indexes(chain).await?)
     })
-    .await
+    .await?;
+    // All of a chain that was loaded in bulk, none of another.
+    while !cancel.is_cancelled() {
+        let next = retry::persist(cancel, "classifying sales", || async {
+            Ok(wash::recompute(store, chain).await?)
+        });
+        if next.await?.is_none() {
+            return Ok(());
+        }
+    }
+    Err(Error::Cancelled)
 }
 
 struct Worker {

@@ -32,6 +32,8 @@ macro_rules! kinds {
             pub(crate) chain: ChainId,
             /// The chain as CAIP-2 text, as every table writes it.
             pub(crate) chain_name: String,
+            /// Whether what a bulk load leaves to its end is left out.
+            pub(crate) is_bulk: bool,
             $(pub(crate) $list: Vec<Row<'a, $Fact>>,)*
         }
 
@@ -40,11 +42,16 @@ macro_rules! kinds {
             ///
             /// Fails on a fact outside the span or its sources, on a position that an id cannot hold, and on two facts of one kind
             /// at one position.
-            pub(crate) fn of(facts: &'a Facts, keep: impl Fn(&Place) -> bool) -> Result<Self, SinkError> {
-                let mut keys = Keys::of(facts.chain);
+            pub(crate) fn of(
+                facts: &'a Facts,
+                is_bulk: bool,
+                keep: impl Fn(&Place) -> bool,
+            ) -> Result<Self, SinkError> {
+                let mut keys = Keys::of(facts.chain, is_bulk);
                 Ok(Batch {
                     chain: facts.chain,
                     chain_name: facts.chain.to_string(),
+                    is_bulk,
                     $($list: kind::rows(facts, &facts.$list, &mut keys, &keep)?,)*
                 })
             }

@@ -17,6 +17,7 @@ use crate::projections::tokens::difference;
 pub(super) const PROJECTION: Projection = Projection {
     reads: |facts| facts.transfers > 0,
     alone: false,
+    deferred: false,
     added_by_two: false,
     digests: &[("catalog_service.erc1155_balances", DIGEST)],
     apply: |db, batch| Box::pin(apply(db, batch)),

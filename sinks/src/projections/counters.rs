@@ -15,6 +15,7 @@ use crate::projections::tokens::address_text;
 pub(super) const PROJECTION: Projection = Projection {
     reads: |facts| facts.transfers > 0,
     alone: false,
+    deferred: false,
     added_by_two: false,
     digests: &[("catalog_service.collection_counters", DIGEST)],
     apply: |db, batch| Box::pin(apply(db, batch)),

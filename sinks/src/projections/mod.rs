@@ -40,15 +40,25 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
 /// comes last, and only where there is something to compute.
 pub(crate) async fn apply_alone(db: &mut PgConnection, batch: &Batch<'_>) -> Result<(), SinkError> {
     let counts = batch.counts();
-    if PROJECTIONS.iter().any(|one| one.alone && (one.reads)(&counts)) {
+    if PROJECTIONS
+        .iter()
+        .any(|one| one.alone && applies(one, batch) && (one.reads)(&counts))
+    {
         coverage::alone(db, &batch.chain_name).await?;
     }
     forwards(db, batch, true).await
 }
 
+fn applies(projection: &Projection, batch: &Batch<'_>) -> bool {
+    !(batch.is_bulk && projection.deferred)
+}
+
 async fn forwards(db: &mut PgConnection, batch: &Batch<'_>, alone: bool) -> Result<(), SinkError> {
     let counts = batch.counts();
-    for projection in PROJECTIONS.iter().filter(|one| one.alone == alone) {
+    let due = PROJECTIONS
+        .iter()
+        .filter(|one| one.alone == alone && applies(one, batch));
+    for projection in due {
         if (projection.reads)(&counts) {
             (projection.apply)(db, batch).await?;
         }

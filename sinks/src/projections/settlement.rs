@@ -17,6 +17,7 @@ use crate::projection::Projection;
 pub(super) const PROJECTION: Projection = Projection {
     reads: |facts| facts.orders > 0 || facts.closings > 0,
     alone: true,
+    deferred: false,
     added_by_two: false,
     digests: &[],
     apply: |db, batch| Box::pin(apply(db, batch)),

@@ -20,6 +20,7 @@ use crate::projection::Projection;
 pub(super) const PROJECTION: Projection = Projection {
     reads: |facts| facts.transfers > 0,
     alone: false,
+    deferred: false,
     added_by_two: false,
     digests: &[("catalog_service.token_states", DIGEST)],
     apply: |db, batch| Box::pin(apply(db, batch)),

@@ -21,6 +21,7 @@ use crate::projections::tokens::address_text;
 pub(super) const PROJECTION: Projection = Projection {
     reads: |facts| facts.sales > 0,
     alone: false,
+    deferred: false,
     added_by_two: false,
     digests: &[
         ("catalog_service.collection_sales", COLLECTION_DIGEST),

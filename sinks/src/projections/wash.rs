@@ -33,6 +33,7 @@ const RECOMPUTED_AT_ONCE: usize = 2_000;
 pub(super) const PROJECTION: Projection = Projection {
     reads: |facts| facts.sales > 0,
     alone: true,
+    deferred: true,
     added_by_two: false,
     digests: &[],
     apply: |db, batch| Box::pin(apply(db, batch)),

@@ -7,6 +7,7 @@ use sinks::store::Store;
 use testkit::database::with_store;
 use uuid::Uuid;
 
+use crate::laws::clear;
 use crate::world::{CHAIN, World};
 
 async fn run(store: &Store, statement: &'static str) -> u64 {
@@ -136,6 +137,37 @@ async fn a_chain_without_sales_is_recomputed_at_once() {
     with_store(1, |store| async move {
         assert_eq!(recompute(&store, CHAIN).await.unwrap(), Some(0));
         assert_eq!(recompute(&store, CHAIN).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_load_leaves_classifying_to_its_end_and_ends_as_any_other() {
+    with_store(1, |store| async move {
+        let world = World::new(13, 30);
+        let backfill = Move::Backfill { branch: 0 };
+        apply(&store, &world.facts(0..=29), backfill).await.unwrap();
+        let expected = digest(&store, CHAIN).await.unwrap();
+        clear(&store).await;
+
+        // Two at once, of which one ends before the other's last commit.
+        let (one, other) = (Store::new(store.pool.clone()), Store::new(store.pool.clone()));
+        assert!(one.defer_indexes(CHAIN).await.unwrap());
+        apply(&one, &world.facts(0..=9), backfill).await.unwrap();
+        assert!(other.defer_indexes(CHAIN).await.unwrap());
+        apply(&other, &world.facts(10..=19), backfill).await.unwrap();
+        let unclassified: i64 =
+            sqlx::query_scalar("select count(*) from catalog_service.sale_facts where wash_version = 0")
+                .fetch_one(&store.pool)
+                .await
+                .unwrap();
+        assert!(unclassified > 0);
+        one.build_indexes(CHAIN).await.unwrap();
+        assert_eq!(recompute_all(&one).await, unclassified.cast_unsigned());
+        apply(&other, &world.facts(20..=29), backfill).await.unwrap();
+        other.build_indexes(CHAIN).await.unwrap();
+        assert!(recompute_all(&other).await > 0);
+        assert_eq!(digest(&store, CHAIN).await.unwrap(), expected);
     })
     .await;
 }
