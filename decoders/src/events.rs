@@ -7,9 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::block::{Answer, Call, Log};
 use crate::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK};
-use crate::fact::{
-    Closing, DecodedFacts, Fault, Listed, Order, PerKind, Place, Sale, Standard, Transfer, TransferKind, reason,
-};
+use crate::fact::{Closing, DecodedFacts, Fault, Listed, Order, PerKind, Place, Sale, Standard, Transfer, reason};
 use crate::log_reader::{DecodeError, WORD_BYTES, Word};
 use crate::trade::attribution;
 use crate::trade::orders::LogOutcome;
@@ -41,7 +39,6 @@ fn is_rejected(faults: &[Fault], place: &Place) -> bool {
 pub struct Parties {
     from: Address,
     to: Address,
-    kind: TransferKind,
 }
 
 impl Parties {
@@ -50,18 +47,15 @@ impl Parties {
     /// # Errors
     /// Refuses a movement from the zero address to the zero address.
     pub fn between(from: Address, to: Address) -> Result<Self, DecodeError> {
-        let kind = match (from.is_zero(), to.is_zero()) {
-            (true, true) => return Err(DecodeError(reason::ZERO_TO_ZERO)),
-            (true, false) => TransferKind::Mint,
-            (false, true) => TransferKind::Burn,
-            (false, false) => TransferKind::Transfer,
-        };
-        Ok(Parties { from, to, kind })
+        if from.is_zero() && to.is_zero() {
+            return Err(DecodeError(reason::ZERO_TO_ZERO));
+        }
+        Ok(Parties { from, to })
     }
 
     /// Whether the movement creates.
     pub fn is_mint(&self) -> bool {
-        self.kind == TransferKind::Mint
+        self.from.is_zero()
     }
 }
 
@@ -176,7 +170,6 @@ impl Events {
             to: parties.to,
             quantity: item.quantity,
             standard,
-            kind: parties.kind,
         });
     }
 

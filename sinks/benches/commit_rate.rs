@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use decoders::block::{Block, ChainId, Proof};
-use decoders::fact::{Facts, Fee, FeeKind, PriceAllocation, Sale, Side, Standard, Transfer, TransferKind};
+use decoders::fact::{Facts, Fee, FeeKind, PriceAllocation, Sale, Side, Standard, Transfer};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use rand::{RngExt, SeedableRng};
@@ -318,10 +318,5 @@ fn transfer(
             U256::from(1 + token % 5)
         },
         standard,
-        kind: if from.is_zero() {
-            TransferKind::Mint
-        } else {
-            TransferKind::Transfer
-        },
     }
 }

@@ -27,6 +27,9 @@ const DEFER_INDEXES: &str = "select catalog_service.defer_indexes($1)";
 
 const FORGET_CLASSIFIED: &str = "delete from indexer_service.wash_progress where chain_id = $1";
 
+const UNCLASSIFY: &str =
+    "update catalog_service.sale_facts set wash_version = 0 where chain_id = $1 and wash_version <> 0";
+
 const BUILD_INDEXES: &str = "select catalog_service.build_indexes($1)";
 
 /// Currencies remembered; more are asked for again.
@@ -175,11 +178,13 @@ impl Store {
             bulk.remove(&chain)
         };
         if was_bulk {
-            // Another load of the chain may have ended before, and noted that all there was then is classified.
-            sqlx::query(FORGET_CLASSIFIED)
-                .bind(chain.to_string())
-                .execute(&self.pool)
-                .await?;
+            // Sales that others classified meanwhile may look different beside those that were not there yet.
+            for statement in [FORGET_CLASSIFIED, UNCLASSIFY] {
+                sqlx::query(statement)
+                    .bind(chain.to_string())
+                    .execute(&self.pool)
+                    .await?;
+            }
         }
         sqlx::query(BUILD_INDEXES)
             .bind(chain.to_string())

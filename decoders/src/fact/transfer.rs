@@ -54,8 +54,17 @@ pub struct Transfer {
     pub quantity: U256,
     /// Token standard.
     pub standard: Standard,
-    /// Mint, burn or transfer.
-    pub kind: TransferKind,
+}
+
+impl Transfer {
+    /// Mint, burn or transfer, which follows from the parties.
+    pub fn kind(&self) -> TransferKind {
+        match (self.from.is_zero(), self.to.is_zero()) {
+            (true, _) => TransferKind::Mint,
+            (false, true) => TransferKind::Burn,
+            (false, false) => TransferKind::Transfer,
+        }
+    }
 }
 
 impl Fact for Transfer {
@@ -71,13 +80,13 @@ impl Fact for Transfer {
     }
 
     fn name(&self) -> Option<&'static str> {
-        Some(self.kind.as_str())
+        Some(self.kind().as_str())
     }
 
     fn cells(&self) -> Vec<(&'static str, String)> {
         vec![
             ("log", self.log_index.to_string()),
-            ("kind", self.kind.as_str().to_owned()),
+            ("kind", self.kind().as_str().to_owned()),
             ("contract", hex(self.contract)),
             ("token", self.token.to_string()),
             ("quantity", self.quantity.to_string()),
@@ -88,7 +97,7 @@ impl Fact for Transfer {
 
     fn json(&self) -> Value {
         json!({
-            "log_index": self.log_index, "item": self.item, "decoder": self.source, "kind": self.kind.as_str(),
+            "log_index": self.log_index, "item": self.item, "decoder": self.source, "kind": self.kind().as_str(),
             "standard": self.standard.as_str(), "contract": self.contract, "token": self.token.to_string(),
             "quantity": self.quantity.to_string(), "from": self.from, "to": self.to,
         })

@@ -192,7 +192,7 @@ fn show_transfer(facts: &Facts, transfer: &Transfer) -> Value {
         "to": format!("{:#x}", transfer.to),
         "quantity": transfer.quantity.to_string(),
         "standard": transfer.standard.as_str(),
-        "kind": transfer.kind.as_str(),
+        "kind": transfer.kind().as_str(),
     })
 }
 

@@ -6,7 +6,7 @@ use alloy_sol_types::{SolEvent, sol};
 use decoders::block::{Answer, Call, ChainId, Log, Span};
 use decoders::budget::{MAX_EXTRA_FACTS_PER_BLOCK, MAX_EXTRA_FACTS_PER_TRANSACTION, MAX_QUESTIONS_PER_BLOCK};
 use decoders::decoder::{Claim, Decoder};
-use decoders::fact::{Facts, TransferKind, flag, reason};
+use decoders::fact::{Facts, flag, reason};
 use decoders::pass::{decode, decode_logs, decode_pieces, sources, wants};
 use decoders::protocols::DECODERS;
 use proptest::collection::vec;
@@ -172,12 +172,7 @@ proptest! {
             });
             let log = log.expect("a fact stands at a log of the span");
             prop_assert_eq!((log.tx_hash, log.address), (transfer.tx_hash, transfer.contract));
-            let kind = match (transfer.from == ZERO, transfer.to == ZERO) {
-                (true, false) => TransferKind::Mint,
-                (false, true) => TransferKind::Burn,
-                _ => TransferKind::Transfer,
-            };
-            prop_assert!(transfer.kind == kind && !(transfer.from == ZERO && transfer.to == ZERO));
+            prop_assert!(!(transfer.from == ZERO && transfer.to == ZERO));
         }
     }
 

@@ -38,7 +38,7 @@ fn row(span: &Span, facts: &Facts, index: usize) -> String {
         transfer.from,
         transfer.to,
         transfer.quantity,
-        transfer.kind.as_str()
+        transfer.kind().as_str()
     )
 }
 
@@ -107,7 +107,7 @@ fn every_transfer_of_the_real_blocks_is_found_and_no_other(folder: &Path) {
         let facts = decode(&span);
         for (index, transfer) in facts.transfers.iter().enumerate() {
             *counts
-                .entry(format!("{} {}", transfer.source, transfer.kind.as_str()))
+                .entry(format!("{} {}", transfer.source, transfer.kind().as_str()))
                 .or_default() += 1;
             if matches!(transfer.source, "erc721" | "erc1155") {
                 assert!(

@@ -217,7 +217,7 @@ fn show(transfer: &Transfer) -> Value {
         "to": format!("{:#x}", transfer.to),
         "quantity": transfer.quantity.to_string(),
         "standard": standard,
-        "kind": transfer.kind.as_str(),
+        "kind": transfer.kind().as_str(),
         "log_index": transfer.log_index,
         "batch_index": transfer.item,
     })
@@ -249,7 +249,7 @@ fn check_range(example: &Value, facts: &Facts) -> bool {
             parties,
             ["collection", "from", "to"].map(|name| logs::address(&range[name]))
         );
-        assert_eq!(transfer.kind.as_str(), logs::text(&range["kind"]));
+        assert_eq!(transfer.kind().as_str(), logs::text(&range["kind"]));
     }
     true
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, U256};
 use decoders::block::{Block, ChainId, Context, Proof, Span};
-use decoders::fact::{Facts, Fault, Fees, PriceAllocation, Sale, Side, Standard, Transfer, TransferKind, reason};
+use decoders::fact::{Facts, Fault, Fees, PriceAllocation, Sale, Side, Standard, Transfer, reason};
 use sinks::commit::{self, Move};
 use sinks::store::Store;
 
@@ -81,11 +81,6 @@ fn single(block_number: u64, token: u64, from: Address, to: Address) -> Transfer
         to,
         quantity: U256::ONE,
         standard: Standard::Erc721,
-        kind: match (from.is_zero(), to.is_zero()) {
-            (true, _) => TransferKind::Mint,
-            (_, true) => TransferKind::Burn,
-            _ => TransferKind::Transfer,
-        },
     }
 }
 

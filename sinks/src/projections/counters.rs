@@ -84,7 +84,7 @@ fn fold(batch: &Batch<'_>) -> BTreeMap<Address, Count> {
     let mut counts: BTreeMap<Address, Count> = BTreeMap::new();
     for row in &batch.transfers {
         let count = counts.entry(row.fact.contract).or_default();
-        match row.fact.kind {
+        match row.fact.kind() {
             TransferKind::Transfer => count.transfers += 1,
             TransferKind::Mint => count.mints += 1,
             TransferKind::Burn => count.burns += 1,

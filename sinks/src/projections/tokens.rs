@@ -159,7 +159,7 @@ impl<'a> Change<'a> {
     /// Adds a row above all before.
     fn add(&mut self, row: &'a Moved<'a>) {
         let fact = row.fact;
-        if fact.kind == TransferKind::Mint {
+        if fact.kind() == TransferKind::Mint {
             self.minted = Some(self.minted.map_or(row.block.time, |time| time.min(row.block.time)));
         }
         if fact.standard.single_owner() {

@@ -166,7 +166,7 @@ async fn one_announcement_is_owed_per_fact() {
         let queue = |id, kind: &str, number: u64| (id, kind.to_owned(), number.cast_signed(), true);
         let moved = facts.transfers.iter().map(|fact| {
             let id = fact.id(CHAIN, world.block(fact.block_number).hash);
-            queue(id, fact.kind.as_str(), fact.block_number)
+            queue(id, fact.kind().as_str(), fact.block_number)
         });
         let sold = facts.sales.iter().map(|fact| {
             let id = fact.id(CHAIN, world.block(fact.block_number).hash);
@@ -295,7 +295,7 @@ async fn a_retraction_carries_the_fact() {
         for (body, fact) in moved.iter().zip(&facts.transfers) {
             let block = world.block(fact.block_number);
             assert_eq!(body["fact_id"], fact.id(CHAIN, block.hash).to_string());
-            assert_eq!(body["kind"], fact.kind.as_str());
+            assert_eq!(body["kind"], fact.kind().as_str());
             assert_eq!(body["contract"], format!("{:#x}", fact.contract));
             assert_eq!(body["token_id"], fact.token.to_string());
             assert_eq!(body["from"], format!("{:#x}", fact.from));

@@ -60,7 +60,7 @@ impl Books {
                 .unwrap();
             books.activities.push(fact.id(facts.chain, block.hash));
             let contract = format!("{:#x}", fact.contract);
-            counts.entry(contract.clone()).or_default()[match fact.kind {
+            counts.entry(contract.clone()).or_default()[match fact.kind() {
                 TransferKind::Transfer => 0,
                 TransferKind::Mint => 1,
                 TransferKind::Burn => 2,
@@ -70,7 +70,7 @@ impl Books {
             }
             let key = (contract.clone(), fact.token.to_string());
             let token = books.tokens.entry(key.clone()).or_default();
-            if fact.kind == TransferKind::Mint {
+            if fact.kind() == TransferKind::Mint {
                 token.minted_at.get_or_insert(block.time.cast_signed());
             }
             let quantity = U512::from(fact.quantity);

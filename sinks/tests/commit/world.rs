@@ -7,9 +7,7 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use decoders::block::{Block, BlockRef, ChainId, Proof};
-use decoders::fact::{
-    Closing, Facts, Fault, Fee, FeeKind, Order, PriceAllocation, Sale, Side, Standard, Transfer, TransferKind,
-};
+use decoders::fact::{Closing, Facts, Fault, Fee, FeeKind, Order, PriceAllocation, Sale, Side, Standard, Transfer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::progress::coverage::Wanted;
@@ -85,7 +83,6 @@ pub(crate) fn with_facts(seed: u64, branch: u64, number: u64) -> WithFacts {
                     quantity(&mut rng)
                 },
                 standard,
-                kind: kind(from, to),
             });
         }
     }
@@ -198,14 +195,6 @@ pub(crate) fn quantity(rng: &mut ChaCha8Rng) -> U256 {
         2 => U256::MAX,
         3 => U256::from(10u64.pow(18)),
         _ => U256::from(rng.random_range(1..4u8)),
-    }
-}
-
-fn kind(from: Address, to: Address) -> TransferKind {
-    match (from.is_zero(), to.is_zero()) {
-        (true, _) => TransferKind::Mint,
-        (_, true) => TransferKind::Burn,
-        _ => TransferKind::Transfer,
     }
 }
 
