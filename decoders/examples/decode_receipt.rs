@@ -106,7 +106,7 @@ fn print(span: &Span) -> Result<(), Box<dyn Error>> {
     let facts = decode(span);
     let mut out = std::io::stdout().lock();
     for moved in &facts.transfers {
-        let (kind, standard) = (moved.kind.as_str(), moved.standard.as_str());
+        let (kind, standard) = (moved.kind().as_str(), moved.standard.as_str());
         writeln!(
             out,
             "{kind} of {} {standard} {:#x} {}",
