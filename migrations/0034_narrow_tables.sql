@@ -476,6 +476,10 @@ begin
 end
 $$;
 
+-- Whether all sales are to be looked at, whatever their version: a bulk load leaves classifying to its end, and writes their version with
+-- them, so that only those that look made up are written again.
+alter table indexer_service.wash_progress add column if not exists everything boolean not null default false;
+
 -- What the documents name, in their words: addresses and hashes as text, chains as CAIP-2.
 create or replace view catalog_service.tokens as
     select t.id, t.collection_id, c.chain_id, c.contract_address, t.number::text collate "C" as token_number,

@@ -16,17 +16,14 @@ pub(crate) struct TokenKey {
 /// Ids of natural keys already hashed: a span names the same collections and tokens over and over.
 pub(crate) struct Keys {
     pub(crate) chain: ChainId,
-    /// Whether the chain is being loaded in bulk: see [`crate::store::Store::defer_indexes`].
-    pub(crate) is_bulk: bool,
     collections: FxHashMap<Address, Uuid>,
     tokens: FxHashMap<(Address, U256), Uuid>,
 }
 
 impl Keys {
-    pub(crate) fn of(chain: ChainId, is_bulk: bool) -> Self {
+    pub(crate) fn of(chain: ChainId) -> Self {
         Keys {
             chain,
-            is_bulk,
             collections: FxHashMap::default(),
             tokens: FxHashMap::default(),
         }

@@ -14,6 +14,7 @@ use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use crate::error::SinkError;
+use crate::facts::sales::WASH_VERSION;
 
 /// Every migration, embedded. Forward only: a shipped file never changes.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -25,10 +26,10 @@ const ADD_MARKETPLACES: &str = "insert into catalog_service.marketplaces (id, na
 
 const DEFER_INDEXES: &str = "select catalog_service.defer_indexes($1)";
 
-const FORGET_CLASSIFIED: &str = "delete from indexer_service.wash_progress where chain_id = $1";
-
-const UNCLASSIFY: &str =
-    "update catalog_service.sale_facts set wash_version = 0 where chain_id = $1 and wash_version <> 0";
+const CLASSIFY_ANEW: &str = "insert into indexer_service.wash_progress (chain_id, version, recomputed_to, everything)
+    values ($1, $2, '00000000-0000-0000-0000-000000000000', true)
+    on conflict (chain_id) do update
+       set version = excluded.version, recomputed_to = excluded.recomputed_to, everything = true";
 
 const BUILD_INDEXES: &str = "select catalog_service.build_indexes($1)";
 
@@ -157,9 +158,20 @@ impl Store {
             .fetch_one(&self.pool)
             .await?;
         if deferred {
+            self.classify_anew(chain).await?;
             self.bulk.lock().unwrap_or_else(PoisonError::into_inner).insert(chain);
         }
         Ok(deferred)
+    }
+
+    /// Has [`wash::recompute`](crate::projections::wash::recompute) look at every sale of `chain`, whatever the rules it was written by.
+    async fn classify_anew(&self, chain: ChainId) -> Result<(), SinkError> {
+        sqlx::query(CLASSIFY_ANEW)
+            .bind(chain.to_string())
+            .bind(WASH_VERSION)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Whether `chain` is being loaded in bulk by this process.
@@ -179,12 +191,7 @@ impl Store {
         };
         if was_bulk {
             // Sales that others classified meanwhile may look different beside those that were not there yet.
-            for statement in [FORGET_CLASSIFIED, UNCLASSIFY] {
-                sqlx::query(statement)
-                    .bind(chain.to_string())
-                    .execute(&self.pool)
-                    .await?;
-            }
+            self.classify_anew(chain).await?;
         }
         sqlx::query(BUILD_INDEXES)
             .bind(chain.to_string())

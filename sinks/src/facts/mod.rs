@@ -47,7 +47,7 @@ macro_rules! kinds {
                 is_bulk: bool,
                 keep: impl Fn(&Place) -> bool,
             ) -> Result<Self, SinkError> {
-                let mut keys = Keys::of(facts.chain, is_bulk);
+                let mut keys = Keys::of(facts.chain);
                 Ok(Batch {
                     chain: facts.chain,
                     chain_name: facts.chain.to_string(),

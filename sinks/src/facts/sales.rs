@@ -24,8 +24,6 @@ pub(crate) struct SaleKey {
     pub(crate) token: Option<TokenKey>,
     /// Shared by all sales of one bundle; none for a single sale.
     bundle: Option<Uuid>,
-    /// By which version of the rules it is classified when its transaction ends; zero where a bulk load leaves it to its end.
-    wash_version: i32,
 }
 
 impl Stored for Sale {
@@ -64,7 +62,6 @@ impl Stored for Sale {
         SaleKey {
             token: self.token.map(|token| keys.token(self.contract, token)),
             bundle: self.bundle_id(keys.chain, block.hash),
-            wash_version: if keys.is_bulk { 0 } else { WASH_VERSION },
         }
     }
 
@@ -77,7 +74,8 @@ impl Stored for Sale {
         rows.array(TEXT, row.fact.flags.iter(), |rows, flag| {
             rows.text(flag);
         });
-        rows.integer(row.key.wash_version);
+        // Classified before this transaction ends, or the bulk load that it is part of.
+        rows.integer(WASH_VERSION);
     }
 }
 

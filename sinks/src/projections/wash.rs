@@ -210,13 +210,18 @@ const UNDONE: &str = "select id, token, standard, contract, currency_address as 
 const UP_TO_DATE: &str = "select exists (select from indexer_service.wash_progress
     where chain_id = $1 and version = $2 and recomputed_to = 'ffffffff-ffff-ffff-ffff-ffffffffffff')";
 
-const NEXT: &str = "select id, wash_version <> $2 as outdated from catalog_service.sale_facts
+const NEXT: &str = "select id, wash_version <> $2
+           or exists (select from indexer_service.wash_progress p where p.chain_id = $1 and p.everything) as outdated
+    from catalog_service.sale_facts
     where chain_id = $1 and id > coalesce((select p.recomputed_to from indexer_service.wash_progress p
                                            where p.chain_id = $1 and p.version = $2), '00000000-0000-0000-0000-000000000000')
     order by id limit $3";
 
-const ADVANCE: &str = "insert into indexer_service.wash_progress (chain_id, version, recomputed_to) values ($1, $2, $3)
-    on conflict (chain_id) do update set version = excluded.version, recomputed_to = excluded.recomputed_to";
+const ADVANCE: &str =
+    "insert into indexer_service.wash_progress as p (chain_id, version, recomputed_to) values ($1, $2, $3)
+    on conflict (chain_id) do update
+       set version = excluded.version, recomputed_to = excluded.recomputed_to,
+           everything = p.everything and excluded.recomputed_to <> 'ffffffff-ffff-ffff-ffff-ffffffffffff'";
 
 // Without the offset the planner, which knows nothing of how near the first is to the last, would read every sale there is.
 const TOUCHED: &str = "with parties as (
@@ -256,7 +261,10 @@ const TOUCHED: &str = "with parties as (
 // A new sale carries the version already, so that what looks honest, as nearly all does, is not written again. What other
 // rules came to is no longer all there is.
 const FLAG: &str = "with other_rules as (
-        delete from indexer_service.wash_progress where chain_id = $1 and version <> $3
+        delete from indexer_service.wash_progress where chain_id = $1 and version <> $3 and not everything
+    ), begun_by_others as (
+        update indexer_service.wash_progress set recomputed_to = '00000000-0000-0000-0000-000000000000'
+         where chain_id = $1 and version <> $3 and everything
     ), recomputed as materialized (
         select s.id, array_remove(array[
             case when s.buyer = s.seller and known.seller then 'same_party' end,
