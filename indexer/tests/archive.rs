@@ -17,10 +17,11 @@ use rand_chacha::ChaCha8Rng;
 use sinks::commit::{self, Move};
 use sinks::error::SinkError;
 use sinks::progress::intents::{self, Intent};
-use sinks::store::Store;
+use sinks::store::{MIGRATOR, Store};
 #[cfg(feature = "embedded")]
 use sqlx::postgres::PgPoolOptions;
-use testkit::database::with_store;
+use sqlx::{AssertSqlSafe, Row as _};
+use testkit::database::{Database, with_store};
 use testkit::mongo::MongoDatabase;
 
 const CHAIN: ChainId = ChainId(1);
@@ -648,6 +649,102 @@ async fn what_one_document_cannot_hold_is_kept_all_the_same(archive: Place) {
     other.logs[4].data = huge(1);
     archive.put(&other).await.unwrap();
     assert!(archive.read(CHAIN, 51..=53).await.unwrap().logs == other.logs);
+}
+
+/// What readers of SQL see of each log: that of its id, and what the table of older releases held.
+const SHOWN: &str =
+    "select id, block_number::bigint, block_hash::text, block_time, tx_hash::text, tx_index::bigint, log_index::bigint,
+        address::text, topics, data, event_type, event_data::text
+    from indexer_service.raw_events where chain_id = $1 order by id";
+
+type Shown = (
+    uuid::Uuid,
+    (i64, String, chrono::DateTime<chrono::Utc>),
+    (String, i64, i64, String),
+    (Vec<String>, Vec<u8>),
+    (Option<String>, Option<String>),
+);
+
+async fn shown(store: &Store) -> Vec<Shown> {
+    let rows = sqlx::query(SHOWN)
+        .bind(CHAIN.to_string())
+        .fetch_all(&store.pool)
+        .await
+        .unwrap();
+    let of = |row: &sqlx::postgres::PgRow| {
+        (
+            row.get(0),
+            (row.get(1), row.get(2), row.get(3)),
+            (row.get(4), row.get(5), row.get(6), row.get(7)),
+            (row.get(8), row.get(9)),
+            (row.get(10), row.get(11)),
+        )
+    };
+    rows.iter().map(of).collect()
+}
+
+async fn migrate(store: &Store, versions: impl Fn(i64) -> bool) {
+    for migration in MIGRATOR.iter().filter(|migration| versions(migration.version)) {
+        let sql = AssertSqlSafe(migration.sql.as_str());
+        sqlx::raw_sql(sql).execute(&store.pool).await.unwrap();
+    }
+}
+
+/// Writes `log` as older releases did.
+async fn write_as_before(store: &Store, block: &Block, log: &Log, event_type: Option<&str>) {
+    sqlx::query(
+        "insert into indexer_service.raw_events
+             (chain_id, id, block_number, block_hash, block_time, tx_hash, tx_index, log_index, address, topics, data, event_type, abi_edition)
+         values ($1, $2, $3, $4, to_timestamp($5), $6, $7, $8, $9, $10, $11, $12, case when $12 is not null then 3 end)",
+    )
+    .bind(CHAIN.to_string())
+    .bind(log_id(CHAIN, block, log))
+    .bind(block.number.cast_signed())
+    .bind(block.hash.to_string())
+    .bind(block.time as f64)
+    .bind(log.tx_hash.to_string())
+    .bind(log.tx_index.cast_signed())
+    .bind(log.log_index.cast_signed())
+    .bind(format!("{:#x}", log.address))
+    .bind(log.topics.iter().map(B256::to_string).collect::<Vec<_>>())
+    .bind(log.data.to_vec())
+    .bind(event_type)
+    .execute(&store.pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_events_of_an_older_release_are_carried_over_and_shown_as_before() {
+    let database = Database::empty(1).await;
+    let store = &database.store;
+    migrate(store, |version| version < 35).await;
+    let mut expected = archived(&span(5..=40, 1, 4));
+    // What no id of a fact could hold, and indexes that a signed number cannot.
+    let last = *expected.blocks.last().unwrap();
+    for index in [1 << 21, (1 << 22) - 1, 1 << 22, (1 << 22) + (1 << 19), u32::MAX] {
+        let mut log = log(&last, index, vec![1; 5]);
+        log.tx_index = u32::MAX;
+        expected.logs.push(log);
+    }
+    expected.logs[0].topics.clear();
+    for (n, log) in expected.logs.iter().enumerate() {
+        let block = expected.block(log.block_number).unwrap();
+        write_as_before(store, block, log, (n % 7 == 0).then_some("Poke(uint256)")).await;
+    }
+    let before: Vec<Shown> = shown(store)
+        .await
+        .into_iter()
+        .map(|mut row| {
+            // The table held a sign where there is none.
+            (row.2.1, row.2.2) = (row.2.1 & 0xffff_ffff, row.2.2 & 0xffff_ffff);
+            row
+        })
+        .collect();
+    migrate(store, |version| version >= 35).await;
+    assert_eq!(shown(store).await, before);
+    let archive = Archive::open("", "unused", store).await.unwrap();
+    assert_eq!(archive.read_logs(CHAIN, 0..=100).await.unwrap().logs, expected.logs);
 }
 
 #[tokio::test]

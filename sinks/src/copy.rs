@@ -15,24 +15,26 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// Type of the elements of a `bytea[]` (pg_type.dat).
-pub(crate) const BYTEA: i32 = 17;
+pub const BYTEA: i32 = 17;
+/// Type of the elements of a `bigint[]`.
+pub const BIGINT: i32 = 20;
 /// Type of the elements of a `text[]`.
-pub(crate) const TEXT: i32 = 25;
+pub const TEXT: i32 = 25;
 /// Type of the elements of a `numeric[]`.
-pub(crate) const NUMERIC: i32 = 1700;
+pub const NUMERIC: i32 = 1700;
 
 /// Bytes of rows that are held before they are sent.
 const CHUNK_BYTES: usize = 1 << 18;
 
 /// Rows on their way into one table.
-pub(crate) struct Rows {
+pub struct Rows {
     buffer: Vec<u8>,
     columns: i16,
 }
 
 /// Writes a row per item through `statement`, a `copy … from stdin (format binary)` of `columns` columns. Rows are sent as they are
 /// made: no more than [`CHUNK_BYTES`] and one row are held, however many there are.
-pub(crate) async fn copy<T>(
+pub async fn copy<T>(
     db: &mut PgConnection,
     statement: &'static str,
     columns: i16,
@@ -56,68 +58,68 @@ pub(crate) async fn copy<T>(
 
 impl Rows {
     /// No rows of `columns` columns.
-    pub(crate) fn new(columns: i16) -> Self {
+    pub fn new(columns: i16) -> Self {
         let buffer = HEADER.to_vec();
         Rows { buffer, columns }
     }
 
     /// Begins a row; exactly as many fields as there are columns must follow.
-    pub(crate) fn row(&mut self) -> &mut Self {
+    pub fn row(&mut self) -> &mut Self {
         self.buffer.extend_from_slice(&self.columns.to_be_bytes());
         self
     }
 
     /// A `uuid`.
-    pub(crate) fn uuid(&mut self, value: Uuid) -> &mut Self {
+    pub fn uuid(&mut self, value: Uuid) -> &mut Self {
         self.field(value.as_bytes())
     }
 
     /// A `text`, or a domain over it.
-    pub(crate) fn text(&mut self, value: &str) -> &mut Self {
+    pub fn text(&mut self, value: &str) -> &mut Self {
         self.field(value.as_bytes())
     }
 
     /// A `bytea`: an address or a hash.
-    pub(crate) fn bytes(&mut self, value: &[u8]) -> &mut Self {
+    pub fn bytes(&mut self, value: &[u8]) -> &mut Self {
         self.field(value)
     }
 
     /// A `boolean`.
-    pub(crate) fn boolean(&mut self, value: bool) -> &mut Self {
+    pub fn boolean(&mut self, value: bool) -> &mut Self {
         self.field(&[u8::from(value)])
     }
 
     /// A `bigint`.
-    pub(crate) fn bigint(&mut self, value: i64) -> &mut Self {
+    pub fn bigint(&mut self, value: i64) -> &mut Self {
         self.field(&value.to_be_bytes())
     }
 
     /// An `integer`.
-    pub(crate) fn integer(&mut self, value: i32) -> &mut Self {
+    pub fn integer(&mut self, value: i32) -> &mut Self {
         self.field(&value.to_be_bytes())
     }
 
     /// A `timestamptz`.
-    pub(crate) fn time(&mut self, value: DateTime<Utc>) -> &mut Self {
+    pub fn time(&mut self, value: DateTime<Utc>) -> &mut Self {
         self.bigint(value.timestamp_micros() - POSTGRES_EPOCH_MICROS)
     }
 
     /// No value at all.
-    pub(crate) fn null(&mut self) -> &mut Self {
+    pub fn null(&mut self) -> &mut Self {
         self.buffer.extend_from_slice(&(-1i32).to_be_bytes());
         self
     }
 
     /// A value that `write` writes, or none.
-    pub(crate) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T) -> &mut Self) -> &mut Self {
+    pub fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T) -> &mut Self) -> &mut Self {
         match value {
             Some(value) => write(self, value),
             None => self.null(),
         }
     }
 
-    /// An array of [`BYTEA`], [`TEXT`] or [`NUMERIC`], each element written by `write`.
-    pub(crate) fn array<T>(
+    /// An array of [`BYTEA`], [`BIGINT`], [`TEXT`] or [`NUMERIC`], each element written by `write`.
+    pub fn array<T>(
         &mut self,
         element: i32,
         values: impl ExactSizeIterator<Item = T>,
@@ -140,7 +142,7 @@ impl Rows {
     }
 
     /// A whole `numeric`.
-    pub(crate) fn amount(&mut self, value: U256) -> &mut Self {
+    pub fn amount(&mut self, value: U256) -> &mut Self {
         // Base-10000 digits, lowest first; 2^256 has twenty.
         let mut digits = [0i16; 20];
         let mut count = 0usize;
@@ -213,7 +215,7 @@ pub(crate) fn fields(row: &PgRow) -> Result<Vec<u8>, sqlx::Error> {
 }
 
 /// A block's time as a timestamp.
-pub(crate) fn timestamp(seconds: u64) -> DateTime<Utc> {
+pub fn timestamp(seconds: u64) -> DateTime<Utc> {
     let seconds = i64::try_from(seconds.min(LATEST_TIME)).expect("the latest time fits an i64");
     DateTime::from_timestamp(seconds, 0).expect("the latest time is within chrono's range")
 }

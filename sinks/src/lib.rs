@@ -8,6 +8,7 @@
 
 pub mod abis;
 pub mod commit;
+pub mod copy;
 pub mod currencies;
 pub mod digest;
 pub mod error;
@@ -18,7 +19,6 @@ pub mod projections;
 pub mod publisher;
 pub mod store;
 
-mod copy;
 mod keys;
 mod kind;
 mod message;

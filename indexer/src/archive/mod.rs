@@ -37,7 +37,7 @@ pub use record::log_id;
 pub enum Archive {
     /// MongoDB, the collection `raw_events`.
     Mongo(MongoArchive),
-    /// The PostgreSQL table `indexer_service.raw_events`, when no MongoDB is configured.
+    /// The PostgreSQL table `indexer_service.raw_blocks`, when no MongoDB is configured.
     Postgres(PostgresArchive),
 }
 

@@ -79,10 +79,14 @@ impl PostgresArchive {
     }
 }
 
-// An edition that was overtaken writes nothing over a later one's, and an event that is read as before is not written again.
+// Of logs that are archived still. An edition that was overtaken writes nothing over a later one's, and an event that is read as before is not written again.
 const ANNOTATE: &str =
-    "update indexer_service.raw_events r set event_type = s.event_type, event_data = s.event_data::jsonb, abi_edition = $5
+    "insert into indexer_service.raw_notes as n (chain_id, id, event_type, event_data, abi_edition)
+    select $1, s.id, s.event_type, s.event_data::jsonb, $5
     from unnest($2::uuid[], $3::text[], $4::text[]) as s (id, event_type, event_data)
-    where r.chain_id = $1 and r.id = s.id
-      and coalesce(r.abi_edition <= $5, true)
-      and (r.event_type, r.event_data, r.abi_edition) is distinct from (s.event_type, s.event_data::jsonb, $5)";
+    where exists (select from indexer_service.raw_blocks b where b.chain_id = $1 and b.id = indexer_service.block_id(s.id))
+    on conflict (chain_id, id) do update
+       set event_type = excluded.event_type, event_data = excluded.event_data, abi_edition = excluded.abi_edition
+     where n.abi_edition <= excluded.abi_edition
+       and (n.event_type, n.event_data, n.abi_edition)
+           is distinct from (excluded.event_type, excluded.event_data, excluded.abi_edition)";

@@ -1,31 +1,39 @@
-//! Raw events in PostgreSQL, for installations without MongoDB: a merge against the stored range, then one `COPY`.
+//! Raw events in PostgreSQL, for installations without MongoDB: a row per block. A merge against the stored range, then one `COPY` of
+//! the blocks that changed.
 
-use std::fmt::Write;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use alloy_primitives::{Address, hex};
-use chrono::{DateTime, Datelike, Utc};
-use decoders::block::{Answers, Block, Call, ChainId, Envelopes, LATEST_TIME, Log, Span};
+use alloy_primitives::{Address, B256};
+use chrono::{DateTime, Utc};
+use decoders::block::{Answers, Block, Call, ChainId, Envelopes, Log, Span};
+use decoders::id::{Position, RecordKind};
 use futures::TryStreamExt;
+use rustc_hash::FxHashSet;
+use sinks::copy::{BIGINT, BYTEA, Rows, copy, timestamp};
 use sinks::error::SinkError;
 use sinks::progress::intents::{self, Intent};
 use sinks::store::Store;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::change::{Asked, Change, Merge, batches};
+use super::change::{Asked, Change, Merge};
 use super::error::ArchiveError;
 use super::postgres_context;
-use super::record::{Bounds, Gatherer, Record, block_of, ids};
+use super::record::{Bounds, Gatherer, Record, block_of, ids, log_id};
 
-/// Bytes sent to the server at a time while copying.
-const CHUNK_BYTES: usize = 1 << 20;
 /// Times `put` starts over when another writer put the same logs at the same moment.
 const ATTEMPTS: usize = 3;
 /// SQLSTATE of a unique violation.
 const UNIQUE_VIOLATION: &str = "23505";
 
-/// Raw events in the table `indexer_service.raw_events`. Takes one connection at a time.
+/// Bytes of a topic.
+const WORD: usize = 32;
+/// Topics of a log.
+const TOPICS: usize = 4;
+
+/// Raw events in the table `indexer_service.raw_blocks`. Takes one connection at a time.
 #[derive(Clone, Debug)]
 pub struct PostgresArchive {
     pub(super) store: Store,
@@ -70,13 +78,17 @@ impl PostgresArchive {
         let name = chain.to_string();
         let mut rows = scan(&mut connection, &name, bounds, contracts);
         while let Some(row) = rows.try_next().await.map_err(SinkError::from)? {
-            let (id, reason) = (row.id, "a row is not a raw event".to_owned());
-            let corrupt = || ArchiveError::Corrupt {
+            let block = decoders::id::block_number_of(row.id);
+            let (block, logs) = row.read().ok_or_else(|| ArchiveError::Corrupt {
                 chain,
-                block: decoders::id::block_number_of(id),
-                reason,
-            };
-            gatherer.push(row.record().ok_or_else(corrupt)?)?;
+                block,
+                reason: "a row does not hold the logs of a block".to_owned(),
+            })?;
+            for log in logs {
+                if contracts.is_empty() || contracts.contains(&log.address) {
+                    gatherer.push(Record { block, log })?;
+                }
+            }
         }
         Ok(gatherer.span)
     }
@@ -97,7 +109,7 @@ impl PostgresArchive {
             .map_err(SinkError::from)?)
     }
 
-    /// One transaction: see that no later writer has begun, compare, delete what is stale, copy what is missing.
+    /// One transaction: see that no later writer has begun, compare, and write the blocks anew that differ.
     async fn replace(&self, span: &Span, ids: &[Uuid], asked: Asked<'_>, intent: &Intent) -> Result<u64, Failed> {
         let mut transaction = self.store.pool.begin().await?;
         // The row of the intent stays locked: a writer that would overtake waits until this range is written or left as it was.
@@ -105,17 +117,21 @@ impl PostgresArchive {
             .await
             .map_err(|error| Failed::Archive(error.into()))?;
         let name = span.chain.to_string();
-        let change = compare(&mut transaction, &name, span, ids, asked).await?;
+        let stored = stored(&mut transaction, &name, span).await?;
+        let change = compare(&stored, span, ids, asked);
         if !change.stale.is_empty() {
             postgres_context::forget(&mut transaction, span, &change.stale).await?;
-            sqlx::query("delete from indexer_service.raw_events where chain_id = $1 and id = any($2)")
+            sqlx::query("delete from indexer_service.raw_notes where chain_id = $1 and id = any($2)")
                 .bind(&name)
                 .bind(&change.stale)
                 .execute(&mut *transaction)
                 .await?;
         }
-        if !change.missing.is_empty() {
-            copy(&mut transaction, &name, span, ids, &change.missing).await?;
+        let blocks = changed(&stored, span, ids, &change)?;
+        let unreadable = stored.iter().filter(|row| row.block.is_none()).map(|row| row.id);
+        let replaced: Vec<Uuid> = blocks.keys().copied().chain(unreadable).collect();
+        if !replaced.is_empty() {
+            write(&mut transaction, &name, &replaced, &blocks).await?;
         }
         postgres_context::keep(&mut transaction, span, ids).await?;
         transaction.commit().await?;
@@ -127,6 +143,21 @@ impl PostgresArchive {
 enum Failed {
     Store(sqlx::Error),
     Archive(ArchiveError),
+}
+
+impl From<SinkError> for Failed {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Database(error) => Failed::Store(error),
+            error => Failed::Archive(error.into()),
+        }
+    }
+}
+
+impl From<ArchiveError> for Failed {
+    fn from(error: ArchiveError) -> Self {
+        Failed::Archive(error)
+    }
 }
 
 impl From<sqlx::Error> for Failed {
@@ -151,19 +182,110 @@ fn is_unique_violation(error: &sqlx::Error) -> bool {
         .is_some_and(|code| code == UNIQUE_VIOLATION)
 }
 
-async fn compare(
-    connection: &mut PgConnection,
-    name: &str,
-    span: &Span,
-    ids: &[Uuid],
-    asked: Asked<'_>,
-) -> Result<Change, sqlx::Error> {
-    let mut merge = Merge::new(span, ids, asked);
+/// A row that is stored, and what it holds.
+struct Stored {
+    id: Uuid,
+    /// Nothing, where the row cannot be read.
+    block: Option<Block>,
+    logs: Vec<(Uuid, Log)>,
+}
+
+/// The rows of the span's range.
+async fn stored(connection: &mut PgConnection, name: &str, span: &Span) -> Result<Vec<Stored>, sqlx::Error> {
+    let mut stored = Vec::new();
     let mut rows = scan(connection, name, Bounds::of(&span.range), &[]);
     while let Some(row) = rows.try_next().await? {
-        merge.stored(row.id, row.record().as_ref());
+        let id = row.id;
+        let read = row.read();
+        stored.push(match read {
+            Some((block, logs)) => Stored {
+                id,
+                block: Some(block),
+                logs: logs.map(|log| (log_id(span.chain, &block, &log), log)).collect(),
+            },
+            None => Stored {
+                id,
+                block: None,
+                logs: Vec::new(),
+            },
+        });
     }
-    Ok(merge.finish())
+    Ok(stored)
+}
+
+fn compare(stored: &[Stored], span: &Span, ids: &[Uuid], asked: Asked<'_>) -> Change {
+    let mut records: Vec<(Uuid, Option<Record>)> = Vec::new();
+    for row in stored {
+        match row.block {
+            Some(block) => records.extend(row.logs.iter().map(|(id, log)| {
+                let log = log.clone();
+                (*id, Some(Record { block, log }))
+            })),
+            None => records.push((row.id, None)),
+        }
+    }
+    // Rows of two branches at one height overlap.
+    records.sort_unstable_by_key(|(id, _)| *id);
+    let mut merge = Merge::new(span, ids, asked);
+    for (id, record) in &records {
+        merge.stored(*id, record.as_ref());
+    }
+    merge.finish()
+}
+
+/// A block to be written anew, with its logs in the order of their ids; one without a log goes.
+struct Written<'a> {
+    block: Block,
+    logs: Vec<(Uuid, Cow<'a, Log>)>,
+}
+
+/// The blocks that `change` touches, by the ids of their rows, with what stays of them.
+fn changed<'a>(
+    stored: &'a [Stored],
+    span: &'a Span,
+    ids: &[Uuid],
+    change: &Change,
+) -> Result<BTreeMap<Uuid, Written<'a>>, ArchiveError> {
+    let mut blocks: BTreeMap<Uuid, Written<'a>> = BTreeMap::new();
+    for index in &change.missing {
+        let log = &span.logs[*index];
+        let block = *block_of(span, log)?;
+        let written = blocks.entry(row_id(span.chain, &block)).or_insert_with(|| Written {
+            block,
+            logs: Vec::new(),
+        });
+        written.logs.push((ids[*index], Cow::Borrowed(log)));
+    }
+    let stale: FxHashSet<Uuid> = change.stale.iter().copied().collect();
+    for row in stored {
+        let goes = |id: &Uuid| stale.contains(id);
+        if !blocks.contains_key(&row.id) && !goes(&row.id) && !row.logs.iter().any(|(id, _)| goes(id)) {
+            continue;
+        }
+        // One that cannot be read has no logs that stay.
+        let Some(block) = row.block else { continue };
+        let written = blocks.entry(row.id).or_insert_with(|| Written {
+            block,
+            logs: Vec::new(),
+        });
+        let stay = row.logs.iter().filter(|(id, _)| !goes(id));
+        written.logs.extend(stay.map(|(id, log)| (*id, Cow::Borrowed(log))));
+        written.logs.sort_unstable_by_key(|(id, _)| *id);
+    }
+    Ok(blocks)
+}
+
+/// The id of a block's row: the position from which those of its logs follow.
+fn row_id(chain: ChainId, block: &Block) -> Uuid {
+    let position = Position {
+        chain,
+        block_number: block.number,
+        block_hash: block.hash,
+        log_index: 0,
+        item: 0,
+        kind: RecordKind::LOG,
+    };
+    position.id()
 }
 
 fn scan<'a>(
@@ -173,135 +295,128 @@ fn scan<'a>(
     contracts: &[Address],
 ) -> impl futures::Stream<Item = Result<Row, sqlx::Error>> + Unpin + 'a {
     sqlx::query_as(
-        "select id, block_number, block_hash::text, block_time, tx_hash::text, tx_index, log_index, address::text, topics, data
-           from indexer_service.raw_events
-          where chain_id = $1 and id >= $2 and id < $3 and ($4::text[] is null or address = any($4))
+        "select id, block_hash, block_time, log_index, tx_index, tx_hash, address, topics, data
+           from indexer_service.raw_blocks
+          where chain_id = $1 and id >= $2 and id < $3 and ($4::bytea[] is null or address && $4)
           order by id",
     )
     .bind(name)
     .bind(bounds.low)
     .bind(bounds.high)
-    .bind(names(contracts))
+    .bind(bytes_of(contracts))
     .fetch(connection)
 }
 
-/// The contracts as the table names them; `None` for all.
-fn names(contracts: &[Address]) -> Option<Vec<String>> {
-    let name = |contract: &Address| format!("{contract:#x}");
-    (!contracts.is_empty()).then(|| contracts.iter().map(name).collect())
+/// The contracts as the table holds them; `None` for all.
+fn bytes_of(contracts: &[Address]) -> Option<Vec<Vec<u8>>> {
+    (!contracts.is_empty()).then(|| contracts.iter().map(|contract| contract.to_vec()).collect())
 }
 
-async fn copy(
+/// Puts `blocks` in place of the rows `replaced`.
+async fn write(
     connection: &mut PgConnection,
     name: &str,
-    span: &Span,
-    ids: &[Uuid],
-    missing: &[usize],
+    replaced: &[Uuid],
+    blocks: &BTreeMap<Uuid, Written<'_>>,
 ) -> Result<(), Failed> {
-    let mut copy = connection
-        .copy_in_raw(
-            "copy indexer_service.raw_events
-                 (chain_id, id, block_number, block_hash, block_time, tx_hash, tx_index, log_index, address, topics, data)
-             from stdin",
-        )
+    sqlx::query("delete from indexer_service.raw_blocks where chain_id = $1 and id = any($2)")
+        .bind(name)
+        .bind(replaced)
+        .execute(&mut *connection)
         .await?;
-    // In parts, so that memory is bounded by a part and not by a span.
-    for run in batches(span, missing, usize::MAX, CHUNK_BYTES) {
-        let mut text = String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
-        for index in run {
-            let log = &span.logs[*index];
-            match block_of(span, log) {
-                Ok(block) => line(&mut text, name, ids[*index], block, log),
-                Err(error) => {
-                    copy.abort("the span does not hold the block of a log").await?;
-                    return Err(Failed::Archive(error));
-                }
-            }
-        }
-        copy.send(text.into_bytes()).await?;
-    }
-    copy.finish().await?;
+    let rows = blocks.iter().filter(|(_, written)| !written.logs.is_empty());
+    copy(connection, COPY, COLUMNS, rows, |(id, written), rows| {
+        add_row(name, *id, written, rows);
+    })
+    .await?;
     Ok(())
 }
 
-/// One line of `COPY`'s text format. Nothing in it needs escaping but the backslash that marks hexadecimal bytes.
-fn line(text: &mut String, name: &str, id: Uuid, block: &Block, log: &Log) {
-    let time = i64::try_from(block.time.min(LATEST_TIME))
-        .ok()
-        .and_then(|time| DateTime::<Utc>::from_timestamp(time, 0))
-        .unwrap_or_default();
-    let mut hash = hex::Buffer::<32, true>::new();
-    write!(
-        text,
-        "{name}\t{id}\t{}\t{}\t{:04}-{}",
-        block.number,
-        hash.format(&block.hash),
-        // chrono writes a sign before years of five digits, which PostgreSQL does not read.
-        time.year(),
-        time.format("%m-%dT%TZ")
-    )
-    .expect(INFALLIBLE);
-    write!(
-        text,
-        "\t{}\t{}\t{}",
-        hash.format(&log.tx_hash),
-        log.tx_index,
-        log.log_index
-    )
-    .expect(INFALLIBLE);
-    write!(text, "\t{}\t{{", hex::Buffer::<20, true>::new().format(&log.address)).expect(INFALLIBLE);
-    for (index, topic) in log.topics.iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        text.push_str(hash.format(topic));
-    }
-    text.push_str("}\t\\\\x");
-    text.push_str(&hex::encode(&log.data));
-    text.push('\n');
-}
+const COLUMNS: i16 = 10;
 
-/// Why writing into a `String` is expected to succeed.
-const INFALLIBLE: &str = "writing to a string cannot fail";
+const COPY: &str = "copy indexer_service.raw_blocks
+        (chain_id, id, block_hash, block_time, log_index, tx_index, tx_hash, address, topics, data)
+    from stdin (format binary)";
+
+fn add_row(name: &str, id: Uuid, written: &Written<'_>, rows: &mut Rows) {
+    let logs = || written.logs.iter().map(|(_, log)| log);
+    rows.row().text(name).uuid(id).bytes(written.block.hash.as_slice());
+    rows.time(timestamp(written.block.time));
+    rows.array(BIGINT, logs(), |rows, log| {
+        rows.bigint(log.log_index.into());
+    });
+    rows.array(BIGINT, logs(), |rows, log| {
+        rows.bigint(log.tx_index.into());
+    });
+    rows.array(BYTEA, logs(), |rows, log| {
+        rows.bytes(log.tx_hash.as_slice());
+    });
+    rows.array(BYTEA, logs(), |rows, log| {
+        rows.bytes(log.address.as_slice());
+    });
+    rows.array(BYTEA, logs(), |rows, log| {
+        let mut words = [0; TOPICS * WORD];
+        for (word, topic) in words.chunks_exact_mut(WORD).zip(&log.topics) {
+            word.copy_from_slice(topic.as_slice());
+        }
+        rows.bytes(&words[..WORD * log.topics.len().min(TOPICS)]);
+    });
+    rows.array(BYTEA, logs(), |rows, log| {
+        rows.bytes(&log.data);
+    });
+}
 
 #[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
-    block_number: i64,
-    block_hash: String,
+    block_hash: Vec<u8>,
     block_time: DateTime<Utc>,
-    tx_hash: String,
-    tx_index: i32,
-    log_index: i32,
-    address: String,
-    topics: Vec<String>,
-    data: Vec<u8>,
+    log_index: Vec<i64>,
+    tx_index: Vec<i64>,
+    tx_hash: Vec<Vec<u8>>,
+    address: Vec<Vec<u8>>,
+    topics: Vec<Vec<u8>>,
+    data: Vec<Vec<u8>>,
 }
 
 impl Row {
-    fn record(self) -> Option<Record> {
-        let number = self.block_number.cast_unsigned();
-        let time = self.block_time.timestamp().cast_unsigned();
-        let log = Log {
-            block_number: number,
-            log_index: self.log_index.cast_unsigned(),
-            tx_index: self.tx_index.cast_unsigned(),
-            tx_hash: self.tx_hash.parse().ok()?,
-            address: self.address.parse().ok()?,
-            topics: self
-                .topics
-                .iter()
-                .map(|topic| topic.parse().ok())
-                .collect::<Option<_>>()?,
-            data: self.data.into(),
+    /// The block and its logs; nothing where the columns do not fit each other.
+    fn read(mut self) -> Option<(Block, std::vec::IntoIter<Log>)> {
+        let count = self.log_index.len();
+        let lengths = [
+            self.tx_hash.len(),
+            self.address.len(),
+            self.topics.len(),
+            self.data.len(),
+        ];
+        if self.tx_index.len() != count || lengths.iter().any(|length| *length != count) {
+            return None;
+        }
+        let block = Block {
+            number: decoders::id::block_number_of(self.id),
+            hash: B256::try_from(self.block_hash.as_slice()).ok()?,
+            time: self.block_time.timestamp().cast_unsigned(),
         };
-        Some(Record {
-            block: Block {
-                number,
-                hash: self.block_hash.parse().ok()?,
-                time,
-            },
-            log,
+        let mut data = std::mem::take(&mut self.data);
+        let logs = data.iter_mut().enumerate();
+        let logs = logs.map(|(n, data)| self.log(n, block.number, std::mem::take(data)));
+        Some((block, logs.collect::<Option<Vec<Log>>>()?.into_iter()))
+    }
+
+    /// The `n`-th log, which stands in the block `number`, with its data.
+    fn log(&self, n: usize, number: u64, data: Vec<u8>) -> Option<Log> {
+        let (words, rest) = self.topics[n].as_chunks::<WORD>();
+        if !rest.is_empty() || words.len() > TOPICS {
+            return None;
+        }
+        Some(Log {
+            block_number: number,
+            log_index: u32::try_from(self.log_index[n]).ok()?,
+            tx_index: u32::try_from(self.tx_index[n]).ok()?,
+            tx_hash: B256::try_from(self.tx_hash[n].as_slice()).ok()?,
+            address: Address::try_from(self.address[n].as_slice()).ok()?,
+            topics: words.iter().map(|word| B256::from(*word)).collect(),
+            data: data.into(),
         })
     }
 }

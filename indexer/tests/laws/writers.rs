@@ -133,7 +133,7 @@ async fn a_session_of_a_stopped_process_does_not_keep_the_lease_for_good() {
     let as_a_daemon = "set local application_name = 'indexer'; select from indexer_service.chain_leases for share";
     sqlx::raw_sql(as_a_daemon).execute(&mut *stopped).await.unwrap();
     let copy = stopped
-        .copy_in_raw("copy indexer_service.raw_events (id) from stdin")
+        .copy_in_raw("copy indexer_service.raw_blocks (id) from stdin")
         .await
         .unwrap();
     chain.grow(3);
