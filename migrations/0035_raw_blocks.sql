@@ -32,13 +32,11 @@ create table if not exists indexer_service.raw_notes (
 do $$
 declare
     long name;
+    has_lz4 boolean := (select 'lz4' = any(enumvals) from pg_settings where name = 'default_toast_compression');
 begin
     foreach long in array array['tx_hash', 'address', 'topics', 'data']::name[] loop
-        begin
-            execute format('alter table indexer_service.raw_blocks alter column %I set compression lz4', long);
-        exception when feature_not_supported then
-            execute format('alter table indexer_service.raw_blocks alter column %I set storage external', long);
-        end;
+        execute format('alter table indexer_service.raw_blocks alter column %I set %s', long,
+                       case when has_lz4 then 'compression lz4' else 'storage external' end);
     end loop;
 end
 $$;

@@ -667,6 +667,7 @@ type Shown = (
 
 async fn shown(store: &Store) -> Vec<Shown> {
     let rows = sqlx::query(SHOWN)
+        .persistent(false)
         .bind(CHAIN.to_string())
         .fetch_all(&store.pool)
         .await

@@ -14,7 +14,6 @@ use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use crate::error::SinkError;
-use crate::facts::sales::WASH_VERSION;
 
 /// Every migration, embedded. Forward only: a shipped file never changes.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -27,7 +26,7 @@ const ADD_MARKETPLACES: &str = "insert into catalog_service.marketplaces (id, na
 const DEFER_INDEXES: &str = "select catalog_service.defer_indexes($1)";
 
 const CLASSIFY_ANEW: &str = "insert into indexer_service.wash_progress (chain_id, version, recomputed_to, everything)
-    values ($1, $2, '00000000-0000-0000-0000-000000000000', true)
+    values ($1, 0, '00000000-0000-0000-0000-000000000000', true)
     on conflict (chain_id) do update
        set version = excluded.version, recomputed_to = excluded.recomputed_to, everything = true";
 
@@ -168,7 +167,6 @@ impl Store {
     async fn classify_anew(&self, chain: ChainId) -> Result<(), SinkError> {
         sqlx::query(CLASSIFY_ANEW)
             .bind(chain.to_string())
-            .bind(WASH_VERSION)
             .execute(&self.pool)
             .await?;
         Ok(())
