@@ -743,5 +743,6 @@ create or replace view catalog_service.activities as
     from catalog_service.order_facts o
     where o.closed_reason in ('canceled', 'invalidated');
 
--- No message is looked for by its block, which its id names.
+-- No message is looked for by its block, which its id names; and the domain would check the chain of every one.
 alter table indexer_service.outbox drop column if exists block_number;
+alter table indexer_service.outbox alter column chain_id type text collate "C";
