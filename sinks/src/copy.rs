@@ -1,7 +1,9 @@
-//! Rows in PostgreSQL's binary COPY format: a quarter cheaper for the server than text (docs/decisions/0004).
+//! Rows on their way into a table. Many go in PostgreSQL's binary COPY format, a quarter cheaper for the server than text
+//! (docs/decisions/0004). Few go as JSON in one statement: a COPY takes several round trips, and where the driver leaves Nagle's
+//! algorithm on its end waits for an acknowledgement, 40 ms over TCP.
 
-use alloy_primitives::U256;
-use chrono::{DateTime, Utc};
+use alloy_primitives::{U256, hex};
+use chrono::{DateTime, Datelike, Utc};
 use decoders::block::LATEST_TIME;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row, ValueRef};
@@ -26,10 +28,66 @@ pub const NUMERIC: i32 = 1700;
 /// Bytes of rows that are held before they are sent.
 const CHUNK_BYTES: usize = 1 << 18;
 
+/// As many rows go in one statement; more are copied.
+const FEW: usize = 64;
+
 /// Rows on their way into one table.
 pub struct Rows {
     buffer: Vec<u8>,
-    columns: i16,
+    form: Form,
+}
+
+/// What rows are written as.
+enum Form {
+    /// For COPY.
+    Binary {
+        /// Fields of a row.
+        columns: i16,
+    },
+    /// An array of objects.
+    Json {
+        /// Columns, in the order in which they are written.
+        names: Vec<&'static str>,
+        /// Fields written of the row.
+        written: usize,
+        /// Elements written of the array that is being written; none, where it is no array.
+        elements: Option<usize>,
+    },
+}
+
+/// Writes `items`, a row each: through `insert`, which takes them as JSON, where they are few, and through `copy_in` where they are
+/// many. Both name the `columns`.
+pub async fn add<T>(
+    db: &mut PgConnection,
+    statements: Statements,
+    items: impl ExactSizeIterator<Item = T> + Send,
+    mut write: impl FnMut(T, &mut Rows) + Send,
+) -> Result<(), SinkError> {
+    if items.len() > FEW {
+        return copy(db, statements.copy, statements.count, items, write).await;
+    }
+    let mut rows = Rows::json(statements.columns);
+    for item in items {
+        write(item, &mut rows);
+    }
+    sqlx::query(statements.insert)
+        .bind(rows.into_json())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// The ways into a table.
+#[derive(Clone, Copy)]
+pub struct Statements {
+    /// The columns, as both statements name them.
+    pub columns: &'static str,
+    /// How many these are.
+    pub count: i16,
+    /// A `copy … from stdin (format binary)`.
+    pub copy: &'static str,
+    /// An insert that takes an array of objects as text.
+    pub insert: &'static str,
 }
 
 /// Writes a row per item through `statement`, a `copy … from stdin (format binary)` of `columns` columns. Rows are sent as they are
@@ -57,55 +115,108 @@ pub async fn copy<T>(
 }
 
 impl Rows {
-    /// No rows of `columns` columns.
+    /// No rows of `columns` columns, for COPY.
     pub fn new(columns: i16) -> Self {
-        let buffer = HEADER.to_vec();
-        Rows { buffer, columns }
+        Rows {
+            buffer: HEADER.to_vec(),
+            form: Form::Binary { columns },
+        }
+    }
+
+    /// No rows of the `columns` in this list, as JSON.
+    fn json(columns: &'static str) -> Self {
+        Rows {
+            buffer: Vec::new(),
+            form: Form::Json {
+                names: columns.split(',').map(str::trim).collect(),
+                written: 0,
+                elements: None,
+            },
+        }
+    }
+
+    /// The rows as an array.
+    fn into_json(mut self) -> String {
+        self.buffer
+            .extend_from_slice(if self.buffer.is_empty() { b"[]" } else { b"}]" });
+        String::from_utf8(self.buffer).expect("every field is written as text")
     }
 
     /// Begins a row; exactly as many fields as there are columns must follow.
     pub fn row(&mut self) -> &mut Self {
-        self.buffer.extend_from_slice(&self.columns.to_be_bytes());
+        match &mut self.form {
+            Form::Binary { columns } => self.buffer.extend_from_slice(&columns.to_be_bytes()),
+            Form::Json { written, .. } => {
+                *written = 0;
+                self.buffer
+                    .extend_from_slice(if self.buffer.is_empty() { b"[" } else { b"}," });
+            }
+        }
         self
     }
 
     /// A `uuid`.
     pub fn uuid(&mut self, value: Uuid) -> &mut Self {
+        if self.json_field() {
+            return self.quoted(&value.to_string());
+        }
         self.field(value.as_bytes())
     }
 
     /// A `text`, or a domain over it.
     pub fn text(&mut self, value: &str) -> &mut Self {
+        if self.json_field() {
+            return self.quoted(value);
+        }
         self.field(value.as_bytes())
     }
 
     /// A `bytea`: an address or a hash.
     pub fn bytes(&mut self, value: &[u8]) -> &mut Self {
+        if self.json_field() {
+            return self.quoted(&format!("\\x{}", hex::encode(value)));
+        }
         self.field(value)
     }
 
     /// A `boolean`.
     pub fn boolean(&mut self, value: bool) -> &mut Self {
+        if self.json_field() {
+            return self.plain(&value.to_string());
+        }
         self.field(&[u8::from(value)])
     }
 
     /// A `bigint`.
     pub fn bigint(&mut self, value: i64) -> &mut Self {
+        if self.json_field() {
+            return self.plain(&value.to_string());
+        }
         self.field(&value.to_be_bytes())
     }
 
     /// An `integer`.
     pub fn integer(&mut self, value: i32) -> &mut Self {
+        if self.json_field() {
+            return self.plain(&value.to_string());
+        }
         self.field(&value.to_be_bytes())
     }
 
     /// A `timestamptz`.
     pub fn time(&mut self, value: DateTime<Utc>) -> &mut Self {
-        self.bigint(value.timestamp_micros() - POSTGRES_EPOCH_MICROS)
+        if self.json_field() {
+            // chrono writes a sign before years of five digits, which PostgreSQL does not read.
+            return self.quoted(&format!("{:04}-{}", value.year(), value.format("%m-%dT%TZ")));
+        }
+        self.field(&(value.timestamp_micros() - POSTGRES_EPOCH_MICROS).to_be_bytes())
     }
 
     /// No value at all.
     pub fn null(&mut self) -> &mut Self {
+        if self.json_field() {
+            return self.plain("null");
+        }
         self.buffer.extend_from_slice(&(-1i32).to_be_bytes());
         self
     }
@@ -125,6 +236,12 @@ impl Rows {
         values: impl ExactSizeIterator<Item = T>,
         mut write: impl FnMut(&mut Self, T),
     ) -> &mut Self {
+        if self.json_field() {
+            self.begin_elements(Some(0), b'[');
+            values.for_each(|value| write(self, value));
+            self.begin_elements(None, b']');
+            return self;
+        }
         let start = self.buffer.len();
         self.length(0);
         // Dimensions, whether there are nulls, type of the elements; per dimension its length and lowest index.
@@ -143,6 +260,9 @@ impl Rows {
 
     /// A whole `numeric`.
     pub fn amount(&mut self, value: U256) -> &mut Self {
+        if self.json_field() {
+            return self.plain(&value.to_string());
+        }
         // Base-10000 digits, lowest first; 2^256 has twenty.
         let mut digits = [0i16; 20];
         let mut count = 0usize;
@@ -179,6 +299,48 @@ impl Rows {
         &self.buffer[HEADER.len() + 2..]
     }
 
+    /// Begins a field of a row, or an element of an array, where rows are written as JSON.
+    fn json_field(&mut self) -> bool {
+        let Form::Json {
+            names,
+            written,
+            elements,
+        } = &mut self.form
+        else {
+            return false;
+        };
+        if let Some(elements) = elements {
+            if *elements > 0 {
+                self.buffer.push(b',');
+            }
+            *elements += 1;
+            return true;
+        }
+        self.buffer
+            .extend_from_slice(if *written == 0 { b"{\"" } else { b",\"" });
+        self.buffer.extend_from_slice(names[*written].as_bytes());
+        self.buffer.extend_from_slice(b"\":");
+        *written += 1;
+        true
+    }
+
+    fn begin_elements(&mut self, count: Option<usize>, bracket: u8) {
+        self.buffer.push(bracket);
+        if let Form::Json { elements, .. } = &mut self.form {
+            *elements = count;
+        }
+    }
+
+    fn plain(&mut self, value: &str) -> &mut Self {
+        self.buffer.extend_from_slice(value.as_bytes());
+        self
+    }
+
+    fn quoted(&mut self, value: &str) -> &mut Self {
+        serde_json::to_writer(&mut self.buffer, value).expect("text is always JSON");
+        self
+    }
+
     fn field(&mut self, bytes: &[u8]) -> &mut Self {
         self.length(bytes.len());
         self.buffer.extend_from_slice(bytes);
@@ -201,7 +363,7 @@ impl Rows {
 pub(crate) fn fields(row: &PgRow) -> Result<Vec<u8>, sqlx::Error> {
     let mut fields = Rows {
         buffer: Vec::new(),
-        columns: 0,
+        form: Form::Binary { columns: 0 },
     };
     for column in 0..row.len() {
         let value = row.try_get_raw(column)?;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use crate::copy::{Rows, copy, fields, timestamp};
+use crate::copy::{Rows, Statements, add, fields, timestamp};
 use crate::error::SinkError;
 use crate::keys::Keys;
 use crate::message::{Message, MessageFact, Stated};
@@ -48,10 +48,8 @@ pub(crate) struct Row<'a, F: Stored> {
 pub(crate) struct Table {
     /// The table, with its schema.
     pub(crate) name: &'static str,
-    /// How many columns `copy` has.
-    pub(crate) columns: i16,
-    /// Takes the place of a fact, then what [`Stored::write`] appends.
-    pub(crate) copy: &'static str,
+    /// Take the place of a fact, then what [`Stored::write`] appends.
+    pub(crate) add: Statements,
     /// Reads the blocks from $2 up to below $3: the first columns of `copy`, as many as a decoder decides.
     pub(crate) stored: &'static str,
     /// Whether there is anything in the blocks from $2 up to below $3.
@@ -77,10 +75,11 @@ pub(crate) struct Table {
 
 impl Table {
     /// Its statements, those that make the temporary table first.
-    pub(crate) fn statements(&self) -> [&'static str; 11] {
+    pub(crate) fn statements(&self) -> [&'static str; 12] {
         [
             self.make_undone,
-            self.copy,
+            self.add.copy,
+            self.add.insert,
             self.stored,
             self.holds,
             self.take_above,
@@ -126,17 +125,37 @@ macro_rules! table {
     ) => {
         $crate::kind::Table {
             name: $table,
-            columns: $crate::kind::count_columns(concat!($crate::kind::place!(), ", ", $columns, $computed)),
-            copy: concat!(
-                "copy ",
-                $table,
-                " (",
-                $crate::kind::place!(),
-                ", ",
-                $columns,
-                $computed,
-                ") from stdin (format binary)"
-            ),
+            add: $crate::copy::Statements {
+                columns: concat!($crate::kind::place!(), ", ", $columns, $computed),
+                count: $crate::kind::count_columns(concat!($crate::kind::place!(), ", ", $columns, $computed)),
+                copy: concat!(
+                    "copy ",
+                    $table,
+                    " (",
+                    $crate::kind::place!(),
+                    ", ",
+                    $columns,
+                    $computed,
+                    ") from stdin (format binary)"
+                ),
+                insert: concat!(
+                    "insert into ",
+                    $table,
+                    " (",
+                    $crate::kind::place!(),
+                    ", ",
+                    $columns,
+                    $computed,
+                    ") select ",
+                    $crate::kind::place!(),
+                    ", ",
+                    $columns,
+                    $computed,
+                    " from jsonb_populate_recordset(null::",
+                    $table,
+                    ", $1::text::jsonb)"
+                ),
+            },
             stored: concat!(
                 "select ",
                 $crate::kind::place!(),
@@ -278,15 +297,7 @@ pub(crate) async fn apply<F: Stored>(
     if facts.is_empty() {
         return Ok(());
     }
-    let Table {
-        copy: statement,
-        columns,
-        ..
-    } = F::TABLE;
-    copy(db, statement, columns, facts.iter(), |fact, rows| {
-        write(fact, chain, rows)
-    })
-    .await
+    add(db, F::TABLE.add, facts.iter(), |fact, rows| write(fact, chain, rows)).await
 }
 
 fn write<F: Stored>(fact: &Row<'_, F>, chain: &str, rows: &mut Rows) {
@@ -363,7 +374,7 @@ pub(crate) async fn replace<F: Stored>(
         others.insert(row.try_get("id")?, fields(row)?);
     }
     facts.retain(|fact| {
-        let mut decoded = Rows::new(F::TABLE.columns);
+        let mut decoded = Rows::new(F::TABLE.add.count);
         write(fact, chain, &mut decoded);
         let stays = others
             .get(&fact.id)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use crate::copy::{Rows, copy};
+use crate::copy::{Rows, Statements, add};
 use crate::error::SinkError;
 use crate::facts::Batch;
 use crate::kind::Announced;
@@ -18,7 +18,7 @@ pub(crate) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     let write = |fact: Announced, rows: &mut Rows| {
         rows.row().text(&batch.chain_name).text(fact.name).uuid(fact.id);
     };
-    copy(db, COPY, 3, announced.into_iter(), write).await
+    add(db, ADD, announced.into_iter(), write).await
 }
 
 /// Makes room for what [`revert`] retracts: every kind of fact writes to `undone` what it stated.
@@ -149,7 +149,21 @@ const NOTE_EXPIRED: &str = "update indexer_service.outbox_totals set expired = e
 
 const FORGET_MARKS: &str = "delete from indexer_service.outbox_marks where seq < $1";
 
+const ADD: Statements = Statements {
+    columns: "chain_id, kind, fact_id",
+    count: 3,
+    copy: COPY,
+    insert: INSERT,
+};
+
 const COPY: &str = "copy indexer_service.outbox (chain_id, kind, fact_id) from stdin (format binary)";
+
+// With their numbers in the order of the array, which is the order they are published in.
+const INSERT: &str = "insert into indexer_service.outbox (chain_id, kind, fact_id)
+    select o.chain_id, o.kind, o.fact_id
+    from rows from (jsonb_to_recordset($1::text::jsonb) as (chain_id text, kind text, fact_id uuid))
+         with ordinality as o (chain_id, kind, fact_id, place)
+    order by o.place";
 
 const MAKE_UNDONE: &str = "create temp table if not exists undone (id uuid, body jsonb) on commit delete rows";
 

@@ -11,7 +11,7 @@ use decoders::block::{Answers, Block, Call, ChainId, Envelopes, Log, Span};
 use decoders::id::{Position, RecordKind};
 use futures::TryStreamExt;
 use rustc_hash::FxHashSet;
-use sinks::copy::{BIGINT, BYTEA, Rows, copy, timestamp};
+use sinks::copy::{BIGINT, BYTEA, Rows, Statements, add, copy, timestamp};
 use sinks::error::SinkError;
 use sinks::progress::intents::{self, Intent};
 use sinks::store::Store;
@@ -28,6 +28,10 @@ const ATTEMPTS: usize = 3;
 /// SQLSTATE of a unique violation.
 const UNIQUE_VIOLATION: &str = "23505";
 
+/// What a log weighs beside its data.
+const LOG_BYTES: usize = 200;
+/// More than so many bytes of logs are copied, however few blocks hold them.
+const FEW_BYTES: usize = 1 << 18;
 /// Bytes of a topic.
 const WORD: usize = 32;
 /// Topics of a log.
@@ -324,15 +328,29 @@ async fn write(
         .bind(replaced)
         .execute(&mut *connection)
         .await?;
-    let rows = blocks.iter().filter(|(_, written)| !written.logs.is_empty());
-    copy(connection, COPY, COLUMNS, rows, |(id, written), rows| {
-        add_row(name, *id, written, rows);
-    })
-    .await?;
+    let blocks: Vec<_> = blocks.iter().filter(|(_, written)| !written.logs.is_empty()).collect();
+    let logs = || blocks.iter().flat_map(|(_, written)| &written.logs);
+    let bytes: usize = logs().map(|(_, log)| LOG_BYTES + log.data.len()).sum();
+    let write = |(id, written): (&Uuid, &Written<'_>), rows: &mut Rows| add_row(name, *id, written, rows);
+    if bytes > FEW_BYTES {
+        copy(connection, COPY, ADD.count, blocks.into_iter(), write).await?;
+    } else {
+        add(connection, ADD, blocks.into_iter(), write).await?;
+    }
     Ok(())
 }
 
-const COLUMNS: i16 = 10;
+const ADD: Statements = Statements {
+    columns: "chain_id, id, block_hash, block_time, log_index, tx_index, tx_hash, address, topics, data",
+    count: 10,
+    copy: COPY,
+    insert: INSERT,
+};
+
+const INSERT: &str = "insert into indexer_service.raw_blocks
+        (chain_id, id, block_hash, block_time, log_index, tx_index, tx_hash, address, topics, data)
+    select chain_id, id, block_hash, block_time, log_index, tx_index, tx_hash, address, topics, data
+    from jsonb_populate_recordset(null::indexer_service.raw_blocks, $1::text::jsonb)";
 
 const COPY: &str = "copy indexer_service.raw_blocks
         (chain_id, id, block_hash, block_time, log_index, tx_index, tx_hash, address, topics, data)
