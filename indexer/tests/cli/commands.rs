@@ -58,10 +58,10 @@ pub(crate) fn stated(command: &mut Command, code: i32, parts: &[&str]) {
     for part in parts {
         assert!(line.contains(part), "{command:?} printed {line} without {part}");
     }
-    assert!(!text.contains("pw"), "a secret in {text}");
+    assert!(!text.contains("s3cr3t"), "a secret in {text}");
 }
 
-const DEAD: &str = "[database]\nurl = \"postgres://u:pw@127.0.0.1:1/d\"\nconnect_timeout_ms = 100\n";
+const DEAD: &str = "[database]\nurl = \"postgres://u:s3cr3t@127.0.0.1:1/d\"\nconnect_timeout_ms = 100\n";
 
 #[test]
 fn usage_is_told_in_one_line() {
@@ -72,7 +72,7 @@ fn usage_is_told_in_one_line() {
     place.fails(&["run", "--until", "soon"], 2, &["--until", "soon"]);
     place.fails(&["run", "--rpc", "http://127.0.0.1:1"], 2, &["--chain"]);
     place.fails(
-        &["run", "--chain", "eip155:1", "--rpc", "htp://h/pw"],
+        &["run", "--chain", "eip155:1", "--rpc", "htp://h/s3cr3t"],
         2,
         &["--rpc <URL>: \"htp://h/…\"", "wss://…"],
     );
@@ -120,7 +120,7 @@ fn usage_is_told_in_one_line() {
             "--chain",
             "eip155:1",
             "--url",
-            "ftp://h/pw",
+            "ftp://h/s3cr3t",
         ],
         2,
         &["\"ftp://h/…\""],
@@ -203,7 +203,7 @@ fn a_bad_configuration_ends_with_3_whatever_the_command() {
     stated(
         place
             .indexer(&["--config", "/dev/null", "status"])
-            .env("AMQP_URL", "http://u:pw@h"),
+            .env("AMQP_URL", "http://u:s3cr3t@h"),
         3,
         &["AMQP_URL", "amqp://…"],
     );
@@ -227,22 +227,23 @@ fn check_config_looks_at_files_and_variables() {
     );
     keyed
         .indexer(&["check-config"])
-        .env("NODE_KEY", "pw")
+        .env("NODE_KEY", "s3cr3t")
         .assert()
         .success();
     let show = keyed
         .indexer(&["check-config", "--show"])
-        .env("NODE_KEY", "pw")
-        .env("MONGODB_URL", "mongodb://u:pw@h")
+        .env("NODE_KEY", "s3cr3t")
+        .env("MONGODB_URL", "mongodb://u:s3cr3t@h")
         .output()
         .unwrap();
     let text = String::from_utf8(show.stdout).unwrap();
     assert!(
-        text.contains("url = \"mongodb://h\"") && text.contains("max_connections = 8") && !text.contains("pw"),
+        text.contains("url = \"mongodb://h\"") && text.contains("max_connections = 8") && !text.contains("s3cr3t"),
         "{text}"
     );
 
-    let archive = Place::with("[archive]\nurl = \"mongodb://u:pw@h:1/login?replicaSet=rs0\"\ndatabase = \"events\"");
+    let archive =
+        Place::with("[archive]\nurl = \"mongodb://u:s3cr3t@h:1/login?replicaSet=rs0\"\ndatabase = \"events\"");
     let output = archive.indexer(&["check-config"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -390,7 +391,7 @@ struct Registry {
 
 impl Registry {
     async fn new() -> Registry {
-        let seed = "[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\nendpoints = [{ url = \"http://h:1/pw\" }]\n";
+        let seed = "[[chains]]\ncaip2 = \"eip155:1\"\nname = \"E\"\nnative_symbol = \"E\"\nendpoints = [{ url = \"http://h:1/s3cr3t\" }]\n";
         Registry {
             database: Database::empty(1).await,
             place: Place::with(seed),
@@ -449,7 +450,7 @@ async fn endpoints_are_edited_from_the_command_line() {
     let registry = Registry::new().await;
     assert!(registry.out("endpoints list").contains("http://h:1/…"));
     registry.out("chains add eip155:10 --name Optimism");
-    let added = registry.out("endpoints add --chain eip155:10 --url https://u:pw@h/k --rate-limit 5");
+    let added = registry.out("endpoints add --chain eip155:10 --url https://u:s3cr3t@h/k --rate-limit 5");
     assert!(added.contains("endpoint 2"), "{added}");
     registry.out("endpoints set 2 --rate-limit none --priority 3");
     registry.refuses(

@@ -92,7 +92,7 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
             ],
         ),
         (
-            "[database]\nurl = \"mysql://u:pw@h/d\"",
+            "[database]\nurl = \"mysql://u:s3cr3t@h/d\"",
             &["database.url:", "\"mysql://h/d\"", "postgres://…", "embedded"],
         ),
         ("[archive]\nurl = \"http://h\"", &["archive.url:", "mongodb://…"]),
@@ -109,15 +109,15 @@ fn what_is_wrong_is_told_with_file_line_key_and_what_is_allowed() {
         ("[pipeline]\nbackfill_workers = 65", &["allowed are 1 to 64"]),
         ("x = ", &["c.toml:1:"]),
         (
-            "[database]\nurl = \"postgres://u:pw@h:99999/d\"",
+            "[database]\nurl = \"postgres://u:s3cr3t@h:99999/d\"",
             &["c.toml:2:", "postgres://…", "1 to 65535"],
         ),
         (
-            "[archive]\nurl = \"mongodb://u:pw@a:1,b:0/d\"",
+            "[archive]\nurl = \"mongodb://u:s3cr3t@a:1,b:0/d\"",
             &["c.toml:2:", "1 to 65535"],
         ),
         (
-            "[broker]\nurl = \"amqp://u:pw@[::1]:x/%2f\"",
+            "[broker]\nurl = \"amqp://u:s3cr3t@[::1]:x/%2f\"",
             &["c.toml:2:", "1 to 65535"],
         ),
         ("[api]\nlisten = \"8080\"", &["c.toml:2:", "127.0.0.1:8080"]),
@@ -201,7 +201,7 @@ fn assert_published(cases: &[Case<'_>]) {
         let failure = Config::parse(text, "c.toml").unwrap_err();
         assert_eq!(failure.exit, Exit::Config, "{text}");
         assert!(!failure.message.contains('\n'), "{}", failure.message);
-        assert!(!failure.message.contains("pw"), "{}", failure.message);
+        assert!(!failure.message.contains("s3cr3t"), "{}", failure.message);
         for part in *parts {
             assert!(
                 failure.message.contains(part),
@@ -218,42 +218,42 @@ const MALFORMED: [(&str, &str, &[&str]); 3] = [
         "database.url",
         "DATABASE_URL",
         &[
-            "postgres://u:pw@h h/d",
-            "postgres://u:pw@h/d b",
-            "postgres://u:pw@h/d\tb",
-            "postgres://u:pw@h:0/d",
-            "postgres://u:pw%ff@h/d",
-            "postgres://u:pw@h/d?sslmode=maybe",
-            "postgres://u:pw@h/d?port=many",
-            "postgres://u:pw@[::1/d",
-            "postgres:/u:pw@h/d",
-            "u:pw@h",
+            "postgres://u:s3cr3t@h h/d",
+            "postgres://u:s3cr3t@h/d b",
+            "postgres://u:s3cr3t@h/d\tb",
+            "postgres://u:s3cr3t@h:0/d",
+            "postgres://u:s3cr3t%ff@h/d",
+            "postgres://u:s3cr3t@h/d?sslmode=maybe",
+            "postgres://u:s3cr3t@h/d?port=many",
+            "postgres://u:s3cr3t@[::1/d",
+            "postgres:/u:s3cr3t@h/d",
+            "u:s3cr3t@h",
         ],
     ),
     (
         "archive.url",
         "MONGODB_URL",
         &[
-            "mongodb://u:pw@",
-            "mongodb://u:pw@/",
-            "mongodb://u:pw%zz@h",
-            "mongodb://u:pw@h,,i",
-            "mongodb://u:pw@h h",
-            "mongodb://u:pw@h/?tls=maybe",
-            "mongodb://u:pw@h/?w=-1",
-            "mongodb+srv://u:pw@a.b.c:27017",
+            "mongodb://u:s3cr3t@",
+            "mongodb://u:s3cr3t@/",
+            "mongodb://u:s3cr3t%zz@h",
+            "mongodb://u:s3cr3t@h,,i",
+            "mongodb://u:s3cr3t@h h",
+            "mongodb://u:s3cr3t@h/?tls=maybe",
+            "mongodb://u:s3cr3t@h/?w=-1",
+            "mongodb+srv://u:s3cr3t@a.b.c:27017",
         ],
     ),
     (
         "broker.url",
         "AMQP_URL",
         &[
-            "amqp://u:pw@h h/%2f",
-            "amqp://u:pw%ff@h/%2f",
-            "amqp://u:pw@h/%2f?heartbeat=often",
-            "amqp://u:pw@h:70000/%2f",
-            "amqp://u:pw@[::1/%2f",
-            "amqp:u:pw@h",
+            "amqp://u:s3cr3t@h h/%2f",
+            "amqp://u:s3cr3t%ff@h/%2f",
+            "amqp://u:s3cr3t@h/%2f?heartbeat=often",
+            "amqp://u:s3cr3t@h:70000/%2f",
+            "amqp://u:s3cr3t@[::1/%2f",
+            "amqp:u:s3cr3t@h",
         ],
     ),
 ];
@@ -281,7 +281,7 @@ fn a_url_its_client_cannot_read_is_a_bad_configuration_that_names_the_key() {
             );
             for failure in [failure, from_environment] {
                 assert_eq!(failure.exit, Exit::Config, "{url}");
-                assert!(!failure.message.contains("pw"), "{}", failure.message);
+                assert!(!failure.message.contains("s3cr3t"), "{}", failure.message);
                 assert!(
                     ["://", "write"].iter().any(|advice| failure.message.contains(advice)),
                     "{}",
@@ -360,9 +360,9 @@ fn the_environment_stands_above_the_file() {
     .unwrap();
     let environment = |name: &str| {
         let value = match name {
-            "DATABASE_URL" => "postgres://u:pw@env:5433/d?sslmode=disable",
-            "MONGODB_URL" => "mongodb://u:pw@env:27017/?replicaSet=rs0",
-            "AMQP_URL" => "amqp://u:pw@env:5672/%2f",
+            "DATABASE_URL" => "postgres://u:s3cr3t@env:5433/d?sslmode=disable",
+            "MONGODB_URL" => "mongodb://u:s3cr3t@env:27017/?replicaSet=rs0",
+            "AMQP_URL" => "amqp://u:s3cr3t@env:5672/%2f",
             _ => return None,
         };
         Some(value.to_owned())
@@ -371,9 +371,9 @@ fn the_environment_stands_above_the_file() {
     assert_eq!(config.database.url.to_string(), "postgres://env:5433/d");
     assert_eq!(config.archive.url.as_ref().unwrap().to_string(), "mongodb://env:27017/");
     assert_eq!(config.broker.url.as_ref().unwrap().to_string(), "amqp://env:5672/%2f");
-    assert!(config.broker.url.as_ref().unwrap().expose().contains("u:pw@"));
+    assert!(config.broker.url.as_ref().unwrap().expose().contains("u:s3cr3t@"));
     assert!(
-        !format!("{config:?}").contains("pw") && !toml::to_string(&config).unwrap().contains("pw"),
+        !format!("{config:?}").contains("s3cr3t") && !toml::to_string(&config).unwrap().contains("s3cr3t"),
         "secrets stay unseen"
     );
 
@@ -383,14 +383,14 @@ fn the_environment_stands_above_the_file() {
     assert_eq!(empty, file, "an empty variable is no variable");
 
     for name in ["DATABASE_URL", "MONGODB_URL", "AMQP_URL"] {
-        let wrong = |asked: &str| (asked == name).then(|| "http://u:pw@h".to_owned());
+        let wrong = |asked: &str| (asked == name).then(|| "http://u:s3cr3t@h".to_owned());
         let failure = Config::load(&path, &wrong).unwrap_err();
         assert!(
             failure.message.starts_with(&format!("environment variable {name}: ")),
             "{}",
             failure.message
         );
-        assert!(!failure.message.contains("pw"));
+        assert!(!failure.message.contains("s3cr3t"));
         assert_eq!(failure.exit, Exit::Config);
     }
 }
@@ -431,7 +431,7 @@ fn a_variable_stays_in_the_part_of_the_url_it_stands_in() {
     ] {
         for template in [
             "http://user:${V}@h.example/",
-            "http://${V}:pw@h.example/",
+            "http://${V}:s3cr3t@h.example/",
             "http://localhost:${V}@h.example:8545/",
             "https://h.example/v2/${V}",
             "https://h.example/v2/${V}/rest",

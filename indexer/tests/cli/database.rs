@@ -40,10 +40,10 @@ async fn what_cannot_be_opened_ends_in_one_line_without_the_password() {
     no_database.set_path("no_such_database");
     let mut no_role: url::Url = test.url.parse().unwrap();
     no_role.set_username("nobody_known").unwrap();
-    no_role.set_password(Some("pw")).unwrap();
+    no_role.set_password(Some("s3cr3t")).unwrap();
     for (url, part) in [
-        ("postgres://u:pw@127.0.0.1:1/d", "refused"),
-        ("postgres://u:pw@no-such-host.invalid/d", "start the server"),
+        ("postgres://u:s3cr3t@127.0.0.1:1/d", "refused"),
+        ("postgres://u:s3cr3t@no-such-host.invalid/d", "start the server"),
         (no_database.as_str(), "create the database"),
         (no_role.as_str(), "correct user and password"),
     ] {
@@ -51,7 +51,7 @@ async fn what_cannot_be_opened_ends_in_one_line_without_the_password() {
         assert_eq!(failure.exit, Exit::Database);
         assert!(failure.message.contains(part), "{}", failure.message);
         assert!(
-            !failure.message.contains("pw") && !failure.message.contains('\n'),
+            !failure.message.contains("s3cr3t") && !failure.message.contains('\n'),
             "{}",
             failure.message
         );

@@ -48,7 +48,7 @@ async fn a_missing_archive_ends_with_5_and_a_missing_broker_with_6() {
     for arguments in [range("backfill", "1"), range("replay", "1"), vec!["run"]] {
         let mut command = run(&arguments);
         stated(
-            command.env("MONGODB_URL", "mongodb://u:pw@127.0.0.1:1"),
+            command.env("MONGODB_URL", "mongodb://u:s3cr3t@127.0.0.1:1"),
             5,
             &["mongodb at 127.0.0.1:1", "start it", "archive.url"],
         );
@@ -57,10 +57,14 @@ async fn a_missing_archive_ends_with_5_and_a_missing_broker_with_6() {
     let run_with = |url: &str, code, part: &str| {
         stated(run(&["run"]).env("MONGODB_URL", url), code, &[part, "archive.url"]);
     };
-    run_with("mongodb://u:pw@a,b/?directConnection=true", 3, "not a MongoDB address");
+    run_with(
+        "mongodb://u:s3cr3t@a,b/?directConnection=true",
+        3,
+        "not a MongoDB address",
+    );
     let mut tail = run(&["tail", "--from", "broker"]);
     stated(
-        tail.env("AMQP_URL", "amqp://u:pw@127.0.0.1:1"),
+        tail.env("AMQP_URL", "amqp://u:s3cr3t@127.0.0.1:1"),
         6,
         &["rabbitmq at 127.0.0.1:1", "start it", "broker.url"],
     );
@@ -109,7 +113,7 @@ async fn a_queue_is_declared_and_bound_from_the_command_line() {
     gone.await.unwrap();
     let mut unreachable = place.indexer(&["bind-queue", &name]);
     stated(
-        unreachable.env("AMQP_URL", "amqp://u:pw@127.0.0.1:1"),
+        unreachable.env("AMQP_URL", "amqp://u:s3cr3t@127.0.0.1:1"),
         6,
         &["rabbitmq at 127.0.0.1:1", "start it"],
     );
@@ -131,7 +135,7 @@ async fn endpoints_that_are_missing_or_wrong_have_codes_of_their_own() {
         } else {
             range("backfill", "50")
         };
-        arguments.extend(["--rpc", "http://127.0.0.1:1/pw"]);
+        arguments.extend(["--rpc", "http://127.0.0.1:1/s3cr3t"]);
         fails(
             &arguments,
             7,
