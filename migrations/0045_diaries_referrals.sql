@@ -53,38 +53,40 @@ create index if not exists referrals_code on user_service.referrals (referral_co
 create index if not exists referrals_referrer on user_service.referrals (referrer_id);
 create index if not exists referrals_fact on user_service.referrals (qualifying_fact) where qualifying_fact is not null;
 
--- Takes a use of the code, which is locked meanwhile: two people cannot both take the last one.
-create or replace function user_service.use_referral_code() returns trigger
+-- Finds whose code it is, and locks it: two people cannot both take the last use.
+create or replace function user_service.open_referral_code() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     used record;
 begin
     select c.user_id, c.active and coalesce(c.expires_at > now(), true) as is_open into used
     from user_service.referral_codes c where c.id = new.referral_code_id for update;
-    -- A code that is not there is the foreign key's to refuse.
-    if found then
-        if not used.is_open then
-            raise exception 'the referral code is not open'
-                using errcode = 'check_violation', constraint = 'referral_codes_open', schema = tg_table_schema, table = tg_table_name;
-        end if;
-        new.referrer_id = used.user_id;
-        update user_service.referral_codes set uses = uses + 1 where id = new.referral_code_id;
+    -- A code that does not exist is left to the foreign key.
+    if found and not used.is_open then
+        raise exception 'the referral code is not open'
+            using errcode = 'check_violation', constraint = 'referral_codes_open', schema = tg_table_schema, table = tg_table_name;
     end if;
+    new.referrer_id = used.user_id;
     return new;
 end
 $$;
-create or replace trigger referrals_use before insert on user_service.referrals
-    for each row execute function user_service.use_referral_code();
+create or replace trigger referrals_open before insert on user_service.referrals
+    for each row execute function user_service.open_referral_code();
 
-create or replace function user_service.return_referral_code() returns trigger
+-- The check of the code refuses a use too many. Counted after the row is there, because `on conflict do nothing` may leave it out.
+create or replace function user_service.count_referral() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    update user_service.referral_codes set uses = uses - 1 where id = old.referral_code_id;
+    if tg_op = 'INSERT' then
+        update user_service.referral_codes set uses = uses + 1 where id = new.referral_code_id;
+    else
+        update user_service.referral_codes set uses = uses - 1 where id = old.referral_code_id;
+    end if;
     return null;
 end
 $$;
-create or replace trigger referrals_return after delete on user_service.referrals
-    for each row execute function user_service.return_referral_code();
+create or replace trigger referrals_counted after insert or delete on user_service.referrals
+    for each row execute function user_service.count_referral();
 
 create or replace trigger referral_codes_touch before update on user_service.referral_codes
     for each row execute function chain_registry_service.touch_updated_at();
