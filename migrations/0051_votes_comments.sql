@@ -39,14 +39,6 @@ create table if not exists governance_service.votes (
                   and block_number is not null and block_hash is not null and tx_hash is not null and log_index is not null end
     )
 ) partition by hash (proposal_id);
--- On chain a voter may vote in parts; off chain once.
-create unique index if not exists votes_off_chain_once on governance_service.votes (proposal_id, voter_id) where kind = 'off_chain';
-create index if not exists votes_proposal_voter on governance_service.votes (proposal_id, voter);
-create index if not exists votes_proposal_power on governance_service.votes (proposal_id, voting_power desc);
-create index if not exists votes_voter on governance_service.votes (voter, id desc);
-create index if not exists votes_voter_id on governance_service.votes (voter_id) where voter_id is not null;
-create index if not exists votes_chain on governance_service.votes (chain_id, id);
-create index if not exists votes_created_at on governance_service.votes (created_at);
 
 -- The key of a partition is part of every key, so a reply names the proposal of what it replies to, which is its own.
 create table if not exists governance_service.comments (
@@ -66,25 +58,36 @@ create table if not exists governance_service.comments (
     constraint comments_parent_id_fkey foreign key (proposal_id, parent_id)
         references governance_service.comments (proposal_id, id) on delete cascade
 ) partition by hash (proposal_id);
+
+do $$
+declare
+    part text;
+begin
+    for remainder in 0..15 loop
+        part := to_char(remainder, '"_"FM00');
+        execute format('create table if not exists governance_service.%I partition of governance_service.votes
+                        for values with (modulus 16, remainder %s)', 'votes' || part, remainder);
+        execute format('create table if not exists governance_service.%I partition of governance_service.comments
+                        for values with (modulus 16, remainder %s)', 'comments' || part, remainder);
+        -- A refusal names the index of the partition, which so names the rule.
+        execute format('create unique index if not exists %I on governance_service.%I (proposal_id, voter_id) where kind = %L',
+                       'votes_off_chain_once' || part, 'votes' || part, 'off_chain');
+    end loop;
+end
+$$;
+
+-- On chain a voter may vote in parts; off chain once.
+create unique index if not exists votes_off_chain_once on governance_service.votes (proposal_id, voter_id) where kind = 'off_chain';
+create index if not exists votes_proposal_voter on governance_service.votes (proposal_id, voter);
+create index if not exists votes_proposal_power on governance_service.votes (proposal_id, voting_power desc);
+create index if not exists votes_voter on governance_service.votes (voter, id desc);
+create index if not exists votes_voter_id on governance_service.votes (voter_id) where voter_id is not null;
+create index if not exists votes_chain on governance_service.votes (chain_id, id);
+create index if not exists votes_created_at on governance_service.votes (created_at);
 create index if not exists comments_proposal on governance_service.comments (proposal_id, created_at);
 create index if not exists comments_user on governance_service.comments (user_id) where user_id is not null;
 create index if not exists comments_parent on governance_service.comments (parent_id, proposal_id) where parent_id is not null;
 create index if not exists comments_created_at on governance_service.comments (created_at);
-
-do $$
-declare
-    parent name;
-    remainder integer;
-begin
-    foreach parent in array array['votes', 'comments']::name[] loop
-        for remainder in 0..15 loop
-            execute format('create table if not exists governance_service.%I partition of governance_service.%I
-                            for values with (modulus 16, remainder %s)',
-                           parent || to_char(remainder, '"_"FM00'), parent, remainder);
-        end loop;
-    end loop;
-end
-$$;
 
 create or replace trigger comments_touch before update on governance_service.comments
     for each row execute function chain_registry_service.touch_updated_at();

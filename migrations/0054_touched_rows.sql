@@ -7,3 +7,7 @@ create or replace trigger indexer_coverage_touch before update on indexer_servic
     for each row execute function chain_registry_service.touch_updated_at();
 create or replace trigger processing_queue_touch before update on indexer_service.processing_queue
     for each row execute function chain_registry_service.touch_updated_at();
+create or replace trigger publisher_cursors_touch before update on indexer_service.publisher_cursors
+    for each row execute function chain_registry_service.touch_updated_at();
+create or replace trigger abi_decodings_touch before update on indexer_service.abi_decodings
+    for each row execute function chain_registry_service.touch_updated_at();
