@@ -27,6 +27,8 @@ pub mod outbox;
 #[cfg(feature = "services")]
 pub mod patience;
 #[cfg(feature = "services")]
+pub mod rules;
+#[cfg(feature = "services")]
 pub mod services;
 #[cfg(feature = "services")]
 pub mod tables;

@@ -16,6 +16,7 @@ mod reference_model;
 mod replay;
 mod retries;
 mod schema;
+mod schema_map;
 mod statements;
 mod suspicion;
 mod trade;

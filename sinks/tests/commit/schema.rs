@@ -57,6 +57,12 @@ async fn migrations_can_be_run_again() {
     }
 }
 
+/// Rows that break a rule are refused by its name, triggers do what the documents ask, and what names a user is not left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tables_of_people_hold_their_rules() {
+    with_store(1, |store| async move { testkit::rules::hold(&store.pool).await }).await;
+}
+
 /// What the migrations hold of tables of facts, [`decoders::fact::KINDS`] and the list of kinds in `sinks` are one list.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_fact_has_its_partitions() {
