@@ -7,6 +7,8 @@ use std::time::Duration;
 use indexer::config::{Config, DatabaseUrl};
 use indexer::database;
 use indexer::error::Exit;
+use sinks::store::MIGRATOR;
+use sqlx::AssertSqlSafe;
 use testkit::database::Database;
 
 use crate::postgres;
@@ -121,6 +123,32 @@ async fn the_embedded_database_keeps_its_rows_and_belongs_to_one_process() {
         .await
         .unwrap();
     assert_eq!(name, "Seven");
+    database.close().await;
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn every_migration_runs_twice_on_the_embedded_database_and_its_rules_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.database.data_dir = folder.path().join("db");
+    let database = database::open(&config).await.unwrap();
+    let pool = &database.store.pool;
+    // Back to where nothing was: a migration is run again at its place, as one that was cut short is.
+    let drop_all: String = sqlx::query_scalar(
+        "select 'drop schema ' || string_agg(nspname, ', ') || ' cascade' from pg_namespace where nspname like '%\\_service'",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    sqlx::raw_sql(AssertSqlSafe(drop_all)).execute(pool).await.unwrap();
+    for migration in MIGRATOR.iter() {
+        for _ in 0..2 {
+            let done = sqlx::raw_sql(AssertSqlSafe(migration.sql.as_str())).execute(pool).await;
+            done.unwrap_or_else(|error| panic!("{}: {error}", migration.version));
+        }
+    }
+    testkit::rules::hold(pool).await;
     database.close().await;
 }
 

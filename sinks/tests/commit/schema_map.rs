@@ -43,7 +43,7 @@ const BASES: [[&str; 2]; 4] = [
 const RENAMED: [[&str; 2]; 1] = [["catalog_service.token_states.token_number", "number"]];
 
 /// What no constraint holds, and what does. A row here that a constraint holds after all fails the test.
-const HELD_OTHERWISE: [[&str; 3]; 9] = [
+const HELD_OTHERWISE: [[&str; 3]; 10] = [
     [
         "fk",
         "catalog_service.token_states.collection_id",
@@ -53,6 +53,11 @@ const HELD_OTHERWISE: [[&str; 3]; 9] = [
         "fk",
         "governance_service.votes.proposal_id",
         "a vote may be applied before its proposal",
+    ],
+    [
+        "unique",
+        "catalog_service.token_states.number",
+        "the key is a UUIDv5 of chain, contract and number",
     ],
     ["check", "user_service.user_counters.collections_count", COUNTED],
     ["check", "user_service.user_counters.items_count", COUNTED],
