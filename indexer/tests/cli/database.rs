@@ -7,8 +7,6 @@ use std::time::Duration;
 use indexer::config::{Config, DatabaseUrl};
 use indexer::database;
 use indexer::error::Exit;
-use sinks::store::MIGRATOR;
-use sqlx::AssertSqlSafe;
 use testkit::database::Database;
 
 use crate::postgres;
@@ -141,10 +139,15 @@ async fn every_migration_runs_twice_on_the_embedded_database_and_its_rules_hold(
     .fetch_one(pool)
     .await
     .unwrap();
-    sqlx::raw_sql(AssertSqlSafe(drop_all)).execute(pool).await.unwrap();
-    for migration in MIGRATOR.iter() {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(drop_all))
+        .execute(pool)
+        .await
+        .unwrap();
+    for migration in sinks::store::MIGRATOR.iter() {
         for _ in 0..2 {
-            let done = sqlx::raw_sql(AssertSqlSafe(migration.sql.as_str())).execute(pool).await;
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(migration.sql.as_str()))
+                .execute(pool)
+                .await;
             done.unwrap_or_else(|error| panic!("{}: {error}", migration.version));
         }
     }
