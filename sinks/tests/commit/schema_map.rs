@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, Row};
 use testkit::database::with_store;
 
 testkit::on_real_blocks!(
     async fn every_row_of_the_map_stands,
+    async fn what_is_taken_away_is_missed,
 );
 
 /// One thing that a document names.
@@ -83,21 +84,14 @@ const NO_SCHEMA: [&str; 9] = [
 ];
 
 async fn every_row_of_the_map_stands(folder: &Path) {
-    let table = std::fs::read_to_string(folder.join("../spec/schema-map.csv")).unwrap();
-    let rows = rows(&table);
+    let rows = rows(folder);
     assert!(rows.len() > 1_100, "only {} rows", rows.len());
     with_store(1, |store| async move {
-        let catalog = Catalog::read(&store.pool).await;
-        let mut missing = Vec::new();
+        let catalog = Catalog::read(&mut store.pool.acquire().await.unwrap()).await;
+        let missing = missing(&catalog, &rows);
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for row in &rows {
             *counts.entry(&row.kind).or_default() += 1;
-            if let Err(why) = catalog.has(row) {
-                missing.push(format!(
-                    "line {}: {} {} {} of {}: {why}",
-                    row.line, row.document, row.kind, row.detail, row.entity
-                ));
-            }
         }
         let elsewhere: usize = NO_SCHEMA.iter().filter_map(|kind| counts.get(kind)).sum();
         println!(
@@ -109,8 +103,65 @@ async fn every_row_of_the_map_stands(folder: &Path) {
     .await;
 }
 
-/// The rows of the table that are not marked as none of ours.
-fn rows(table: &str) -> Vec<Named> {
+/// What is taken away, one of each kind, and how many rows name it.
+const TAKEN: [(&str, &[&str]); 8] = [
+    (
+        "drop table platform_service.ucie_phase_data",
+        &["relation", "column", "index", "unique", "check", "soft reference"],
+    ),
+    ("alter table user_service.profiles drop column banner_url", &["column"]),
+    ("drop index platform_service.transactions_status", &["index"]),
+    (
+        "alter table wallet_service.wallet_links drop constraint wallet_links_once_per_user",
+        &["unique"],
+    ),
+    (
+        "alter table user_service.users drop constraint users_status_known",
+        &["check"],
+    ),
+    (
+        "alter table auth_service.login_events drop constraint login_events_user_id_fkey",
+        &["fk"],
+    ),
+    ("drop trigger users_complete on user_service.users", &["trigger"]),
+    (
+        "drop trigger diaries_legacy_user_id on user_service.diaries",
+        &["trigger"],
+    ),
+];
+
+async fn what_is_taken_away_is_missed(folder: &Path) {
+    let rows = rows(folder);
+    with_store(1, |store| async move {
+        for (taken, kinds) in TAKEN {
+            let mut transaction = store.pool.begin().await.unwrap();
+            sqlx::raw_sql(taken).execute(&mut *transaction).await.unwrap();
+            let missing = missing(&Catalog::read(&mut transaction).await, &rows);
+            transaction.rollback().await.unwrap();
+            for kind in kinds {
+                let found = missing.iter().any(|line| line.contains(&format!(" {kind} ")));
+                assert!(found, "{taken}: no {kind} is missed: {missing:?}");
+            }
+        }
+    })
+    .await;
+}
+
+/// The rows that `catalog` has nothing for, each with what is not there.
+fn missing(catalog: &Catalog, rows: &[Named]) -> Vec<String> {
+    let each = rows.iter().filter_map(|row| Some((row, catalog.has(row).err()?)));
+    each.map(|(row, why)| {
+        format!(
+            "line {}: {} {} {} of {}: {why}",
+            row.line, row.document, row.kind, row.detail, row.entity
+        )
+    })
+    .collect()
+}
+
+/// The rows of the map that are not marked as none of ours.
+fn rows(folder: &Path) -> Vec<Named> {
+    let table = std::fs::read_to_string(folder.join("../spec/schema-map.csv")).unwrap();
     let named = table.lines().enumerate().skip(1).map(|(index, line)| {
         let mut fields = fields(line).into_iter();
         let mut next = || {
@@ -210,32 +261,32 @@ const TRIGGERS: &str =
     from pg_trigger g join pg_class c on c.oid = g.tgrelid
     where not g.tgisinternal and g.tgenabled <> 'D' and c.relnamespace::regnamespace::text like '%\\_service'";
 
-async fn each(pool: &PgPool, query: &'static str) -> Vec<PgRow> {
-    sqlx::query(query).fetch_all(pool).await.unwrap()
+async fn each(db: &mut PgConnection, query: &'static str) -> Vec<PgRow> {
+    sqlx::query(query).fetch_all(db).await.unwrap()
 }
 
 impl Catalog {
-    async fn read(pool: &PgPool) -> Catalog {
+    async fn read(db: &mut PgConnection) -> Catalog {
         let mut catalog = Catalog {
             schemas: sqlx::query_scalar(SCHEMAS)
-                .fetch_all(pool)
+                .fetch_all(&mut *db)
                 .await
                 .unwrap()
                 .into_iter()
                 .collect(),
             ..Catalog::default()
         };
-        for row in each(pool, RELATIONS).await {
+        for row in each(db, RELATIONS).await {
             catalog.relations.insert(row.get("relation"), row.get("strategy"));
         }
-        for row in each(pool, COLUMNS).await {
+        for row in each(db, COLUMNS).await {
             let name: String = row.get("name");
             if row.get("checked") {
                 catalog.checked.insert(name.clone());
             }
             catalog.columns.insert(name, row.get("generated"));
         }
-        for row in each(pool, INDEXES).await {
+        for row in each(db, INDEXES).await {
             let index = Index {
                 keys: row.get("keys"),
                 predicate: row.get("predicate"),
@@ -244,7 +295,7 @@ impl Catalog {
             };
             catalog.indexes.entry(row.get("relation")).or_default().push(index);
         }
-        for row in each(pool, CONSTRAINTS).await {
+        for row in each(db, CONSTRAINTS).await {
             let constraint = Constraint {
                 kind: row.get("kind"),
                 columns: row.get("columns"),
@@ -255,7 +306,7 @@ impl Catalog {
                 .or_default()
                 .push(constraint);
         }
-        for row in each(pool, TRIGGERS).await {
+        for row in each(db, TRIGGERS).await {
             catalog
                 .triggers
                 .entry(row.get("relation"))
