@@ -1,4 +1,4 @@
--- What people note, and whom they bring along. Written by the user service.
+-- Diaries, referral codes and referrals. Written by the user service.
 create table if not exists user_service.diaries (
     id uuid primary key default gen_random_uuid(),
     user_id uuid not null references user_service.users (user_id) on delete cascade,

@@ -22,7 +22,7 @@ create index if not exists notifications_data on platform_service.notifications 
 -- Not of the chain: what the daemon sees there are facts.
 create table if not exists platform_service.transactions (
     id uuid not null default gen_random_uuid(),
-    -- Whoever has moved money stays: users are marked as deleted.
+    -- A user who has moved money stays, and is marked as deleted.
     user_id uuid not null references user_service.users (user_id) on delete restrict,
     type text not null constraint transactions_type_known check (type in ('deposit', 'withdrawal', 'transfer', 'vote')),
     status text not null default 'pending' constraint transactions_status_form check (status ~ '^[a-z][a-z_]{0,31}$'),

@@ -30,7 +30,7 @@ create or replace view governance_service.proposals with (security_invoker = tru
     cross join lateral (
         select coalesce(t.yes_votes, 0) as yes, coalesce(t.no_votes, 0) as no, coalesce(t.abstain_votes, 0) as abstain,
                coalesce(t.other_votes, 0) as other, coalesce(t.voters_count, 0) as voters_count,
-               -- What counts for the quorum: yes alone, unless the counting mode says otherwise.
+               -- What counts for the quorum: yes alone, unless the counting mode counts abstentions too.
                coalesce(t.yes_votes, 0)
                    + case when g.counting_mode like '%quorum=for,abstain%' then coalesce(t.abstain_votes, 0) else 0 end as counted
     ) tally
