@@ -1,5 +1,5 @@
--- Follows between users, and how many there are. The counters are kept by triggers, a statement at a time: deleting a user ends all of that user's
--- follows in one.
+-- Follows between users, and how many there are. The counters are kept by triggers, a statement at a time: deleting a user ends all of
+-- that user's follows in one.
 create table if not exists user_service.user_follows (
     follower_id uuid not null references user_service.users (user_id) on delete cascade,
     following_id uuid not null references user_service.users (user_id) on delete cascade,
