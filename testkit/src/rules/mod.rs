@@ -1,11 +1,12 @@
 //! What the schema holds of the tables that people and other services write: which rows it refuses and by which name, what its triggers
-//! do, what goes with a user, and which partitions there are.
+//! do, what goes with a user, which partitions there are, and what each role may read and write.
 //!
 //! Asked of a real server and of the embedded database alike.
 
 mod catalog;
 mod effects;
 mod refusals;
+mod roles;
 
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -21,15 +22,16 @@ pub async fn hold(pool: &PgPool) {
     each_rule_refuses_by_its_name(pool).await;
     catalog::hold(pool, &refusals()).await;
     effects::hold(pool).await;
+    roles::hold(pool).await;
 }
 
 /// All pairs of a rule and what breaks it.
 fn refusals() -> Vec<[&'static str; 2]> {
     [
-        refusals::PEOPLE,
-        refusals::ACCESS,
-        refusals::SERVICES,
-        refusals::GOVERNANCE,
+        refusals::people::PEOPLE,
+        refusals::access::ACCESS,
+        refusals::services::SERVICES,
+        refusals::governance::GOVERNANCE,
     ]
     .concat()
 }
