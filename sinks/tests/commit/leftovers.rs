@@ -59,7 +59,8 @@ fn leftovers() -> Vec<(&'static str, Value)> {
 }
 
 /// Tables of the catalogue that no fact decides, and which are not digested.
-const NOT_FROM_FACTS: [&str; 6] = [
+const NOT_FROM_FACTS: [&str; 7] = [
+    "catalog_service.collection_drafts",
     "catalog_service.currencies",
     "catalog_service.marketplaces",
     "catalog_service.token_metadata",
