@@ -89,16 +89,21 @@ create table if not exists platform_service.audit_logs_default partition of plat
 -- The maintenance task makes the rest.
 select platform_service.ensure_months(3);
 
--- What the type of a setting permits as its value. A cast that fails is an answer, not an error: a check must name itself.
-create or replace function platform_service.is_of_type(value text, type text) returns boolean
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+-- Whether text is JSON, as an answer and not as an error, since a check must name itself. Servers before version 16 know it by trying alone.
+do $$
 begin
-    return case type when 'string' then true
-                     when 'integer' then value ~ '^-?[0-9]+$'
-                     when 'boolean' then value in ('true', 'false')
-                     when 'json' then value::jsonb is not null end;
-exception when others then
-    return false;
+    if current_setting('server_version_num')::integer >= 160000 then
+        create or replace function platform_service.is_json(value text) returns boolean
+        language sql immutable parallel safe as 'select pg_input_is_valid(value, ''jsonb'')';
+    else
+        create or replace function platform_service.is_json(value text) returns boolean
+        language plpgsql immutable parallel safe as '
+            begin
+                return value::jsonb is not null;
+            exception when others then
+                return false;
+            end';
+    end if;
 end
 $$;
 create table if not exists platform_service.settings (
@@ -111,7 +116,12 @@ create table if not exists platform_service.settings (
     is_public boolean not null default false,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    constraint settings_value_of_type check (platform_service.is_of_type(value, type))
+    constraint settings_value_of_type check (
+        case type when 'integer' then value ~ '^-?[0-9]+$'
+                  when 'boolean' then value in ('true', 'false')
+                  when 'json' then platform_service.is_json(value)
+                  else true end
+    )
 );
 create index if not exists settings_public on platform_service.settings (is_public, key) where is_public;
 create index if not exists settings_created_at on platform_service.settings (created_at);

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
-use super::refused_by;
+use super::attempt::refused_by;
 
 /// What is done, what is asked then, and what the answer must be.
 struct Effect {

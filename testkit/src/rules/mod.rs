@@ -3,12 +3,15 @@
 //!
 //! Asked of a real server and of the embedded database alike.
 
+mod attempt;
 mod catalog;
 mod effects;
 mod refusals;
 mod roles;
 
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
+
+use self::attempt::refused_by;
 
 /// A good row of every such table.
 const ROWS: &str = include_str!("rows.sql");
@@ -49,34 +52,4 @@ async fn each_rule_refuses_by_its_name(pool: &PgPool) {
             "{named:?} refused instead of {rule}: {statement}"
         );
     }
-}
-
-/// The name of the rule by which `statements` are refused; none where they are not, or by what has no name. Nothing of them stays.
-///
-/// They are tried inside the server, because the embedded one does not take a transaction back that a plain query has failed in.
-async fn refused_by(pool: &PgPool, statements: &str) -> Option<String> {
-    let tried = format!(
-        "do $tried$
-        declare
-            rule text;
-        begin
-            perform set_config('rules.refused', '', true);
-            {statements};
-        exception when others then
-            get stacked diagnostics rule = constraint_name;
-            perform set_config('rules.refused', rule, true);
-        end
-        $tried$"
-    );
-    let mut transaction = pool.begin().await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(tried))
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    let rule: String = sqlx::query_scalar("select current_setting('rules.refused')")
-        .fetch_one(&mut *transaction)
-        .await
-        .unwrap();
-    transaction.rollback().await.unwrap();
-    (!rule.is_empty()).then_some(rule)
 }
