@@ -20,6 +20,12 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 const ENSURE_CHAIN: &str = "select catalog_service.ensure_chain($1)";
 
+const ENSURE_ROLES: &str = "select indexer_service.ensure_roles()";
+
+// Rights are the owner's to give; a log-in that is not leaves them as they are.
+const GRANT_ROLES: &str = "select indexer_service.grant_roles(), user_service.secure_rows()
+    where pg_has_role((select relowner from pg_class where oid = 'user_service.users'::regclass), 'usage')";
+
 const ADD_MARKETPLACES: &str = "insert into catalog_service.marketplaces (id, name)
     select s.id, s.name from unnest($1::uuid[], $2::text[]) as s (id, name) on conflict do nothing";
 
@@ -71,6 +77,17 @@ impl Store {
     /// Brings the schema up to date; harmless when it is.
     pub async fn migrate(&self) -> Result<(), SinkError> {
         Ok(MIGRATOR.run(&self.pool).await?)
+    }
+
+    /// Makes the roles of services that are missing, and gives every role its rights. Returns the statements that make those which this
+    /// log-in may not make.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or the schema is older than the roles.
+    pub async fn ensure_roles(&self) -> Result<Vec<String>, SinkError> {
+        let missing = sqlx::query_scalar(ENSURE_ROLES).fetch_all(&self.pool).await?;
+        sqlx::query(GRANT_ROLES).execute(&self.pool).await?;
+        Ok(missing)
     }
 
     /// Makes the partitions of `chain` unless they exist. Called by every commit; asks the database once per process.

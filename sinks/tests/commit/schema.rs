@@ -63,6 +63,35 @@ async fn the_tables_of_people_hold_their_rules() {
     with_store(1, |store| async move { testkit::rules::hold(&store.pool).await }).await;
 }
 
+/// A log-in that may not make roles is no obstacle: what is missing is named, for someone who may.
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_that_may_not_be_made_are_named() {
+    with_store(1, |store| async move {
+        assert_eq!(store.ensure_roles().await.unwrap(), Vec::<String>::new());
+        let name = testkit::services::unique("plain");
+        let mut transaction = store.pool.begin().await.unwrap();
+        // Roles belong to the server: this one goes with the transaction.
+        let plain = format!(
+            "create role {name} nologin;
+             grant usage on schema indexer_service to {name};
+             create or replace function indexer_service.service_roles() returns table (service_role name)
+                 language sql immutable as 'values (''absent_{name}''::name)';
+             set local role {name}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(plain))
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        let missing: Vec<String> = sqlx::query_scalar("select indexer_service.ensure_roles()")
+            .fetch_all(&mut *transaction)
+            .await
+            .unwrap();
+        assert_eq!(missing, [format!("create role absent_{name} nologin;")]);
+        transaction.rollback().await.unwrap();
+    })
+    .await;
+}
+
 /// What the migrations hold of tables of facts, [`decoders::fact::KINDS`] and the list of kinds in `sinks` are one list.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_fact_has_its_partitions() {
