@@ -52,6 +52,8 @@ pub(super) struct Compared {
     pub(super) places: std::ops::Range<usize>,
     /// It was caught wrong somewhere.
     pub(super) is_wrong: bool,
+    /// Headers of blocks nothing came of, whose bloom has no more than a topic that others share.
+    pub(super) unseen: Vec<usize>,
 }
 
 /// What one pass over a span shows.
@@ -258,8 +260,7 @@ impl<'a> Sieve<'a> {
             is_unsplit,
             ..
         } = logs.unwrap_or_default();
-        // The last block nothing is seen of, as long as nothing is seen of a later one.
-        let mut unseen = None;
+        let (mut unseen, mut last_seen) = (Vec::new(), first_place);
         let (mut rest, mut named) = (logs.into_iter().peekable(), blocks.into_iter().peekable());
         while let Some(checked) = self.next_within(&range) {
             let number = checked.header.block.number;
@@ -286,9 +287,9 @@ impl<'a> Sieve<'a> {
                 inspect(checked, given, self.want, &mut self.checker)
             };
             if finding == Finding::Unseen {
-                unseen = Some(self.at);
+                unseen.push(self.at);
             } else if block.is_some() {
-                unseen = None;
+                last_seen = self.at;
             }
             if is_unsplit {
                 self.sifted.whole.insert(number);
@@ -302,7 +303,9 @@ impl<'a> Sieve<'a> {
             }
             self.at += 1;
         }
-        if let Some(place) = unseen.filter(|_| self.wanted > Proof::Chained) {
+        // Logs of one block show that an endpoint has those below it. Behind the last one, one block is looked at for all.
+        let last = unseen.last().copied().filter(|place| *place >= last_seen);
+        if let Some(place) = last.filter(|_| self.wanted > Proof::Chained) {
             self.sifted.suspects.push(Suspect {
                 place,
                 logs: Vec::new(),
@@ -315,6 +318,7 @@ impl<'a> Sieve<'a> {
             by,
             places: first_place..self.at,
             is_wrong,
+            unseen,
         }));
     }
 

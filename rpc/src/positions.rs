@@ -109,9 +109,25 @@ impl Inner {
             .collect();
         let cleared: Vec<Vec<bool>> = stream::iter(batches).buffered(BATCHES_UNDER_WAY).try_collect().await?;
         let still = unseen.into_iter().zip(cleared.into_iter().flatten());
-        sifted
-            .suspects
-            .extend(still.filter(|(_, is_cleared)| !is_cleared).map(|(suspect, _)| suspect));
+        let still: Vec<Suspect> = still
+            .filter(|(_, is_cleared)| !is_cleared)
+            .map(|(suspect, _)| suspect)
+            .collect();
+        // Where one block shows no logs at all, nothing shows that the others of its answer are as empty as they look.
+        for answer in &sifted.answers {
+            if still.iter().any(|suspect| answer.places.contains(&suspect.place)) {
+                let others = answer.unseen.iter().copied();
+                let others = others.filter(|place| still.iter().all(|suspect| suspect.place != *place));
+                sifted.suspects.extend(others.map(|place| Suspect {
+                    place,
+                    logs: Vec::new(),
+                    by: Some(Arc::clone(&answer.by)),
+                    reason: "its endpoint shows no logs of another block either",
+                    is_unseen: false,
+                }));
+            }
+        }
+        sifted.suspects.extend(still);
         Ok(sifted)
     }
 

@@ -117,7 +117,7 @@ impl Logs {
     pub(crate) fn read(bodies: &[Body], set: &FilterSet) -> Result<Self, Unread> {
         match bodies {
             // One answer may be large: it is read without a step between.
-            [Body::Alone(bytes)] => Logs::default().with(single(bytes)?, set),
+            [Body::Alone(bytes)] => Logs::sifted([single(bytes)], set),
             bodies => Logs::joined(&replies(bodies)?, set),
         }
     }
@@ -127,17 +127,31 @@ impl Logs {
         if answers.is_empty() {
             return Err(Unread::Absent);
         }
-        let mut joined = Logs::default();
-        for answer in answers {
-            joined = joined.with(answer.read()?, set)?;
-        }
-        Ok(joined)
+        Logs::sifted(answers.iter().map(Reply::read), set)
     }
 
-    /// Takes the wanted logs of an answer.
-    fn with(mut self, answer: Vec<Wire<'_>>, set: &FilterSet) -> Result<Self, Unread> {
+    fn sifted<'a>(
+        answers: impl IntoIterator<Item = Result<Vec<Wire<'a>>, Unread>>,
+        set: &FilterSet,
+    ) -> Result<Self, Unread> {
+        let (mut logs, mut beside) = (Logs::default(), Vec::new());
+        for answer in answers {
+            logs.take(answer?, set, &mut beside)?;
+        }
+        if !beside.is_empty() {
+            logs.is_unsplit = true;
+            // Only now: what holds a transaction together may stand in another answer.
+            let holding = logs.logs.iter().filter(|log| set.holds(log));
+            let holding: FxHashSet<B256> = holding.map(|log| log.tx_hash).collect();
+            let mut held = beside.into_iter().filter(|wire| holding.contains(&wire.tx_hash()));
+            held.try_for_each(|wire| logs.push(wire))?;
+        }
+        Ok(logs)
+    }
+
+    /// Takes the logs of one answer; those that are wanted in some transactions alone go to `beside`.
+    fn take<'a>(&mut self, answer: Vec<Wire<'a>>, set: &FilterSet, beside: &mut Vec<Wire<'a>>) -> Result<(), Unread> {
         self.received += answer.len();
-        let (first, mut beside) = (self.logs.len(), Vec::new());
         let (mut last_sole, mut last_beside) = (None, None);
         for wire in answer {
             let (block, contract, topics) = (wire.block(), &wire.address.0, wire.topics.0.as_slice());
@@ -145,12 +159,11 @@ impl Logs {
                 self.foreign.get_or_insert((block.number, wire.log_index.0));
             }
             let leaves_out = set.leaves_out(contract, topics);
-            if self.both_kinds.is_none() && set.is_split() && (leaves_out || set.is_sole(topics)) {
+            if self.both_kinds.is_none() && (leaves_out || set.is_sole(topics)) {
                 let last = if leaves_out { &mut last_beside } else { &mut last_sole };
                 *last = Some(block.number);
-                let (sole, beside) = (last_sole.unwrap_or(block.number), last_beside.unwrap_or(block.number));
-                let both = last_sole.and(last_beside);
-                self.both_kinds = both.map(|_| sole.min(beside)..=sole.max(beside));
+                let both: Option<(u64, u64)> = last_sole.zip(last_beside);
+                self.both_kinds = both.map(|(one, other)| one.min(other)..=one.max(other));
             }
             if leaves_out {
                 // It shows all the same that the endpoint has the block's logs.
@@ -160,14 +173,7 @@ impl Logs {
                 self.push(wire)?;
             }
         }
-        if !beside.is_empty() {
-            self.is_unsplit = true;
-            let holding = self.logs[first..].iter().filter(|log| set.holds(log));
-            let holding: FxHashSet<B256> = holding.map(|log| log.tx_hash).collect();
-            let mut held = beside.into_iter().filter(|wire| holding.contains(&wire.tx_hash()));
-            held.try_for_each(|wire| self.push(wire))?;
-        }
-        Ok(self)
+        Ok(())
     }
 
     fn push(&mut self, wire: Wire<'_>) -> Result<(), Unread> {
