@@ -169,10 +169,12 @@ impl Pipeline {
         };
         // Raw events first, so that a crash leaves an archive that holds more than the tables name and never less.
         let intent = intents::begin(&self.store, self.chain, span.range.clone(), &step).await?;
+        let timer = self.metrics.archive_seconds.start_timer();
         let archived = self
             .archive
             .put_asked(span, &|log| self.filter.settles(span, log), &intent)
             .await?;
+        timer.stop_and_record();
         self.metrics.archive_writes.inc_by(archived);
         let (mut applied, mut step) = (Applied::default(), step);
         // Decoded piece by piece and each committed before the next, so that no more than one piece of facts is in memory.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use decoders::block::{Log, Proof};
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use tracing::debug;
 
 use super::bloom::Checker;
@@ -20,7 +20,7 @@ use super::error::Wanted;
 use super::inner::Inner;
 use super::pieces::{Sifted, Suspect};
 use super::proof::{Finding, Want, inspect, logs_of_block};
-use super::question::{Ask, Trouble};
+use super::question::Ask;
 use super::settings::Filter;
 use super::wire::call::Call;
 use super::wire::log::Logs;
@@ -30,6 +30,8 @@ use super::wire::{Body, Unread};
 /// Blocks that are asked for unsplit in one batch, and batches under way at once.
 const TOGETHER: usize = 20;
 const BATCHES_UNDER_WAY: usize = 4;
+/// Times one endpoint is asked about such blocks: settling all of its answer in other ways costs far more.
+const ATTEMPTS: usize = 3;
 
 /// An endpoint that is being asked whether it honours positions. Who stops waiting leaves the question open.
 struct Question<'a>(&'a Endpoint);
@@ -90,24 +92,25 @@ impl Inner {
     }
 
     /// Clears blocks of which nothing came that was asked for: where an endpoint shows by other logs that it has the block's, and none
-    /// is wanted among them, there is none. What it takes is those other logs, of these blocks alone.
-    pub(super) async fn clear_unseen(
-        &self,
-        headers: &[CheckedHeader],
-        mut sifted: Sifted,
-        want: &Arc<Want>,
-    ) -> Result<Sifted, Trouble> {
-        let (unseen, others) = sifted.suspects.into_iter().partition(|suspect| suspect.is_unseen);
+    /// is wanted among them, there is none. What it takes is those other logs, of these blocks alone, from the endpoint that is
+    /// doubted: what another has shows nothing about its answers.
+    pub(super) async fn clear_unseen(&self, headers: &[CheckedHeader], mut sifted: Sifted, want: &Arc<Want>) -> Sifted {
+        let (mut unseen, others): (Vec<Suspect>, _) =
+            sifted.suspects.into_iter().partition(|suspect| suspect.is_unseen);
         sifted.suspects = others;
-        let unseen: Vec<Suspect> = unseen;
-        let batches = unseen.chunks(TOGETHER.min(self.options.batch.max(1)));
+        let by = |suspect: &Suspect| suspect.by.as_ref().map(|by| by.id);
+        unseen.sort_by_key(|suspect| (by(suspect), suspect.place));
+        let together = TOGETHER.min(self.options.batch.max(1));
+        let batches = unseen
+            .chunk_by(|one, next| by(one) == by(next))
+            .flat_map(|of_one| of_one.chunks(together));
         let batches: Vec<BoxFuture<'_, _>> = batches
             .map(|suspects| {
                 let blocks: Vec<_> = suspects.iter().map(|suspect| headers[suspect.place].clone()).collect();
-                self.are_seen_empty(blocks, want).boxed()
+                self.are_seen_empty(suspects[0].by.clone(), blocks, want).boxed()
             })
             .collect();
-        let cleared: Vec<Vec<bool>> = stream::iter(batches).buffered(BATCHES_UNDER_WAY).try_collect().await?;
+        let cleared: Vec<Vec<bool>> = stream::iter(batches).buffered(BATCHES_UNDER_WAY).collect().await;
         let still = unseen.into_iter().zip(cleared.into_iter().flatten());
         let still: Vec<Suspect> = still
             .filter(|(_, is_cleared)| !is_cleared)
@@ -128,11 +131,20 @@ impl Inner {
             }
         }
         sifted.suspects.extend(still);
-        Ok(sifted)
+        sifted
     }
 
-    /// Whether each of the blocks has logs, and none that is wanted.
-    async fn are_seen_empty(&self, blocks: Vec<CheckedHeader>, want: &Arc<Want>) -> Result<Vec<bool>, Trouble> {
+    /// Whether `by` shows of each of the blocks that it has logs, and none that is wanted.
+    async fn are_seen_empty(
+        &self,
+        by: Option<Arc<Endpoint>>,
+        blocks: Vec<CheckedHeader>,
+        want: &Arc<Want>,
+    ) -> Vec<bool> {
+        let count = blocks.len();
+        let Some(by) = by else {
+            return vec![false; count];
+        };
         // Logs of contracts that are wanted whole were asked for unsplit.
         let filter = Filter {
             whole: Vec::new(),
@@ -146,9 +158,9 @@ impl Inner {
             each: true,
             in_part: true,
             patience: self.options.logs_timeout,
-            ..self.question(calls.collect(), format!("the logs of {} blocks", blocks.len()))
+            ..self.question(calls.collect(), format!("the logs of {count} blocks"))
         };
-        let (count, want) = (blocks.len(), Arc::clone(want));
+        let want = Arc::clone(want);
         let read = move |bodies: &[Body]| {
             let is_empty = |(checked, body): (&CheckedHeader, &Body)| {
                 let logs = Logs::read(slice::from_ref(body), &want.set)?;
@@ -161,12 +173,13 @@ impl Inner {
             let seen = blocks.iter().zip(bodies).map(is_empty);
             Ok(seen.map(|seen| is_one_each && seen.unwrap_or(false)).collect())
         };
-        match self.ask(&ask, read).await {
-            Ok(served) => Ok(served.value),
-            Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => Err(trouble),
-            // They are settled like any other suspect.
-            Err(_) => Ok(vec![false; count]),
+        for _ in 0..ATTEMPTS {
+            if let Ok(seen) = self.attempt_once(&by, &ask, &read).await {
+                return seen;
+            }
         }
+        // They are settled like any other suspect.
+        vec![false; count]
     }
 
     /// Gives up filters by position: no endpoint has the receipts by which the rest of a transaction is read.

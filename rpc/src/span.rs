@@ -311,7 +311,7 @@ impl Inner {
         let (all, asked) = (Arc::clone(&headers), Arc::clone(&want));
         let sifting = tokio::task::spawn_blocking(move || sift(&headers, pieces, &want, wanted));
         let sifted = sifting.await.map_err(|error| Trouble::Unreachable(error.to_string()))?;
-        self.clear_unseen(&all, sifted, &asked).await
+        Ok(self.clear_unseen(&all, sifted, &asked).await)
     }
 
     /// The span, up to the first block that could not be read.

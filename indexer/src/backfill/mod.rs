@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
+use crate::config::SPANS_AHEAD;
 use crate::error::Error;
 use crate::held::HeldSpan;
 use crate::pipeline::Pipeline;
@@ -26,8 +27,6 @@ use crate::retry;
 const LONGEST_SPAN: u64 = 2_000;
 /// Spans read at once. Each has a few requests under way, so that an endpoint's most are made use of where spans are short.
 const READERS: usize = 8;
-/// Full spans that may wait for a writer, for each of them.
-pub const SPANS_AHEAD: usize = 3;
 
 /// How far a backfill is: read by progress bars and metrics while workers add to it.
 #[derive(Debug, Default)]

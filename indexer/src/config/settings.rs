@@ -9,7 +9,9 @@ use sinks::publisher::Unroutable;
 
 use super::chain::ChainConfig;
 use super::value::{self, DatabaseUrl, ServiceUrl};
-use crate::backfill::SPANS_AHEAD;
+
+/// Full spans that may wait for a writer of a backfill, for each of them.
+pub const SPANS_AHEAD: usize = 3;
 
 /// A whole configuration; every key has a default except what names a chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,9 +31,9 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// Chains to seed the registry with.
     pub chains: Vec<ChainConfig>,
-    /// Folder of the file, which relative paths in it start from.
+    /// The file it was read from; none where defaults stand for one.
     #[serde(skip)]
-    pub(super) folder: PathBuf,
+    pub file: Option<PathBuf>,
 }
 
 /// `[database]`.
@@ -164,7 +166,8 @@ impl PipelineConfig {
 impl Config {
     /// `path` as the file means it: relative paths start from the file's folder.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.folder.join(path)
+        let folder = self.file.as_deref().and_then(Path::parent);
+        folder.unwrap_or(Path::new("")).join(path)
     }
 }
 

@@ -67,7 +67,7 @@ impl ChainTask {
         let stored = timeout(lease, checkpoint::read(&pipeline.store, pipeline.chain)).await;
         // Of a database that does not answer its own task reports.
         let Ok(Ok(stored)) = stored else { return };
-        if self.leading.borrow().is_none() && progress.asked.elapsed() > lease {
+        if self.signs.leading.borrow().is_none() && progress.asked.elapsed() > lease {
             // A leader that hangs stores no head.
             progress.asked = Instant::now();
             timeout(lease, pipeline.endpoints.heads()).await.ok();
@@ -99,7 +99,9 @@ impl ChainTask {
     fn cause(&self) -> String {
         let health = &self.follower.health;
         health.cause().unwrap_or_else(|| match health.step() {
-            _ if self.leading.borrow().is_none() => "another daemon holds the chain and does not get on".to_owned(),
+            _ if self.signs.leading.borrow().is_none() => {
+                "another daemon holds the chain and does not get on".to_owned()
+            }
             Some(step) => format!("steps are begun and none moves the checkpoint, last {step}"),
             None => "its first step has not begun".to_owned(),
         })
@@ -132,7 +134,7 @@ impl ChainTask {
             .iter()
             .filter_map(|endpoint| silent(endpoint, lease))
             .collect();
-        let is_leading = self.leading.borrow().is_some();
+        let is_leading = self.signs.leading.borrow().is_some();
         match unanswered {
             // That an endpoint answers no more is a cause once something waits for it; that none ever did is one at once.
             Some(unanswered) if waits || (never && is_leading) => self.endpoint_health.failing(unanswered),

@@ -59,6 +59,8 @@ pub struct Follower {
     pub holder: String,
     /// The chain's lease while this daemon holds it.
     pub leading: watch::Sender<Option<Lease>>,
+    /// Told of every step, and of blocks that have become final.
+    pub moves: watch::Sender<()>,
     /// Where `/readyz` hears of this chain.
     pub health: TaskHealth,
 }
@@ -205,7 +207,10 @@ impl Follower {
                 return Err(Error::Cancelled);
             }
             match self.look_and_step(&mut memory).await {
-                Ok(Outcome::Moved) => pauses = retry::pauses(),
+                Ok(Outcome::Moved) => {
+                    pauses = retry::pauses();
+                    self.moves.send_replace(());
+                }
                 Ok(Outcome::Done) => return Ok(()),
                 Ok(Outcome::AtHead | Outcome::Below { .. }) => {
                     pauses = retry::pauses();
@@ -318,6 +323,7 @@ impl Follower {
             };
             checkpoint::observe(&self.pipeline.store, &memory.lease, &observation).await?;
             memory.seen = Some(seen);
+            self.moves.send_replace(());
         }
         Ok(())
     }
