@@ -15,10 +15,12 @@ use rpc::EndpointHealth;
 
 /// Leases that may pass without progress while the chain goes on.
 const LEASES: u32 = 3;
-/// Looks in the time of one lease.
+/// Looks at the endpoints in the time of one lease.
 const LOOKS: u32 = 10;
 /// Longest time between two of them.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Looks at the tables in the time of one lease: each is a statement.
+const LOOKS_AT_TABLES: u32 = 3;
 /// Longest time that endpoints may go without a usable answer before they count as not answering.
 const UNANSWERED: Duration = Duration::from_secs(5);
 
@@ -49,8 +51,12 @@ impl ChainTask {
             logged: None,
             is_unanswered: false,
         };
+        let mut looked: Option<Instant> = None;
         while !cancel.is_cancelled() && !followed.is_cancelled() {
-            self.look_at_head(&mut progress, lease).await;
+            if looked.is_none_or(|looked| looked.elapsed() >= lease / LOOKS_AT_TABLES) {
+                looked = Some(Instant::now());
+                self.look_at_head(&mut progress, lease).await;
+            }
             self.look_at_endpoints(&mut progress, lease);
             tokio::select! {
                 () = cancel.cancelled() => {}

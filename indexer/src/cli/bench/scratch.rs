@@ -72,7 +72,10 @@ impl Server {
             Way::Socket => {
                 let folders = setting(&self.url, "unix_socket_directories").await?;
                 if folders.is_empty() {
-                    return Err(Failure::new(Exit::Database, "the server has no socket in the file system"));
+                    return Err(Failure::new(
+                        Exit::Database,
+                        "the server has no socket in the file system",
+                    ));
                 }
                 others.push(("host".to_owned(), first(&folders).to_owned()));
                 "localhost".to_owned()
