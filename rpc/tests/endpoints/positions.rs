@@ -185,9 +185,14 @@ async fn an_endpoint_that_leaves_out_what_it_is_asked_for_is_caught() {
         let pool = world.pool().await;
         assert_true(&world, &pool, 0..=99, Proof::Bloom, "at first").await;
         world.change(0, |faults| faults.empty_logs_rate = 1.0);
-        for _ in 0..4 {
+        // The other one may be asked now and then.
+        for _ in 0..40 {
             let span = pool.range_span(100..=399, &filter(), Proof::Bloom).await.unwrap();
-            assert_eq!(span.logs, truth(&world, span.range.clone()).0);
+            let range = span.range.clone();
+            assert!(span.logs == truth(&world, range.clone()).0, "{range:?}: {:?}", pool.health());
+            if health(&pool, 0).lies > 0 {
+                break;
+            }
         }
         assert!(health(&pool, 0).lies > 0, "{:?}", pool.health());
     }
