@@ -27,7 +27,7 @@ use decoders::failure::Class;
 const SHORTEST_REST: Duration = Duration::from_millis(500);
 /// How long they rest at most while the follower does not move: what other processes changed, and what comes due by the clock, is
 /// found then.
-const LONGEST_REST: Duration = Duration::from_secs(15);
+const LONGEST_REST: Duration = Duration::from_secs(20);
 
 /// How long currencies are left alone that no endpoint could ask what they are.
 const CURRENCY_PAUSE: Duration = Duration::from_secs(60);

@@ -81,6 +81,8 @@ enum Outcome {
 struct Memory {
     lease: Lease,
     seen: Option<(BlockRef, BlockRef)>,
+    /// The heads at which there was nothing to do, and since when.
+    rests: Option<((BlockRef, BlockRef), Instant)>,
     moved: Instant,
     /// Whether the log states that the endpoints' head lies below the checkpoint.
     is_below: bool,
@@ -196,6 +198,7 @@ impl Follower {
         let mut memory = Memory {
             lease,
             seen: None,
+            rests: None,
             moved: Instant::now(),
             is_below: false,
         };
@@ -262,16 +265,32 @@ impl Follower {
             .begins(WaitsFor::Endpoints, "asking the endpoints for the head");
         let heads = self.pipeline.endpoints.heads().await?;
         let finalized = self.finalized(&heads).await?;
+        if self.rests(memory, (heads.latest.block_ref(), finalized)) {
+            self.assess(&Outcome::AtHead, memory);
+            return Ok(Outcome::AtHead);
+        }
         self.health
             .begins(WaitsFor::Stores, "looking up where the tables stand");
         // Before the step, so that other writers know what is final even while this one cannot go on.
         self.observe(&heads, finalized, memory).await?;
+        memory.rests = None;
         let outcome = self.step(&heads, finalized, &memory.lease).await?;
+        memory.rests = memory
+            .seen
+            .filter(|_| matches!(outcome, Outcome::AtHead))
+            .map(|seen| (seen, Instant::now()));
         self.assess(&outcome, memory);
         if matches!(outcome, Outcome::AtHead | Outcome::Below { .. }) && self.is_done().await? {
             return Ok(Outcome::Done);
         }
         Ok(outcome)
+    }
+
+    /// Whether there was nothing to do at these heads a moment ago: another process that changes the tables without a lease, which a
+    /// backfill does that met another branch, is found out about once in the time of a lease.
+    fn rests(&self, memory: &Memory, heads: (BlockRef, BlockRef)) -> bool {
+        let lasts = |since: Instant| since.elapsed() < self.settings.lease_ttl;
+        self.settings.until.is_none() && memory.rests.is_some_and(|(at, since)| at == heads && lasts(since))
     }
 
     /// Reports to `/readyz` whether the head moves.

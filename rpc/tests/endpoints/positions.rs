@@ -189,7 +189,11 @@ async fn an_endpoint_that_leaves_out_what_it_is_asked_for_is_caught() {
         for _ in 0..40 {
             let span = pool.range_span(100..=399, &filter(), Proof::Bloom).await.unwrap();
             let range = span.range.clone();
-            assert!(span.logs == truth(&world, range.clone()).0, "{range:?}: {:?}", pool.health());
+            assert!(
+                span.logs == truth(&world, range.clone()).0,
+                "{range:?}: {:?}",
+                pool.health()
+            );
             if health(&pool, 0).lies > 0 {
                 break;
             }
