@@ -11,7 +11,7 @@ use super::chain::ChainConfig;
 use super::value::{self, DatabaseUrl, ServiceUrl};
 
 /// Full spans that may wait for a writer of a backfill, for each of them.
-pub const SPANS_AHEAD: usize = 3;
+pub const SPANS_AHEAD: usize = 2;
 
 /// A whole configuration; every key has a default except what names a chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -226,7 +226,7 @@ impl Default for LogConfig {
 impl Default for PipelineConfig {
     fn default() -> Self {
         PipelineConfig {
-            max_logs_held: 200_000,
+            max_logs_held: 100_000,
             backfill_workers: 2,
             integrity_head: Proof::Receipts,
             integrity_backfill: Proof::Bloom,
