@@ -9,7 +9,7 @@ mod refused;
 mod services;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use decoders::block::ChainId;
@@ -27,11 +27,13 @@ use crate::health::Health;
 use crate::registry::Watch;
 use crate::stores::Stores;
 use assembly::Assignment;
-use chain::ChainTask;
+use chain::{ChainTask, Signs};
 use crew::{Crew, Ended, Running};
 
-/// How often the registry is read even if nothing notified of an edit, so that a chain that could not be started is tried again.
+/// How often what runs is looked at, and what could not be started is tried again.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the registry is read at least, even if nothing notified of an edit.
+const LONGEST_REVIEW: Duration = Duration::from_secs(60);
 
 /// What one daemon is to do.
 pub struct Daemon<'a> {
@@ -91,6 +93,7 @@ impl Daemon<'_> {
         }
         self.start_services(server, publishing, &mut crew);
         let mut review = tokio::time::interval(REVIEW_INTERVAL);
+        let (mut is_news, mut reviewed) = (true, Instant::now());
         let mut outcome = Ok(());
         loop {
             tokio::select! {
@@ -100,22 +103,33 @@ impl Daemon<'_> {
                     if outcome.is_err() || (finite && crew.running.is_empty()) {
                         break;
                     }
+                    is_news = true;
                     review.reset_immediately();
                 }
-                () = watch.changed() => review.reset_immediately(),
+                () = watch.changed() => {
+                    is_news = true;
+                    review.reset_immediately();
+                }
                 _ = review.tick() => {
                     let stop = crew.stop.clone();
+                    let is_due = is_news || !crew.refused.is_empty() || reviewed.elapsed() >= LONGEST_REVIEW;
+                    if is_due {
+                        (is_news, reviewed) = (false, Instant::now());
+                    }
                     let look = async {
-                        if !finite {
+                        if is_due && !finite {
                             self.reconcile(selected, &mut crew).await;
                         }
-                        self.report(&crew).await;
+                        self.report(&crew, is_due).await;
                     };
                     // A database that is away must not keep the process from stopping.
                     tokio::select! {
                         () = stop.cancelled() => break,
                         // What is waited for may be what was edited.
-                        () = watch.changed() => review.reset_immediately(),
+                        () = watch.changed() => {
+                            is_news = true;
+                            review.reset_immediately();
+                        }
                         () = Box::pin(look) => {}
                     }
                 }
@@ -132,7 +146,8 @@ impl Daemon<'_> {
             .pipeline(self.config, self.stores, &self.health.metrics, &cancel)
             .await?;
         let endpoints = Arc::clone(&pipeline.endpoints);
-        let (leading, watched) = watch::channel(None);
+        let (leading, is_leading) = watch::channel(None);
+        let (moves, moved) = watch::channel(());
         let settings = &self.config.pipeline;
         let task = ChainTask {
             follower: Follower {
@@ -140,13 +155,17 @@ impl Daemon<'_> {
                 settings: assignment.follower_settings(self.config),
                 holder: self.holder.clone(),
                 leading,
+                moves,
                 health: self
                     .health
                     .readiness
                     .task(format!("chain {chain}"))
                     .reporting_within(Duration::from_millis(settings.lease_ttl_ms)),
             },
-            leading: watched,
+            signs: Signs {
+                leading: is_leading,
+                moved,
+            },
             gap_proof: assignment
                 .entry
                 .chain

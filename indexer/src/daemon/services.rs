@@ -59,14 +59,17 @@ impl Daemon<'_> {
         crew.tasks.spawn(publish(publisher, status, health, stop.clone()));
     }
 
-    /// Carries into the metrics how endpoints stand, and drops messages that were kept long enough.
-    pub(super) async fn report(&self, crew: &Crew) {
+    /// Carries into the metrics how endpoints stand; where it is due, ends sessions that are stuck and drops messages that were kept
+    /// long enough.
+    pub(super) async fn report(&self, crew: &Crew, is_due: bool) {
         let samples = crew.running.iter().map(|(chain, task)| {
             let endpoints = task.endpoints.health();
             (*chain, endpoints.iter().map(sample).collect())
         });
         self.health.metrics.endpoints(&samples.collect());
-        self.expire_messages().await;
+        if is_due {
+            self.expire_messages().await;
+        }
         self.end_stuck_sessions().await;
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use decoders::block::{BlockRef, Proof, Span};
 use sinks::commit::{self, Move};
 use sinks::error::SinkError;
-use sinks::progress::checkpoint::{self, Observation};
+use sinks::progress::checkpoint::{self, Observation, Stand};
 use sinks::progress::lease::{self, Lease};
 use sinks::store::Store;
 use tokio::sync::watch;
@@ -59,6 +59,8 @@ pub struct Follower {
     pub holder: String,
     /// The chain's lease while this daemon holds it.
     pub leading: watch::Sender<Option<Lease>>,
+    /// Told of every step, and of blocks that have become final.
+    pub moves: watch::Sender<()>,
     /// Where `/readyz` hears of this chain.
     pub health: TaskHealth,
 }
@@ -79,6 +81,8 @@ enum Outcome {
 struct Memory {
     lease: Lease,
     seen: Option<(BlockRef, BlockRef)>,
+    /// The heads at which there was nothing to do, and since when.
+    rests: Option<((BlockRef, BlockRef), Instant)>,
     moved: Instant,
     /// Whether the log states that the endpoints' head lies below the checkpoint.
     is_below: bool,
@@ -194,6 +198,7 @@ impl Follower {
         let mut memory = Memory {
             lease,
             seen: None,
+            rests: None,
             moved: Instant::now(),
             is_below: false,
         };
@@ -205,7 +210,10 @@ impl Follower {
                 return Err(Error::Cancelled);
             }
             match self.look_and_step(&mut memory).await {
-                Ok(Outcome::Moved) => pauses = retry::pauses(),
+                Ok(Outcome::Moved) => {
+                    pauses = retry::pauses();
+                    self.moves.send_replace(());
+                }
                 Ok(Outcome::Done) => return Ok(()),
                 Ok(Outcome::AtHead | Outcome::Below { .. }) => {
                     pauses = retry::pauses();
@@ -257,16 +265,32 @@ impl Follower {
             .begins(WaitsFor::Endpoints, "asking the endpoints for the head");
         let heads = self.pipeline.endpoints.heads().await?;
         let finalized = self.finalized(&heads).await?;
+        if self.rests(memory, (heads.latest.block_ref(), finalized)) {
+            self.assess(&Outcome::AtHead, memory);
+            return Ok(Outcome::AtHead);
+        }
         self.health
             .begins(WaitsFor::Stores, "looking up where the tables stand");
         // Before the step, so that other writers know what is final even while this one cannot go on.
         self.observe(&heads, finalized, memory).await?;
+        memory.rests = None;
         let outcome = self.step(&heads, finalized, &memory.lease).await?;
+        memory.rests = memory
+            .seen
+            .filter(|_| matches!(outcome, Outcome::AtHead))
+            .map(|seen| (seen, Instant::now()));
         self.assess(&outcome, memory);
         if matches!(outcome, Outcome::AtHead | Outcome::Below { .. }) && self.is_done().await? {
             return Ok(Outcome::Done);
         }
         Ok(outcome)
+    }
+
+    /// Whether there was nothing to do at these heads a moment ago: another process that changes the tables without a lease, which a
+    /// backfill does that met another branch, is found out about once in the time of a lease.
+    fn rests(&self, memory: &Memory, heads: (BlockRef, BlockRef)) -> bool {
+        let lasts = |since: Instant| since.elapsed() < self.settings.lease_ttl;
+        self.settings.until.is_none() && memory.rests.is_some_and(|(at, since)| at == heads && lasts(since))
     }
 
     /// Reports to `/readyz` whether the head moves.
@@ -318,19 +342,19 @@ impl Follower {
             };
             checkpoint::observe(&self.pipeline.store, &memory.lease, &observation).await?;
             memory.seen = Some(seen);
+            self.moves.send_replace(());
         }
         Ok(())
     }
 
     async fn step(&self, heads: &Heads, finalized: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
         // Before any step: what stands below may be of another branch, and every block put on it would be too.
-        if let Some(suspect) = checkpoint::suspect(&self.pipeline.store, self.pipeline.chain).await? {
+        let Stand { checkpoint, suspect } = checkpoint::stand(&self.pipeline.store, self.pipeline.chain).await?;
+        if let Some(suspect) = suspect {
             ancestor::mend(&self.pipeline, suspect, self.settings.start_block, lease).await?;
             return Ok(Outcome::Moved);
         }
-        let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain)
-            .await?
-            .map(|stored| stored.block);
+        let stored = checkpoint.map(|stored| stored.block);
         // Read anew with every look and not remembered: another process may have moved the checkpoint.
         match (decide(stored, heads.latest.block_ref(), finalized), stored) {
             (Step::Wait, _) => Ok(Outcome::AtHead),
