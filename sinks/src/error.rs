@@ -54,6 +54,9 @@ pub enum SinkError {
         /// The chain.
         chain: ChainId,
     },
+    /// Another process looks after the database now.
+    #[error("look after the database: another process has its turn by now")]
+    TurnLost,
     /// The caller broke the contract of the function: a fact outside its span, two facts at one position, a gap.
     #[error("commit blocks {} to {} of {chain}: {reason}", range.start(), range.end())]
     Inconsistent {
@@ -80,7 +83,7 @@ impl SinkError {
         match self {
             SinkError::Database(error) => class_of(error),
             SinkError::Migrate(sqlx::migrate::MigrateError::Execute(error)) => class_of(error),
-            SinkError::Raced { .. } => Class::Transient,
+            SinkError::Raced { .. } | SinkError::TurnLost => Class::Transient,
             SinkError::CheckpointMoved { .. } | SinkError::CoveredAhead { .. } | SinkError::Torn { .. } => Class::Reorg,
             SinkError::Migrate(_) | SinkError::LeaseLost { .. } | SinkError::Inconsistent { .. } => Class::Fatal,
         }

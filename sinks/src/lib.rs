@@ -13,6 +13,7 @@ pub mod currencies;
 pub mod digest;
 pub mod error;
 pub mod facts;
+pub mod maintenance;
 pub mod outbox;
 pub mod progress;
 pub mod projections;

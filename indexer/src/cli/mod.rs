@@ -13,6 +13,7 @@ pub mod faults;
 mod interrupt;
 mod log_writer;
 pub mod logging;
+pub mod maintain;
 pub mod migrate;
 pub mod output;
 pub mod progress;
@@ -91,6 +92,9 @@ pub enum Command {
     /// Bring the database schema up to date
     #[command(after_long_help = migrate::EXAMPLES)]
     Migrate(migrate::MigrateArgs),
+    /// Delete what is past its time, and make partitions ahead of it
+    #[command(after_long_help = maintain::EXAMPLES)]
+    Maintain(maintain::MaintainArgs),
     /// Check the configuration and show what it amounts to
     #[command(after_long_help = check_config::EXAMPLES)]
     CheckConfig(check_config::CheckConfigArgs),
@@ -293,6 +297,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Replay(args) => replay::execute(args, context).await,
         Command::Decode(args) => short(context, Box::pin(decode::execute(args, context))).await,
         Command::Migrate(args) => short(context, migrate::execute(args, context)).await,
+        Command::Maintain(args) => maintain::execute(args, context).await,
         Command::CheckConfig(args) => short(context, check_config::execute(args, context)).await,
         Command::Registry(args) => short(context, registry::execute(args, context)).await,
         Command::Faults(args) => faults::execute(args, context).await,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use decoders::block::Proof;
 use serde::{Deserialize, Serialize};
+use sinks::maintenance::Kept;
 use sinks::publisher::Unroutable;
 
 use super::chain::ChainConfig;
@@ -29,6 +30,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Bounds and levels of the way from endpoint to tables.
     pub pipeline: PipelineConfig,
+    /// What is deleted as it gets old.
+    pub maintenance: MaintenanceConfig,
     /// Chains to seed the registry with.
     pub chains: Vec<ChainConfig>,
     /// The file it was read from; none where defaults stand for one.
@@ -87,6 +90,35 @@ impl BrokerConfig {
             (Some(_), _) => None,
             (None, 0) => Some("kept in the outbox for good".to_owned()),
             (None, hours) => Some(format!("kept in the outbox for {hours} h")),
+        }
+    }
+}
+
+/// `[maintenance]`. Months are those behind the current one; zero keeps for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaintenanceConfig {
+    /// Whether daemons look after the database.
+    pub enabled: bool,
+    /// Months that notifications are kept.
+    #[serde(deserialize_with = "value::within::<_, _, 0, 1_200>")]
+    pub notification_months: u32,
+    /// Months that audit logs are kept.
+    #[serde(deserialize_with = "value::within::<_, _, 0, 1_200>")]
+    pub audit_log_months: u32,
+    /// Months that the platform's transactions are kept.
+    #[serde(deserialize_with = "value::within::<_, _, 0, 1_200>")]
+    pub transaction_months: u32,
+}
+
+impl MaintenanceConfig {
+    /// The same in the words of the task.
+    pub fn kept(&self) -> Kept {
+        let months = |months: u32| (months > 0).then_some(months);
+        Kept {
+            notifications: months(self.notification_months),
+            audit_logs: months(self.audit_log_months),
+            transactions: months(self.transaction_months),
         }
     }
 }
@@ -188,6 +220,17 @@ impl Default for ArchiveConfig {
         ArchiveConfig {
             url: None,
             database: "indexer".to_owned(),
+        }
+    }
+}
+
+impl Default for MaintenanceConfig {
+    fn default() -> Self {
+        MaintenanceConfig {
+            enabled: true,
+            notification_months: 12,
+            audit_log_months: 0,
+            transaction_months: 0,
         }
     }
 }

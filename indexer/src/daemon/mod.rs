@@ -15,6 +15,7 @@ use axum::Router;
 use decoders::block::ChainId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
@@ -34,6 +35,42 @@ use crew::{Crew, Ended, Running};
 const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the registry is read at least, even if nothing notified of an edit.
 const LONGEST_REVIEW: Duration = Duration::from_secs(60);
+
+/// When what runs is looked at, and when the registry is read for it.
+struct Review {
+    interval: Interval,
+    is_news: bool,
+    read: Instant,
+}
+
+impl Review {
+    fn new() -> Self {
+        Review {
+            interval: tokio::time::interval(REVIEW_INTERVAL),
+            is_news: true,
+            read: Instant::now(),
+        }
+    }
+
+    /// Something was edited or has ended: it is looked at without a pause.
+    fn hurry(&mut self) {
+        self.is_news = true;
+        self.interval.reset_immediately();
+    }
+
+    async fn tick(&mut self) {
+        self.interval.tick().await;
+    }
+
+    /// Whether the registry is to be read this time.
+    fn is_due(&mut self, is_refused: bool) -> bool {
+        let is_due = self.is_news || is_refused || self.read.elapsed() >= LONGEST_REVIEW;
+        if is_due {
+            (self.is_news, self.read) = (false, Instant::now());
+        }
+        is_due
+    }
+}
 
 /// What one daemon is to do.
 pub struct Daemon<'a> {
@@ -92,8 +129,7 @@ impl Daemon<'_> {
             refused?;
         }
         self.start_services(server, publishing, &mut crew);
-        let mut review = tokio::time::interval(REVIEW_INTERVAL);
-        let (mut is_news, mut reviewed) = (true, Instant::now());
+        let mut review = Review::new();
         let mut outcome = Ok(());
         loop {
             tokio::select! {
@@ -103,19 +139,12 @@ impl Daemon<'_> {
                     if outcome.is_err() || (finite && crew.running.is_empty()) {
                         break;
                     }
-                    is_news = true;
-                    review.reset_immediately();
+                    review.hurry();
                 }
-                () = watch.changed() => {
-                    is_news = true;
-                    review.reset_immediately();
-                }
-                _ = review.tick() => {
+                () = watch.changed() => review.hurry(),
+                () = review.tick() => {
                     let stop = crew.stop.clone();
-                    let is_due = is_news || !crew.refused.is_empty() || reviewed.elapsed() >= LONGEST_REVIEW;
-                    if is_due {
-                        (is_news, reviewed) = (false, Instant::now());
-                    }
+                    let is_due = review.is_due(!crew.refused.is_empty());
                     let look = async {
                         if is_due && !finite {
                             self.reconcile(selected, &mut crew).await;
@@ -126,10 +155,7 @@ impl Daemon<'_> {
                     tokio::select! {
                         () = stop.cancelled() => break,
                         // What is waited for may be what was edited.
-                        () = watch.changed() => {
-                            is_news = true;
-                            review.reset_immediately();
-                        }
+                        () = watch.changed() => review.hurry(),
                         () = Box::pin(look) => {}
                     }
                 }

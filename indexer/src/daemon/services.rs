@@ -1,13 +1,15 @@
 //! What runs beside the chains: the server, the publisher, and the reports of both.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use futures::FutureExt;
+use sinks::maintenance::{self, Action, Kept};
 use sinks::outbox;
 use sinks::progress::sessions;
 use sinks::publisher::{self, Publisher};
+use sinks::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +23,11 @@ use rpc::EndpointHealth;
 
 /// Leases after which a session that holds others up, and waits for its own process, is ended.
 const STUCK_LEASES: u32 = 3;
+
+/// Time between two rounds of maintenance.
+const MAINTENANCE_REST: Duration = Duration::from_secs(3_600);
+/// How often a daemon looks whether it is time for the next.
+const MAINTENANCE_LOOK: Duration = Duration::from_secs(600);
 
 impl Daemon<'_> {
     /// How to publish; none without a broker.
@@ -51,6 +58,14 @@ impl Daemon<'_> {
         if let Some((listener, router)) = server {
             crew.tasks
                 .spawn(health::server::serve(listener, router, stop.clone()).map(|()| Ended::Service(Ok(()))));
+        }
+        if self.config.maintenance.enabled {
+            let (store, kept) = (self.stores.database.store.clone(), self.config.maintenance.kept());
+            let (holder, health, stop) = (self.holder.clone(), self.health.clone(), stop.clone());
+            crew.tasks.spawn(async move {
+                look_after(&store, &kept, &holder, &health, &stop).await;
+                Ended::Service(Ok(()))
+            });
         }
         let Some(options) = options else { return };
         let store = self.stores.database.store.clone();
@@ -107,6 +122,34 @@ impl Daemon<'_> {
                 "dropped messages that no broker took"
             ),
             Err(error) => warn!(%error, "failed to drop messages that no broker took"),
+        }
+    }
+}
+
+/// Looks after the database at once and then again and again, as often as it is this daemon's turn, until stopped. What fails is tried
+/// again with the next turn: nothing waits for it.
+async fn look_after(store: &Store, kept: &Kept, holder: &str, health: &Health, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        let began = Instant::now();
+        let done = async {
+            match maintenance::take(store, holder, MAINTENANCE_REST).await? {
+                Some(turn) => maintenance::run(store, kept, &turn, stop).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        match done.await {
+            Ok(Some(actions)) => {
+                health.metrics.maintained(&actions, began.elapsed());
+                for Action { table, action, rows } in actions {
+                    info!(table, action, rows, "maintenance");
+                }
+            }
+            Ok(None) => {}
+            Err(error) => warn!(%error, "maintenance failed, trying again later"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(MAINTENANCE_LOOK) => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use decoders::block::ChainId;
@@ -12,6 +13,7 @@ use prometheus::{
     TextEncoder,
 };
 use queries::status::ChainStatus;
+use sinks::maintenance::Action;
 
 /// Seconds a commit or a fetch may take, from a block on loopback to a large span far away.
 const SECONDS: &[f64] = &[
@@ -29,6 +31,8 @@ pub struct Metrics {
     chain: ChainFamilies,
     endpoint: EndpointFamilies,
     publisher_confirmed: IntCounter,
+    maintenance_rows: IntCounterVec,
+    maintenance_seconds: Histogram,
     publisher_failed: IntCounter,
 }
 
@@ -180,6 +184,19 @@ impl Metrics {
                     "Messages the broker refused or returned",
                 )),
             ),
+            maintenance_rows: counters(
+                &registry,
+                "maintenance_rows_total",
+                "Rows that maintenance settled",
+                &["table", "action"],
+            ),
+            maintenance_seconds: seconds(
+                &registry,
+                "maintenance_seconds",
+                "Time a round of maintenance took",
+                &[],
+            )
+            .with_label_values::<&str>(&[]),
             scrape: Mutex::default(),
             shown: Mutex::default(),
             registry,
@@ -330,6 +347,16 @@ impl Metrics {
     /// Counts messages the broker confirmed.
     pub fn confirmed(&self, messages: u64) {
         self.publisher_confirmed.inc_by(messages);
+    }
+
+    /// Counts what a round of maintenance did.
+    pub fn maintained(&self, actions: &[Action], took: Duration) {
+        for Action { table, action, rows } in actions {
+            self.maintenance_rows
+                .with_label_values(&[table.as_str(), action])
+                .inc_by(*rows);
+        }
+        self.maintenance_seconds.observe(took.as_secs_f64());
     }
 
     /// Counts messages the broker refused or returned.
@@ -524,12 +551,12 @@ fn seconds_between(since: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
     (now - since).to_std().unwrap_or_default().as_secs_f64()
 }
 
-/// A height as a gauge holds it.
 /// An endpoint's label: its id in the registry, or `rpc-1` for the first that the command line names, which has a number below zero.
 fn label(id: i32) -> String {
     if id < 0 { format!("rpc{id}") } else { id.to_string() }
 }
 
+/// A height as a gauge holds it.
 fn gauge(height: u64) -> i64 {
     i64::try_from(height).unwrap_or(i64::MAX)
 }

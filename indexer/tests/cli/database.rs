@@ -9,6 +9,7 @@ use indexer::database;
 use indexer::error::Exit;
 use testkit::database::Database;
 
+use crate::commands::{Place, stated};
 use crate::postgres;
 
 fn config(url: &str) -> Config {
@@ -169,5 +170,39 @@ async fn a_folder_that_cannot_be_written_is_named() {
         failure.message.contains("file/db") && failure.message.contains("choose a database.data_dir"),
         "{}",
         failure.message
+    );
+}
+
+#[tokio::test]
+async fn maintenance_shows_what_it_would_do_and_does_it() {
+    let test = Database::new().await;
+    let place = Place::with("");
+    let printed = |arguments: &[&str]| {
+        let output = place
+            .indexer(arguments)
+            .env("DATABASE_URL", &test.url)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(printed(&["maintain", "--dry-run"]), "nothing is due\n");
+    let nonce = "insert into auth_service.auth_nonces (nonce, account_id, domain, chain_id, issued_at, expires_at)
+        values (md5('1'), '0xaa00000000000000000000000000000000000001', 'example.org', 'eip155:1',
+                now() - interval '3 days', now() - interval '3 days' + interval '1 minute')";
+    sqlx::query(nonce).execute(&test.store.pool).await.unwrap();
+    for arguments in [&["maintain", "--dry-run"][..], &["maintain"]] {
+        let table = printed(arguments);
+        let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["auth_service.auth_nonces", "deleted", "1"], "{table}");
+    }
+    assert_eq!(printed(&["maintain"]), "nothing is due\n");
+    let held = "update indexer_service.maintenance_turns set held_until = now() + interval '1 minute'";
+    sqlx::query(held).execute(&test.store.pool).await.unwrap();
+    let mut refused = place.indexer(&["maintain"]);
+    stated(
+        refused.env("DATABASE_URL", &test.url),
+        4,
+        &["another process looks after the database"],
     );
 }

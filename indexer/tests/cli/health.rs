@@ -13,6 +13,7 @@ use indexer::health::server::Limits;
 use indexer::health::{EndpointSample, EndpointState, Health, Metrics, server};
 use queries::status::{ChainStatus, CheckpointBlock};
 use serde_json::Value;
+use sinks::maintenance::Action;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
@@ -91,8 +92,15 @@ fn touched() -> String {
     }
     metrics.confirmed(5);
     metrics.publish_failed(6);
+    metrics.maintained(&[MAINTAINED], Duration::from_secs(1));
     metrics.render(&[standing()], NOW.parse().unwrap()).unwrap()
 }
+
+const MAINTAINED: Action = Action {
+    table: String::new(),
+    action: "deleted",
+    rows: 3,
+};
 
 /// When the chain below is looked at.
 const NOW: &str = "2026-01-01T00:01:00Z";

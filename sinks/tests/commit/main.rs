@@ -8,6 +8,7 @@ mod currency;
 mod depth;
 mod laws;
 mod leftovers;
+mod maintenance;
 mod market;
 mod open;
 mod proxies;
