@@ -49,6 +49,9 @@ pub struct Claim {
     pub needs_envelope: bool,
     /// Whether decoding these logs asks contracts.
     pub asks: bool,
+    /// Whether these logs are of no interest by themselves: they are read where they stand in the transaction of a sale, and nowhere
+    /// else. So it is with what ERC-20 transfers look like, which are many times as many as all the others.
+    pub beside: bool,
 }
 
 impl Decoder {
@@ -75,6 +78,7 @@ impl Claim {
             addresses: None,
             needs_envelope: false,
             asks: false,
+            beside: false,
         }
     }
 
@@ -86,6 +90,7 @@ impl Claim {
             addresses: Some(addresses),
             needs_envelope: false,
             asks: false,
+            beside: false,
         }
     }
 
@@ -100,5 +105,10 @@ impl Claim {
     /// The same claim, asking contracts.
     pub const fn asking(self) -> Self {
         Claim { asks: true, ..self }
+    }
+
+    /// The same claim, on logs that are read beside a sale alone.
+    pub const fn beside(self) -> Self {
+        Claim { beside: true, ..self }
     }
 }

@@ -26,4 +26,7 @@ mod markets;
 mod tokens;
 mod trade;
 
-pub use pass::{ROUNDS, Wants, decode, decode_pieces, intermediaries, is_claimed, sources, topics, wants};
+pub use pass::{
+    ROUNDS, SharedTopic, Wants, decode, decode_pieces, intermediaries, is_claimed, may_be_sale, shared_topics, sources,
+    topics, wants,
+};

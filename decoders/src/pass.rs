@@ -23,6 +23,10 @@ use crate::transaction::{DecoderSet, Transaction};
 const ENVELOPE: DecoderSet = 1 << (DecoderSet::BITS - 1);
 /// Stands in a decoder set for: decoding the transaction may ask contracts.
 const ASKING: DecoderSet = 1 << (DecoderSet::BITS - 2);
+/// Stands in a decoder set for: the log is of interest by itself, and not beside a sale alone.
+const SOUGHT: DecoderSet = 1 << (DecoderSet::BITS - 3);
+/// What stands in a decoder set for no decoder.
+const FLAGS: DecoderSet = ENVELOPE | ASKING | SOUGHT;
 
 /// Decodes a whole span, with every decoder there is.
 ///
@@ -171,7 +175,7 @@ impl Stretch<'_> {
             envelope: context.envelopes.get(&self.logs[0].tx_hash),
             answers: &context.answers,
             claims,
-            decoder: claiming & !(ENVELOPE | ASKING),
+            decoder: claiming & !FLAGS,
             roster: &DISPATCH.roster,
         };
         events.open_transaction(self.logs[0].block_number);
@@ -233,6 +237,56 @@ pub fn is_claimed(chain: ChainId, log: &Log) -> bool {
     DISPATCH.claims_on(chain, log) != 0
 }
 
+/// Whether `log` may be a sale: what stands in its transaction is then read with it, whatever it is.
+pub fn may_be_sale(chain: ChainId, log: &Log) -> bool {
+    const SALE: DecoderSet = ENVELOPE | SOUGHT;
+    // A claim wants the envelope for every log that may be a sale; what is read beside sales alone is none.
+    DISPATCH.claims_on(chain, log) & SALE == SALE
+}
+
+/// An event signature hash that decoders share with events of no interest, told apart by their number of topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedTopic {
+    /// The hash.
+    pub topic: B256,
+    /// The number of topics, the hash included, that a log has at least which is of interest by itself.
+    pub topic_count: usize,
+    /// The contracts whose logs are of interest with fewer topics too.
+    pub contracts: Vec<Address>,
+}
+
+impl SharedTopic {
+    /// Whether a log of `contract` with these topics has the hash and is of no interest by itself.
+    pub fn is_beside(&self, contract: &Address, topics: &[B256]) -> bool {
+        topics.first() == Some(&self.topic) && topics.len() < self.topic_count && !self.contracts.contains(contract)
+    }
+}
+
+/// The shared hashes on `chain`, sorted.
+pub fn shared_topics(chain: ChainId) -> Vec<SharedTopic> {
+    let claims = || DECODERS.iter().flat_map(|decoder| decoder.claims);
+    let mut topics: Vec<B256> = claims()
+        .filter(|claim| claim.beside)
+        .map(|claim| claim.topic0)
+        .collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let shared = topics.into_iter().filter_map(|topic| {
+        let sought = || claims().filter(move |claim| claim.topic0 == topic && !claim.beside);
+        let anywhere = sought().filter(|claim| claim.addresses.is_none());
+        let topic_count = anywhere.map(|claim| claim.topic_count).min()?;
+        let fewer = sought().filter(|claim| claim.topic_count < topic_count);
+        let listed = fewer.filter_map(|claim| claim.addresses).flatten();
+        let here = listed.filter(|(of, _)| [chain.0, chains::EVERY].contains(of));
+        Some(SharedTopic {
+            topic,
+            topic_count: topic_count.into(),
+            contracts: here.map(|(_, contract)| *contract).collect(),
+        })
+    });
+    shared.collect()
+}
+
 /// Every event signature hash that a decoder claims, sorted: what endpoints are asked for.
 pub fn topics() -> Vec<B256> {
     let mut topics: Vec<B256> = DISPATCH.slots.keys().copied().collect();
@@ -276,7 +330,8 @@ impl Dispatch {
                 let slot = &mut slots.entry(claim.topic0).or_default()[usize::from(claim.topic_count) - 1];
                 let envelope = if claim.needs_envelope { ENVELOPE } else { 0 };
                 let asking = if claim.asks { ASKING } else { 0 };
-                slot.add(1 << index | envelope | asking, claim.addresses);
+                let sought = if claim.beside { 0 } else { SOUGHT };
+                slot.add(1 << index | envelope | asking | sought, claim.addresses);
             }
         }
         let mut sources: Vec<&'static str> = decoders.iter().map(|decoder| decoder.name).collect();

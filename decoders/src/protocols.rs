@@ -46,8 +46,8 @@ pub const DECODERS: &[Decoder] = &[
 ];
 
 const _: () = assert!(
-    DECODERS.len() < DecoderSet::BITS as usize - 1,
-    "a decoder set has one bit per decoder, and two to spare"
+    DECODERS.len() < DecoderSet::BITS as usize - 2,
+    "a decoder set has one bit per decoder, and three to spare"
 );
 
 /// Routers of protocols that emit nothing of their own.

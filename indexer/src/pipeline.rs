@@ -108,7 +108,7 @@ impl Pipeline {
         if !contracts.is_empty() && contracts.len() < self.filter.addresses.len() {
             pipeline.filter = Arc::new(Filter {
                 whole: self.filter.whole.clone(),
-                ..filter_of(contracts)
+                ..filter_of(self.chain, contracts)
             });
         }
         Ok(pipeline)
@@ -169,10 +169,12 @@ impl Pipeline {
         };
         // Raw events first, so that a crash leaves an archive that holds more than the tables name and never less.
         let intent = intents::begin(&self.store, self.chain, span.range.clone(), &step).await?;
+        let timer = self.metrics.archive_seconds.start_timer();
         let archived = self
             .archive
             .put_asked(span, &|log| self.filter.settles(span, log), &intent)
             .await?;
+        timer.stop_and_record();
         self.metrics.archive_writes.inc_by(archived);
         let (mut applied, mut step) = (Applied::default(), step);
         // Decoded piece by piece and each committed before the next, so that no more than one piece of facts is in memory.
@@ -334,9 +336,10 @@ impl Rewriter<'_> {
         if let Some(endpoints) = self.endpoints {
             // What was read beside the archive is archived before it is decoded, so that the next replay needs no endpoint.
             let held = span.logs.len();
-            endpoints
-                .add_siblings(&mut span, &filter_of(self.contracts.to_vec()))
-                .await?;
+            if !self.contracts.is_empty() {
+                let filter = filter_of(chain, self.contracts.to_vec());
+                endpoints.add_siblings(&mut span, &filter).await?;
+            }
             if complete(endpoints, &mut span).await? != Completed::default() || span.logs.len() > held {
                 self.archive.put(&span, basis.register(store).await?).await?;
             }
@@ -411,14 +414,20 @@ fn keep_of(facts: &mut Facts, is_kept: impl Fn(&Address, u64) -> bool) {
 }
 
 /// The logs of `contracts` that decoders know, with what the markets emitted beside them; those of all contracts where none is
-/// named.
-pub fn filter_of(contracts: Vec<Address>) -> Filter {
-    let draws: fn(ChainId, &Log) -> bool = decoders::is_claimed;
+/// named, with what else is in the transactions of sales.
+pub fn filter_of(chain: ChainId, contracts: Vec<Address>) -> Filter {
+    let draws: fn(ChainId, &Log) -> bool = if contracts.is_empty() {
+        decoders::may_be_sale
+    } else {
+        decoders::is_claimed
+    };
     Filter {
         topics: decoders::topics(),
-        draws: (!contracts.is_empty()).then_some(draws),
+        draws: Some(draws),
         addresses: contracts,
         whole: Vec::new(),
+        shared: decoders::shared_topics(chain),
+        holds: Some(decoders::may_be_sale),
     }
 }
 

@@ -32,15 +32,33 @@ pub(super) struct FilterBits {
     topics: Vec<Bits>,
     addresses: Vec<Bits>,
     whole: Vec<Bits>,
+    /// The topics that no other logs share, and the shared ones with the contracts that are wanted whatever they emit of them.
+    sole: Vec<Bits>,
+    listed: Vec<(Bits, Bits)>,
 }
 
 impl FilterBits {
     pub(super) fn of(filter: &Filter) -> Self {
         let contracts = |all: &[Address]| all.iter().map(|address| Bits::of(address.as_slice())).collect();
+        let of_topic = |topic: &B256| Bits::of(topic.as_slice());
+        let is_shared = |topic: &B256| filter.shared.iter().any(|shared| shared.topic == *topic);
+        let listed = filter.shared.iter().flat_map(|shared| {
+            let contracts = shared.contracts.iter();
+            contracts.map(|contract| (&shared.topic, contract))
+        });
         FilterBits {
-            topics: filter.topics.iter().map(|topic| Bits::of(topic.as_slice())).collect(),
+            topics: filter.topics.iter().map(of_topic).collect(),
             addresses: contracts(&filter.addresses),
             whole: contracts(&filter.whole),
+            sole: filter
+                .topics
+                .iter()
+                .filter(|topic| !is_shared(topic))
+                .map(of_topic)
+                .collect(),
+            listed: listed
+                .map(|(topic, contract)| (of_topic(topic), Bits::of(contract.as_slice())))
+                .collect(),
         }
     }
 
@@ -50,6 +68,19 @@ impl FilterBits {
         let any = |all: &[Bits]| all.is_empty() || some(all);
         // A filter for everything matches nothing in a block whose bloom is empty.
         *bloom != Bloom::ZERO && ((any(&self.topics) && any(&self.addresses)) || some(&self.whole))
+    }
+
+    /// The same without the topics that other logs share.
+    pub(super) fn may_match_sole(&self, bloom: &Bloom) -> bool {
+        let some = |all: &[Bits]| all.iter().any(|bits| bits.set_in(bloom));
+        let listed = |(topic, contract): &(Bits, Bits)| topic.set_in(bloom) && contract.set_in(bloom);
+        // Without topics every log is asked for.
+        let is_sole = if self.topics.is_empty() {
+            *bloom != Bloom::ZERO
+        } else {
+            some(&self.sole)
+        };
+        is_sole || some(&self.whole) || self.listed.iter().any(listed)
     }
 }
 

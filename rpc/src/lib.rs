@@ -29,6 +29,7 @@ mod inner;
 mod lookup;
 mod pieces;
 mod pool;
+mod positions;
 mod probe;
 mod proof;
 mod question;

@@ -17,17 +17,17 @@ use super::endpoint::Endpoint;
 use super::endpoint::health::Available;
 use super::error::Wanted;
 use super::inner::Inner;
-use super::proof::{Finding, Want, inspect, place_behind};
+use super::proof::{Finding, Given, Want, inspect, place_behind};
 use super::question::{Ask, Trouble};
 use super::reach::Horizon;
 use super::report::count;
+use super::wire::Body;
 use super::wire::call::Call;
 use super::wire::log::Logs;
 use super::wire::rejection::Hint;
-use super::wire::{Body, replies, single};
 
 /// Ranges of one span under way at once.
-const UNDER_WAY: usize = 4;
+const UNDER_WAY: usize = 8;
 
 /// The logs of one `eth_getLogs` range; `None` for a single block whose logs no endpoint sends that way.
 pub(super) struct Piece {
@@ -42,6 +42,8 @@ pub(super) struct Suspect {
     pub(super) logs: Vec<Log>,
     pub(super) by: Option<Arc<Endpoint>>,
     pub(super) reason: &'static str,
+    /// Nothing of it came, where only what is wanted was asked for.
+    pub(super) is_unseen: bool,
 }
 
 /// One answer that was compared with the headers: who gave it, and the headers it is about.
@@ -50,6 +52,8 @@ pub(super) struct Compared {
     pub(super) places: std::ops::Range<usize>,
     /// It was caught wrong somewhere.
     pub(super) is_wrong: bool,
+    /// Headers of blocks nothing came of, whose bloom has no more than a topic that others share.
+    pub(super) unseen: Vec<usize>,
 }
 
 /// What one pass over a span shows.
@@ -166,22 +170,22 @@ impl Inner {
         };
         let (within, filter) = (range.clone(), Arc::clone(want));
         let read = move |bodies: &[Body]| {
-            let mut logs: Logs = match bodies {
-                // One answer may be large: it is read without a step between.
-                [Body::Alone(bytes)] => single(bytes)?,
-                bodies => Logs::joined(&replies(bodies)?)?,
-            };
-            logs.check(&within, &filter.set)?;
+            let mut logs = Logs::read(bodies, &filter.set)?;
+            logs.check(&within)?;
             Ok(logs)
         };
-        let answer = self.ask(&ask, read).await.map(|Served { value, by }| {
-            by.health().log_range.answered(blocks, value.logs.len());
-            Piece {
-                range: range.clone(),
-                logs: Some(value),
-                by: Some(by),
+        let answer = match self.ask(&ask, read).await {
+            Ok(Served { value: logs, by }) => {
+                by.health().log_range.answered(blocks, logs.received);
+                self.find_out(&by, &logs, want).await;
+                Ok(Piece {
+                    range: range.clone(),
+                    logs: Some(logs),
+                    by: Some(by),
+                })
             }
-        });
+            Err(trouble) => Err(trouble),
+        };
         (range, answer)
     }
 }
@@ -202,6 +206,7 @@ pub(super) fn sift_blooms(headers: &[CheckedHeader], want: &Want) -> Sifted {
         logs: Vec::new(),
         by: None,
         reason: "its receipts are to be proven",
+        is_unseen: false,
     };
     Sifted {
         logs: Vec::new(),
@@ -249,8 +254,13 @@ impl<'a> Sieve<'a> {
     fn piece(&mut self, Piece { range, logs, by }: Piece) {
         let (is_sent, first_place, mut is_wrong) = (logs.is_some(), self.at, false);
         let Logs {
-            logs, blocks, wrong, ..
+            logs,
+            blocks,
+            wrong,
+            is_unsplit,
+            ..
         } = logs.unwrap_or_default();
+        let (mut unseen, mut last_seen) = (Vec::new(), first_place);
         let (mut rest, mut named) = (logs.into_iter().peekable(), blocks.into_iter().peekable());
         while let Some(checked) = self.next_within(&range) {
             let number = checked.header.block.number;
@@ -269,20 +279,46 @@ impl<'a> Sieve<'a> {
             } else if let Some(reason) = wrong.get(&number) {
                 Finding::Wrong(reason)
             } else {
-                inspect(checked, &self.sifted.logs[first..], self.want, &mut self.checker)
+                let given = Given {
+                    logs: &self.sifted.logs[first..],
+                    is_named: block.is_some(),
+                    is_unsplit: is_unsplit || !self.want.set.is_split(),
+                };
+                inspect(checked, given, self.want, &mut self.checker)
             };
+            if finding == Finding::Unseen {
+                unseen.push(self.at);
+            } else if block.is_some() {
+                last_seen = self.at;
+            }
+            if is_unsplit {
+                self.sifted.whole.insert(number);
+            }
             // The chain may have moved between two requests: logs of another block are no lie about this one.
             is_wrong |= is_sent && !is_elsewhere && matches!(finding, Finding::Wrong(_));
             if let Some(reason) = self.accept(&finding) {
                 let by = by.clone().filter(|_| !is_elsewhere);
-                self.suspect(first, by, reason);
+                let is_unseen = !is_unsplit && self.want.set.is_split() && block.is_none() && is_sent;
+                self.suspect(first, by, reason, is_unseen);
             }
             self.at += 1;
+        }
+        // Logs of one block show that an endpoint has those below it. Behind the last one, one block is looked at for all.
+        let last = unseen.last().copied().filter(|place| *place >= last_seen);
+        if let Some(place) = last.filter(|_| self.wanted > Proof::Chained) {
+            self.sifted.suspects.push(Suspect {
+                place,
+                logs: Vec::new(),
+                by: by.clone(),
+                reason: "nothing shows that its endpoint has its logs",
+                is_unseen: true,
+            });
         }
         self.sifted.answers.extend(by.map(|by| Compared {
             by,
             places: first_place..self.at,
             is_wrong,
+            unseen,
         }));
     }
 
@@ -295,6 +331,7 @@ impl<'a> Sieve<'a> {
     fn accept(&mut self, finding: &Finding) -> Option<&'static str> {
         match finding {
             Finding::Fine(proof) => self.sifted.proof = self.sifted.proof.min(*proof),
+            Finding::Unseen => self.sifted.proof = self.sifted.proof.min(Proof::Bloom),
             Finding::Inconclusive(_) if self.wanted == Proof::Chained => self.sifted.proof = Proof::Chained,
             Finding::Inconclusive(reason) | Finding::Wrong(reason) => return Some(*reason),
         }
@@ -302,13 +339,14 @@ impl<'a> Sieve<'a> {
     }
 
     /// Sets the logs of the current block, from `first` on, aside to be settled.
-    fn suspect(&mut self, first: usize, by: Option<Arc<Endpoint>>, reason: &'static str) {
+    fn suspect(&mut self, first: usize, by: Option<Arc<Endpoint>>, reason: &'static str, is_unseen: bool) {
         let logs = self.sifted.logs.split_off(first);
         self.sifted.suspects.push(Suspect {
             place: self.at,
             logs,
             by,
             reason,
+            is_unseen,
         });
     }
 }

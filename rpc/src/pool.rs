@@ -19,8 +19,10 @@ use super::settings::{EndpointSettings, Filter, Header, HeaderHash, Heads, PoolO
 
 /// Longest wait for the first block of the chain, which is only asked for to learn the header rule.
 const PROBE: Duration = Duration::from_secs(2);
-/// Ranges of one span under way at once, as far as suggestions to planners go.
-const RANGES: u64 = 4;
+/// Ranges of one span, as far as suggestions to planners go.
+const RANGES: u64 = 16;
+/// Logs a block is taken to hold before any was read: as many as one of Ethereum does.
+const FIRST_DENSITY: f64 = 200.0;
 
 /// The endpoints of one chain, asked as one. Cheap to clone.
 #[derive(Clone)]
@@ -157,16 +159,14 @@ impl Pool {
     pub fn suggested_range(&self) -> u64 {
         let inner = &self.inner;
         let ranges = inner.log_blocks().saturating_mul(RANGES);
-        let density = inner.density.held();
+        let density = inner.density.held().unwrap_or(FIRST_DENSITY);
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "counts far below 2^53, and casts saturate"
         )]
-        let holding = density.map_or(u64::MAX, |density| {
-            (inner.options.span_logs as f64 / density.max(1e-6)) as u64
-        });
+        let holding = (inner.options.span_logs as f64 / density.max(1e-6)) as u64;
         ranges.min(holding).clamp(1, inner.options.span_blocks.max(1))
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Want {
 
 impl Want {
     pub(super) fn new(chain: ChainId, filter: &Filter, state_sync: bool) -> Arc<Self> {
-        let (set, bits) = (FilterSet::of(filter), FilterBits::of(filter));
+        let (set, bits) = (FilterSet::of(chain, filter), FilterBits::of(filter));
         Arc::new(Want {
             filter: filter.clone(),
             set,
@@ -56,8 +56,9 @@ impl Want {
 
     /// What is wanted of all the logs of a transaction.
     pub(super) fn wanted(&self, mut logs: Vec<Log>) -> Vec<Log> {
-        let drawn = self.drawn(&logs);
-        logs.retain(|log| self.set.matches(log) || (drawn && self.set.matches_topics(log)));
+        let is_drawn = self.drawn(&logs);
+        let is_holding = logs.iter().any(|log| self.set.holds(log));
+        logs.retain(|log| self.set.wants(log, is_drawn, is_holding));
         logs
     }
 
@@ -86,20 +87,50 @@ impl Want {
 pub(super) enum Finding {
     /// As far as the bloom shows; proven at this level.
     Fine(Proof),
+    /// There are none, and nothing shows whether its endpoint has any of the block: the bloom has a topic that others share.
+    Unseen,
     /// The logs may be wrong or too few; why.
     Inconclusive(&'static str),
     /// The logs contradict the header.
     Wrong(&'static str),
 }
 
+/// The wanted logs of one block, asked for alone and unsplit.
+pub(super) struct BlockLogs {
+    pub(super) logs: Vec<Log>,
+    /// The answer has a log of the block, wanted or not.
+    is_named: bool,
+}
+
+impl BlockLogs {
+    pub(super) fn given(&self) -> Given<'_> {
+        Given {
+            logs: &self.logs,
+            is_named: self.is_named,
+            is_unsplit: true,
+        }
+    }
+}
+
+/// What an answer holds of a block.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) logs: &'a [Log],
+    /// The answer has a log of the block, wanted or not.
+    pub(super) is_named: bool,
+    /// It holds every log of shared topics, or would if there were any.
+    pub(super) is_unsplit: bool,
+}
+
 /// Compares the logs given for a block with its header.
-pub(super) fn inspect(checked: &CheckedHeader, logs: &[Log], want: &Want, checker: &mut Checker) -> Finding {
+pub(super) fn inspect(checked: &CheckedHeader, given: Given<'_>, want: &Want, checker: &mut Checker) -> Finding {
     // The bloom of a header that is not proven shows nothing about the logs.
     let CheckedHeader { header, proven: true } = checked else {
         return Finding::Fine(Proof::Chained);
     };
     let uncommitted = want.uncommitted(&header.reference());
     let mut level = Proof::Bloom;
+    let logs = given.logs;
     for log in logs {
         // Logs that the chain's header does not commit to can be checked for their link alone.
         if Some(log.tx_hash) == uncommitted {
@@ -113,8 +144,21 @@ pub(super) fn inspect(checked: &CheckedHeader, logs: &[Log], want: &Want, checke
             return Finding::Wrong("a log is not in the header's bloom");
         }
     }
-    if logs.is_empty() && want.bits.may_match(&header.bloom) {
-        Finding::Inconclusive("its bloom promises logs, but none came")
+    let is_promised = || {
+        let is_sole = want.bits.may_match_sole(&header.bloom);
+        want.bits
+            .may_match(&header.bloom)
+            .then_some(is_sole || given.is_unsplit)
+    };
+    if !given.is_named
+        && let Some(is_inconclusive) = is_promised()
+    {
+        // Where only what matches was asked for, that the bloom has a topic which others share promises nothing.
+        if is_inconclusive {
+            Finding::Inconclusive("its bloom promises logs, but none came")
+        } else {
+            Finding::Unseen
+        }
     } else if logs.last().is_some_and(|log| log.log_index > MAX_LOG_INDEX) {
         Finding::Inconclusive("a log of it stands at an index no id can hold")
     } else {
@@ -152,15 +196,23 @@ impl Settled {
         }
     }
 
+    /// Logs that were asked for as such, unsplit.
+    pub(super) fn unsplit(logs: Vec<Log>, proof: Proof, want: &Want) -> Self {
+        Settled {
+            whole: want.set.is_split(),
+            ..Settled::new(logs, proof)
+        }
+    }
+
     /// Whether others are these logs, as far as both were asked for.
     fn corrects(&self, others: &[Log], want: &Want) -> Corrected {
-        let own = || self.logs.iter().filter(|log| want.set.matches(log));
+        let asked = |log: &&Log| want.set.matches(log);
+        let (own, others) = (|| self.logs.iter().filter(asked), || others.iter().filter(asked));
         let content = |log: &Log| (log.tx_hash, log.address, log.topics.clone(), log.data.clone());
-        if own().eq(others) {
+        if own().eq(others()) {
             return Corrected::No;
         }
-        let (mut these, mut those): (Vec<_>, Vec<_>) =
-            (own().map(content).collect(), others.iter().map(content).collect());
+        let (mut these, mut those): (Vec<_>, Vec<_>) = (own().map(content).collect(), others().map(content).collect());
         these.sort_unstable();
         those.sort_unstable();
         if these == those {
@@ -262,11 +314,11 @@ impl Inner {
         }
         shun.extend(&liars);
         let opinion = async {
-            let (logs, by) = self.second_opinion(checked, want, shun).await?;
+            let (found, by) = self.second_opinion(checked, want, shun).await?;
             self.trusted(&by, &liars)?;
-            Ok::<_, Trouble>((logs, by))
+            Ok::<_, Trouble>((found, by))
         };
-        let (logs, by) = match opinion.await {
+        let (found, by) = match opinion.await {
             Ok(opinion) => opinion,
             Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => return Err(trouble),
             Err(trouble) => {
@@ -275,18 +327,18 @@ impl Inner {
             }
         };
         // A second opinion is checked like the first: two endpoints may be wrong in different ways.
-        let mut proof = match inspect(checked, &logs, want, &mut Checker::default()) {
+        let mut proof = match inspect(checked, found.given(), want, &mut Checker::default()) {
             Finding::Fine(proof) => proof,
-            Finding::Inconclusive(_) => Proof::Bloom,
+            Finding::Unseen | Finding::Inconclusive(_) => Proof::Bloom,
             Finding::Wrong(reason) => return Err(lied(&by, reason)),
         };
         // A bloom has false positives, so an empty answer is right now and then; with one endpoint there is no way to know which.
         let alone = first.is_none_or(|(_, first)| first.id == by.id);
-        if logs.is_empty() && alone && proof == Proof::Bloom && want.may_match(&checked.header) {
+        if !found.is_named && alone && proof == Proof::Bloom && want.may_match(&checked.header) {
             warn!(chain = %self.chain, endpoint = %by.name, block = %checked.header.reference(), "no second witness that a block has no matching logs");
             proof = Proof::Chained;
         }
-        let settled = Settled::new(logs, proof);
+        let settled = Settled::unsplit(found.logs, proof, want);
         let corrected = first.map_or(Corrected::No, |(logs, _)| settled.corrects(logs, want));
         Ok(Settled { corrected, ..settled })
     }
@@ -418,7 +470,7 @@ impl Inner {
         checked: &CheckedHeader,
         want: &Arc<Want>,
         shun: Vec<i32>,
-    ) -> Result<(Vec<Log>, Arc<Endpoint>), Trouble> {
+    ) -> Result<(BlockLogs, Arc<Endpoint>), Trouble> {
         match self.opinion(checked, want, shun.clone(), false).await {
             Err(Trouble::Absent) => self.opinion(checked, want, shun, true).await,
             opinion => opinion,
@@ -431,7 +483,7 @@ impl Inner {
         want: &Arc<Want>,
         shun: Vec<i32>,
         may_be_empty: bool,
-    ) -> Result<(Vec<Log>, Arc<Endpoint>), Trouble> {
+    ) -> Result<(BlockLogs, Arc<Endpoint>), Trouble> {
         let block = checked.header.reference();
         let (checked, want) = (checked.clone(), Arc::clone(want));
         let ask = Ask {
@@ -444,12 +496,13 @@ impl Inner {
             )
         };
         let read = move |bodies: &[Body]| {
-            let logs = logs_of_block(Logs::joined(&replies(bodies)?)?, &checked.header, &want)?;
-            match inspect(&checked, &logs, &want, &mut Checker::default()) {
+            let logs = Logs::read(bodies, &want.set)?;
+            let found = logs_of_block(logs, &checked.header)?;
+            match inspect(&checked, found.given(), &want, &mut Checker::default()) {
                 Finding::Wrong(reason) => Err(Unread::Lie(format!("{reason} (block {})", block.number))),
                 // Taken as absent, so that the next endpoint is asked and this one not blamed.
-                Finding::Inconclusive(_) if logs.is_empty() && !may_be_empty => Err(Unread::Absent),
-                Finding::Fine(_) | Finding::Inconclusive(_) => Ok(logs),
+                Finding::Inconclusive(_) if !found.is_named && !may_be_empty => Err(Unread::Absent),
+                Finding::Fine(_) | Finding::Unseen | Finding::Inconclusive(_) => Ok(found),
             }
         };
         let served = self.ask(&ask, read).await?;
@@ -458,9 +511,9 @@ impl Inner {
 }
 
 /// The logs of an answer to a question by block hash.
-pub(super) fn logs_of_block(mut logs: Logs, header: &SealedHeader, want: &Want) -> Result<Vec<Log>, Unread> {
+pub(super) fn logs_of_block(mut logs: Logs, header: &SealedHeader) -> Result<BlockLogs, Unread> {
     let block = header.reference();
-    logs.check(&(block.number..=block.number), &want.set)?;
+    logs.check(&(block.number..=block.number))?;
     if logs.blocks.iter().any(|named| *named != block) {
         return Err(Unread::Elsewhere(format!(
             "logs of block {} name another block",
@@ -471,7 +524,10 @@ pub(super) fn logs_of_block(mut logs: Logs, header: &SealedHeader, want: &Want) 
         return Err(Unread::Lie(format!("block {}: {reason}", block.number)));
     }
     place_behind(&mut logs.logs, header);
-    Ok(logs.logs)
+    Ok(BlockLogs {
+        is_named: !logs.blocks.is_empty(),
+        logs: logs.logs,
+    })
 }
 
 /// Puts the logs of no transaction behind those of the last one.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
+use decoders::SharedTopic;
 use decoders::block::{Block, BlockRef, ChainId, Log, Span};
 use url::Url;
 
@@ -125,6 +126,10 @@ pub struct Filter {
     /// Which of the logs asked for draw after them what every other contract emitted in their transaction, of the same first
     /// topics; none where absent.
     pub draws: Option<fn(ChainId, &Log) -> bool>,
+    /// First topics of which only the logs that stand for themselves are asked for, and those of some contracts.
+    pub shared: Vec<SharedTopic>,
+    /// In whose transactions the other logs of `shared` are held; in none where absent.
+    pub holds: Option<fn(ChainId, &Log) -> bool>,
 }
 
 impl Filter {
@@ -136,14 +141,14 @@ impl Filter {
         }
     }
 
-    /// Whether a span asked for with this filter holds the log.
+    /// Whether a span asked for with this filter may hold the log.
     pub fn matches(&self, log: &Log) -> bool {
         let address = self.addresses.is_empty() || self.addresses.contains(&log.address);
         (address && self.of_topics(log)) || self.whole.contains(&log.address)
     }
 
     /// Whether `span`, asked for with this filter, holds everything there is to know of the log: holds it, or shows that there
-    /// is none.
+    /// is none, or none that is wanted.
     pub fn settles(&self, span: &Span, log: &Log) -> bool {
         self.is_by_topic(span, log) || self.whole.contains(&log.address)
     }

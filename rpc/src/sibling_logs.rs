@@ -3,12 +3,15 @@
 //! They are read from the receipts of those transactions, one by one and in batches; a block whose receipts were read anyway
 //! holds them already. What no endpoint has is done without.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::B256;
 use decoders::block::{Log, Span};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tracing::warn;
 
@@ -25,6 +28,9 @@ use super::wire::call::Call;
 use super::wire::log::check_order;
 use super::wire::receipt;
 use super::wire::{Reply, Unread};
+
+/// Blocks read once more at once, where receipts of their transactions are not to be had.
+const BLOCKS_UNDER_WAY: usize = 16;
 
 /// A transaction whose every log is wanted, with what its receipt has to agree with.
 #[derive(Clone)]
@@ -95,8 +101,8 @@ impl Inner {
             drawn.retain(|at| {
                 let transaction = &block[at.clone()];
                 // Read whole already: by all receipts of its block, or because logs that were not asked for stand in it.
-                let is_whole = whole.contains(&block[0].block_number)
-                    || transaction.iter().any(|log| !want.set.matches_address(log));
+                let is_whole =
+                    whole.contains(&block[0].block_number) || transaction.iter().any(|log| want.set.is_extra(log));
                 complete.extend(is_whole.then_some(transaction[0].tx_hash));
                 !is_whole
             });
@@ -130,19 +136,63 @@ impl Inner {
         self.counts
             .receipts
             .fetch_add(u64::try_from(found.len()).unwrap_or(0), Ordering::Relaxed);
-        if found.len() < asked.len() {
+        let mut reread = FxHashMap::default();
+        if found.len() < asked.len() && want.set.is_split() {
+            if found.is_empty() {
+                self.without_positions();
+            }
+            reread = self
+                .reread(asked.iter().filter(|drawn| !found.contains_key(*drawn)), want)
+                .await?;
+        } else if found.len() < asked.len() {
             warn!(chain = %self.chain, transactions = asked.len(), without = asked.len() - found.len(), "no endpoint has the receipts of some transactions: sales in them are not decoded");
         }
         let found = found.into_iter().map(|(drawn, logs)| (drawn.tx_hash, logs)).collect();
-        *logs = self.merged(logs, found, &mut complete);
+        *logs = self.merged(logs, found, &reread, &mut complete);
         Ok(complete)
+    }
+
+    /// The logs of the blocks of these transactions, asked for unsplit.
+    async fn reread(
+        &self,
+        missing: impl Iterator<Item = &Drawn>,
+        want: &Arc<Want>,
+    ) -> Result<FxHashMap<u64, Vec<Log>>, EndpointError> {
+        let blocks: BTreeMap<u64, &Arc<CheckedHeader>> = missing
+            .map(|drawn| (drawn.block.header.block.number, &drawn.block))
+            .collect();
+        let read = blocks.into_iter().map(|(number, checked)| {
+            let settled = async move {
+                match self.settle(checked, want, None).await {
+                    Ok(settled) => Ok((number, settled.logs)),
+                    Err(trouble) => Err(self.error(trouble, &Wanted::Number(number))),
+                }
+            };
+            settled.boxed()
+        });
+        let read: Vec<BoxFuture<'_, _>> = read.collect();
+        stream::iter(read)
+            .buffer_unordered(BLOCKS_UNDER_WAY)
+            .try_collect()
+            .await
     }
 
     /// The logs with the transactions of `found` whole, block by block; a block whose logs would contradict each other stays
     /// as it is.
-    fn merged(&self, logs: &[Log], mut found: FxHashMap<B256, Vec<Log>>, complete: &mut FxHashSet<B256>) -> Vec<Log> {
+    fn merged(
+        &self,
+        logs: &[Log],
+        mut found: FxHashMap<B256, Vec<Log>>,
+        reread: &FxHashMap<u64, Vec<Log>>,
+        complete: &mut FxHashSet<B256>,
+    ) -> Vec<Log> {
         let mut merged = Vec::with_capacity(logs.len() + found.values().map(Vec::len).sum::<usize>());
         for block in logs.chunk_by(|one, next| one.block_number == next.block_number) {
+            if let Some(whole) = reread.get(&block[0].block_number) {
+                complete.extend(whole.iter().map(|log| log.tx_hash));
+                merged.extend_from_slice(whole);
+                continue;
+            }
             let (first, mut taken) = (merged.len(), Vec::new());
             for transaction in block.chunk_by(|one, next| one.tx_hash == next.tx_hash) {
                 let tx_hash = transaction[0].tx_hash;
@@ -199,8 +249,9 @@ fn read(drawn: &Drawn, reply: &Reply<'_>) -> Result<Reported<Vec<Log>>, Unread> 
         Err(unread) => return Err(unread),
     };
     let asked: Vec<&Log> = logs.iter().filter(|log| drawn.want.set.matches(log)).collect();
-    let is_held = asked.iter().copied().eq(drawn.held.iter());
-    if !is_held && !drawn.held.iter().all(|held| asked.contains(&held)) {
+    let held: Vec<&Log> = drawn.held.iter().filter(|log| drawn.want.set.matches(log)).collect();
+    let is_held = asked == held;
+    if !is_held && !held.iter().all(|held| asked.contains(held)) {
         return lie("misses logs of it");
     }
     let (first, last) = (logs.first(), logs.last());

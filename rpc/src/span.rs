@@ -21,7 +21,7 @@ use super::error::{EndpointError, Wanted};
 use super::header_rules::Rules;
 use super::inner::Inner;
 use super::pieces::{Compared, Piece, Sifted, Suspect, sift, sift_blooms};
-use super::proof::{Corrected, Finding, Settled, Want, inspect, logs_of_block, read_receipts};
+use super::proof::{BlockLogs, Corrected, Finding, Settled, Want, inspect, logs_of_block, read_receipts};
 use super::question::{Ask, Trouble};
 use super::reach::Horizon;
 use super::report::count;
@@ -97,22 +97,24 @@ impl Inner {
                 Err(_) => {}
             }
         }
-        let (checked, logs, by) = match self.with_logs(block, want, liars.clone()).await {
+        let (checked, found, by) = match self.with_logs(block, want, liars.clone()).await {
             Ok(Served {
-                value: (checked, logs),
+                value: (checked, found),
                 by,
-            }) => (checked, logs, by),
+            }) => (checked, found, by),
             Err(trouble @ (Trouble::Cancelled | Trouble::NoEndpoints | Trouble::WrongChain(_))) => return Err(trouble),
             // The first trouble is reported: the last resort failing shows less about the endpoints.
             Err(trouble) => return self.dense(block, want).await.map_err(|_| trouble),
         };
         self.trusted(&by, &liars)?;
-        match inspect(&checked, &logs, want, &mut Checker::default()) {
-            Finding::Fine(proof) => Ok((checked, Settled::new(logs, proof))),
-            Finding::Inconclusive(_) if wanted == Proof::Chained => Ok((checked, Settled::new(logs, Proof::Chained))),
-            Finding::Inconclusive(_) | Finding::Wrong(_) => {
+        match inspect(&checked, found.given(), want, &mut Checker::default()) {
+            Finding::Fine(proof) => Ok((checked, Settled::unsplit(found.logs, proof, want))),
+            Finding::Unseen | Finding::Inconclusive(_) if wanted == Proof::Chained => {
+                Ok((checked, Settled::unsplit(found.logs, Proof::Chained, want)))
+            }
+            Finding::Unseen | Finding::Inconclusive(_) | Finding::Wrong(_) => {
                 count(&self.counts.suspects);
-                let settled = self.settle(&checked, want, Some((&logs, &by))).await?;
+                let settled = self.settle(&checked, want, Some((&found.logs, &by))).await?;
                 // Places may differ between nodes; logs that were left out or added are what an endpoint is blamed for.
                 if settled.corrected == Corrected::Content {
                     self.blame_for_logs(&by, &[checked.header.block.number]);
@@ -174,7 +176,7 @@ impl Inner {
         block: BlockRef,
         want: &Arc<Want>,
         shun: Vec<i32>,
-    ) -> Result<Served<(CheckedHeader, Vec<Log>)>, Trouble> {
+    ) -> Result<Served<(CheckedHeader, BlockLogs)>, Trouble> {
         let mut calls = vec![Call::header_of_block(block)];
         calls.extend(Call::logs_of(block, &want.filter));
         let ask = Ask {
@@ -191,8 +193,9 @@ impl Inner {
                         return Err(Unread::Absent);
                     };
                     let checked = sealed(header, block, &rules, agreed)?;
-                    let logs = logs_of_block(Logs::joined(logs)?, &checked.header, &want)?;
-                    Ok((checked, logs))
+                    let logs = Logs::joined(logs, &want.set)?;
+                    let found = logs_of_block(logs, &checked.header)?;
+                    Ok((checked, found))
                 }
             })
             .await?;
@@ -305,8 +308,10 @@ impl Inner {
         wanted: Proof,
     ) -> Result<Sifted, Trouble> {
         let (headers, want) = (Arc::clone(headers), Arc::clone(want));
+        let (all, asked) = (Arc::clone(&headers), Arc::clone(&want));
         let sifting = tokio::task::spawn_blocking(move || sift(&headers, pieces, &want, wanted));
-        sifting.await.map_err(|error| Trouble::Unreachable(error.to_string()))
+        let sifted = sifting.await.map_err(|error| Trouble::Unreachable(error.to_string()))?;
+        Ok(self.clear_unseen(&all, sifted, &asked).await)
     }
 
     /// The span, up to the first block that could not be read.
@@ -525,6 +530,7 @@ fn rest_of_wrong(
                 logs: Vec::new(),
                 by: Some(Arc::clone(&answer.by)),
                 reason: "the same answer was wrong about another block",
+                is_unseen: false,
             });
         }
     }

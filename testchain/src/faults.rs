@@ -48,6 +48,8 @@ pub struct Settings {
     pub empty_logs_rate: f64,
     /// Whether logs come without `blockTimestamp`, as on older nodes.
     pub omit_log_timestamps: bool,
+    /// Whether `null` at the end of a filter's topics is cut off, so that logs with fewer topics match.
+    pub cut_positions: bool,
     /// Blocks by which everything answered lags behind the ledger.
     pub stale_by: u64,
     /// From this height on the endpoint stands on a branch of its own: the same transactions in valid blocks with other hashes.
@@ -99,6 +101,7 @@ impl Default for Settings {
             receipts: LogFaults::default(),
             empty_logs_rate: 0.0,
             omit_log_timestamps: false,
+            cut_positions: false,
             stale_by: 0,
             branch_from: None,
             wrong_hash_rate: 0.0,

@@ -40,6 +40,7 @@ pub(crate) const DECODER: Decoder = Decoder {
         Claim::of(CONTRACTS, ASSIGN, 2),
         Claim::of(CONTRACTS, PUNK_TRANSFER, 3),
         Claim::of(CONTRACTS, PUNK_BOUGHT, 4),
+        Claim::of(CONTRACTS, TRANSFER, 3),
     ],
     decode,
     ..Decoder::NONE
@@ -50,6 +51,8 @@ fn decode(transaction: &Transaction<'_>, events: &mut Events) {
         let verdict = match log.topic0() {
             Some(&ASSIGN) => assign(log, events),
             Some(&PUNK_TRANSFER) => punk_transfer(log, events),
+            // A count, which is read for what stands behind it.
+            Some(&TRANSFER) => continue,
             _ => punk_bought(transaction, log, events),
         };
         events.settle(log, verdict);

@@ -2,7 +2,8 @@
 //! sections 1.1 and 1.2).
 //!
 //! ERC-20 shares the signature, and with it the hash. The number of topics distinguishes them: four are an ERC-721 transfer,
-//! three with a data word are an ERC-20 one and of no concern here. What is neither is a fault.
+//! three with a data word are an ERC-20 one and of no concern here. What is neither is a fault, where it is read: what has not four
+//! topics is read beside sales alone.
 
 use crate::block::Log;
 use crate::decoder::{Claim, Decoder};
@@ -17,9 +18,9 @@ pub(crate) const DECODER: Decoder = Decoder {
     name: "erc721",
     claims: &[
         Claim::any(TRANSFER, 4),
-        Claim::any(TRANSFER, 3),
-        Claim::any(TRANSFER, 2),
-        Claim::any(TRANSFER, 1),
+        Claim::any(TRANSFER, 3).beside(),
+        Claim::any(TRANSFER, 2).beside(),
+        Claim::any(TRANSFER, 1).beside(),
     ],
     decode,
     ..Decoder::NONE

@@ -48,7 +48,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     name: "erc721_legacy",
     claims: &[
         Claim::of(UNINDEXED, TRANSFER, 1),
-        Claim::any(TRANSFER, 1).with_envelope(),
+        Claim::any(TRANSFER, 1).with_envelope().beside(),
         Claim::of(ERC20_LIKE, TRANSFER, 3),
     ],
     decode,

@@ -80,18 +80,22 @@ fn every_case_decodes_as_written() {
     }
 }
 
+fn listed_envelopes(case: &Value) -> Envelopes {
+    let listed = case["envelopes"].as_object().into_iter().flatten();
+    listed
+        .map(|(tx, envelope)| {
+            let hash = B256::from(U256::from(tx.parse::<u64>().unwrap() + 1));
+            (hash, logs::envelope(envelope))
+        })
+        .collect()
+}
+
 fn check(path: &Path, decoder: &str, case: &Value) {
     logs::text(&case["about"]);
     let listed = case["logs"].as_array().unwrap();
     let mut logs: Vec<Log> = (0..).zip(listed).map(|(index, log)| logs::log(log, index)).collect();
     logs::keep_what_is_asked_for(&mut logs);
-    let listed_envelopes = case["envelopes"].as_object().into_iter().flatten();
-    let envelopes: Envelopes = listed_envelopes
-        .map(|(tx, envelope)| {
-            let hash = B256::from(U256::from(tx.parse::<u64>().unwrap() + 1));
-            (hash, logs::envelope(envelope))
-        })
-        .collect();
+    let envelopes = listed_envelopes(case);
     let answers = logs::answers(&case["answers"]);
     let mut span = logs::span(case["chain"].as_u64().unwrap_or(1), logs);
     logs::answer(&mut span, &answers);
@@ -114,15 +118,12 @@ fn check(path: &Path, decoder: &str, case: &Value) {
         .flat_map(|wanted| expect_transfers(listed, decoder, wanted))
         .collect();
     assert_eq!(found, expected, "transfers of {}", path.display());
-
     let found: Vec<Value> = facts.sales.iter().map(|sale| show_sale(&facts, sale)).collect();
     let expected: Vec<Value> = list(&case["sales"])
         .iter()
         .map(|wanted| expect_sale(decoder, wanted))
         .collect();
     assert_eq!(found, expected, "sales of {}", path.display());
-    facts.sales.iter().for_each(assert_adds_up);
-
     let found: Vec<Value> = facts.orders.iter().map(|order| show_order(&facts, order)).collect();
     let expected: Vec<Value> = list(&case["orders"])
         .iter()
@@ -154,10 +155,25 @@ fn check(path: &Path, decoder: &str, case: &Value) {
         .map(|wanted| expect_fault(decoder, wanted))
         .collect();
     assert_eq!(found, expected, "faults of {}", path.display());
+    facts.sales.iter().for_each(assert_adds_up);
     assert_refused_logs_say_nothing(&facts);
     assert_orders_are_sound(&facts, &span.logs);
     assert_one_router(&facts);
     assert_sales_want_envelopes(path, &facts, &span);
+    assert_what_is_not_read_adds_nothing(path, facts, span, &envelopes);
+}
+
+/// What no endpoint is asked for, since it stands beside no sale, changes nothing of what all other logs emit.
+fn assert_what_is_not_read_adds_nothing(path: &Path, mut facts: Facts, mut span: Span, envelopes: &Envelopes) {
+    let dropped = logs::drop_what_stands_beside_nothing(&mut span);
+    facts.retain(|fact| {
+        let place = fact.place();
+        !dropped.contains(&(place.block_number, place.log_index))
+    });
+    facts
+        .faults
+        .retain(|fault| !dropped.contains(&(fault.block_number, fault.log_index)));
+    assert_eq!(decode_with(&span, envelopes), facts, "{}", path.display());
 }
 
 /// Who was called is asked of every transaction that sells, so that no sale depends on what stands beside it.

@@ -1,11 +1,12 @@
 //! Logs and spans as the tests write them: JSON in, words padded.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use decoders::block::{Answer, Answers, Block, Call, ChainId, Context, Envelope, Envelopes, Log, Proof, Span};
 use decoders::fact::Facts;
-use decoders::{ROUNDS, decode, topics, wants};
+use decoders::{ROUNDS, decode, may_be_sale, shared_topics, topics, wants};
 use serde_json::Value;
 
 /// A span over blocks that hold `logs`, which are in chain order.
@@ -21,6 +22,18 @@ pub(crate) fn span(chain: u64, logs: Vec<Log>) -> Span {
 pub(crate) fn keep_what_is_asked_for(logs: &mut Vec<Log>) {
     let asked = topics();
     logs.retain(|log| log.topic0().is_some_and(|topic0| asked.binary_search(topic0).is_ok()));
+}
+
+/// Drops what is read beside sales alone where there is none, as the pool does, and gives the places of what was dropped.
+pub(crate) fn drop_what_stands_beside_nothing(span: &mut Span) -> BTreeSet<(u64, u32)> {
+    let (chain, shared) = (span.chain, shared_topics(span.chain));
+    let sales = span.logs.iter().filter(|log| may_be_sale(chain, log));
+    let sales: BTreeSet<B256> = sales.map(|log| log.tx_hash).collect();
+    let is_beside = |log: &mut Log| shared.iter().any(|shared| shared.is_beside(&log.address, &log.topics));
+    let dropped = span
+        .logs
+        .extract_if(.., |log| is_beside(log) && !sales.contains(&log.tx_hash));
+    dropped.map(|log| (log.block_number, log.log_index)).collect()
 }
 
 /// A span from its parts.

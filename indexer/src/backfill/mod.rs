@@ -12,16 +12,21 @@ use decoders::fact::PerKind;
 use sinks::commit::Move;
 use sinks::progress::{checkpoint, coverage, intents};
 use sinks::projections::wash;
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
+use crate::config::SPANS_AHEAD;
 use crate::error::Error;
+use crate::held::HeldSpan;
 use crate::pipeline::Pipeline;
 use crate::retry;
 
 /// Blocks one backfill span holds at most, however empty they are.
 const LONGEST_SPAN: u64 = 2_000;
+/// Spans read at once. Each has a few requests under way, so that an endpoint's most are made use of where spans are short.
+const READERS: usize = 8;
 
 /// How far a backfill is: read by progress bars and metrics while workers add to it.
 #[derive(Debug, Default)]
@@ -93,7 +98,7 @@ pub async fn missing(pipeline: &Pipeline, wanted: &RangeInclusive<u64>) -> Resul
     Ok(intents::with_abandoned(store, chain, wanted, &missing).await?)
 }
 
-/// Writes every block of `wanted` that coverage misses, with `workers` spans under way at once.
+/// Writes every block of `wanted` that coverage misses, with `workers` spans being written at once and others being read.
 ///
 /// Every span commits with its coverage, so a backfill that was killed goes on where it was, and one that is repeated does
 /// nothing. `wanted` has to be final.
@@ -117,25 +122,41 @@ pub async fn fill(
     .await?;
     progress.blocks_planned.fetch_add(count(&missing), Ordering::Relaxed);
     let plan = Arc::new(Plan::of(missing));
-    // A child, so that one worker's error stops the others and not what runs beside the backfill.
+    // A child, so that one task's error stops the others and not what runs beside the backfill.
     let stop = cancel.child_token();
     let mut tasks = JoinSet::new();
-    for _ in 0..workers.max(1) {
-        let worker = Worker {
+    let (spans, read) = mpsc::unbounded_channel();
+    let ahead = Ahead::of(pipeline.span_rows, workers.max(1));
+    for _ in 0..READERS {
+        let reader = Reader {
             pipeline: pipeline.clone(),
             plan: Arc::clone(&plan),
+            ahead: ahead.clone(),
+            spans: spans.clone(),
+            proof,
+        };
+        let stop = stop.clone();
+        tasks.spawn(async move { reader.work(&stop).await });
+    }
+    // Writers end when the last reader has.
+    drop(spans);
+    let read = Arc::new(AsyncMutex::new(read));
+    for _ in 0..workers.max(1) {
+        let writer = Writer {
+            pipeline: pipeline.clone(),
+            read: Arc::clone(&read),
             progress: Arc::clone(progress),
             proof,
         };
         let stop = stop.clone();
-        tasks.spawn(async move { worker.work(&stop).await });
+        tasks.spawn(async move { writer.work(&stop).await });
     }
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
         let result = ended.unwrap_or_else(|error| Err(Error::Broken(error.to_string())));
         if let Err(error) = result {
             stop.cancel();
-            // The first error is the cause; those after it are workers that were asked to stop.
+            // The first error is the cause; those after it are tasks that were asked to stop.
             outcome = outcome.and(Err(error));
         }
     }
@@ -179,37 +200,160 @@ pub async fn load(
     Err(Error::Cancelled)
 }
 
-struct Worker {
+/// Room for spans that are read before a writer takes them, counted in rows, so that endpoints far away are waited for while
+/// others' spans are written, and memory stays bounded whatever the spans hold.
+#[derive(Clone)]
+struct Ahead {
+    room: Arc<Semaphore>,
+    /// Rows a span holds at most, more than which only a single block does.
+    span: u32,
+}
+
+impl Ahead {
+    fn of(span_rows: usize, workers: usize) -> Self {
+        // Far more than any machine holds, and little enough to be counted.
+        let span = span_rows.clamp(1, 1 << 24);
+        Ahead {
+            room: Arc::new(Semaphore::new(span * SPANS_AHEAD * workers)),
+            span: u32::try_from(span).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Waits for the room of a whole span: what it holds is known once it is read.
+    async fn enter(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let room = Arc::clone(&self.room).acquire_many_owned(self.span).await;
+        room.map_err(|error| Error::Broken(error.to_string()))
+    }
+
+    /// Gives back what a span of `rows` does not need.
+    fn shrink(&self, room: &mut OwnedSemaphorePermit, rows: usize) {
+        let needed = u32::try_from(rows).unwrap_or(u32::MAX).clamp(1, self.span);
+        drop(room.split((self.span - needed) as usize));
+    }
+}
+
+/// A span that was read, and what it takes to write it.
+struct Ready {
+    /// Asks for what the range misses.
+    pipeline: Pipeline,
+    span: HeldSpan,
+    branch: i64,
+    /// Held until a writer takes it.
+    room: OwnedSemaphorePermit,
+}
+
+/// Reads the next blocks of `range` that can be read.
+async fn read(
+    pipeline: &Pipeline,
+    range: RangeInclusive<u64>,
+    proof: Proof,
+) -> Result<(Pipeline, HeldSpan, i64), Error> {
+    // Before anything is read: a rewind from here on refuses the commit.
+    let branch = checkpoint::branch(&pipeline.store, pipeline.chain).await?;
+    let pipeline = pipeline.for_gap(&range).await?;
+    let span = pipeline.read_range(range, proof).await?;
+    Ok((pipeline, span, branch))
+}
+
+/// Reads ahead of the writers.
+struct Reader {
     pipeline: Pipeline,
     plan: Arc<Plan>,
-    progress: Arc<Progress>,
+    ahead: Ahead,
+    spans: mpsc::UnboundedSender<Ready>,
     proof: Proof,
 }
 
-impl Worker {
+impl Reader {
     async fn work(&self, cancel: &CancellationToken) -> Result<(), Error> {
         loop {
-            if cancel.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
+            let mut room = tokio::select! {
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                room = self.ahead.enter() => room?,
+            };
             let longest = self.pipeline.endpoints.suggested_range().min(LONGEST_SPAN);
             let Some(range) = self.plan.take(longest) else {
                 return Ok(());
             };
             let endpoints = &self.pipeline.endpoints;
-            let rest = retry::persist_with(endpoints, cancel, "a backfill span", || self.write(range.clone())).await?;
-            // Cut anew, by what the blocks are known to hold by now.
-            rest.into_iter().for_each(|rest| self.plan.give_back(rest));
+            let reading = || read(&self.pipeline, range.clone(), self.proof);
+            let read = retry::persist_with(endpoints, cancel, "reading a backfill span", reading);
+            // Nothing is lost with what is read of a span: it is read again.
+            let (pipeline, span, branch) = tokio::select! {
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                read = read => read?,
+            };
+            let last = *span.range.end();
+            if last < *range.end() {
+                // Cut anew, by what the blocks are known to hold by now.
+                self.plan.give_back(last + 1..=*range.end());
+            }
+            self.ahead.shrink(&mut room, span.rows());
+            let ready = Ready {
+                pipeline,
+                span,
+                branch,
+                room,
+            };
+            // Only when every writer has failed is there none to take it.
+            self.spans.send(ready).map_err(|_| Error::Cancelled)?;
+        }
+    }
+}
+
+/// Writes what was read.
+struct Writer {
+    pipeline: Pipeline,
+    read: Arc<AsyncMutex<mpsc::UnboundedReceiver<Ready>>>,
+    progress: Arc<Progress>,
+    proof: Proof,
+}
+
+impl Writer {
+    async fn work(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        loop {
+            let next = async { self.read.lock().await.recv().await };
+            let ready = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                ready = next => ready,
+            };
+            let Some(Ready {
+                pipeline,
+                span,
+                branch,
+                room,
+            }) = ready
+            else {
+                return Ok(());
+            };
+            drop(room);
+            let range = span.range.clone();
+            let mut ready = Some((pipeline, span, branch));
+            let mut rest = Some(range);
+            while let Some(range) = rest.take() {
+                let endpoints = &self.pipeline.endpoints;
+                let written = retry::persist_with(endpoints, cancel, "a backfill span", || {
+                    // What could not be written is read again, for the chain may have changed meanwhile.
+                    let ready = ready.take();
+                    let range = range.clone();
+                    async move {
+                        let (pipeline, span, branch) = match ready {
+                            Some(ready) => ready,
+                            None => read(&self.pipeline, range, self.proof).await?,
+                        };
+                        self.write(&pipeline, &span, branch).await
+                    }
+                });
+                let last = written.await?;
+                rest = (last < *range.end()).then(|| last + 1..=*range.end());
+            }
         }
     }
 
-    /// Writes the blocks of the range as far as they could be read, and gives the rest.
-    async fn write(&self, range: RangeInclusive<u64>) -> Result<Option<RangeInclusive<u64>>, Error> {
-        let end = *range.end();
-        let branch = checkpoint::branch(&self.pipeline.store, self.pipeline.chain).await?;
-        let pipeline = self.pipeline.for_gap(&range).await?;
-        let span = pipeline.read_range(range, self.proof).await?;
-        let applied = pipeline.write(&span, Move::Backfill { branch }).await?;
+    /// Writes the span, and gives its last block.
+    async fn write(&self, pipeline: &Pipeline, span: &HeldSpan, branch: i64) -> Result<u64, Error> {
+        let applied = pipeline.write(span, Move::Backfill { branch }).await?;
         self.progress
             .blocks_done
             .fetch_add(span.range.end() - span.range.start() + 1, Ordering::Relaxed);
@@ -217,8 +361,7 @@ impl Worker {
         for ((_, count), (_, written)) in self.progress.facts.iter().zip(applied.facts.iter()) {
             count.fetch_add(*written, Ordering::Relaxed);
         }
-        let last = *span.range.end();
-        Ok((last < end).then(|| last + 1..=end))
+        Ok(*span.range.end())
     }
 }
 

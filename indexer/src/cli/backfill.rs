@@ -115,7 +115,7 @@ async fn mend(pipeline: &Pipeline, settings: &FollowerSettings, torn: &Error) ->
         tokio::time::sleep(settings.lease_ttl / 3).await;
         return Ok(());
     };
-    let mended = match checkpoint::suspect(store, chain).await? {
+    let mended = match checkpoint::stand(store, chain).await?.suspect {
         Some(suspect) => ancestor::mend(pipeline, suspect, settings.start_block, &lease).await,
         None => Ok(()),
     };

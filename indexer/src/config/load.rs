@@ -29,7 +29,7 @@ impl Config {
             )
         })?;
         let mut config = Config::parse(&text, &path.display().to_string())?;
-        config.folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        config.file = Some(path.to_path_buf());
         config.override_from(environment)?;
         Ok(config)
     }

@@ -13,6 +13,6 @@ pub use chain::{ChainConfig, ContractConfig, CurrencyConfig, EndpointConfig, Gas
 pub use endpoint_url::{AuthType, EndpointUrl, EndpointUrlError};
 pub use load::{ARCHIVE_VARIABLE, BROKER_VARIABLE, DATABASE_VARIABLE, Environment};
 pub use settings::{
-    ApiConfig, ArchiveConfig, BrokerConfig, Config, DatabaseConfig, LogConfig, LogFormat, PipelineConfig,
+    ApiConfig, ArchiveConfig, BrokerConfig, Config, DatabaseConfig, LogConfig, LogFormat, PipelineConfig, SPANS_AHEAD,
 };
 pub use value::{DatabaseUrl, Service, ServiceUrl, check_name, check_standard};

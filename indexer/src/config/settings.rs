@@ -10,6 +10,9 @@ use sinks::publisher::Unroutable;
 use super::chain::ChainConfig;
 use super::value::{self, DatabaseUrl, ServiceUrl};
 
+/// Full spans that may wait for a writer of a backfill, for each of them.
+pub const SPANS_AHEAD: usize = 3;
+
 /// A whole configuration; every key has a default except what names a chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,9 +31,9 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// Chains to seed the registry with.
     pub chains: Vec<ChainConfig>,
-    /// Folder of the file, which relative paths in it start from.
+    /// The file it was read from; none where defaults stand for one.
     #[serde(skip)]
-    pub(super) folder: PathBuf,
+    pub file: Option<PathBuf>,
 }
 
 /// `[database]`.
@@ -134,7 +137,7 @@ pub struct PipelineConfig {
     /// Logs held in memory at once, over all workers of one chain.
     #[serde(deserialize_with = "value::within::<_, _, 1_000, 100_000_000>")]
     pub max_logs_held: u64,
-    /// Spans fetched and applied at once by a backfill.
+    /// Spans applied at once by a backfill; others are read meanwhile.
     #[serde(deserialize_with = "value::within::<_, _, 1, 64>")]
     pub backfill_workers: u32,
     /// Check of blocks at the head.
@@ -152,17 +155,19 @@ pub struct PipelineConfig {
 }
 
 impl PipelineConfig {
-    /// How many logs, and as many facts again, one span may hold: the head and every worker have one.
+    /// How many logs, and as many facts again, one span may hold: the head and every worker have one, and some wait for each worker.
     pub fn span_rows(&self) -> u64 {
-        let spans = u64::from(self.backfill_workers) + 1;
-        (self.max_logs_held / spans / 2).max(1)
+        let workers = u64::from(self.backfill_workers);
+        let shares = 2 * (workers + 1) + workers * SPANS_AHEAD as u64;
+        (self.max_logs_held / shares).max(1)
     }
 }
 
 impl Config {
     /// `path` as the file means it: relative paths start from the file's folder.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.folder.join(path)
+        let folder = self.file.as_deref().and_then(Path::parent);
+        folder.unwrap_or(Path::new("")).join(path)
     }
 }
 

@@ -74,7 +74,7 @@ impl Assignment {
         }
         Ok(Filter {
             whole: self.entry.followed().iter().map(|followed| followed.address).collect(),
-            ..pipeline::filter_of(addresses)
+            ..pipeline::filter_of(self.entry.chain.chain, addresses)
         })
     }
 

@@ -23,9 +23,11 @@ use crate::health::TaskHealth;
 use crate::{currencies, retry};
 use decoders::failure::Class;
 
-/// How often coverage is looked at for gaps while there are none: a few short statements each time, and what the follower leaves
-/// out when it jumps is found soon.
-const GAP_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the tasks beside the follower rest at least between two looks, so that a fast head costs them no statements of its pace.
+const SHORTEST_REST: Duration = Duration::from_millis(500);
+/// How long they rest at most while the follower does not move: what other processes changed, and what comes due by the clock, is
+/// found then.
+const LONGEST_REST: Duration = Duration::from_secs(15);
 
 /// How long currencies are left alone that no endpoint could ask what they are.
 const CURRENCY_PAUSE: Duration = Duration::from_secs(60);
@@ -33,12 +35,21 @@ const CURRENCY_PAUSE: Duration = Duration::from_secs(60);
 /// How often a page of the processing queue is compared with the faults it shows.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 
+/// What tells the tasks beside the follower that there may be something to do.
+#[derive(Clone, Debug)]
+pub struct Signs {
+    /// The chain's lease while this daemon holds it; gaps are filled by the leader alone.
+    pub leading: watch::Receiver<Option<Lease>>,
+    /// Changes with every step of the follower, and when blocks have become final.
+    pub moved: watch::Receiver<()>,
+}
+
 /// A chain as the daemon runs it.
 pub struct ChainTask {
     /// The head.
     pub follower: Follower,
-    /// The chain's lease while this daemon holds it; gaps are filled by the leader alone.
-    pub leading: watch::Receiver<Option<Lease>>,
+    /// What the follower does.
+    pub signs: Signs,
     /// What has to be proven of final blocks.
     pub gap_proof: Proof,
     /// Spans under way at once while filling gaps; zero leaves gaps to `indexer backfill`.
@@ -100,32 +111,33 @@ impl ChainTask {
 
     /// Asks the contracts of currencies that no source describes, until there are none and the gaps are filled.
     async fn learn_currencies(&self, cancel: &CancellationToken, filled: &CancellationToken) -> Result<(), Error> {
-        let (mut leading, mut due) = (self.leading.clone(), Instant::now());
+        let (mut signs, mut due) = (self.signs.clone(), Instant::now());
         let mut edits = self.follower.pipeline.endpoints.edits();
         loop {
             let ended = filled.is_cancelled();
+            let leads = signs.look().is_some();
             // Other endpoints may know what those before did not.
             if edits.has_changed().unwrap_or(false) {
                 edits.mark_unchanged();
                 due = Instant::now();
             }
-            if ended || (leading.borrow_and_update().is_some() && due <= Instant::now()) {
+            if ended || (leads && due <= Instant::now()) {
                 let all = currencies::store_metadata(&self.follower.pipeline).await?;
                 due = Instant::now() + if all { Duration::ZERO } else { CURRENCY_PAUSE };
             }
             if ended {
                 return Ok(());
             }
-            idle(cancel, filled, &mut leading).await?;
+            idle(cancel, filled, &mut signs).await?;
         }
     }
 
     /// Recomputes, as the leader, the sales that a release with other rules classified: which of them look made up.
     async fn recompute_flags(&self, cancel: &CancellationToken, followed: &CancellationToken) -> Result<(), Error> {
         let pipeline = &self.follower.pipeline;
-        let mut leading = self.leading.clone();
-        while leading.borrow_and_update().is_none() && !followed.is_cancelled() {
-            idle(cancel, followed, &mut leading).await?;
+        let mut signs = self.signs.clone();
+        while signs.look().is_none() && !followed.is_cancelled() {
+            idle(cancel, followed, &mut signs).await?;
         }
         let mut recomputed = 0;
         while !cancel.is_cancelled() {
@@ -150,11 +162,11 @@ impl ChainTask {
             return Ok(());
         }
         let faults = RetryContext::of(pipeline);
-        let mut leading = self.leading.clone();
+        let mut signs = self.signs.clone();
         let (mut led, mut compared, mut due) = (false, Uuid::nil(), Instant::now());
         loop {
             let ended = filled.is_cancelled();
-            let lease = leading.borrow_and_update().clone();
+            let lease = signs.look();
             let leads = lease.is_some();
             // What another leader did meanwhile is not known here.
             if leads && !led {
@@ -181,7 +193,7 @@ impl ChainTask {
             if ended {
                 return Ok(());
             }
-            idle(cancel, filled, &mut leading).await?;
+            idle(cancel, filled, &mut signs).await?;
         }
     }
 
@@ -204,12 +216,13 @@ impl ChainTask {
             return Ok(());
         }
         let pipeline = &self.follower.pipeline;
-        let mut leading = self.leading.clone();
+        let mut signs = self.signs.clone();
         loop {
             let ended = followed.is_cancelled();
+            let leads = signs.look().is_some();
             // One daemon at a time, or two would read the same gaps; a run that has ended fills them without the lease, final as
             // they are.
-            if ended || leading.borrow_and_update().is_some() {
+            if ended || leads {
                 let gap = retry::persist(cancel, "looking for gaps", || self.gap()).await?;
                 if let Some(gap) = gap {
                     info!(from = gap.start(), to = gap.end(), "filling gaps");
@@ -220,7 +233,7 @@ impl ChainTask {
                         // The follower, which holds the lease, finds out on which branch the chain is.
                         Err(error) if error.class() == Class::Reorg => {
                             warn!(%error, "a gap does not fit the blocks beside it");
-                            idle(cancel, followed, &mut leading).await?;
+                            idle(cancel, followed, &mut signs).await?;
                         }
                         outcome => outcome?,
                     }
@@ -230,7 +243,7 @@ impl ChainTask {
             if ended {
                 return Ok(());
             }
-            idle(cancel, followed, &mut leading).await?;
+            idle(cancel, followed, &mut signs).await?;
         }
     }
 
@@ -244,7 +257,7 @@ impl ChainTask {
                     self.gap_health.ok();
                     return outcome;
                 }
-                () = tokio::time::sleep(GAP_INTERVAL) => {}
+                () = tokio::time::sleep(SHORTEST_REST) => {}
             }
             let now = self.progress.blocks().0;
             if now != done {
@@ -306,25 +319,37 @@ fn unless_cancelled(outcome: Result<(), Error>) -> Result<(), Error> {
 }
 
 /// Returns when there may be something to do, or what lies before has `ended`.
-async fn idle(
-    cancel: &CancellationToken,
-    ended: &CancellationToken,
-    leading: &mut watch::Receiver<Option<Lease>>,
-) -> Result<(), Error> {
+async fn idle(cancel: &CancellationToken, ended: &CancellationToken, signs: &mut Signs) -> Result<(), Error> {
     tokio::select! {
         () = cancel.cancelled() => Err(Error::Cancelled),
         () = ended.cancelled() => Ok(()),
-        () = begun(leading) => Ok(()),
+        () = signs.changed() => Ok(()),
     }
 }
 
-/// Returns when there may be something to do: at once when the chain was taken over or lost since `leading` was last looked at,
-/// else after a while.
-async fn begun(leading: &mut watch::Receiver<Option<Lease>>) {
-    tokio::select! {
-        // The sender lives as long as the follower, which outlives this call.
-        _ = leading.changed() => {}
-        () = tokio::time::sleep(GAP_INTERVAL) => {}
+impl Signs {
+    /// The lease, if the chain is held now. What came before is no news any more.
+    fn look(&mut self) -> Option<Lease> {
+        self.moved.mark_unchanged();
+        self.leading.borrow_and_update().clone()
+    }
+
+    /// Returns when there may be something to do: at once when the chain was taken over or lost since the last look, soon when the
+    /// follower moved, else after a while.
+    async fn changed(&mut self) {
+        let Signs { leading, moved } = self;
+        let moved = async {
+            tokio::time::sleep(SHORTEST_REST).await;
+            tokio::select! {
+                // The senders live as long as the follower, which outlives this call.
+                _ = moved.changed() => {}
+                () = tokio::time::sleep(LONGEST_REST) => {}
+            }
+        };
+        tokio::select! {
+            _ = leading.changed() => {}
+            () = moved => {}
+        }
     }
 }
 
@@ -332,30 +357,28 @@ async fn begun(leading: &mut watch::Receiver<Option<Lease>>) {
 mod tests {
     use super::*;
 
+    /// Longer than a rest between two looks, and far shorter than one without news.
+    const WHILE: Duration = Duration::from_secs(2);
+
     #[tokio::test]
-    async fn a_change_is_told_of_once_and_then_there_is_a_pause() {
-        let (follower, leading) = watch::channel(None);
+    async fn a_change_is_told_of_once_and_then_there_is_a_rest() {
+        let (leads, leading) = watch::channel(None);
+        let (moves, moved) = watch::channel(());
+        let mut signs = Signs { leading, moved };
         let lease = Lease {
             chain: decoders::block::ChainId(1),
             holder: "here".to_owned(),
             token: 1,
         };
-        follower.send_replace(Some(lease));
-        let mut leading = leading.clone();
-        assert!(leading.borrow_and_update().is_some());
-        let before = Instant::now();
-        begun(&mut leading).await;
-        assert!(
-            before.elapsed() >= GAP_INTERVAL,
-            "nothing changed since it was looked at"
-        );
-
-        follower.send_replace(None);
-        let before = Instant::now();
-        begun(&mut leading).await;
-        assert!(before.elapsed() < GAP_INTERVAL, "the chain was lost");
-        let before = Instant::now();
-        begun(&mut leading).await;
-        assert!(before.elapsed() >= GAP_INTERVAL, "that was announced already");
+        let is_told = async |signs: &mut Signs| tokio::time::timeout(WHILE, signs.changed()).await.is_ok();
+        leads.send_replace(Some(lease));
+        moves.send_replace(());
+        assert!(signs.look().is_some());
+        assert!(!is_told(&mut signs).await, "nothing changed since it was looked at");
+        leads.send_replace(None);
+        assert!(is_told(&mut signs).await, "the chain was lost");
+        assert!(!is_told(&mut signs).await, "that was announced already");
+        moves.send_replace(());
+        assert!(is_told(&mut signs).await, "the follower moved");
     }
 }

@@ -27,7 +27,7 @@ use crate::health::Health;
 use crate::registry::Watch;
 use crate::stores::Stores;
 use assembly::Assignment;
-use chain::ChainTask;
+use chain::{ChainTask, Signs};
 use crew::{Crew, Ended, Running};
 
 /// How often the registry is read even if nothing notified of an edit, so that a chain that could not be started is tried again.
@@ -132,7 +132,8 @@ impl Daemon<'_> {
             .pipeline(self.config, self.stores, &self.health.metrics, &cancel)
             .await?;
         let endpoints = Arc::clone(&pipeline.endpoints);
-        let (leading, watched) = watch::channel(None);
+        let (leading, is_leading) = watch::channel(None);
+        let (moves, moved) = watch::channel(());
         let settings = &self.config.pipeline;
         let task = ChainTask {
             follower: Follower {
@@ -140,13 +141,17 @@ impl Daemon<'_> {
                 settings: assignment.follower_settings(self.config),
                 holder: self.holder.clone(),
                 leading,
+                moves,
                 health: self
                     .health
                     .readiness
                     .task(format!("chain {chain}"))
                     .reporting_within(Duration::from_millis(settings.lease_ttl_ms)),
             },
-            leading: watched,
+            signs: Signs {
+                leading: is_leading,
+                moved,
+            },
             gap_proof: assignment
                 .entry
                 .chain

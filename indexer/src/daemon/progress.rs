@@ -15,10 +15,12 @@ use rpc::EndpointHealth;
 
 /// Leases that may pass without progress while the chain goes on.
 const LEASES: u32 = 3;
-/// Looks in the time of one lease.
+/// Looks at the endpoints in the time of one lease.
 const LOOKS: u32 = 10;
 /// Longest time between two of them.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Looks at the tables in the time of one lease: each is a statement.
+const LOOKS_AT_TABLES: u32 = 3;
 /// Longest time that endpoints may go without a usable answer before they count as not answering.
 const UNANSWERED: Duration = Duration::from_secs(5);
 
@@ -49,8 +51,12 @@ impl ChainTask {
             logged: None,
             is_unanswered: false,
         };
+        let mut looked: Option<Instant> = None;
         while !cancel.is_cancelled() && !followed.is_cancelled() {
-            self.look_at_head(&mut progress, lease).await;
+            if looked.is_none_or(|looked| looked.elapsed() >= lease / LOOKS_AT_TABLES) {
+                looked = Some(Instant::now());
+                self.look_at_head(&mut progress, lease).await;
+            }
             self.look_at_endpoints(&mut progress, lease);
             tokio::select! {
                 () = cancel.cancelled() => {}
@@ -67,7 +73,7 @@ impl ChainTask {
         let stored = timeout(lease, checkpoint::read(&pipeline.store, pipeline.chain)).await;
         // Of a database that does not answer its own task reports.
         let Ok(Ok(stored)) = stored else { return };
-        if self.leading.borrow().is_none() && progress.asked.elapsed() > lease {
+        if self.signs.leading.borrow().is_none() && progress.asked.elapsed() > lease {
             // A leader that hangs stores no head.
             progress.asked = Instant::now();
             timeout(lease, pipeline.endpoints.heads()).await.ok();
@@ -99,7 +105,9 @@ impl ChainTask {
     fn cause(&self) -> String {
         let health = &self.follower.health;
         health.cause().unwrap_or_else(|| match health.step() {
-            _ if self.leading.borrow().is_none() => "another daemon holds the chain and does not get on".to_owned(),
+            _ if self.signs.leading.borrow().is_none() => {
+                "another daemon holds the chain and does not get on".to_owned()
+            }
             Some(step) => format!("steps are begun and none moves the checkpoint, last {step}"),
             None => "its first step has not begun".to_owned(),
         })
@@ -132,7 +140,7 @@ impl ChainTask {
             .iter()
             .filter_map(|endpoint| silent(endpoint, lease))
             .collect();
-        let is_leading = self.leading.borrow().is_some();
+        let is_leading = self.signs.leading.borrow().is_some();
         match unanswered {
             // That an endpoint answers no more is a cause once something waits for it; that none ever did is one at once.
             Some(unanswered) if waits || (never && is_leading) => self.endpoint_health.failing(unanswered),

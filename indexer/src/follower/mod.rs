@@ -12,7 +12,7 @@ use std::time::Duration;
 use decoders::block::{BlockRef, Proof, Span};
 use sinks::commit::{self, Move};
 use sinks::error::SinkError;
-use sinks::progress::checkpoint::{self, Observation};
+use sinks::progress::checkpoint::{self, Observation, Stand};
 use sinks::progress::lease::{self, Lease};
 use sinks::store::Store;
 use tokio::sync::watch;
@@ -59,6 +59,8 @@ pub struct Follower {
     pub holder: String,
     /// The chain's lease while this daemon holds it.
     pub leading: watch::Sender<Option<Lease>>,
+    /// Told of every step, and of blocks that have become final.
+    pub moves: watch::Sender<()>,
     /// Where `/readyz` hears of this chain.
     pub health: TaskHealth,
 }
@@ -205,7 +207,10 @@ impl Follower {
                 return Err(Error::Cancelled);
             }
             match self.look_and_step(&mut memory).await {
-                Ok(Outcome::Moved) => pauses = retry::pauses(),
+                Ok(Outcome::Moved) => {
+                    pauses = retry::pauses();
+                    self.moves.send_replace(());
+                }
                 Ok(Outcome::Done) => return Ok(()),
                 Ok(Outcome::AtHead | Outcome::Below { .. }) => {
                     pauses = retry::pauses();
@@ -318,19 +323,19 @@ impl Follower {
             };
             checkpoint::observe(&self.pipeline.store, &memory.lease, &observation).await?;
             memory.seen = Some(seen);
+            self.moves.send_replace(());
         }
         Ok(())
     }
 
     async fn step(&self, heads: &Heads, finalized: BlockRef, lease: &Lease) -> Result<Outcome, Error> {
         // Before any step: what stands below may be of another branch, and every block put on it would be too.
-        if let Some(suspect) = checkpoint::suspect(&self.pipeline.store, self.pipeline.chain).await? {
+        let Stand { checkpoint, suspect } = checkpoint::stand(&self.pipeline.store, self.pipeline.chain).await?;
+        if let Some(suspect) = suspect {
             ancestor::mend(&self.pipeline, suspect, self.settings.start_block, lease).await?;
             return Ok(Outcome::Moved);
         }
-        let stored = checkpoint::read(&self.pipeline.store, self.pipeline.chain)
-            .await?
-            .map(|stored| stored.block);
+        let stored = checkpoint.map(|stored| stored.block);
         // Read anew with every look and not remembered: another process may have moved the checkpoint.
         match (decide(stored, heads.latest.block_ref(), finalized), stored) {
             (Step::Wait, _) => Ok(Outcome::AtHead),

@@ -43,6 +43,7 @@ struct ChainFamilies {
     faults: IntCounterVec,
     commit_seconds: HistogramVec,
     fetch_seconds: HistogramVec,
+    archive_seconds: HistogramVec,
     archive_writes: IntCounterVec,
     transactions: IntCounterVec,
     calls: IntCounterVec,
@@ -118,6 +119,8 @@ pub struct ChainMetrics {
     pub commit_seconds: Histogram,
     /// `indexer_fetch_seconds`.
     pub fetch_seconds: Histogram,
+    /// `indexer_archive_seconds`.
+    pub archive_seconds: Histogram,
     /// `indexer_archive_writes_total`.
     pub archive_writes: IntCounter,
     /// `indexer_transactions_fetched_total`.
@@ -194,6 +197,7 @@ impl Metrics {
             rewound_blocks: families.rewound_blocks.with_label_values(&label),
             commit_seconds: families.commit_seconds.with_label_values(&label),
             fetch_seconds: families.fetch_seconds.with_label_values(&label),
+            archive_seconds: families.archive_seconds.with_label_values(&label),
             archive_writes: families.archive_writes.with_label_values(&label),
             transactions: families.transactions.with_label_values(&label),
             calls: families.calls.with_label_values(&label),
@@ -262,6 +266,7 @@ impl Metrics {
         }
         keep(&families.commit_seconds, &kept);
         keep(&families.fetch_seconds, &kept);
+        keep(&families.archive_seconds, &kept);
     }
 
     fn forget_endpoint(&self, chain: ChainId, id: i32) {
@@ -434,6 +439,12 @@ impl ChainFamilies {
                 registry,
                 "fetch_seconds",
                 "Time one span took to read and check",
+                &chain,
+            ),
+            archive_seconds: seconds(
+                registry,
+                "archive_seconds",
+                "Time the raw events of one span took to be archived",
                 &chain,
             ),
             archive_writes: counters(

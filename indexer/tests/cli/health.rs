@@ -82,6 +82,7 @@ fn touched() -> String {
     }
     chain.commit_seconds.observe(0.1);
     chain.fetch_seconds.observe(0.1);
+    chain.archive_seconds.observe(0.1);
     chain.events("mint", 2);
     chain.fault("erc721", "data_too_short");
     // Totals rise; one that falls began anew.

@@ -4,6 +4,7 @@
 #![expect(clippy::too_many_lines, reason = "a test reads from top to bottom")]
 
 mod api;
+mod bench;
 mod commands;
 mod config;
 mod database;

@@ -93,7 +93,9 @@ async fn endpoints_of_which_none_ever_answered_are_named_and_a_corrected_one_is_
     let log = process.log();
     assert!(!log.contains("S3CRET"), "{log}");
     assert_eq!(log.matches("takes effect at once").count(), 1, "one warning");
-    assert_eq!(log.matches("endpoints replaced").count(), 3, "one line for an edit");
+    // Edits that come while one is carried out are one.
+    let replaced = log.matches("endpoints replaced").count();
+    assert!((1..=3).contains(&replaced), "{replaced} lines for three edits");
 
     set(&program, good, ["--url", &chain.server.http_url()]).await;
     chain.grow(3);

@@ -14,9 +14,9 @@ use flate2::read::GzDecoder;
 use indexer::archive::Archive;
 use indexer::backfill::{self, Progress};
 use indexer::health::Metrics;
-use indexer::pipeline::{Pipeline, everything};
+use indexer::pipeline::{Pipeline, everything, filter_of};
 use indexer::stored::Interpreter;
-use rpc::{EndpointSettings, Filter, Pool, PoolOptions};
+use rpc::{EndpointSettings, Pool, PoolOptions};
 use serde_json::Value;
 use sinks::commit::Move;
 use sinks::progress::coverage;
@@ -133,10 +133,7 @@ async fn pipeline(chain: ChainId, server: &Server, archive: &Arc<Archive>, store
         archive: Arc::clone(archive),
         store: store.clone(),
         metrics: Metrics::new().chain(chain),
-        filter: Arc::new(Filter {
-            topics: decoders::topics(),
-            ..Filter::default()
-        }),
+        filter: Arc::new(filter_of(chain, Vec::new())),
         wanted: everything().into(),
         stored: Arc::new(Interpreter::new(chain, store.clone(), Arc::clone(archive), Vec::new())),
         committed: Arc::default(),

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
+use super::health::Positions;
 use super::{Endpoint, Failed, Refused};
 use crate::question::Ask;
 use crate::wire::call::Call;
@@ -87,14 +88,22 @@ impl Progress {
 
     /// The next batch, with filters no wider than `endpoint` takes.
     fn take(&mut self, endpoint: &Endpoint) -> Vec<(usize, Call)> {
-        let filter = endpoint.health().filter.clone();
+        let (filter, positions) = {
+            let health = endpoint.health();
+            (health.filter.clone(), health.positions)
+        };
+        let split = |call: Call| match positions {
+            Positions::Honoured => call.by_position(),
+            _ => vec![call],
+        };
         let size = endpoint.batch().min(self.most).max(1);
         let mut taken = Vec::new();
         while taken.len() < size
             && let Some((place, call)) = self.open.pop_front()
         {
-            let parts = call.within(filter.addresses.count(), filter.topics.count());
-            let mut parts = parts.into_iter().map(|part| (place, part));
+            let parts = split(call).into_iter();
+            let parts = parts.flat_map(|part| part.within(filter.addresses.count(), filter.topics.count()));
+            let mut parts = parts.map(|part| (place, part));
             taken.extend(parts.by_ref().take(size - taken.len()));
             self.put_back(parts.collect());
         }

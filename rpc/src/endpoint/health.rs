@@ -110,6 +110,48 @@ impl Default for FilterPace {
     }
 }
 
+/// Whether an endpoint honours filters by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Positions {
+    Unknown,
+    /// It is being asked.
+    Asked(u32),
+    /// It failed so often at the question.
+    Failed(u32),
+    Honoured,
+    Ignored,
+}
+
+impl Positions {
+    /// Failures after which it is held not to.
+    const FAILURES: u32 = 3;
+
+    /// Marks that it is being asked, unless it is already or the answer is known.
+    pub(crate) fn begin(&mut self) -> bool {
+        let failed = match *self {
+            Positions::Unknown => 0,
+            Positions::Failed(failed) => failed,
+            Positions::Asked(_) | Positions::Honoured | Positions::Ignored => return false,
+        };
+        *self = Positions::Asked(failed);
+        true
+    }
+
+    /// What it is after one more failure.
+    pub(crate) fn failed(self) -> Self {
+        let failed = if let Positions::Asked(failed) = self {
+            failed + 1
+        } else {
+            1
+        };
+        if failed < Self::FAILURES {
+            Positions::Failed(failed)
+        } else {
+            Positions::Ignored
+        }
+    }
+}
+
 /// When an endpoint can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Available {
@@ -164,6 +206,8 @@ pub(crate) struct Health {
     pub(crate) batch: Pace,
     /// Values it takes at each position of a filter.
     pub(crate) filter: FilterPace,
+    /// Whether it honours filters by position.
+    pub(crate) positions: Positions,
     /// It does not know `eth_getBlockReceipts`.
     pub(crate) no_receipts: bool,
     /// Questions for receipts that failed in a row, and how long it is spared them after too many.
@@ -211,6 +255,7 @@ impl Health {
             log_range: LogRange::new(log_range),
             batch: Pace::new(batch, batch),
             filter: FilterPace::default(),
+            positions: Positions::Unknown,
             no_receipts: false,
             receipts_failed: 0,
             receipts_spared: 0,

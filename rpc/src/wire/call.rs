@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, hex};
+use decoders::SharedTopic;
 use decoders::block::{self, BlockRef};
 
 use crate::settings::Filter;
@@ -32,6 +33,10 @@ struct Parts {
     blocks: String,
     topics: Vec<B256>,
     addresses: Vec<Address>,
+    /// The topics among `topics` that may be asked for by their number of topics, where the endpoint honours that.
+    shared: Arc<[SharedTopic]>,
+    /// Topics that a log must have, any of them behind the first.
+    least: usize,
 }
 
 impl Call {
@@ -118,8 +123,9 @@ impl Call {
 
     /// The logs of a block: one call, and a second one where the filter wants every log of some contracts.
     pub(crate) fn logs_of(block: BlockRef, filter: &Filter) -> Vec<Self> {
-        let by_hash = Self::logs(&format!(r#""blockHash":"{}""#, block.hash), filter);
-        let by_number = Self::logs_in(&(block.number..=block.number), filter);
+        // Whole: that a single block has no log is shown by logs of other contracts alone.
+        let by_hash = Self::logs(&format!(r#""blockHash":"{}""#, block.hash), filter, &[]);
+        let by_number = Self::logs(&blocks_of(&(block.number..=block.number)), filter, &[]);
         by_hash
             .into_iter()
             .zip(by_number)
@@ -129,26 +135,57 @@ impl Call {
 
     /// The logs of a range, in as many calls as [`Call::logs_of`].
     pub(crate) fn logs_in(range: &RangeInclusive<u64>, filter: &Filter) -> Vec<Self> {
-        let (from, to) = (range.start(), range.end());
-        Self::logs(&format!(r#""fromBlock":"{from:#x}","toBlock":"{to:#x}""#), filter)
+        // Contracts that are named emit little that is not wanted.
+        let shared = if filter.addresses.is_empty() {
+            filter.shared.as_slice()
+        } else {
+            &[]
+        };
+        Self::logs(&blocks_of(range), filter, shared)
     }
 
-    fn logs(blocks: &str, filter: &Filter) -> Vec<Self> {
-        let whole = (!filter.whole.is_empty()).then(|| (Vec::new(), filter.whole.clone()));
-        std::iter::once((filter.topics.clone(), filter.addresses.clone()))
+    /// The logs of `shared` in a range that stand for themselves, whichever contract emitted them.
+    pub(crate) fn sole_logs_in(range: &RangeInclusive<u64>, shared: &SharedTopic) -> Self {
+        Self::of_parts(Parts::sole(blocks_of(range), shared))
+    }
+
+    fn logs(blocks: &str, filter: &Filter, shared: &[SharedTopic]) -> Vec<Self> {
+        let whole = (!filter.whole.is_empty()).then(|| (Vec::new(), filter.whole.clone(), &[][..]));
+        std::iter::once((filter.topics.clone(), filter.addresses.clone(), shared))
             .chain(whole)
-            .map(|(topics, addresses)| {
+            .map(|(topics, addresses, shared)| {
                 Self::of_parts(Parts {
-                    blocks: blocks.to_owned(),
-                    topics,
-                    addresses,
+                    shared: shared.into(),
+                    ..Parts::of(blocks.to_owned(), topics, addresses)
                 })
             })
             .collect()
     }
 
+    /// Calls that together ask for the same, without the logs of shared topics that do not stand for themselves.
+    pub(crate) fn by_position(self) -> Vec<Self> {
+        let parts = match &self.filter {
+            Some(parts) if !parts.shared.is_empty() => parts,
+            _ => return vec![self],
+        };
+        let is_shared = |topic: &B256| parts.shared.iter().any(|shared| shared.topic == *topic);
+        let others = parts.topics.iter().copied().filter(|topic| !is_shared(topic)).collect();
+        let blocks = || parts.blocks.clone();
+        let mut split = vec![Self::of_parts(Parts::of(blocks(), others, Vec::new()))];
+        for shared in &*parts.shared {
+            split.push(Self::of_parts(Parts::sole(blocks(), shared)));
+            if !shared.contracts.is_empty() {
+                let listed = Parts::of(blocks(), vec![shared.topic], shared.contracts.clone());
+                split.push(Self::of_parts(listed));
+            }
+        }
+        // A filter without topics would ask for every log.
+        split.retain(|call| call.values().1 > 0);
+        split
+    }
+
     fn of_parts(parts: Parts) -> Self {
-        let (blocks, filter) = (&parts.blocks, filter_json(&parts.topics, &parts.addresses));
+        let (blocks, filter) = (&parts.blocks, filter_json(&parts));
         Call {
             method: "eth_getLogs",
             params: format!("[{{{blocks}{filter}}}]"),
@@ -174,14 +211,39 @@ impl Call {
         let by_topic = chunks(&parts.topics, topics);
         let part = |addresses: &[Address], topics: &[B256]| {
             Self::of_parts(Parts {
-                blocks: parts.blocks.clone(),
                 topics: topics.to_vec(),
                 addresses: addresses.to_vec(),
+                ..Parts::clone(parts)
             })
         };
         let all_topics = |addresses| by_topic.iter().map(move |topics| part(addresses, topics));
         by_address.iter().flat_map(|addresses| all_topics(addresses)).collect()
     }
+}
+
+impl Parts {
+    fn of(blocks: String, topics: Vec<B256>, addresses: Vec<Address>) -> Self {
+        Parts {
+            blocks,
+            topics,
+            addresses,
+            shared: Arc::default(),
+            least: 0,
+        }
+    }
+
+    fn sole(blocks: String, shared: &SharedTopic) -> Self {
+        Parts {
+            least: shared.topic_count,
+            ..Self::of(blocks, vec![shared.topic], Vec::new())
+        }
+    }
+}
+
+/// The members of a filter object that name a range.
+fn blocks_of(range: &RangeInclusive<u64>) -> String {
+    let (from, to) = (range.start(), range.end());
+    format!(r#""fromBlock":"{from:#x}","toBlock":"{to:#x}""#)
 }
 
 /// At most `size` values each; no values mean any and stay together.
@@ -192,12 +254,21 @@ fn chunks<T>(values: &[T], size: usize) -> Vec<&[T]> {
     values.chunks(size.max(1)).collect()
 }
 
-fn filter_json(topics: &[B256], addresses: &[Address]) -> String {
+fn filter_json(parts: &Parts) -> String {
+    let Parts {
+        topics,
+        addresses,
+        least,
+        ..
+    } = parts;
     let mut json = String::new();
     if !topics.is_empty() {
         json.push_str(r#","topics":[["#);
         push_all(&mut json, topics);
-        json.push_str("]]");
+        json.push(']');
+        // Any topic will do there, but there must be one.
+        json.extend(std::iter::repeat_n(",null", least.saturating_sub(1)));
+        json.push(']');
     }
     if !addresses.is_empty() {
         json.push_str(r#","address":["#);
@@ -310,6 +381,58 @@ mod tests {
         let [any] = Call::logs_in(&(1..=2), &Filter::default()).try_into().unwrap();
         assert_eq!(any.clone().within(1, 1), [any]);
         assert_eq!(Call::header_at(1).within(1, 1), [Call::header_at(1)]);
+    }
+
+    #[test]
+    fn a_shared_topic_is_asked_for_by_position_and_of_listed_contracts_without() {
+        let (shared, other, listed) = (B256::repeat_byte(1), B256::repeat_byte(2), Address::repeat_byte(7));
+        let filter = |contracts: &[Address]| Filter {
+            topics: vec![shared, other],
+            shared: vec![SharedTopic {
+                topic: shared,
+                topic_count: 4,
+                contracts: contracts.to_vec(),
+            }],
+            ..Filter::default()
+        };
+        let split = |filter: &Filter| {
+            let [call] = Call::logs_in(&(1..=2), filter).try_into().unwrap();
+            let parts = call
+                .clone()
+                .by_position()
+                .into_iter()
+                .flat_map(|part| part.within(9, 1));
+            let parts: Vec<Call> = parts.collect();
+            (call, parts)
+        };
+        let (call, parts) = split(&filter(&[listed]));
+        let batch: Value = serde_json::from_str(&request(&parts, 1)).unwrap();
+        assert_eq!(batch[0]["params"][0]["topics"], json!([[other]]));
+        assert_eq!(batch[1]["params"][0]["topics"], json!([[shared], null, null, null]));
+        assert_eq!(batch[1]["params"][0].get("address"), None);
+        assert_eq!(
+            (&batch[2]["params"][0]["topics"], &batch[2]["params"][0]["address"]),
+            (&json!([[shared]]), &json!([listed]))
+        );
+        // As it is, where positions are not honoured.
+        let whole: Value = serde_json::from_str(&request([&call], 1)).unwrap();
+        assert_eq!(whole["params"][0]["topics"], json!([[shared, other]]));
+        assert_eq!(split(&filter(&[])).1.len(), 2);
+        let of_contracts = Filter {
+            addresses: vec![listed],
+            ..filter(&[])
+        };
+        assert_eq!(split(&of_contracts).1.len(), 2, "by topic alone");
+        let [call] = Call::logs_of(
+            BlockRef {
+                number: 1,
+                hash: B256::ZERO,
+            },
+            &filter(&[]),
+        )
+        .try_into()
+        .unwrap();
+        assert_eq!(call.clone().by_position(), [call]);
     }
 
     #[test]

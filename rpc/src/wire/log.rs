@@ -1,18 +1,20 @@
 //! Logs read from borrowed JSON straight into the words everyone shares.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use alloy_primitives::B256;
-use decoders::block::{BlockRef, Log};
+use alloy_primitives::{Address, B256};
+use decoders::SharedTopic;
+use decoders::block::{BlockRef, ChainId, Log};
 use decoders::id::MAX_LOG_INDEX;
 use rustc_hash::FxHashSet;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use smallvec::SmallVec;
 
-use super::{Account, Data, Index, Lenient, Quantity, Reply, Unread, Word};
+use super::{Account, Body, Index, Lenient, NOT_HEX, Quantity, Reply, Unread, Word, bytes, replies, single};
 use crate::settings::Filter;
 
 /// At most four topics, without a heap allocation.
@@ -41,12 +43,14 @@ impl<'de> Deserialize<'de> for Topics {
     }
 }
 
+/// A log as it stands in an answer, its data not read yet: most are dropped where they are not wanted.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+struct Wire<'a> {
     address: Account,
     topics: Topics,
-    data: Data,
+    #[serde(borrow)]
+    data: Cow<'a, str>,
     block_number: Quantity,
     block_hash: Word,
     /// Absent where the log is of no transaction.
@@ -60,85 +64,138 @@ struct Wire {
     removed: Lenient<bool>,
 }
 
+impl Wire<'_> {
+    fn block(&self) -> BlockRef {
+        BlockRef {
+            number: self.block_number.0,
+            hash: self.block_hash.0,
+        }
+    }
+
+    /// A log of no transaction is named by its block.
+    fn tx_hash(&self) -> B256 {
+        self.transaction_hash.unwrap_or(self.block_hash).0
+    }
+
+    fn log(self) -> Result<Log, Unread> {
+        Ok(Log {
+            block_number: self.block_number.0,
+            log_index: self.log_index.0,
+            tx_index: self.transaction_index.0,
+            tx_hash: self.tx_hash(),
+            address: self.address.0,
+            topics: self.topics.0,
+            data: bytes(&self.data).ok_or_else(|| Unread::Malformed(NOT_HEX.to_owned()))?,
+        })
+    }
+}
+
 /// The logs of one answer, and the blocks they state they are in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Logs {
     pub(crate) logs: Vec<Log>,
-    /// One entry per run of logs that name the same block.
+    /// One entry per run of logs that name the same block, also of logs that are not wanted.
     pub(crate) blocks: Vec<BlockRef>,
     /// Blocks whose logs contradict each other, and how. They cost the others of the answer nothing.
     pub(crate) wrong: BTreeMap<u64, &'static str>,
     /// Blocks with logs whose index no id can hold.
     pub(crate) unplaced: BTreeSet<u64>,
+    /// Logs in the answer, wanted or not.
+    pub(crate) received: usize,
+    /// Logs of shared topics are among them that do not stand for themselves: the answer holds every log of those topics.
+    pub(crate) is_unsplit: bool,
+    /// The least blocks between a log that shares its topic and one that stands for itself.
+    pub(crate) both_kinds: Option<RangeInclusive<u64>>,
     /// Logs that are marked as removed, with the block they name.
     removed: Vec<(BlockRef, Log)>,
-}
-
-impl<'de> Deserialize<'de> for Logs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
-            type Value = Logs;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("logs")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Logs, A::Error> {
-                let mut all = Logs::default();
-                while let Some(wire) = members.next_element::<Wire>()? {
-                    all.push(wire);
-                }
-                Ok(all)
-            }
-        }
-        deserializer.deserialize_seq(All)
-    }
+    /// Block and index of a log that was not asked for.
+    foreign: Option<(u64, u32)>,
 }
 
 impl Logs {
-    /// The logs of several answers about the same blocks; what more than one of them holds is taken once.
-    pub(crate) fn joined(answers: &[Reply<'_>]) -> Result<Self, Unread> {
-        let mut joined = match answers.first() {
-            Some(answer) => answer.read::<Logs>()?,
-            None => return Err(Unread::Absent),
-        };
-        for answer in &answers[1..] {
-            let Logs {
-                logs, blocks, removed, ..
-            } = answer.read()?;
-            joined.logs.extend(logs);
-            joined.blocks.extend(blocks);
-            joined.removed.extend(removed);
+    /// The wanted logs of the answers to one question; what more than one of them holds is taken once.
+    pub(crate) fn read(bodies: &[Body], set: &FilterSet) -> Result<Self, Unread> {
+        match bodies {
+            // One answer may be large: it is read without a step between.
+            [Body::Alone(bytes)] => Logs::sifted([single(bytes)], set),
+            bodies => Logs::joined(&replies(bodies)?, set),
         }
-        Ok(joined)
     }
 
-    fn push(&mut self, wire: Wire) {
-        let block = BlockRef {
-            number: wire.block_number.0,
-            hash: wire.block_hash.0,
-        };
-        let log = Log {
-            block_number: block.number,
-            log_index: wire.log_index.0,
-            tx_index: wire.transaction_index.0,
-            // A log of no transaction is named by its block.
-            tx_hash: wire.transaction_hash.map_or(block.hash, |hash| hash.0),
-            address: wire.address.0,
-            topics: wire.topics.0,
-            data: wire.data.0,
-        };
-        if wire.removed.0 == Some(true) {
-            self.removed.push((block, log));
-            return;
+    /// The wanted logs of several answers about the same blocks.
+    pub(crate) fn joined(answers: &[Reply<'_>], set: &FilterSet) -> Result<Self, Unread> {
+        if answers.is_empty() {
+            return Err(Unread::Absent);
         }
+        Logs::sifted(answers.iter().map(Reply::read), set)
+    }
+
+    fn sifted<'a>(
+        answers: impl IntoIterator<Item = Result<Vec<Wire<'a>>, Unread>>,
+        set: &FilterSet,
+    ) -> Result<Self, Unread> {
+        let (mut logs, mut beside) = (Logs::default(), Vec::new());
+        for answer in answers {
+            logs.take(answer?, set, &mut beside)?;
+        }
+        if !beside.is_empty() {
+            logs.is_unsplit = true;
+            // Only now: what holds a transaction together may stand in another answer.
+            let holding = logs.logs.iter().filter(|log| set.holds(log));
+            let holding: FxHashSet<B256> = holding.map(|log| log.tx_hash).collect();
+            let mut held = beside.into_iter().filter(|wire| holding.contains(&wire.tx_hash()));
+            held.try_for_each(|wire| logs.push(wire))?;
+        }
+        Ok(logs)
+    }
+
+    /// Takes the logs of one answer; those that are wanted in some transactions alone go to `beside`.
+    fn take<'a>(&mut self, answer: Vec<Wire<'a>>, set: &FilterSet, beside: &mut Vec<Wire<'a>>) -> Result<(), Unread> {
+        self.received += answer.len();
+        let (mut last_sole, mut last_beside) = (None, None);
+        for wire in answer {
+            let (block, contract, topics) = (wire.block(), &wire.address.0, wire.topics.0.as_slice());
+            if !set.asks_for(contract, topics) {
+                self.foreign.get_or_insert((block.number, wire.log_index.0));
+            }
+            let leaves_out = set.leaves_out(contract, topics);
+            if self.both_kinds.is_none() && (leaves_out || set.is_sole(topics)) {
+                let last = if leaves_out { &mut last_beside } else { &mut last_sole };
+                *last = Some(block.number);
+                let both: Option<(u64, u64)> = last_sole.zip(last_beside);
+                self.both_kinds = both.map(|(one, other)| one.min(other)..=one.max(other));
+            }
+            if leaves_out {
+                // It shows all the same that the endpoint has the block's logs.
+                self.name(block);
+                beside.push(wire);
+            } else {
+                self.push(wire)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, wire: Wire<'_>) -> Result<(), Unread> {
+        let (block, is_removed) = (wire.block(), wire.removed.0 == Some(true));
+        let log = wire.log()?;
+        if is_removed {
+            self.removed.push((block, log));
+        } else {
+            self.name(block);
+            self.logs.push(log);
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, block: BlockRef) {
         if self.blocks.last() != Some(&block) {
             self.blocks.push(block);
         }
-        self.logs.push(log);
     }
 
     /// Checks what the answer alone can show: it keeps to the range and the filter, and the order of each block makes sense.
-    pub(crate) fn check(&mut self, range: &RangeInclusive<u64>, filter: &FilterSet) -> Result<(), Unread> {
+    pub(crate) fn check(&mut self, range: &RangeInclusive<u64>) -> Result<(), Unread> {
         self.take_back_removed();
         let place = |log: &Log| (log.block_number, log.log_index);
         if !self.logs.is_sorted_by_key(place) {
@@ -148,16 +205,15 @@ impl Logs {
         self.logs.dedup();
         self.blocks.sort_unstable();
         self.blocks.dedup();
-        if let Some(log) = self.logs.iter().find(|log| !range.contains(&log.block_number)) {
+        if let Some(block) = self.blocks.iter().find(|block| !range.contains(&block.number)) {
             return Err(Unread::Lie(format!(
                 "a log of block {} was not asked for",
-                log.block_number
+                block.number
             )));
         }
-        if let Some(log) = self.logs.iter().find(|log| !filter.matches(log)) {
+        if let Some((number, log_index)) = self.foreign {
             return Err(Unread::Lie(format!(
-                "log {} of block {} is outside the filter",
-                log.log_index, log.block_number
+                "log {log_index} of block {number} is outside the filter"
             )));
         }
         for pair in self.blocks.windows(2).filter(|pair| pair[0].number == pair[1].number) {
@@ -219,45 +275,99 @@ pub(crate) fn check_order(block: &[Log]) -> Result<(), &'static str> {
 /// A filter for quick membership tests.
 #[derive(Clone, Debug)]
 pub(crate) struct FilterSet {
+    chain: ChainId,
     topics: FxHashSet<B256>,
-    addresses: FxHashSet<alloy_primitives::Address>,
-    whole: FxHashSet<alloy_primitives::Address>,
+    addresses: FxHashSet<Address>,
+    whole: FxHashSet<Address>,
+    shared: Vec<SharedTopic>,
+    holds: Option<fn(ChainId, &Log) -> bool>,
 }
 
 impl FilterSet {
-    pub(crate) fn of(filter: &Filter) -> Self {
+    pub(crate) fn of(chain: ChainId, filter: &Filter) -> Self {
         FilterSet {
+            chain,
             topics: filter.topics.iter().copied().collect(),
             addresses: filter.addresses.iter().copied().collect(),
             whole: filter.whole.iter().copied().collect(),
+            shared: filter.shared.clone(),
+            holds: filter.holds,
         }
     }
 
+    /// Whether an answer may hold a log of this contract with these topics.
+    fn asks_for(&self, contract: &Address, topics: &[B256]) -> bool {
+        self.has_whole(contract) || (self.has_topic(topics) && self.has_address(contract))
+    }
+
+    /// Whether a log is dropped unless it stands in a transaction that holds it. Where contracts are named, what else is in the
+    /// transaction is not known yet.
+    fn leaves_out(&self, contract: &Address, topics: &[B256]) -> bool {
+        self.is_split() && self.is_beside(contract, topics)
+    }
+
+    /// Whether a log with these topics has a shared one and stands for itself.
+    fn is_sole(&self, topics: &[B256]) -> bool {
+        let mut shared = self.shared.iter();
+        shared.any(|shared| topics.first() == Some(&shared.topic) && topics.len() >= shared.topic_count)
+    }
+
+    fn is_beside(&self, contract: &Address, topics: &[B256]) -> bool {
+        self.shared.iter().any(|shared| shared.is_beside(contract, topics)) && !self.has_whole(contract)
+    }
+
+    /// Whether shared topics are asked for apart where endpoints can.
+    pub(crate) fn is_split(&self) -> bool {
+        !self.shared.is_empty() && self.addresses.is_empty()
+    }
+
+    /// Whether the log keeps the other logs of its transaction that have shared topics.
+    pub(crate) fn holds(&self, log: &Log) -> bool {
+        self.holds.is_some_and(|holds| holds(self.chain, log))
+    }
+
+    /// Whether the log is wanted whatever else is in its transaction.
     pub(crate) fn matches(&self, log: &Log) -> bool {
-        self.matches_both(log) || (!self.whole.is_empty() && self.whole.contains(&log.address))
+        self.asks_for(&log.address, &log.topics) && !self.is_beside(&log.address, &log.topics)
+    }
+
+    /// Whether the log is wanted in a transaction whose every log is, or that holds those of shared topics.
+    pub(crate) fn wants(&self, log: &Log, is_drawn: bool, is_holding: bool) -> bool {
+        let is_asked = is_drawn && self.has_topic(&log.topics) || self.asks_for(&log.address, &log.topics);
+        is_asked && (is_holding || !self.is_beside(&log.address, &log.topics))
     }
 
     /// Whether topics and address are among those asked for.
     pub(crate) fn matches_both(&self, log: &Log) -> bool {
-        self.matches_topics(log) && self.matches_address(log)
+        self.has_topic(&log.topics) && self.has_address(&log.address)
     }
 
-    /// Whether the contract is among those asked for.
-    pub(crate) fn matches_address(&self, log: &Log) -> bool {
-        self.addresses.is_empty() || self.addresses.contains(&log.address)
+    /// Whether the log shows that its transaction was read whole.
+    pub(crate) fn is_extra(&self, log: &Log) -> bool {
+        if self.addresses.is_empty() {
+            self.is_beside(&log.address, &log.topics)
+        } else {
+            !self.has_address(&log.address)
+        }
     }
 
-    /// Whether the first topic is among those asked for.
-    pub(crate) fn matches_topics(&self, log: &Log) -> bool {
-        self.topics.is_empty() || log.topic0().is_some_and(|topic| self.topics.contains(topic))
+    fn has_whole(&self, contract: &Address) -> bool {
+        !self.whole.is_empty() && self.whole.contains(contract)
+    }
+
+    fn has_address(&self, contract: &Address) -> bool {
+        self.addresses.is_empty() || self.addresses.contains(contract)
+    }
+
+    fn has_topic(&self, topics: &[B256]) -> bool {
+        self.topics.is_empty() || topics.first().is_some_and(|topic| self.topics.contains(topic))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::single;
-    use alloy_primitives::{Address, b256};
+    use alloy_primitives::b256;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -280,13 +390,14 @@ mod tests {
     }
 
     fn checked(logs: &[Value]) -> Result<Logs, Unread> {
-        let mut logs: Logs = single(&answer(logs))?;
         let filter = Filter {
             topics: vec![TOPIC],
             addresses: vec![Address::repeat_byte(0xaa)],
             ..Filter::default()
         };
-        logs.check(&(5..=7), &FilterSet::of(&filter))?;
+        let set = FilterSet::of(ChainId(1), &filter);
+        let mut logs = Logs::read(&[Body::Alone(answer(logs))], &set)?;
+        logs.check(&(5..=7))?;
         Ok(logs)
     }
 
@@ -302,6 +413,55 @@ mod tests {
         assert_eq!(read.logs[0].data.as_ref(), [1, 2]);
         assert_eq!(read.blocks.len(), 2);
         assert_eq!(checked(&[]).unwrap(), Logs::default());
+    }
+
+    #[test]
+    fn what_only_shares_a_topic_is_dropped_except_beside_what_holds_it() {
+        let sole = |block: u64, index: u64, transaction: u64| {
+            let mut log = wire(block, index, transaction);
+            log["topics"] = json!([TOPIC, B256::ZERO, B256::ZERO, B256::ZERO]);
+            log
+        };
+        // Transaction 1 holds what stands beside; data that is dropped is not looked at.
+        let mut unread = wire(5, 1, 0);
+        unread["data"] = json!("0xno");
+        let logs = [sole(5, 0, 0), unread, wire(5, 2, 1), sole(5, 3, 1), wire(6, 0, 2)];
+        let set = |whole: &[Address]| {
+            let filter = Filter {
+                topics: vec![TOPIC],
+                whole: whole.to_vec(),
+                shared: vec![SharedTopic {
+                    topic: TOPIC,
+                    topic_count: 4,
+                    contracts: vec![],
+                }],
+                holds: Some(|_, log| log.log_index == 3),
+                ..Filter::default()
+            };
+            FilterSet::of(ChainId(1), &filter)
+        };
+        let read = |logs: &[Value], set: &FilterSet| {
+            let mut logs = Logs::read(&[Body::Alone(answer(logs))], set)?;
+            logs.check(&(5..=7))?;
+            Ok::<_, Unread>(logs)
+        };
+        let sifted = read(&logs, &set(&[])).unwrap();
+        let places: Vec<_> = sifted
+            .logs
+            .iter()
+            .map(|log| (log.block_number, log.log_index))
+            .collect();
+        assert_eq!(places, [(5, 0), (5, 2), (5, 3)]);
+        assert_eq!((sifted.received, sifted.is_unsplit), (5, true));
+        assert_eq!(
+            sifted.blocks.len(),
+            2,
+            "block 6 is named, though nothing of it is wanted"
+        );
+        assert!(!read(&logs[..1], &set(&[])).unwrap().is_unsplit);
+        // Of a contract that is wanted whole, everything is.
+        let all = read(&logs[2..], &set(&[Address::repeat_byte(0xaa)])).unwrap();
+        assert_eq!((all.logs.len(), all.is_unsplit), (3, false));
     }
 
     fn changed(member: &str, value: Value) -> Value {

@@ -79,16 +79,21 @@ impl<'de> Deserialize<'de> for Data {
                 f.write_str("bytes in hex")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes, E> {
-                match text {
-                    // ERC-721 transfers carry no data: the commonest case allocates nothing.
-                    "0x" | "" => Ok(Bytes::new()),
-                    _ => hex::decode(text)
-                        .map(Bytes::from)
-                        .map_err(|_| E::custom("not bytes in hex")),
-                }
+                bytes(text).ok_or_else(|| E::custom(NOT_HEX))
             }
         }
         deserializer.deserialize_str(Any).map(Data)
+    }
+}
+
+const NOT_HEX: &str = "not bytes in hex";
+
+/// The bytes in `0x…`.
+fn bytes(text: &str) -> Option<Bytes> {
+    match text {
+        // ERC-721 transfers carry no data: the commonest case allocates nothing.
+        "0x" | "" => Some(Bytes::new()),
+        _ => hex::decode(text).ok().map(Bytes::from),
     }
 }
 

@@ -23,7 +23,8 @@ async fn ranges_shrink_to_what_a_provider_allows_in_whatever_words() {
         assert_eq!(span.logs, world.truth(0..=299, &nft()), "{wording:?}");
         let splits = pool.counters().splits;
         assert!((1..=8).contains(&splits), "{wording:?}: {splits} splits");
-        assert!(pool.suggested_range() <= 200, "{wording:?}: {}", pool.suggested_range());
+        let log_range = health(&pool, 0).log_range;
+        assert!(log_range <= 50, "{wording:?}: {log_range}");
         // What was learned lasts: the next span is not refused again.
         pool.range_span(0..=299, &nft(), Proof::Bloom).await.unwrap();
         assert!(pool.counters().splits <= splits + 8, "{wording:?}");

@@ -7,6 +7,7 @@ mod exchanged;
 mod fixtures;
 mod limits;
 mod odd;
+mod positions;
 mod progress;
 mod sibling_logs;
 mod sockets;

@@ -27,13 +27,26 @@ pub struct Checkpoint {
     pub observed_at: Option<DateTime<Utc>>,
 }
 
-/// The lowest block of `chain` at which spans of two branches met, until the holder of the lease has decided.
-pub async fn suspect(store: &Store, chain: ChainId) -> Result<Option<u64>, SinkError> {
-    let suspect: Option<Option<i64>> = sqlx::query_scalar(SUSPECT)
+/// Where a chain stands, and what is in doubt about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// The checkpoint; none before the first block was applied.
+    pub checkpoint: Option<Checkpoint>,
+    /// The lowest block at which spans of two branches met, until the holder of the lease has decided.
+    pub suspect: Option<u64>,
+}
+
+/// Where `chain` stands, in one statement.
+pub async fn stand(store: &Store, chain: ChainId) -> Result<Stand, SinkError> {
+    let row: Option<Row> = sqlx::query_as(READ)
         .bind(chain.to_string())
         .fetch_optional(&store.pool)
         .await?;
-    Ok(height(suspect.flatten()))
+    let suspect = row.as_ref().and_then(|row| height(row.suspect_block));
+    Ok(Stand {
+        checkpoint: row.and_then(Row::checkpoint),
+        suspect,
+    })
 }
 
 /// What the endpoints call the heads of a chain.
@@ -49,11 +62,7 @@ pub struct Observation {
 
 /// The checkpoint of `chain`; `None` before the first block was applied.
 pub async fn read(store: &Store, chain: ChainId) -> Result<Option<Checkpoint>, SinkError> {
-    let row: Option<Row> = sqlx::query_as(READ)
-        .bind(chain.to_string())
-        .fetch_optional(&store.pool)
-        .await?;
-    Ok(row.and_then(Row::checkpoint))
+    Ok(stand(store, chain).await?.checkpoint)
 }
 
 /// What was last observed of `chain`, with or without a checkpoint.
@@ -233,10 +242,8 @@ pub(crate) async fn stay(db: &mut PgConnection, from: Option<BlockRef>, lease: &
 }
 
 const READ: &str =
-    "select last_block, last_block_hash, updated_at, head_block, safe_block, finalized_block, observed_at
+    "select last_block, last_block_hash, updated_at, head_block, safe_block, finalized_block, observed_at, suspect_block
     from indexer_service.indexer_checkpoints where chain_id = $1";
-
-const SUSPECT: &str = "select suspect_block from indexer_service.indexer_checkpoints where chain_id = $1";
 
 const OBSERVE: &str = "with held as (
         select chain_id from indexer_service.chain_leases where chain_id = $1 and holder = $2 and token = $3 for share
@@ -304,6 +311,7 @@ struct Row {
     safe_block: Option<i64>,
     finalized_block: Option<i64>,
     observed_at: Option<DateTime<Utc>>,
+    suspect_block: Option<i64>,
 }
 
 impl Row {

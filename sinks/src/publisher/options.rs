@@ -29,7 +29,7 @@ pub struct Options {
     pub unroutable: Unroutable,
     /// Most messages in flight: read, published and confirmed together.
     pub batch: usize,
-    /// How often the outbox is looked at when no one rings.
+    /// How often the outbox is looked at when no one rings: this process does, so it is for what others commit.
     pub poll_interval: Duration,
     /// Name of this process among publishers of the same database.
     pub holder: String,
@@ -43,7 +43,7 @@ impl Options {
             exchange: "indexer.events".into(),
             unroutable: Unroutable::Hold,
             batch: 4_096,
-            poll_interval: Duration::from_secs(1),
+            poll_interval: Duration::from_secs(4),
             holder: holder.into(),
         }
     }

@@ -202,7 +202,7 @@ async fn spans_of_two_branches_do_not_meet() {
             );
             assert_eq!(refused.class(), Class::Reorg);
             assert_eq!(digest(&store, CHAIN).await.unwrap(), before);
-            assert_eq!(checkpoint::suspect(&store, CHAIN).await.unwrap(), Some(expected));
+            assert_eq!(checkpoint::stand(&store, CHAIN).await.unwrap().suspect, Some(expected));
 
             // The other branch is taken back, and with it the warning.
             let lease = acquire(&store, CHAIN, "here", Duration::from_secs(600))
@@ -210,7 +210,7 @@ async fn spans_of_two_branches_do_not_meet() {
                 .unwrap()
                 .unwrap();
             disown(&store, None, 6, &lease).await.unwrap();
-            assert_eq!(checkpoint::suspect(&store, CHAIN).await.unwrap(), None);
+            assert_eq!(checkpoint::stand(&store, CHAIN).await.unwrap().suspect, None);
             let backfill = Move::Backfill {
                 branch: checkpoint::branch(&store, CHAIN).await.unwrap(),
             };
@@ -245,7 +245,7 @@ async fn a_gap_that_does_not_fit_the_blocks_beside_a_jump_is_refused() {
         let above = apply(&store, &other.facts(21..=29), gap).await.unwrap_err();
         assert!(matches!(above, SinkError::Torn { block: 29, .. }), "{above}");
         apply(&store, &world.facts(21..=29), gap).await.unwrap();
-        assert_eq!(checkpoint::suspect(&store, CHAIN).await.unwrap(), Some(14));
+        assert_eq!(checkpoint::stand(&store, CHAIN).await.unwrap().suspect, Some(14));
 
         rewind(&store, CHAIN, world.block(31), world.block(9), &lease)
             .await

@@ -76,8 +76,13 @@ impl<T: AsRef<[u8]> + Copy + Ord> Wanted<T> {
 }
 
 impl Filter {
-    fn new(query: &LogQuery) -> Self {
-        let positions = query.topics.as_deref().unwrap_or_default();
+    fn new(query: &LogQuery, settings: &Settings) -> Self {
+        let mut positions = query.topics.as_deref().unwrap_or_default();
+        while settings.cut_positions
+            && let [front @ .., None] = positions
+        {
+            positions = front;
+        }
         Self {
             addresses: Wanted::new(query.address.as_ref()),
             topics: positions
@@ -118,7 +123,7 @@ pub(crate) fn answer(
         out.extend_from_slice(b"[]");
         return Ok(0);
     }
-    let filter = Filter::new(query);
+    let filter = Filter::new(query, settings);
     let mut writer = Writer {
         start: out.len(),
         out,
