@@ -1,6 +1,6 @@
 -- Signing in: nonces, devices, sessions and the refresh tokens that prolong them.
 
--- Challenges and nonces of other systems are rows of this table: `purpose` tells them apart.
+-- Challenges and nonces of other systems are rows of this table: `purpose` distinguishes them.
 create table if not exists auth_service.auth_nonces (
     nonce text collate "C" primary key constraint auth_nonces_nonce_form check (nonce ~ '^[0-9a-f]{16,64}$'),
     id uuid not null unique default gen_random_uuid(),

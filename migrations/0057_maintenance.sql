@@ -43,7 +43,7 @@ begin
        or not exists (select from platform_service.past_months(parent, keep, moment) p where p = partition_name) then
         return 0;
     end if;
-    -- Detached first: nobody who reads the table waits for the drop.
+    -- Detached first: readers of the table do not wait for the drop.
     execute format('alter table platform_service.%I detach partition platform_service.%I', parent, partition_name);
     execute format('select count(*) from platform_service.%I', partition_name) into gone;
     execute format('drop table platform_service.%I', partition_name);

@@ -23,7 +23,7 @@ use crate::transaction::{DecoderSet, Transaction};
 const ENVELOPE: DecoderSet = 1 << (DecoderSet::BITS - 1);
 /// Stands in a decoder set for: decoding the transaction may ask contracts.
 const ASKING: DecoderSet = 1 << (DecoderSet::BITS - 2);
-/// Stands in a decoder set for: the log is of interest by itself, and not beside a sale alone.
+/// Stands in a decoder set for: the log is of interest anywhere, and not beside a sale alone.
 const SOUGHT: DecoderSet = 1 << (DecoderSet::BITS - 3);
 /// What stands in a decoder set for no decoder.
 const FLAGS: DecoderSet = ENVELOPE | ASKING | SOUGHT;
@@ -244,19 +244,19 @@ pub fn may_be_sale(chain: ChainId, log: &Log) -> bool {
     DISPATCH.claims_on(chain, log) & SALE == SALE
 }
 
-/// An event signature hash that decoders share with events of no interest, told apart by their number of topics.
+/// An event signature hash that decoders share with events of no interest, distinguished by their number of topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedTopic {
     /// The hash.
     pub topic: B256,
-    /// The number of topics, the hash included, that a log has at least which is of interest by itself.
+    /// The number of topics, the hash included, that a log has at least which is of interest anywhere.
     pub topic_count: usize,
     /// The contracts whose logs are of interest with fewer topics too.
     pub contracts: Vec<Address>,
 }
 
 impl SharedTopic {
-    /// Whether a log of `contract` with these topics has the hash and is of no interest by itself.
+    /// Whether a log of `contract` with these topics has the hash and is of interest beside sales alone.
     pub fn is_beside(&self, contract: &Address, topics: &[B256]) -> bool {
         topics.first() == Some(&self.topic) && topics.len() < self.topic_count && !self.contracts.contains(contract)
     }

@@ -105,7 +105,7 @@ mod tests {
             bloom: Box::new(Bloom::ZERO),
             receipts_root: B256::ZERO,
             transactions: None,
-            early: false,
+            base_fee: Some(7),
             header_rules,
         }
     }

@@ -61,6 +61,7 @@ impl Sighting {
         Heads {
             latest: self.latest.block,
             latest_parent: self.latest.parent_hash,
+            base_fee: self.latest.base_fee,
             safe: capped(self.safe),
             finalized: capped(self.finalized),
         }

@@ -171,6 +171,8 @@ pub struct Heads {
     pub latest: Block,
     /// Hash of the block below it.
     pub latest_parent: B256,
+    /// What a transaction of the highest block paid per unit of gas at least, in wei; none before EIP-1559.
+    pub base_fee: Option<u64>,
     /// Block the chain calls safe; `None` when it has no such tag.
     pub safe: Option<BlockRef>,
     /// Block the chain calls final; `None` when it has no such tag.

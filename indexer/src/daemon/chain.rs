@@ -35,7 +35,7 @@ const CURRENCY_PAUSE: Duration = Duration::from_secs(60);
 /// How often a page of the processing queue is compared with the faults it shows.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 
-/// What tells the tasks beside the follower that there may be something to do.
+/// Signals, for the tasks beside the follower, that there may be something to do.
 #[derive(Clone, Debug)]
 pub struct Signs {
     /// The chain's lease while this daemon holds it; gaps are filled by the leader alone.
@@ -181,7 +181,7 @@ impl ChainTask {
                 }
                 let drain = || faults.drain(lease.as_ref());
                 match retry::persist_with(&pipeline.endpoints, cancel, "trying faults again", drain).await {
-                    // What was taken comes due again, for whoever leads now.
+                    // What was taken comes due again, for the leader of that time.
                     Err(Error::Sink(SinkError::LeaseLost { .. })) => {}
                     outcome => drop(outcome?),
                 }
@@ -361,7 +361,7 @@ mod tests {
     const WHILE: Duration = Duration::from_secs(2);
 
     #[tokio::test]
-    async fn a_change_is_told_of_once_and_then_there_is_a_rest() {
+    async fn a_change_is_noticed_of_once_and_then_there_is_a_rest() {
         let (leads, leading) = watch::channel(None);
         let (moves, moved) = watch::channel(());
         let mut signs = Signs { leading, moved };
@@ -370,15 +370,15 @@ mod tests {
             holder: "here".to_owned(),
             token: 1,
         };
-        let is_told = async |signs: &mut Signs| tokio::time::timeout(WHILE, signs.changed()).await.is_ok();
+        let is_noticed = async |signs: &mut Signs| tokio::time::timeout(WHILE, signs.changed()).await.is_ok();
         leads.send_replace(Some(lease));
         moves.send_replace(());
         assert!(signs.look().is_some());
-        assert!(!is_told(&mut signs).await, "nothing changed since it was looked at");
+        assert!(!is_noticed(&mut signs).await, "nothing changed since it was looked at");
         leads.send_replace(None);
-        assert!(is_told(&mut signs).await, "the chain was lost");
-        assert!(!is_told(&mut signs).await, "that was announced already");
+        assert!(is_noticed(&mut signs).await, "the chain was lost");
+        assert!(!is_noticed(&mut signs).await, "that was announced already");
         moves.send_replace(());
-        assert!(is_told(&mut signs).await, "the follower moved");
+        assert!(is_noticed(&mut signs).await, "the follower moved");
     }
 }

@@ -59,7 +59,7 @@ pub struct Follower {
     pub holder: String,
     /// The chain's lease while this daemon holds it.
     pub leading: watch::Sender<Option<Lease>>,
-    /// Told of every step, and of blocks that have become final.
+    /// Signalled with every step, and when blocks have become final.
     pub moves: watch::Sender<()>,
     /// Where `/readyz` hears of this chain.
     pub health: TaskHealth,
@@ -339,6 +339,7 @@ impl Follower {
                 head: heads.latest.number,
                 safe: heads.safe.map(|block| block.number),
                 finalized: Some(finalized.number),
+                base_fee: heads.base_fee,
             };
             checkpoint::observe(&self.pipeline.store, &memory.lease, &observation).await?;
             memory.seen = Some(seen);

@@ -1,4 +1,4 @@
-//! `indexer bench`: that every figure is printed and measured. How large they are is nobody's to assert on a shared machine.
+//! `indexer bench`: that every figure is printed and measured. How large they are is not asserted on a shared machine.
 
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
@@ -18,8 +18,8 @@ async fn a_backfill_prints_every_figure_and_goes_on_no_chain_that_is_there() {
     ];
     let mut command = place.indexer(&arguments);
     let output = command.env("DATABASE_URL", &test.url).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let figures: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    let stderr_text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{stderr_text}"));
     for figure in [
         "/blocks",
         "/logs",
@@ -69,8 +69,8 @@ async fn a_report_runs_every_part_and_leaves_nothing() {
         .unwrap();
     let id = report.id();
     let output = report.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr_text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr_text}");
     let text = String::from_utf8(output.stdout).unwrap();
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert_eq!(rows.len(), 6, "{text}");

@@ -35,8 +35,8 @@ pub(crate) struct SealedHeader {
     pub(crate) receipts_root: B256,
     /// The hashes of the block's transactions, when the answer lists them.
     pub(crate) transactions: Option<Arc<[B256]>>,
-    /// Before EIP-1559, and so perhaps before EIP-658, when receipts held a state root that many nodes no longer have.
-    pub(crate) early: bool,
+    /// In wei; none before EIP-1559.
+    pub(crate) base_fee: Option<u64>,
     pub(crate) header_rules: Seal,
 }
 
@@ -57,6 +57,12 @@ impl SealedHeader {
             None if tx_hash == self.block.hash => None,
             None => Some("a transaction the block does not have"),
         }
+    }
+
+    /// Whether it is from before EIP-1559, and so perhaps from before EIP-658, when receipts held a state root that many nodes no
+    /// longer have.
+    pub(crate) fn is_early(&self) -> bool {
+        self.base_fee.is_none()
     }
 
     pub(crate) fn brief(&self) -> Header {
@@ -229,7 +235,7 @@ pub(crate) fn read(json: &str) -> Result<SealedHeader, Unread> {
         bloom: Box::new(bloom.unwrap_or_default()),
         receipts_root,
         transactions: transactions.filter(|_| !withheld).map(Arc::from),
-        early: wire.base_fee_per_gas.0.is_none(),
+        base_fee: wire.base_fee_per_gas.0.map(|fee| fee.0),
         header_rules,
     })
 }
@@ -308,7 +314,7 @@ mod tests {
     #[test]
     fn a_header_that_recomputes_is_proven() {
         let read = read(&header(|_| {})).unwrap();
-        assert_eq!((read.block.number, read.block.time, read.early), (12, 34, false));
+        assert_eq!((read.block.number, read.block.time, read.base_fee), (12, 34, Some(7)));
         let listed = [B256::repeat_byte(1), B256::repeat_byte(2)];
         assert_eq!(read.transactions.as_deref(), Some(&listed[..]));
         assert_eq!(read.header_rules, Seal::Proven);

@@ -199,7 +199,7 @@ impl Receipts {
             .any(|receipt| matches!(receipt.status, Status::Unknown))
         {
             Proven::Unknown("a receipt has neither status nor root")
-        } else if header.early
+        } else if header.is_early()
             && self
                 .receipts
                 .iter()
@@ -359,7 +359,7 @@ mod tests {
             bloom: Box::new(Bloom::ZERO),
             receipts_root,
             transactions: Some(Arc::from([TRANSACTION])),
-            early: false,
+            base_fee: Some(7),
             header_rules: Seal::Proven,
         }
     }

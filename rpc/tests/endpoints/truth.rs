@@ -253,6 +253,7 @@ async fn a_stale_endpoint_neither_lowers_the_head_nor_is_asked_beyond_its_own() 
             (heads.latest.number, heads.latest.hash, heads.latest_parent),
             (299, head.hash, head.parent_hash)
         );
+        assert!(heads.base_fee.is_some_and(|fee| fee > 0), "{heads:?}");
         assert_eq!(heads.safe.map(|block| block.number), Some(297));
         assert_eq!(heads.finalized.map(|block| block.number), Some(295));
     }

@@ -39,7 +39,7 @@ pub async fn preview(store: &Store, kept: &Kept) -> Result<Vec<Action>, SinkErro
     Ok(actions)
 }
 
-/// Does everything that is due, under `turn`, and ends early, with what was done by then, when `cancel` says so.
+/// Does everything that is due, under `turn`, and ends early, with what was done by then, when it is cancelled.
 ///
 /// # Errors
 /// [`SinkError::TurnLost`] where another process has the turn by now, and whatever the database answers. What was done stays done.

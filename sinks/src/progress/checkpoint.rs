@@ -58,6 +58,8 @@ pub struct Observation {
     pub safe: Option<u64>,
     /// Height of the finalized block.
     pub finalized: Option<u64>,
+    /// Of the latest block, in wei. It is kept in the chain's gas policy, where there is one, and not read back.
+    pub base_fee: Option<u64>,
 }
 
 /// The checkpoint of `chain`; `None` before the first block was applied.
@@ -76,6 +78,7 @@ pub async fn observed(store: &Store, chain: ChainId) -> Result<Option<Observatio
             head: height(row.head_block)?,
             safe: height(row.safe_block),
             finalized: height(row.finalized_block),
+            base_fee: None,
         })
     }))
 }
@@ -93,6 +96,7 @@ pub async fn observe(store: &Store, lease: &Lease, observation: &Observation) ->
         .bind(observation.head.cast_signed())
         .bind(observation.safe.map(u64::cast_signed))
         .bind(observation.finalized.map(u64::cast_signed))
+        .bind(observation.base_fee.and_then(|fee| i64::try_from(fee).ok()))
         .execute(&store.pool)
         .await?;
     if observed.rows_affected() == 1 {
@@ -250,6 +254,10 @@ const OBSERVE: &str = "with held as (
     ), pruned as (
         delete from indexer_service.indexer_blocks b where chain_id = $1 and number < $6 and exists (select from held)
           and number < coalesce((select last_block from indexer_service.indexer_checkpoints where chain_id = $1), $6)
+    ), priced as (
+        update chain_registry_service.chain_gas_policy p set last_observed_base_fee_gwei = $7::numeric / 1000000000
+        from chain_registry_service.chains c
+        where c.caip2 = $1 and p.chain_id = c.id and $7::bigint is not null and exists (select from held)
     )
     insert into indexer_service.indexer_checkpoints (chain_id, head_block, safe_block, finalized_block, observed_at)
     select chain_id, $4, $5, $6, now() from held

@@ -411,6 +411,40 @@ async fn coverage_says_what_is_missing_and_how_the_rest_was_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_base_fee_is_kept_in_the_gas_policy_of_the_chain_whose_lease_is_held() {
+    with_store(1, |store| async move {
+        let chains = "insert into chain_registry_service.chains (caip2, chain_numeric, name) values ($1, 1, 'One'), ('eip155:10', 10, 'Ten')";
+        sqlx::query(chains).bind(CHAIN.to_string()).execute(&store.pool).await.unwrap();
+        let policies = "insert into chain_registry_service.chain_gas_policy (chain_id, max_fee_gwei)
+            select id, 100 from chain_registry_service.chains";
+        sqlx::query(policies).execute(&store.pool).await.unwrap();
+        let fees = async || -> Vec<Option<String>> {
+            let read = "select p.last_observed_base_fee_gwei::text from chain_registry_service.chain_gas_policy p
+                join chain_registry_service.chains c on c.id = p.chain_id order by c.caip2 = $1 desc";
+            sqlx::query_scalar(read).bind(CHAIN.to_string()).fetch_all(&store.pool).await.unwrap()
+        };
+        let seen = |base_fee| Observation {
+            head: 9,
+            safe: None,
+            finalized: None,
+            base_fee,
+        };
+        let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
+        checkpoint::observe(&store, &lease, &seen(Some(1_500_000_007))).await.unwrap();
+        assert_eq!(fees().await, [Some("1.500000007".to_owned()), None], "exactly, and of this chain alone");
+        checkpoint::observe(&store, &lease, &seen(None)).await.unwrap();
+        assert_eq!(fees().await[0].as_deref(), Some("1.500000007"), "a block without one leaves it");
+        let lost = sinks::progress::lease::Lease {
+            token: lease.token - 1,
+            ..lease
+        };
+        checkpoint::observe(&store, &lost, &seen(Some(1))).await.unwrap_err();
+        assert_eq!(fees().await[0].as_deref(), Some("1.500000007"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn heads_are_observed_before_and_after_the_first_block() {
     with_store(1, |store| async move {
         assert_eq!(checkpoint::observed(&store, CHAIN).await.unwrap(), None);
@@ -418,6 +452,7 @@ async fn heads_are_observed_before_and_after_the_first_block() {
             head: 9,
             safe: None,
             finalized: None,
+            base_fee: None,
         };
         let lease = acquire(&store, CHAIN, "here", TTL).await.unwrap().unwrap();
         checkpoint::observe(&store, &lease, &seen).await.unwrap();
@@ -439,6 +474,7 @@ async fn heads_are_observed_before_and_after_the_first_block() {
             head: 10,
             safe: Some(8),
             finalized: Some(7),
+            base_fee: None,
         };
         checkpoint::observe(&store, &lease, &seen).await.unwrap();
         let checkpoint = checkpoint::read(&store, CHAIN).await.unwrap().unwrap();
@@ -692,6 +728,7 @@ async fn what_a_leader_of_before_observed_changes_nothing() {
             head,
             safe: None,
             finalized: Some(finalized),
+            base_fee: None,
         };
         let before = acquire(&store, CHAIN, "before", Duration::ZERO).await.unwrap().unwrap();
         let now = acquire(&store, CHAIN, "now", TTL).await.unwrap().unwrap();

@@ -48,6 +48,7 @@ async fn the_depth_is_what_counting_would_say() {
             head: 39,
             safe: None,
             finalized: Some(15),
+            base_fee: None,
         };
         checkpoint::observe(&store, &lease, &observation).await.unwrap();
         let basis = Basis::read(&store, CHAIN, 10..=15, None).await.unwrap();

@@ -1,4 +1,4 @@
-//! Maintenance: what is past its time goes, a second before it does not, whoever looks after the database and however late.
+//! Maintenance: what is past its time goes, a second before it does not, whichever process looks after the database and however late.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn done(store: &Store, kept: &Kept) -> Vec<Action> {
     let turn = take(store, "here", Duration::ZERO)
         .await
         .unwrap()
-        .expect("nobody else has the turn");
+        .expect("no other process has the turn");
     run(store, kept, &turn, &CancellationToken::new()).await.unwrap()
 }
 

@@ -237,6 +237,7 @@ async fn a_gap_that_does_not_fit_the_blocks_beside_a_jump_is_refused() {
             head: 31,
             safe: None,
             finalized: Some(30),
+            base_fee: None,
         };
         checkpoint::observe(&store, &lease, &observation).await.unwrap();
         let gap = Move::Backfill { branch: 0 };
@@ -275,6 +276,7 @@ async fn a_rewind_below_all_that_is_stored_leaves_no_hash_of_the_branch_that_was
             head: 14,
             safe: None,
             finalized: Some(12),
+            base_fee: None,
         };
         checkpoint::observe(&store, &lease, &observation).await.unwrap();
         let head = |from| Move::Head { from, lease: &lease };
@@ -301,6 +303,7 @@ pub(crate) async fn stand(store: &Store, world: &World, last: u64, finalized: u6
         head: last,
         safe: None,
         finalized: Some(finalized),
+        base_fee: None,
     };
     checkpoint::observe(store, &lease, &observation).await.unwrap();
     let head = Move::Head {

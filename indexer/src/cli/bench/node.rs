@@ -114,7 +114,7 @@ pub(super) async fn serve_until_stopped(args: &NodeArgs, context: &Context) -> R
             () = context.cancel.cancelled() => break,
             question = questions.recv() => match question {
                 Some(()) => context.writer.line(report(&server)?)?,
-                // Whoever started it is gone.
+                // The process that started it is gone.
                 None => break,
             },
         }

@@ -66,7 +66,7 @@ impl Report<'_> {
         let whole = self.node(self.args.blocks);
         let part = self.node(self.args.blocks / BAD_PART);
         self.header()?;
-        let (usual, ceiling) = self.measured("endpoint at hand", &whole, Kept::PostgreSql).await?;
+        let (usual, ceiling) = self.measured("endpoint nearby", &whole, Kept::PostgreSql).await?;
         let far = NodeArgs {
             latency_ms: 50,
             ..whole.clone()
@@ -95,7 +95,7 @@ impl Report<'_> {
         let bare = ceiling.unwrap_or_default();
         self.line("")?;
         self.line(format_args!(
-            "Endpoint 50 ms away to one at hand: {:.2} of its time.",
+            "Endpoint 50 ms away to one nearby: {:.2} of its time.",
             far.seconds / usual.seconds
         ))?;
         for (name, bad) in [
@@ -290,11 +290,11 @@ impl Report<'_> {
             }
         };
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said
+            let stderr_text = String::from_utf8_lossy(&output.stderr);
+            let last = stderr_text
                 .lines()
                 .last()
-                .unwrap_or("it said nothing")
+                .unwrap_or("it ended without a word")
                 .trim_start_matches("error: ")
                 .to_owned();
             return Err(failed(&last));
