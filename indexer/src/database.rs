@@ -276,10 +276,10 @@ async fn open_embedded(config: &Config) -> Result<Database, Failure> {
 mod embedded {
     //! The server inside the process. It blocks while it starts and stops, so both happen off the runtime's threads.
 
-    use std::fs::TryLockError;
+    use std::fs::{File, TryLockError};
     use std::path::{Path, PathBuf};
 
-    use pglite_oxide::PgliteServer;
+    use pglite_oxide::{DataDirArchiveFormat, Pglite, PglitePaths, PgliteServer};
     use sqlx::postgres::PgConnectOptions;
     use tracing::warn;
 
@@ -290,6 +290,13 @@ mod embedded {
     /// Bytes that the name of a socket can have anywhere.
     const LONGEST_SOCKET: usize = 103;
 
+    /// The file by which a process has the folder to itself.
+    const LOCK: &str = ".pglite-oxide.lock";
+    /// Where everything is that the server writes.
+    const FILES: &str = "tmp";
+    /// Where it is made.
+    const UNFINISHED: &str = "unfinished";
+
     /// A running embedded server.
     #[derive(Debug)]
     pub(super) struct Server(Option<PgliteServer>);
@@ -299,14 +306,18 @@ mod embedded {
         pub(super) async fn start(folder: PathBuf) -> Result<Self, Failure> {
             let shown = folder.display().to_string();
             let socket = socket_in(&folder);
-            let server = PgliteServer::builder().path(folder).database("postgres");
-            let server = match socket {
-                Some(socket) => server.unix(socket),
-                None => server,
+            let start = move || {
+                make(&folder).map_err(|error| explain(&shown, error.as_ref()))?;
+                let server = PgliteServer::builder().path(&folder).database("postgres");
+                let server = match socket {
+                    Some(socket) => server.unix(socket),
+                    None => server,
+                };
+                server.start().map_err(|error| explain(&shown, error.as_ref()))
             };
-            match tokio::task::spawn_blocking(move || server.start()).await {
+            match tokio::task::spawn_blocking(start).await {
                 Ok(Ok(server)) => Ok(Server(Some(server))),
-                Ok(Err(error)) => Err(explain(&shown, &error)),
+                Ok(Err(failure)) => Err(failure),
                 Err(error) => Err(Failure::new(
                     Exit::Internal,
                     format!("failed to start the embedded PostgreSQL: {error}"),
@@ -352,6 +363,40 @@ mod embedded {
         }
     }
 
+    /// Makes the files of a database, whole or not at all, unless they are there.
+    ///
+    /// The server would begin with none and copy each from a template when it is first written to; one that is killed in the middle of a
+    /// copy leaves part of a file, which no later start mends. So all of them are made beside and moved to their place at once.
+    fn make(folder: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if PglitePaths::with_root(folder).is_cluster_initialized() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(folder)?;
+        let lock = File::create(folder.join(LOCK))?;
+        // Of the server that has the folder, which starting another one reports.
+        if lock.try_lock().is_err() {
+            return Ok(());
+        }
+        let (unfinished, files) = (folder.join(UNFINISHED), folder.join(FILES));
+        for left in [&unfinished, &files] {
+            if left.exists() {
+                std::fs::remove_dir_all(left)?;
+            }
+        }
+        let archive = Pglite::builder()
+            .temporary()
+            .open()?
+            .dump_data_dir_with_format(DataDirArchiveFormat::Tar)?;
+        Pglite::builder()
+            .path(&unfinished)
+            .load_data_dir_archive(archive)
+            .open()?
+            .close()?;
+        std::fs::rename(unfinished.join(FILES), files)?;
+        std::fs::remove_dir_all(unfinished)?;
+        Ok(())
+    }
+
     /// The socket to listen on: none where its name would be too long for one, then it is a free port on the loopback address.
     ///
     /// The server sends the end of an answer in several pieces, and over TCP each waits until the one before was acknowledged,
@@ -363,8 +408,9 @@ mod embedded {
         (socket.as_os_str().len() <= LONGEST_SOCKET).then_some(socket)
     }
 
-    fn explain(folder: &str, error: &(impl std::fmt::Display + AsRef<dyn std::error::Error + Send + Sync>)) -> Failure {
-        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+    fn explain(folder: &str, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Failure {
+        let mut causes = error.to_string();
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(cause) = source {
             if matches!(cause.downcast_ref::<TryLockError>(), Some(TryLockError::WouldBlock)) {
                 let message = format!(
@@ -374,11 +420,14 @@ mod embedded {
                 return Failure::new(Exit::Database, message);
             }
             source = cause.source();
+            if let Some(cause) = source {
+                causes = format!("{causes}: {cause}");
+            }
         }
         let advice = "choose a database.data_dir that can be written, or set database.url to a server";
         Failure::new(
             Exit::Database,
-            format!("failed to start the embedded PostgreSQL in {folder}: {error:#}: {advice}"),
+            format!("failed to start the embedded PostgreSQL in {folder}: {causes}: {advice}"),
         )
     }
 

@@ -91,7 +91,7 @@ pub struct Statements {
 }
 
 /// Writes a row per item through `statement`, a `copy … from stdin (format binary)` of `columns` columns. Rows are sent as they are
-/// made: no more than [`CHUNK_BYTES`] and one row are held, however many there are.
+/// made: no more than a chunk and one row are held, however many there are.
 pub async fn copy<T>(
     db: &mut PgConnection,
     statement: &'static str,

@@ -2,6 +2,8 @@
 
 use crate::database::finally;
 use crate::services::{service, unique};
+use crate::wire::Wire;
+use url::Url;
 
 /// A MongoDB database.
 pub struct MongoDatabase {
@@ -19,6 +21,15 @@ impl MongoDatabase {
             url: service("TEST_MONGODB_URL"),
             name: unique("test"),
         }
+    }
+}
+
+impl MongoDatabase {
+    /// URL of the server by way of `wire`. A replica set would name its members by addresses of their own, which no wire leads to.
+    pub fn through(&self, wire: &Wire) -> String {
+        let mut url: Url = wire.url(&self.url).parse().unwrap();
+        url.set_query(Some("directConnection=true"));
+        url.into()
     }
 }
 

@@ -211,6 +211,15 @@ async fn law_2_a_reorg_below_blocks_that_are_just_being_backfilled_leaves_nothin
         });
         let context = format!("seed {seed}, a reorg below blocks being backfilled");
         chain.indexed(&database.store, 0, &context).await;
+        // A span that another writer was faster with is tried again; stopped before that, it would keep its part of the archive.
+        eventually("no write is under way", async || {
+            let begun: i64 = sqlx::query_scalar("select count(*) from indexer_service.archive_intents")
+                .fetch_one(&database.store.pool)
+                .await
+                .unwrap();
+            (begun == 0).then_some(())
+        })
+        .await;
         daemon.stop().await;
         chain.assert_true(&database.store, 0, &context).await;
         let (name, last) = (chain.id().to_string(), chain.head().number.to_string());

@@ -64,7 +64,7 @@ async fn law_8_a_leader_that_was_stopped_while_it_wrote_the_archive_changes_noth
         let wire = Wire::to(&mongo.url).await;
         let setup = Setup::new(&database, chain.id(), &[chain.server.http_url()]).archived_in(&mongo);
         let held = Setup {
-            archive: Some((wire.url(&mongo.url), mongo.name.clone())),
+            archive: Some((mongo.through(&wire), mongo.name.clone())),
             ..setup.clone()
         };
         let (late, other) = (Program::new(&held), Program::new(&setup));

@@ -185,7 +185,7 @@ async fn an_archive_that_goes_away_is_waited_for() {
     let (database, mongo) = (Database::new().await, MongoDatabase::new());
     let wire = Wire::to(&mongo.url).await;
     let setup = Setup {
-        archive: Some((direct(&wire, &mongo), mongo.name.clone())),
+        archive: Some((mongo.through(&wire), mongo.name.clone())),
         ..Setup::new(&database, chain.id(), &[chain.server.http_url()])
     };
     let program = Program::new(&setup);
@@ -226,13 +226,6 @@ async fn an_archive_that_goes_away_is_waited_for() {
         answered.contains("0 new, 0 retracted"),
         "the archive holds what the tables hold: {answered}"
     );
-}
-
-/// The archive by way of the wire: a replica set's members would be asked at their own addresses.
-fn direct(wire: &Wire, mongo: &MongoDatabase) -> String {
-    let mut url: url::Url = wire.url(&mongo.url).parse().unwrap();
-    url.set_query(Some("directConnection=true"));
-    url.into()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -461,7 +454,7 @@ async fn backfill_without(lost: Lost) {
     let mut setup = Setup::new(&database, chain.id(), std::slice::from_ref(&http)).archived_in(&mongo);
     match lost {
         Lost::Database => setup.database = wire.url(&database.url),
-        Lost::Archive => setup.archive = Some((direct(&wire, &mongo), mongo.name.clone())),
+        Lost::Archive => setup.archive = Some((mongo.through(&wire), mongo.name.clone())),
         Lost::Endpoint => setup.endpoints = vec![wire.url(&http)],
     }
     let (name, to) = (chain.id().to_string(), HISTORY.to_string());

@@ -255,7 +255,7 @@ const OBSERVE: &str = "with held as (
         delete from indexer_service.indexer_blocks b where chain_id = $1 and number < $6 and exists (select from held)
           and number < coalesce((select last_block from indexer_service.indexer_checkpoints where chain_id = $1), $6)
     ), priced as (
-        update chain_registry_service.chain_gas_policy p set last_observed_base_fee_gwei = $7::numeric / 1000000000
+        update chain_registry_service.chain_gas_policy p set last_observed_base_fee_gwei = trim_scale($7::numeric / 1000000000)
         from chain_registry_service.chains c
         where c.caip2 = $1 and p.chain_id = c.id and $7::bigint is not null and exists (select from held)
     )
