@@ -451,6 +451,44 @@ mod embedded {
         }
 
         #[tokio::test]
+        async fn what_a_killed_first_start_left_is_made_anew_and_no_file_is_a_copy_to_come() {
+            let place = tempfile::tempdir().unwrap();
+            let folder = place.path().join("postgres");
+            let (unfinished, part) = (
+                folder.join(UNFINISHED).join(FILES),
+                folder.join(FILES).join("pglite/base"),
+            );
+            for left in [&unfinished, &part] {
+                std::fs::create_dir_all(left).unwrap();
+                std::fs::write(left.join("2662"), "").unwrap();
+            }
+            for is_first in [true, false] {
+                let server = Server::start(folder.clone()).await.unwrap();
+                let mut connection = sqlx::ConnectOptions::connect(&server.options().unwrap()).await.unwrap();
+                let tables: i64 = sqlx::query_scalar("select count(*) from pg_class")
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap();
+                assert!(tables > 0);
+                sqlx::Connection::close(connection).await.unwrap();
+                server.stop().await;
+                let names = std::fs::read_dir(&part)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name());
+                let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+                assert!(
+                    !names.iter().any(|name| name.contains("overlay")),
+                    "{is_first}: {names:?}"
+                );
+                assert!(
+                    names.contains(&"pg_wal".to_owned()) && !names.contains(&"2662".to_owned()),
+                    "{names:?}"
+                );
+                assert!(!folder.join(UNFINISHED).exists());
+            }
+        }
+
+        #[tokio::test]
         async fn a_server_that_broke_with_its_client_still_lets_the_command_end() {
             let place = tempfile::tempdir().unwrap();
             let server = Server::start(place.path().join("postgres")).await.unwrap();
